@@ -1,0 +1,1 @@
+"""Tailrace: a reverse ETL platform on PostgreSQL and Kafka."""

@@ -1,0 +1,1 @@
+"""How Tailrace carries events: one contract, Kafka or memory behind it, and the outbox relay."""

@@ -1,0 +1,1 @@
+"""The words of Tailrace: rows, batches, runs, syncs, outcomes, errors, ids and the clock. No I/O."""

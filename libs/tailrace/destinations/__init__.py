@@ -1,0 +1,1 @@
+"""The built-in destinations, one file each; the registry finds them, nothing imports them."""

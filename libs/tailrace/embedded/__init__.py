@@ -1,0 +1,1 @@
+"""Tailrace on one machine: PostgreSQL and the bus in the box, and the demo."""

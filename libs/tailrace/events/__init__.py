@@ -1,0 +1,1 @@
+"""The events that Tailrace sends and reads: schemas, topics and the documents made from them."""

@@ -1,0 +1,1 @@
+"""The chassis of a service: settings, lifecycle, HTTP client and health."""

@@ -1,0 +1,1 @@
+"""Everything that Tailrace keeps in PostgreSQL, one repository per noun."""

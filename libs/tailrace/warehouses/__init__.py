@@ -1,0 +1,1 @@
+"""The built-in warehouses, one file each; the registry finds them, nothing imports them."""

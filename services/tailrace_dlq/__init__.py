@@ -1,0 +1,1 @@
+"""Looks after dead letters: triage, brake, statistics, replay, retention and alerts."""

@@ -1,0 +1,1 @@
+"""Claims queued runs and walks their rows to the destination."""

@@ -1,0 +1,1 @@
+"""Admits run requests, fires schedules and takes back the leases of the dead."""
