@@ -3,6 +3,8 @@
 PYTHON ?= python3
 ARGS ?=
 ACTION ?= start
+# Kafka tests share one broker and one worker (loadgroup); two workers suit two cores.
+WORKERS ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,6 +12,9 @@ RUNTIME_LOCK := deploy/requirements.lock
 DEV_LOCK := deploy/requirements-dev.lock
 RUNTIME_STAMP := $(VENV)/.installed-runtime
 DEV_STAMP := $(VENV)/.installed-dev
+PROJECT_STAMP := $(VENV)/.installed-project
+RUNTIME := $(RUNTIME_STAMP) $(PROJECT_STAMP)
+DEV := $(DEV_STAMP) $(PROJECT_STAMP)
 
 # uv where it is there, pip otherwise: both read the same hashed lock.
 UV := $(shell command -v uv 2>/dev/null)
@@ -20,45 +25,47 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --ro
 endif
 
 .DEFAULT_GOAL := help
+# One .venv: two installs at once would spoil it.
+.NOTPARALLEL:
 .PHONY: help install install-runtime demo test check format bench kafka lock generate clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: $(DEV_STAMP) ## Make .venv with everything that development needs
+install: $(DEV) ## Make .venv with everything that development needs
 
-install-runtime: $(RUNTIME_STAMP) ## Make .venv with what the demo needs, no development tools
+install-runtime: $(RUNTIME) ## Make .venv with what the demo needs, no development tools
 
-demo: $(RUNTIME_STAMP) ## Run the whole platform on this machine (ARGS="--help" lists options)
+demo: $(RUNTIME) ## Run the whole platform on this machine (ARGS="--help" lists options)
 	@$(BIN)/tailrace demo $(ARGS)
 
-test: $(DEV_STAMP) ## Run the tests that this machine can run
-	$(BIN)/pytest $(ARGS)
+test: $(DEV) ## Run the tests that this machine can run
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
-check: $(DEV_STAMP) ## Check format, lint, types, layers and the budgets of the house
+check: $(DEV) ## Check format, lint, types, layers and the budgets of the house
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q tests/architecture
 
-format: $(DEV_STAMP) ## Format the code and mend what ruff can mend
+format: $(DEV) ## Format the code and mend what ruff can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(DEV_STAMP) ## Measure rows per second on this machine
+bench: $(DEV) ## Measure rows per second on this machine
 	$(BIN)/python -m tests.bench $(ARGS)
 
-kafka: $(DEV_STAMP) ## Start a real Kafka on loopback (ACTION=start|stop|status; needs JDK 17+ and mvn)
+kafka: $(DEV) ## Start a real Kafka on loopback (ACTION=start|stop|status; needs JDK 17+ and mvn)
 	$(BIN)/python -m tailrace.testing.kafka_server $(ACTION)
 
-generate: $(DEV_STAMP) ## Write the generated documents in deploy/ anew
+generate: $(DEV) ## Write the generated documents in deploy/ anew
 	$(BIN)/tailrace docs generate
 
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-package tailrace \
 	--custom-compile-command "make lock" pyproject.toml
 
-lock: $(DEV_STAMP) ## Resolve the dependencies anew (ARGS="--upgrade" takes newer versions)
+lock: $(DEV) ## Resolve the dependencies anew (ARGS="--upgrade" takes newer versions)
 	env -u PIP_FIND_LINKS -u UV_FIND_LINKS $(LOCK) $(ARGS) --extra dev-db --extra build -o $(RUNTIME_LOCK)
 	env -u PIP_FIND_LINKS -u UV_FIND_LINKS $(LOCK) $(ARGS) --all-extras -c $(RUNTIME_LOCK) -o $(DEV_LOCK)
 
@@ -70,16 +77,20 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "Tailrace needs Python 3.11 or newer; '$(PYTHON)' is not. Name another: make PYTHON=python3.12 ..." >&2; exit 1; }
 	@echo "Making $(VENV) with $(PYTHON)"
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "'$(PYTHON) -m venv' failed; Debian and Ubuntu have it in the package python3-venv." >&2; exit 1; }
 
-$(RUNTIME_STAMP): $(RUNTIME_LOCK) pyproject.toml | $(BIN)/python
+$(RUNTIME_STAMP): $(RUNTIME_LOCK) | $(BIN)/python
 	@echo "Installing from $(RUNTIME_LOCK)"
 	@$(INSTALL) --require-hashes -r $(RUNTIME_LOCK)
-	@$(INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@
 
-$(DEV_STAMP): $(DEV_LOCK) pyproject.toml | $(BIN)/python
+$(DEV_STAMP): $(DEV_LOCK) | $(BIN)/python
 	@echo "Installing from $(DEV_LOCK)"
 	@$(INSTALL) --require-hashes -r $(DEV_LOCK)
-	@$(INSTALL) --no-deps --no-build-isolation -e .
 	@touch $(RUNTIME_STAMP) $@
+
+# After the locks: without build isolation the editable install builds with their hatchling.
+$(PROJECT_STAMP): pyproject.toml | $(RUNTIME_STAMP)
+	@$(INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
