@@ -46,7 +46,7 @@ check: $(DEV) ## Check format, lint, types, layers and the budgets of the house
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/pytest -q tests/architecture
 
 format: $(DEV) ## Format the code and mend what ruff can mend
