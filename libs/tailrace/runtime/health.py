@@ -1,0 +1,98 @@
+"""Whether a process can be given work (ready) and whether it should be restarted (live).
+
+Liveness never asks PostgreSQL or Kafka: their outage must not become a storm of restarts.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from tailrace.core.clock import Clock
+from tailrace.core.errors import TailraceError
+
+Check = Callable[[], Awaitable[None]]
+"""Returns if all is well, raises one of our errors otherwise; its message is shown to whoever asks."""
+
+OK = "ok"
+CHECK_S = 3.0
+BEAT_WITHIN_S = 60.0
+
+_KEEP_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What each check says; `ok` if it is well."""
+
+    checks: Mapping[str, str]
+
+    @property
+    def is_well(self) -> bool:
+        """Whether all checks are well."""
+        return all(said == OK for said in self.checks.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Beat:
+    at: float
+    within_s: float
+
+
+class Health:
+    """The checks and heartbeats of a process. Answers are kept for a second, so that probes cost little."""
+
+    def __init__(self, *, clock: Clock, stopping: asyncio.Event) -> None:
+        self._clock = clock
+        self._stopping = stopping
+        self._checks: dict[str, Check] = {}
+        self._beats: dict[str, _Beat] = {}
+        self._known: Report | None = None
+        self._known_at = 0.0
+
+    def check(self, name: str, asked: Check) -> None:
+        """Make readiness depend on `asked`, which has three seconds to answer."""
+        self._checks[name] = asked
+
+    def beat(self, name: str, *, within_s: float = BEAT_WITHIN_S) -> None:
+        """Say that a loop goes on, and will say so again in time.
+
+        A loop beats also while the store or the bus is down.
+        """
+        self._beats[name] = _Beat(self._clock.monotonic(), within_s)
+
+    def rest(self, name: str) -> None:
+        """Say that a loop ended as it should."""
+        self._beats.pop(name, None)
+
+    async def ready(self) -> Report:
+        """Whether work may be given to this process."""
+        if self._stopping.is_set():
+            return Report({"stopping": "the process is stopping"})
+        now = self._clock.monotonic()
+        if self._known is None or now - self._known_at > _KEEP_S:
+            async with asyncio.TaskGroup() as group:
+                asked = {name: group.create_task(_ask(check)) for name, check in self._checks.items()}
+            self._known = Report({name: task.result() for name, task in asked.items()})
+            self._known_at = now
+        return self._known
+
+    def live(self) -> Report:
+        """Whether the loops of this process go on."""
+        now = self._clock.monotonic()
+        return Report({name: _age(beat, now) for name, beat in self._beats.items()})
+
+
+async def _ask(check: Check) -> str:
+    try:
+        async with asyncio.timeout(CHECK_S):
+            await check()
+    except TimeoutError:
+        return f"no answer within {CHECK_S:g} s"
+    except TailraceError as error:
+        return error.message
+    return OK
+
+
+def _age(beat: _Beat, now: float) -> str:
+    silent_s = now - beat.at
+    return OK if silent_s <= beat.within_s else f"silent for {silent_s:.0f} s"

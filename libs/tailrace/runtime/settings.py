@@ -1,0 +1,177 @@
+"""What a deployment may set: environment variables that begin with TAILRACE_, or files of a secret volume."""
+
+import os
+import re
+import socket
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from tailrace.core.errors import Invalid
+
+PREFIX = "TAILRACE_"
+SECRETS_DIR = "TAILRACE_SECRETS_DIR"
+"""Names a folder with a file a setting, such as a mounted Kubernetes secret; the environment wins over it."""
+
+_TESTS_PREFIX = "TAILRACE_TEST_"
+_DRAIN_MARGIN_S = 10.0
+# Kubernetes describes each Service of a namespace in variables of its name, one called `tailrace` too.
+_SERVICE_LINK = re.compile(r"(^|_)(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)$")
+_LINK_ADDRESS = re.compile(r"^(tcp|udp|sctp)://")
+
+
+class Settings(BaseSettings):
+    """Everything that all services read; a name that is not here is refused.
+
+    Lease times are checked against each other: an executor that renews too late would be overtaken alive.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid", hide_input_in_errors=True
+    )
+
+    database_url: SecretStr = Field(description="DSN of the PostgreSQL that holds all state.")
+    database_pool_size: int = Field(
+        10, ge=2, le=500, description="Connections that a process may hold at most."
+    )
+    database_acquire_s: float = Field(
+        5, gt=0, le=60, description="Longest wait for a connection, in seconds."
+    )
+    database_command_s: float = Field(5, gt=0, le=600, description="Longest time of a statement, in seconds.")
+    secret_key: SecretStr = Field(
+        description="32 bytes in base64 that secrets are sealed with; of several, by commas, the first seals."
+    )
+
+    kafka_bootstrap: str | None = Field(
+        None, description="host:port, comma separated; without it services only poll."
+    )
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="How brokers are spoken to."
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="How we log in where the protocol is a SASL one."
+    )
+    kafka_username: str | None = Field(None, description="User for SASL.")
+    kafka_password: SecretStr | None = Field(None, description="Password for SASL.")
+    kafka_ca_file: Path | None = Field(None, description="Certificates that brokers are trusted by (PEM).")
+    kafka_cert_file: Path | None = Field(None, description="Our client certificate (PEM).")
+    kafka_key_file: Path | None = Field(None, description="Its private key (PEM).")
+    topic_prefix: str = Field(
+        "tailrace",
+        pattern=r"^[a-z0-9]+([.-][a-z0-9]+)*$",
+        max_length=100,
+        description="First part of topic names.",
+    )
+
+    host: str = Field("127.0.0.1", description="Address that the gateway listens on; 0.0.0.0 in a container.")
+    port: int = Field(8080, ge=0, le=65_535, description="Its port; 0 takes a free one.")
+    ops_host: str = Field(
+        "127.0.0.1", description="Address of /livez, /readyz and /metrics; 0.0.0.0 in a container."
+    )
+    ops_port: int = Field(9090, ge=0, le=65_535, description="Their port; 0 takes a free one.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least level that is logged."
+    )
+    log_format: Literal["json", "console"] = Field(
+        "json", description="JSON for machines, console for people."
+    )
+    pod_name: str = Field(
+        default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}",
+        min_length=1,
+        max_length=200,
+        description="Name of this process, unique and, for a StatefulSet, stable.",
+    )
+    allow_private_destinations: bool = Field(
+        default=False, description="Let connectors reach loopback and private addresses: for trials only."
+    )
+
+    lease_ttl_s: float = Field(30, gt=0, le=3600, description="How long a lease on a run's shard lasts.")
+    heartbeat_s: float = Field(10, gt=0, description="How often its owner renews it.")
+    lease_margin_s: float = Field(3, gt=0, description="How long before its end the owner stops writing.")
+    takeover_grace_s: float = Field(5, ge=0, description="How long after its end another may take over.")
+    poll_s: float = Field(
+        5, gt=0, le=300, description="How often work is looked for that no event announced."
+    )
+    request_timeout_s: float = Field(
+        20, gt=0, le=600, description="Longest time of a request to a destination."
+    )
+    shutdown_grace_s: float = Field(30, gt=0, le=3600, description="Longest time to drain after SIGTERM.")
+    executor_max_runs: int = Field(50, ge=1, le=1000, description="Runs that one executor works on at once.")
+    window_rows: int = Field(2000, ge=1, le=1_000_000, description="Rows sent without a checkpoint at most.")
+    checkpoint_s: float = Field(
+        0.5, gt=0, le=5, description="Longest time between checkpoints while rows flow."
+    )
+
+    @field_validator("port", "ops_port", mode="before")
+    @classmethod
+    def _is_no_service_link(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, str) and _LINK_ADDRESS.match(value):
+            return cls.model_fields[str(info.field_name)].default
+        return value
+
+    @model_validator(mode="after")
+    def _times_fit(self) -> Self:
+        broken = [rule for rule, holds in self._timing_rules() if not holds]
+        if broken:
+            raise ValueError("; ".join(broken))
+        return self
+
+    def _timing_rules(self) -> Iterable[tuple[str, bool]]:
+        store_s = self.database_acquire_s + self.database_command_s
+        yield "HEARTBEAT_S must be at most a third of LEASE_TTL_S", self.heartbeat_s <= self.lease_ttl_s / 3
+        yield (
+            "DATABASE_ACQUIRE_S + DATABASE_COMMAND_S must be at most LEASE_TTL_S - HEARTBEAT_S - LEASE_MARGIN_S",
+            store_s <= self.lease_ttl_s - self.heartbeat_s - self.lease_margin_s,
+        )
+        yield "TAKEOVER_GRACE_S must be at least LEASE_MARGIN_S", self.takeover_grace_s >= self.lease_margin_s
+        yield (
+            f"SHUTDOWN_GRACE_S must be at least REQUEST_TIMEOUT_S + {_DRAIN_MARGIN_S:g}",
+            self.shutdown_grace_s >= self.request_timeout_s + _DRAIN_MARGIN_S,
+        )
+
+
+def load_settings() -> Settings:
+    """The settings of this process.
+
+    :raises Invalid: names each variable that is unknown, missing or wrong, never its value.
+    """
+    _refuse_unknown(os.environ)
+    try:
+        return Settings(_secrets_dir=os.environ.get(SECRETS_DIR))
+    except ValidationError as error:
+        lines = [
+            f"  {_variable(problem['loc'])}{problem['msg']}" for problem in error.errors(include_input=False)
+        ]
+        raise Invalid("these settings cannot work:\n" + "\n".join(lines), code="SETTINGS") from error
+
+
+def known_variables() -> list[str]:
+    """The names that may be set, in order of their definition."""
+    return [*(PREFIX + name.upper() for name in Settings.model_fields), SECRETS_DIR]
+
+
+def _refuse_unknown(environ: Mapping[str, str]) -> None:
+    known = set(known_variables())
+    unknown = [
+        name
+        for name, value in environ.items()
+        if name.startswith(PREFIX) and not _is_for_us(name, value, known)
+    ]
+    if unknown:
+        raise Invalid(
+            f"unknown settings: {', '.join(sorted(unknown))}; known are: {', '.join(known_variables())}",
+            code="SETTINGS",
+        )
+
+
+def _is_for_us(name: str, value: str, known: set[str]) -> bool:
+    if name in known or name.startswith(_TESTS_PREFIX):
+        return True
+    return bool(_SERVICE_LINK.search(name) or _LINK_ADDRESS.match(value))
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    return f"{PREFIX}{str(location[0]).upper()}: " if location else ""
