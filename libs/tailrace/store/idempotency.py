@@ -1,0 +1,100 @@
+"""Answers remembered by the caller's key, in the transaction that makes them true."""
+
+from dataclasses import dataclass
+
+from tailrace.core.errors import Invalid
+from tailrace.core.ids import WorkspaceId
+from tailrace.store.database import Connection, Database, touched
+
+_KEPT_HOURS = 24
+_PRUNED_AT_ONCE = 5000
+
+# Waits for a concurrent holder of the key; takes over a row that is past its time.
+_CLAIM = """
+INSERT INTO idempotency_keys AS kept (workspace_id, key, request_sha256) VALUES ($1, $2, $3)
+ON CONFLICT (workspace_id, key) DO UPDATE
+  SET request_sha256 = $3, status = NULL, response = NULL, created_at = clock_timestamp()
+  WHERE kept.created_at < clock_timestamp() - make_interval(hours => $4)
+"""
+_READ = "SELECT request_sha256, status, response FROM idempotency_keys WHERE workspace_id = $1 AND key = $2"
+_KEEP = "UPDATE idempotency_keys SET status = $3, response = $4 WHERE workspace_id = $1 AND key = $2"
+_RECENT = """
+SELECT response FROM idempotency_keys
+WHERE workspace_id = $1 AND key = $2 AND request_sha256 = $3
+  AND created_at > clock_timestamp() - make_interval(secs => $4)
+"""
+_REPLACE = """
+INSERT INTO idempotency_keys (workspace_id, key, request_sha256, response) VALUES ($1, $2, $3, $4)
+ON CONFLICT (workspace_id, key) DO UPDATE
+  SET request_sha256 = $3, status = NULL, response = $4, created_at = clock_timestamp()
+"""
+_FORGET = "DELETE FROM idempotency_keys WHERE workspace_id = $1 AND key = $2"
+_PRUNE = """
+DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
+  SELECT ctid FROM idempotency_keys
+  WHERE created_at < clock_timestamp() - make_interval(hours => $1) LIMIT $2))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request as it is told from others: the caller's key, and a digest of all that it asks for."""
+
+    workspace_id: WorkspaceId
+    key: str
+    sha256: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was answered."""
+
+    status: int
+    body: bytes
+
+
+class Idempotency:
+    """Keys are kept for 24 hours. Nothing is kept of a request whose transaction rolls back."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def claim(self, connection: Connection, request: Request) -> Answer | None:
+        """Take the key for this transaction; the earlier answer if the same request had one.
+
+        Waits for a transaction that holds the key.
+
+        :raises Invalid: `IDEMPOTENCY_KEY_REUSED`: the key was used for another request.
+        """
+        names = (request.workspace_id, request.key)
+        if touched(await connection.execute(_CLAIM, *names, request.sha256, _KEPT_HOURS)):
+            return None
+        row = await connection.fetchrow(_READ, *names)
+        if row is None or row["request_sha256"] != request.sha256:
+            raise Invalid(
+                "this Idempotency-Key was used for another request; use a fresh key",
+                code="IDEMPOTENCY_KEY_REUSED",
+            )
+        return Answer(row["status"], row["response"])
+
+    async def keep(self, connection: Connection, request: Request, answer: Answer) -> None:
+        """Remember the answer under the key that this transaction claimed."""
+        await connection.execute(_KEEP, request.workspace_id, request.key, answer.status, answer.body)
+
+    async def recent(self, connection: Connection, request: Request, *, within_s: float) -> str | None:
+        """What was noted under this key for the same request, if that is not longer ago."""
+        names = (request.workspace_id, request.key)
+        noted: bytes | None = await connection.fetchval(_RECENT, *names, request.sha256, within_s)
+        return None if noted is None else noted.decode()
+
+    async def note(self, connection: Connection, request: Request, text: str) -> None:
+        """Note a text under a key, in place of whatever was noted there."""
+        await connection.execute(_REPLACE, request.workspace_id, request.key, request.sha256, text.encode())
+
+    async def forget(self, workspace_id: WorkspaceId, key: str) -> None:
+        """The key is free again."""
+        await self._database.execute(_FORGET, workspace_id, key)
+
+    async def prune(self) -> int:
+        """Delete keys past their time, a few thousand a call; gives how many."""
+        return await self._database.execute(_PRUNE, _KEPT_HOURS, _PRUNED_AT_ONCE)

@@ -1,0 +1,248 @@
+"""Syncs: what is to be kept in step, when, and every version of it that a run may have pinned."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TypeAlias
+
+from pydantic import TypeAdapter
+
+from tailrace.core.due import next_due
+from tailrace.core.errors import Invalid, NotFound
+from tailrace.core.ids import SyncId, WorkspaceId, new_sync_id
+from tailrace.core.syncs import CronSchedule, IntervalSchedule, ManualSchedule, Schedule, SyncDefinition
+from tailrace.store.database import Connection, Database, Record
+
+AnySchedule: TypeAlias = ManualSchedule | IntervalSchedule | CronSchedule
+
+_SCHEDULE: TypeAdapter[AnySchedule] = TypeAdapter(Schedule)
+_NOW = "SELECT clock_timestamp()"
+_CREATE = """
+INSERT INTO syncs (id, workspace_id, name, destination_id, enabled, definition, schedule, next_run_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING *
+"""
+_PIN = "INSERT INTO sync_versions (sync_id, version, definition) VALUES ($1, $2, $3)"
+_GET = "SELECT * FROM syncs WHERE workspace_id = $1 AND id = $2 AND deleted_at IS NULL"
+_LOCK = _GET + " FOR UPDATE"
+_LIST = """
+SELECT * FROM syncs
+WHERE workspace_id = $1 AND deleted_at IS NULL AND ($2::text IS NULL OR destination_id = $2)
+  AND ($3::boolean IS NULL OR enabled = $3) AND ($4::timestamptz IS NULL OR (created_at, id) > ($4, $5))
+ORDER BY created_at, id LIMIT $6
+"""
+_UPDATE = """
+UPDATE syncs SET name = $3, destination_id = $4, version = $5, enabled = $6, definition = $7, schedule = $8,
+  next_run_at = $9, updated_at = clock_timestamp()
+WHERE workspace_id = $1 AND id = $2 RETURNING *
+"""
+_DELETE = """
+UPDATE syncs SET deleted_at = clock_timestamp(), next_run_at = NULL
+WHERE workspace_id = $1 AND id = $2 AND deleted_at IS NULL RETURNING deleted_at
+"""
+_DEFINITION = "SELECT definition FROM sync_versions WHERE sync_id = $1 AND version = $2"
+# FOR SHARE holds off a delete of either connection until the sync that needs it is there.
+_CONNECTIONS = """
+SELECT id, kind FROM connections
+WHERE workspace_id = $1 AND id = ANY ($2::text[]) AND deleted_at IS NULL FOR SHARE
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class NewSync:
+    """What a sync is made from."""
+
+    workspace_id: WorkspaceId
+    name: str
+    definition: SyncDefinition
+    schedule: AnySchedule
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SyncChange:
+    """What is to change; None leaves a thing as it is."""
+
+    name: str | None = None
+    definition: SyncDefinition | None = None
+    schedule: AnySchedule | None = None
+    enabled: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SyncFilter:
+    """Which syncs to list; None does not restrict."""
+
+    destination_id: str | None = None
+    enabled: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """A sync as it stands. `next_run_at` is None for a manual, paused or never again firing one."""
+
+    id: SyncId
+    workspace_id: WorkspaceId
+    name: str
+    version: int
+    enabled: bool
+    definition: SyncDefinition
+    schedule: AnySchedule
+    next_run_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class Syncs:
+    """The syncs of all workspaces."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def create(self, new: NewSync) -> Sync:
+        """A new sync at version 1, its first tick set.
+
+        :raises Invalid: the workspace has no such source or destination.
+        """
+        sync_id = new_sync_id()
+        definition = new.definition.model_dump(mode="json")
+        async with self._database.transaction() as connection:
+            await _require_connections(connection, new.workspace_id, new.definition)
+            due = await _next_tick(connection, new.schedule, enabled=new.enabled)
+            identity = (sync_id, new.workspace_id, new.name, new.definition.destination_id)
+            schedule = new.schedule.model_dump(mode="json")
+            row = await connection.fetchrow(_CREATE, *identity, new.enabled, definition, schedule, due)
+            await connection.execute(_PIN, sync_id, 1, definition)
+        return _sync(row)
+
+    async def get(self, workspace_id: WorkspaceId, sync_id: str) -> Sync:
+        """The sync of that id.
+
+        :raises NotFound: the workspace has none.
+        """
+        return _sync(await self._database.fetchrow(_GET, workspace_id, sync_id))
+
+    async def list(
+        self,
+        workspace_id: WorkspaceId,
+        which: SyncFilter | None = None,
+        *,
+        after: tuple[datetime, str] | None = None,
+        limit: int = 1000,
+    ) -> Sequence[Sync]:
+        """Oldest first, those behind `after` (created_at, id)."""
+        wanted = which or SyncFilter()
+        moment, last_id = after or (None, None)
+        rows = await self._database.fetch(
+            _LIST, workspace_id, wanted.destination_id, wanted.enabled, moment, last_id, limit
+        )
+        return [_sync(row) for row in rows]
+
+    async def update(self, workspace_id: WorkspaceId, sync_id: str, change: SyncChange) -> Sync:
+        """Change what is given. A new definition is a new version; runs under way keep theirs.
+
+        :raises NotFound: the workspace has none of that id.
+        :raises Invalid: the workspace has no such source or destination.
+        """
+        async with self._database.transaction() as connection:
+            old = _sync(await connection.fetchrow(_LOCK, workspace_id, sync_id))
+            new = _changed(old, change)
+            if new.version != old.version:
+                await _require_connections(connection, workspace_id, new.definition)
+                await connection.execute(_PIN, sync_id, new.version, new.definition.model_dump(mode="json"))
+            if (new.schedule, new.enabled) != (old.schedule, old.enabled):
+                new = replace(
+                    new, next_run_at=await _next_tick(connection, new.schedule, enabled=new.enabled)
+                )
+            return await _save(connection, new)
+
+    async def toggle(self, workspace_id: WorkspaceId, sync_id: str, *, enabled: bool) -> Sync:
+        """Pause or resume; a run under way goes on, ticks missed while paused are not made up for.
+
+        :raises NotFound: the workspace has none of that id.
+        """
+        return await self.update(workspace_id, sync_id, SyncChange(enabled=enabled))
+
+    async def delete(self, workspace_id: WorkspaceId, sync_id: str) -> datetime:
+        """Hide the sync for good; its runs and dead letters stay, the caller cancels its run. Gives the moment.
+
+        :raises NotFound: the workspace has none of that id.
+        """
+        moment: datetime | None = await self._database.fetchval(_DELETE, workspace_id, sync_id)
+        if moment is None:
+            raise _not_found()
+        return moment
+
+    async def definition(self, sync_id: SyncId, version: int) -> SyncDefinition:
+        """The definition that a run has pinned; deleted syncs keep theirs.
+
+        :raises NotFound: the sync never had that version.
+        """
+        definition = await self._database.fetchval(_DEFINITION, sync_id, version)
+        if definition is None:
+            raise NotFound(f"the sync has no version {version}", code="SYNC_VERSION_NOT_FOUND")
+        return SyncDefinition.model_validate(definition)
+
+
+def _changed(old: Sync, change: SyncChange) -> Sync:
+    definition = change.definition or old.definition
+    return replace(
+        old,
+        name=old.name if change.name is None else change.name,
+        version=old.version + (definition != old.definition),
+        enabled=old.enabled if change.enabled is None else change.enabled,
+        definition=definition,
+        schedule=change.schedule or old.schedule,
+    )
+
+
+async def _save(connection: Connection, sync: Sync) -> Sync:
+    row = await connection.fetchrow(
+        _UPDATE,
+        sync.workspace_id,
+        sync.id,
+        sync.name,
+        sync.definition.destination_id,
+        sync.version,
+        sync.enabled,
+        sync.definition.model_dump(mode="json"),
+        sync.schedule.model_dump(mode="json"),
+        sync.next_run_at,
+    )
+    return _sync(row)
+
+
+async def _require_connections(
+    connection: Connection, workspace_id: WorkspaceId, definition: SyncDefinition
+) -> None:
+    wanted = {"source": definition.source_id, "destination": definition.destination_id}
+    rows = await connection.fetch(_CONNECTIONS, workspace_id, list(wanted.values()))
+    found = {row["kind"]: row["id"] for row in rows}
+    for kind, connection_id in wanted.items():
+        if found.get(kind) != connection_id:
+            raise Invalid(f"this workspace has no {kind} with that id", code=f"{kind.upper()}_NOT_FOUND")
+
+
+async def _next_tick(connection: Connection, schedule: AnySchedule, *, enabled: bool) -> datetime | None:
+    now: datetime = await connection.fetchval(_NOW)
+    return next_due(schedule, now) if enabled else None
+
+
+def _not_found() -> NotFound:
+    return NotFound("no such sync in this workspace", code="SYNC_NOT_FOUND")
+
+
+def _sync(row: Record | None) -> Sync:
+    if row is None:
+        raise _not_found()
+    return Sync(
+        SyncId(row["id"]),
+        WorkspaceId(row["workspace_id"]),
+        row["name"],
+        row["version"],
+        row["enabled"],
+        SyncDefinition.model_validate(row["definition"]),
+        _SCHEDULE.validate_python(row["schedule"]),
+        row["next_run_at"],
+        row["created_at"],
+        row["updated_at"],
+    )

@@ -1,0 +1,179 @@
+"""API tokens: shown once, kept as keyed digests.
+
+A token reads `trc_<id, 8>_<secret, 43><checksum, 6>`, all base62. The secret is 256 random bits, so one round of
+HMAC is enough; prefix and checksum let scanners find leaked tokens, and refuse mistyped ones without a look-up.
+"""
+
+import hashlib
+import hmac
+import secrets
+import string
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from tailrace.core.errors import NotFound
+from tailrace.core.ids import TokenId, WorkspaceId
+from tailrace.store.database import Database, Record
+from tailrace.store.secrets import SecretBox
+
+_BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
+_PREFIX = "trc_"
+_ID_DIGITS = 8
+_SECRET_DIGITS = 43
+_CHECKSUM_DIGITS = 6
+_LENGTH = len(_PREFIX) + _ID_DIGITS + 1 + _SECRET_DIGITS + _CHECKSUM_DIGITS
+_SECRET_BITS = 256
+
+_CREATE = """
+INSERT INTO tokens (id, workspace_id, name, role, secret_hmac, expires_at)
+SELECT $1, id, $3, $4, $5, $6 FROM workspaces WHERE id = $2
+RETURNING id, workspace_id, name, role, created_at, expires_at, revoked_at
+"""
+_VERIFY = """
+SELECT id, workspace_id, role, secret_hmac FROM tokens
+WHERE id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > clock_timestamp())
+"""
+_LIST = """
+SELECT id, workspace_id, name, role, created_at, expires_at, revoked_at FROM tokens
+WHERE workspace_id = $1 ORDER BY created_at, id LIMIT $2
+"""
+_REVOKE = """
+UPDATE tokens SET revoked_at = COALESCE(revoked_at, clock_timestamp()) WHERE workspace_id = $1 AND id = $2
+"""
+
+
+class Role(StrEnum):
+    """What a token may do. Each role may do all that the ones before it may."""
+
+    VIEWER = "viewer"
+    EDITOR = "editor"
+    ADMIN = "admin"
+
+    def covers(self, needed: "Role") -> bool:
+        """Whether this role may do what `needed` may."""
+        order = list(Role)
+        return order.index(self) >= order.index(needed)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who calls: a token that was checked."""
+
+    token_id: TokenId
+    workspace_id: WorkspaceId
+    role: Role
+
+    @property
+    def name(self) -> str:
+        """How runs and changes remember who asked for them."""
+        return f"token:{self.token_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class NewToken:
+    """What a token is made from; it never expires where `expires_at` is None."""
+
+    workspace_id: WorkspaceId
+    name: str
+    role: Role
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token as it may be shown."""
+
+    id: TokenId
+    workspace_id: WorkspaceId
+    name: str
+    role: Role
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+class Tokens:
+    """The tokens of all workspaces."""
+
+    def __init__(self, database: Database, box: SecretBox) -> None:
+        self._database = database
+        self._peppers = box.derive("token pepper")
+
+    async def create(self, new: NewToken) -> tuple[Token, str]:
+        """A new token, and the only sight of its text.
+
+        :raises NotFound: there is no such workspace.
+        """
+        token_id, text = _draw()
+        digest = _digest(self._peppers[0], text)
+        row = await self._database.fetchrow(
+            _CREATE, token_id, new.workspace_id, new.name, new.role, digest, new.expires_at
+        )
+        if row is None:
+            raise NotFound("no such workspace", code="WORKSPACE_NOT_FOUND")
+        return _token(row), text
+
+    async def verify(self, text: str) -> Identity | None:
+        """Who the token stands for; None if it is malformed, unknown, expired or revoked.
+
+        A malformed token costs no look-up, and an unknown id as much time as a wrong secret.
+        """
+        if not _is_well_formed(text):
+            return None
+        row = await self._database.fetchrow(_VERIFY, text[len(_PREFIX) : len(_PREFIX) + _ID_DIGITS])
+        stored = row["secret_hmac"] if row else bytes(hashlib.sha256().digest_size)
+        matches = [hmac.compare_digest(stored, _digest(pepper, text)) for pepper in self._peppers]
+        if row is None or not any(matches):
+            return None
+        return Identity(TokenId(row["id"]), WorkspaceId(row["workspace_id"]), Role(row["role"]))
+
+    async def list(self, workspace_id: WorkspaceId, *, limit: int = 1000) -> Sequence[Token]:
+        """The tokens of a workspace, revoked ones too, oldest first."""
+        return [_token(row) for row in await self._database.fetch(_LIST, workspace_id, limit)]
+
+    async def revoke(self, workspace_id: WorkspaceId, token_id: TokenId) -> None:
+        """The token opens nothing from now on; revoking twice is harmless.
+
+        :raises NotFound: the workspace has no such token.
+        """
+        if not await self._database.execute(_REVOKE, workspace_id, token_id):
+            raise NotFound("no such token", code="TOKEN_NOT_FOUND")
+
+
+def _draw() -> tuple[TokenId, str]:
+    token_id = "".join(secrets.choice(_BASE62) for _ in range(_ID_DIGITS))
+    unchecked = f"{_PREFIX}{token_id}_{_base62(secrets.randbits(_SECRET_BITS), _SECRET_DIGITS)}"
+    return TokenId(token_id), unchecked + _checksum(unchecked)
+
+
+def _is_well_formed(text: str) -> bool:
+    if len(text) != _LENGTH or not text.isascii() or not text.startswith(_PREFIX):
+        return False
+    return hmac.compare_digest(text[-_CHECKSUM_DIGITS:], _checksum(text[:-_CHECKSUM_DIGITS]))
+
+
+def _digest(pepper: bytes, text: str) -> bytes:
+    return hmac.digest(pepper, text.encode(), "sha256")
+
+
+def _checksum(text: str) -> str:
+    return _base62(zlib.crc32(text.encode()), _CHECKSUM_DIGITS)
+
+
+def _base62(number: int, digits: int) -> str:
+    return "".join(_BASE62[number // 62**place % 62] for place in reversed(range(digits)))
+
+
+def _token(row: Record) -> Token:
+    return Token(
+        TokenId(row["id"]),
+        WorkspaceId(row["workspace_id"]),
+        row["name"],
+        Role(row["role"]),
+        row["created_at"],
+        row["expires_at"],
+        row["revoked_at"],
+    )
