@@ -58,8 +58,8 @@ class ConnectionKind(StrEnum):
 class ConnectionDraft:
     """All that a user decides about a connection.
 
-    `settings` show `***` where a secret stands; `secrets` hold them by JSON Pointer into the settings. An update
-    takes over the stored secrets at `kept` pointers.
+    `settings` show `***` where a secret stands; `secrets` hold them by JSON Pointer into the settings.
+    An update takes over the stored secrets at `kept` pointers.
     """
 
     name: str

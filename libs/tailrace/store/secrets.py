@@ -1,4 +1,4 @@
-"""Seals what must not be readable in the database: AES-256-GCM under a keyring, bound to the row that holds it."""
+"""Seals what must not be readable in the database: AES-256-GCM by a keyring, bound to the row that holds it."""
 
 import base64
 import binascii
@@ -26,7 +26,7 @@ _WHAT_TO_DO = (
 
 
 class SecretBox:
-    """A keyring: the first key seals, every key opens. A sealed blob names its key, so keys can be rotated."""
+    """A keyring: the first key seals, every key opens. A sealed blob names its key, for rotation."""
 
     def __init__(self, keys: Sequence[bytes]) -> None:
         if not keys or any(len(key) != _KEY_SIZE_BYTES for key in keys):
@@ -62,7 +62,7 @@ class SecretBox:
         cipher = self._ciphers.get(key_id)
         if cipher is None or not sealed.startswith(_VERSION):
             raise Invalid(
-                "TAILRACE_SECRET_KEY lacks the key that a stored secret was sealed by; add it behind the first",
+                "TAILRACE_SECRET_KEY lacks the key that sealed a stored secret; add it behind the first",
                 code="SECRET_KEY_UNKNOWN",
             )
         try:

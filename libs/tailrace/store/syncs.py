@@ -163,7 +163,7 @@ class Syncs:
         return await self.update(workspace_id, sync_id, SyncChange(enabled=enabled))
 
     async def delete(self, workspace_id: WorkspaceId, sync_id: str) -> datetime:
-        """Hide the sync for good; its runs and dead letters stay, the caller cancels its run. Gives the moment.
+        """Hide the sync for good; runs and dead letters stay, the caller cancels its run. Gives the moment.
 
         :raises NotFound: the workspace has none of that id.
         """
