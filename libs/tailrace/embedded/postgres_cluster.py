@@ -152,7 +152,7 @@ def _command_line(pid: int) -> str:
     with suppress(OSError):
         return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").replace("\0", " ")
     with suppress(OSError, subprocess.TimeoutExpired):
-        listed = subprocess.run(  # noqa: S603
+        listed = subprocess.run(  # noqa: S603  # a fixed command
             ["ps", "-o", "command=", "-p", str(pid)],  # noqa: S607  # where there is no /proc
             capture_output=True,
             text=True,
