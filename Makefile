@@ -10,6 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUNTIME_LOCK := deploy/requirements.lock
 DEV_LOCK := deploy/requirements-dev.lock
+IMAGE_LOCK := deploy/requirements-image.lock
 RUNTIME_STAMP := $(VENV)/.installed-runtime
 DEV_STAMP := $(VENV)/.installed-dev
 PROJECT_STAMP := $(VENV)/.installed-project
@@ -62,12 +63,13 @@ kafka: $(DEV) ## Start a real Kafka on loopback (ACTION=start|stop|status; needs
 generate: $(DEV) ## Write the generated documents in deploy/ anew
 	$(BIN)/tailrace docs generate
 
-LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-package tailrace \
-	--custom-compile-command "make lock" pyproject.toml
+LOCK := env -u PIP_FIND_LINKS -u UV_FIND_LINKS $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate \
+	--python-version 3.11 --no-emit-package tailrace --custom-compile-command "make lock" pyproject.toml
 
 lock: $(DEV) ## Resolve the dependencies anew (ARGS="--upgrade" takes newer versions)
-	env -u PIP_FIND_LINKS -u UV_FIND_LINKS $(LOCK) $(ARGS) --extra dev-db --extra build -o $(RUNTIME_LOCK)
-	env -u PIP_FIND_LINKS -u UV_FIND_LINKS $(LOCK) $(ARGS) --all-extras -c $(RUNTIME_LOCK) -o $(DEV_LOCK)
+	$(LOCK) $(ARGS) --all-extras -o $(DEV_LOCK)
+	$(LOCK) --extra dev-db --extra build -c $(DEV_LOCK) -o $(RUNTIME_LOCK)
+	$(LOCK) -c $(DEV_LOCK) -o $(IMAGE_LOCK)
 
 clean: ## Remove .venv and every cache
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist

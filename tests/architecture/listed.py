@@ -3,6 +3,7 @@
 # `path:Class.function`: why it must catch everything.
 BROAD_EXCEPTS: dict[str, str] = {
     "libs/tailrace/embedded/guard.py:main": "the edge of a process, which tells its owner and ends",
+    "libs/tailrace/runtime/lifecycle.py:run_process": "the top of a service: logs it and gives an exit code",
 }
 
 # `path:Class.function`: why it cannot import at the top.
