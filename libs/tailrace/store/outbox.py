@@ -1,0 +1,114 @@
+"""The outbox: events are committed with what they tell of, and stay until the bus has them."""
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from tailrace.core.errors import Invalid
+from tailrace.core.outgoing import MAX_EVENT_BYTES, OutgoingEvent, WaitingEvent
+from tailrace.observe.tracing import current_traceparent
+from tailrace.store.database import Connection, Database, Record
+
+SHARDS = 16
+"""As many relays can work at once; the schema holds a lease for each."""
+
+_ENQUEUE = """
+INSERT INTO outbox (shard, topic, key, event_id, body, traceparent)
+SELECT shard, topic, key, event_id, body, $6::text
+FROM unnest($1::smallint[], $2::text[], $3::text[], $4::text[], $5::bytea[])
+  WITH ORDINALITY AS event (shard, topic, key, event_id, body, place)
+ORDER BY place
+ON CONFLICT (event_id) DO NOTHING
+"""
+# Least recently released first, so that a busy shard starves no other.
+_LEASE = """
+UPDATE outbox_shards SET lease_token = $1, lease_expires_at = clock_timestamp() + make_interval(secs => $2)
+WHERE shard = (
+  SELECT shard FROM outbox_shards AS free
+  WHERE (lease_expires_at IS NULL OR lease_expires_at <= clock_timestamp())
+    AND EXISTS (SELECT FROM outbox WHERE outbox.shard = free.shard)
+  ORDER BY lease_expires_at NULLS FIRST FOR UPDATE SKIP LOCKED LIMIT 1)
+RETURNING shard
+"""
+_READ = """
+SELECT id, topic, key, event_id, body, traceparent, created_at FROM outbox
+WHERE shard = $1 ORDER BY id LIMIT $2
+"""
+_SETTLE = """
+WITH sent AS (DELETE FROM outbox WHERE id = ANY ($3::bigint[]))
+UPDATE outbox_shards SET lease_token = NULL, lease_expires_at = clock_timestamp()
+WHERE shard = $1 AND lease_token = $2
+"""
+_BACKLOG = """
+SELECT count(*) AS pending,
+  coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8 AS oldest_s
+FROM outbox
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """How many events wait, and the age of the oldest in seconds."""
+
+    pending: int
+    oldest_s: float
+
+
+async def enqueue(connection: Connection, events: Sequence[OutgoingEvent]) -> None:
+    """Write events in the caller's transaction; one that is there already, by its id, stays as it is.
+
+    Whoever writes events of one key from several transactions serialises these, or the key has no order.
+
+    :raises Invalid: an event is larger than `MAX_EVENT_BYTES`.
+    """
+    for event in events:
+        if len(event.data) > MAX_EVENT_BYTES:
+            raise Invalid(
+                f"{event.type} has {len(event.data)} bytes, {MAX_EVENT_BYTES} at most: send ids, not content",
+                code="EVENT_TOO_LARGE",
+            )
+    await connection.execute(
+        _ENQUEUE,
+        [shard_of(event.key) for event in events],
+        [event.type for event in events],
+        [event.key for event in events],
+        [event.event_id for event in events],
+        [event.data for event in events],
+        current_traceparent(),
+    )
+
+
+def shard_of(key: str) -> int:
+    """The shard that every event of the key waits in."""
+    return zlib.crc32(key.encode()) % SHARDS
+
+
+class Outbox:
+    """What relays do: lease a shard, read its oldest events, settle those that the bus has acknowledged."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def lease(self, token: UUID, *, ttl_s: float) -> int | None:
+        """A shard that holds events and that no relay has, or None. After `ttl_s` another may take it."""
+        shard: int | None = await self._database.fetchval(_LEASE, token, ttl_s)
+        return shard
+
+    async def read(self, shard: int, *, at_most: int) -> list[WaitingEvent]:
+        """The oldest events of the shard, in order."""
+        return [_waiting(row) for row in await self._database.fetch(_READ, shard, at_most)]
+
+    async def settle(self, shard: int, token: UUID, sent: Sequence[int]) -> None:
+        """Delete what was sent, by place, and give the shard back if it is still ours."""
+        await self._database.execute(_SETTLE, shard, token, sent)
+
+    async def backlog(self) -> Backlog:
+        """What waits in all shards."""
+        row = await self._database.fetchrow(_BACKLOG)
+        return Backlog(row["pending"], row["oldest_s"]) if row else Backlog(0, 0.0)
+
+
+def _waiting(row: Record) -> WaitingEvent:
+    event = OutgoingEvent(row["topic"], row["key"], row["body"], row["event_id"])
+    return WaitingEvent(row["id"], event, row["created_at"], row["traceparent"])
