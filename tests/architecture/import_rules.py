@@ -68,9 +68,7 @@ def mock(module: Module) -> Iterator[str]:
         match node:
             case ast.ImportFrom(module=("unittest.mock" | "mock" | "pytest_mock")):
                 yield f"{node.lineno}: use the real thing, or a fake that passes the same contract suite"
-            case ast.ImportFrom(module="unittest", names=names) if any(
-                alias.name == "mock" for alias in names
-            ):
+            case ast.ImportFrom(module="unittest", names=names) if any(alias.name == "mock" for alias in names):
                 yield f"{node.lineno}: use the real thing, or a fake that passes the same contract suite"
             case ast.Import(names=names) if any(alias.name in {"unittest.mock", "mock"} for alias in names):
                 yield f"{node.lineno}: use the real thing, or a fake that passes the same contract suite"

@@ -1,6 +1,7 @@
 """The files of the house as the architecture tests read them."""
 
 import ast
+import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCT = ("libs/", "services/")
+_BY_PRODUCTS = {"__pycache__", "build", "dist", "target"}
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -37,16 +39,17 @@ def python_modules() -> tuple[Module, ...]:
 
 @cache
 def files() -> tuple[str, ...]:
-    """The paths of every file that git tracks or would add, without those already deleted."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        check=True,
-        text=True,
-        timeout=30,
-    )
-    return tuple(path for path in sorted(set(listed.stdout.split("\0"))) if path and (ROOT / path).is_file())
+    """The paths of all files that git tracks or would add; of an unpacked archive, all that are no by-products."""
+    paths = _listed_by_git() or walked(ROOT)
+    return tuple(path for path in sorted(set(paths)) if path and (ROOT / path).is_file())
+
+
+def walked(folder: Path) -> Iterator[str]:
+    """The files below a folder, leaving out what begins with a dot and what Python or Maven left there."""
+    for path in folder.rglob("*"):
+        inside = path.relative_to(folder)
+        if not any(part.startswith(".") or part in _BY_PRODUCTS for part in inside.parts):
+            yield inside.as_posix()
 
 
 def functions(module: Module) -> Iterator[tuple[str, Function]]:
@@ -68,6 +71,22 @@ def last_name(node: ast.AST) -> str:
         case ast.Attribute(attr=name) | ast.Name(id=name):
             return name
     return ""
+
+
+def _listed_by_git() -> list[str]:
+    """Nothing where there is no git, or no repository of the user's own."""
+    git = shutil.which("git")
+    if git is None:
+        return []
+    listed = subprocess.run(
+        [git, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=30,
+    )
+    return listed.stdout.split("\0") if listed.returncode == 0 else []
 
 
 def _functions(node: ast.AST, prefix: str) -> Iterator[tuple[str, Function]]:

@@ -123,8 +123,6 @@ def test_forbidden_text_is_found(text: str) -> None:
     assert found[0].startswith("2: ")
 
 
-@pytest.mark.parametrize(
-    "text", ["/opt/tailrace/work/x", "https://example.com/work/1", "$HOME/work/x", "a/root/b"]
-)
+@pytest.mark.parametrize("text", ["/opt/tailrace/work/x", "https://example.com/work/1", "$HOME/work/x", "a/root/b"])
 def test_harmless_text_is_left_alone(text: str) -> None:
     assert forbidden_in(text) == []

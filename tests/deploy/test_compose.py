@@ -11,9 +11,7 @@ from tailrace.runtime.settings import Settings, known_variables
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = ROOT / "deploy" / "compose.yaml"
-SERVICES = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"][
-    "tailrace.services"
-]
+SERVICES = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]["tailrace.services"]
 THIRD_PARTY = {"postgres", "kafka"}
 
 

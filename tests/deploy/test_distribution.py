@@ -23,9 +23,7 @@ def wheel(tmp_path: Path) -> zipfile.ZipFile:
 
 
 def test_wheel_holds_every_file_of_the_packages(wheel: zipfile.ZipFile) -> None:
-    packaged = {
-        Path(*Path(path).parts[1:]).as_posix() for path in files() if path.startswith(("libs/", "services/"))
-    }
+    packaged = {Path(*Path(path).parts[1:]).as_posix() for path in files() if path.startswith(("libs/", "services/"))}
 
     missing = packaged - set(wheel.namelist())
 

@@ -12,9 +12,7 @@ HADOLINT = Path(sys.executable).with_name("hadolint")
 
 
 def lint(dockerfile: str) -> str:
-    done = subprocess.run(
-        [HADOLINT, "-"], input=dockerfile, capture_output=True, check=False, text=True, timeout=30
-    )
+    done = subprocess.run([HADOLINT, "-"], input=dockerfile, capture_output=True, check=False, text=True, timeout=30)
     return done.stdout
 
 
