@@ -1,0 +1,37 @@
+"""HTTP as connectors see it: a request, a whole response, and what a status means for a batch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """One request; `body` is sent as it is."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    """A response read whole, header names in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class HttpClient(Protocol):
+    """Sends exactly once, follows no redirect, reads no more than its limit."""
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        """Send and read the answer, whatever its status.
+
+        :raises DestinationUnavailable: no connection was made, so nothing was sent.
+        :raises InDoubt: the request may have been received and the answer is lost or too large.
+        :raises DestinationInvalid: the address is forbidden or malformed.
+        """
+        ...

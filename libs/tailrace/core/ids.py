@@ -1,0 +1,47 @@
+"""Identifiers: typed, opaque to users, ordered by the time they were made."""
+
+import os
+import time
+from typing import NewType
+
+WorkspaceId = NewType("WorkspaceId", str)
+TokenId = NewType("TokenId", str)
+ConnectionId = NewType("ConnectionId", str)
+SyncId = NewType("SyncId", str)
+RunId = NewType("RunId", str)
+DeadLetterId = NewType("DeadLetterId", str)
+
+_BASE32 = "0123456789abcdefghijklmnopqrstuv"
+_DIGITS = 26
+_RANDOM_BITS = 80
+
+
+def new_workspace_id() -> WorkspaceId:
+    """A fresh workspace id."""
+    return WorkspaceId("ws_" + _time_ordered())
+
+
+def new_connection_id() -> ConnectionId:
+    """A fresh id of a source or a destination."""
+    return ConnectionId("conn_" + _time_ordered())
+
+
+def new_sync_id() -> SyncId:
+    """A fresh sync id; the same string is the connection id of the RudderStack contract."""
+    return SyncId("retl_sync_" + _time_ordered())
+
+
+def new_run_id() -> RunId:
+    """A fresh run id; the same string is the sync id of the RudderStack contract."""
+    return RunId("retl_run_" + _time_ordered())
+
+
+def new_dead_letter_id() -> DeadLetterId:
+    """A fresh dead letter id."""
+    return DeadLetterId("retl_dlq_" + _time_ordered())
+
+
+def _time_ordered() -> str:
+    """48 bits of Unix milliseconds and 80 random bits, so that text order is time order."""
+    bits = (time.time_ns() // 1_000_000) << _RANDOM_BITS | int.from_bytes(os.urandom(_RANDOM_BITS // 8))
+    return "".join(_BASE32[bits >> shift & 31] for shift in range(5 * (_DIGITS - 1), -1, -5))

@@ -1,0 +1,115 @@
+"""A source row on its way: read, mapped, compared, and told what became of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NewType
+
+RowKey = NewType("RowKey", tuple[str, ...])
+"""The key as the warehouse writes it in text, a part a key column. Ordered as Python orders tuples of str."""
+
+RowHash = NewType("RowHash", bytes)
+"""Eight bytes that stand for the mapped content of a row."""
+
+
+class ColumnKind(StrEnum):
+    """How a value of a column arrives from the warehouse, so that the encoder writes it exactly."""
+
+    TEXT = "text"
+    INTEGER = "integer"
+    FLOAT = "float"
+    DECIMAL = "decimal"  # as text, all digits kept
+    BOOLEAN = "boolean"
+    TIMESTAMP = "timestamp"  # as ISO 8601 text, UTC where the type has a zone
+    JSON = "json"  # as JSON text
+    OTHER = "other"  # anything that JSON can hold as it is
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the source query."""
+
+    name: str
+    kind: ColumnKind
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Up to a few thousand source rows in the warehouse's order, in its own cheap form.
+
+    `keys[i]` belongs to `rows[i]`; None where a part of the key is NULL. Rows with such a key come last in a read.
+    """
+
+    rows: Sequence[tuple[object, ...]]
+    keys: Sequence[RowKey | None]
+
+
+class Change(StrEnum):
+    """What happened to a row since it was last delivered."""
+
+    ADDED = "added"
+    CHANGED = "changed"
+    REMOVED = "removed"
+    UNCHANGED = "unchanged"
+
+
+class Operation(StrEnum):
+    """What the destination is asked to do with a row."""
+
+    UPSERT = "upsert"
+    INSERT = "insert"
+    UPDATE = "update"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A mapped row. `body` is its JSON object, encoded once: requests, hashes and dead letters are slices of it."""
+
+    key: RowKey
+    body: bytes
+    row_hash: RowHash
+
+
+class Verdict(StrEnum):
+    """The five things that can become of a row of a batch."""
+
+    DELIVERED = "delivered"
+    SKIPPED = "skipped"
+    REJECTED = "rejected"
+    RETRY = "retry"
+    UNKNOWN = "unknown"  # sent, and the destination may have applied it
+
+
+@dataclass(frozen=True, slots=True)
+class RowOutcome:
+    """What became of one row. `message` is the destination's own; it may hold row values and is never logged."""
+
+    verdict: Verdict
+    code: str = ""
+    message: str = ""
+    field: str | None = None
+    retry_after_s: float | None = None
+
+
+DELIVERED = RowOutcome(Verdict.DELIVERED)
+
+
+def rejected(code: str, message: str, *, field: str | None = None) -> RowOutcome:
+    """The row is refused for good: it becomes a dead letter."""
+    return RowOutcome(Verdict.REJECTED, code, message, field)
+
+
+def skipped(code: str) -> RowOutcome:
+    """The row needs nothing."""
+    return RowOutcome(Verdict.SKIPPED, code)
+
+
+def retry(code: str, message: str, *, retry_after_s: float | None = None) -> RowOutcome:
+    """The row was not applied, and may be if it is sent again."""
+    return RowOutcome(Verdict.RETRY, code, message, retry_after_s=retry_after_s)
+
+
+def unknown(message: str) -> RowOutcome:
+    """The row may or may not have been applied."""
+    return RowOutcome(Verdict.UNKNOWN, "IN_DOUBT", message)

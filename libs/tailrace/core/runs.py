@@ -1,0 +1,93 @@
+"""One execution of a sync: its states, its books, the lease on a shard of it."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from typing import Self
+from uuid import UUID
+
+from tailrace.core.ids import RunId
+
+
+class RunKind(StrEnum):
+    """How much of the query a run sends."""
+
+    INCREMENTAL = "incremental"
+    FULL = "full"
+    REPLAY = "replay"
+
+
+class RunTrigger(StrEnum):
+    """Who asked for the run."""
+
+    API = "api"
+    SCHEDULE = "schedule"
+    EVENT = "event"
+    REPLAY = "replay"
+
+
+class RunStatus(StrEnum):
+    """Where a run stands; the last three never change again."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    CANCELLING = "cancelling"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the run has ended."""
+        return self in {RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED}
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What became of every row, and why; only ever added to.
+
+    `read` counts rows of the query, `removed` rows that were delivered once and are gone from it.
+    `reasons` says how many rows were added, changed, skipped or rejected under which code.
+    """
+
+    read: int = 0
+    delivered: int = 0
+    skipped: int = 0
+    rejected: int = 0
+    removed: int = 0
+    deleted: int = 0
+    kept: int = 0
+    undeleted: int = 0
+    reasons: Mapping[str, int] = field(default_factory=dict)
+
+    def __add__(self, other: Self) -> Self:
+        counts = {name: getattr(self, name) + getattr(other, name) for name in COUNTS}
+        return type(self)(**counts, reasons=dict(Counter(self.reasons) + Counter(other.reasons)))
+
+    @property
+    def balance(self) -> bool:
+        """Whether every row is accounted for."""
+        return (
+            self.read == self.delivered + self.skipped + self.rejected
+            and self.removed == self.deleted + self.kept + self.undeleted
+        )
+
+    @property
+    def failed(self) -> int:
+        """Rows that became dead letters."""
+        return self.rejected + self.undeleted
+
+
+COUNTS = tuple(entry.name for entry in fields(Books) if entry.name != "reasons")
+"""The names of the counters, in the order in which they are stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to work on a shard of a run: every write carries the token, integers could collide after a failover."""
+
+    run_id: RunId
+    shard: int
+    token: UUID
+    epoch: int

@@ -1,0 +1,71 @@
+"""What one checkpoint writes, all of it or nothing."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import NewType
+
+from tailrace.core.rows import Operation, RowHash, RowKey
+from tailrace.core.runs import Books
+from tailrace.core.snapshots import Entry
+
+DedupeKey = NewType("DedupeKey", bytes)
+"""Sixteen bytes that tell one failing row from another across runs."""
+
+_DEDUPE_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a run has read: behind a key, and past so many of the rows whose key is NULL, which come last."""
+
+    after: RowKey | None = None
+    null_rows: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NewDeadLetter:
+    """A row that was refused for good; `payload` is its encoded form, in clear. No key: it cannot be read again."""
+
+    dedupe_key: DedupeKey
+    row_key: RowKey | None
+    operation: Operation
+    error_code: str
+    message: str
+    record_keys: Mapping[str, object]
+    payload: bytes
+    row_hash: RowHash | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """Everything that became of the rows up to a position. `cleared` are letters that no longer hold."""
+
+    position: Position
+    books: Books
+    letters: Sequence[NewDeadLetter] = ()
+    entries: Sequence[Entry] = ()
+    cleared: Sequence[DedupeKey] = field(default=())
+
+
+def dedupe_key(key: RowKey) -> DedupeKey:
+    """The dedupe key of a row that has a key of its own."""
+    return _digest(b"key", *(part.encode() for part in key))
+
+
+def dedupe_key_of_duplicate(key: RowKey, occurrence: int) -> DedupeKey:
+    """The dedupe key of the n-th further row with a key."""
+    return _digest(b"duplicate", str(occurrence).encode(), *(part.encode() for part in key))
+
+
+def dedupe_key_of_content(body: bytes, occurrence: int) -> DedupeKey:
+    """The dedupe key of the n-th row of that content that has no key."""
+    return _digest(b"content", str(occurrence).encode(), body)
+
+
+def _digest(*parts: bytes) -> DedupeKey:
+    digest = blake2b(digest_size=_DEDUPE_BYTES)
+    for part in parts:
+        digest.update(len(part).to_bytes(8))
+        digest.update(part)
+    return DedupeKey(digest.digest())

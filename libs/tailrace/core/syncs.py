@@ -1,0 +1,133 @@
+"""The definition of a sync: query, destination object, mappings, mode, schedule."""
+
+from enum import StrEnum
+from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from cronsim import CronSim, CronSimError
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from tailrace.core.clock import SystemClock
+
+_ALIASES = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
+_CRON_FIELDS = 5
+
+
+class SyncMode(StrEnum):
+    """What the destination is asked to do with the rows of the query."""
+
+    UPSERT = "upsert"
+    INSERT = "insert"
+    UPDATE = "update"
+    DELETE = "delete"
+    MIRROR = "mirror"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+
+
+class FieldMapping(_Frozen):
+    """A source column, or a constant, that becomes a destination field."""
+
+    source: str | None = Field(default=None, min_length=1, max_length=256)
+    value: str | int | float | bool | None = None
+    destination: str = Field(min_length=1, max_length=256)
+    key: bool = False
+
+    @model_validator(mode="after")
+    def _has_one_origin(self) -> Self:
+        if self.source is not None and self.value is not None:
+            raise ValueError("give either source (a column) or value (a constant), not both")
+        if self.key and self.source is None:
+            raise ValueError("a key field needs a source column")
+        return self
+
+
+class ManualSchedule(_Frozen):
+    """Runs only when asked."""
+
+    type: Literal["manual"] = "manual"
+
+
+class IntervalSchedule(_Frozen):
+    """Runs every so many minutes, counted from the moment the schedule was set."""
+
+    type: Literal["interval"]
+    every_minutes: int = Field(ge=1, le=525_600)
+
+
+class CronSchedule(_Frozen):
+    """Runs by a five-field cron expression (or @hourly and its like) in a time zone."""
+
+    type: Literal["cron"]
+    expression: str = Field(max_length=100)
+    timezone: str = "UTC"
+
+    @property
+    def five_fields(self) -> str:
+        """The expression with its alias, if any, spelt out."""
+        return _ALIASES.get(self.expression.lower(), self.expression)
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone; known to exist once validated."""
+        return ZoneInfo(self.timezone)
+
+    @model_validator(mode="after")
+    def _fires(self) -> Self:
+        try:
+            zone = self.zone
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError(f"unknown time zone {self.timezone!r}: use an IANA name such as Europe/Zurich") from error
+        if len(self.five_fields.split()) != _CRON_FIELDS:
+            raise ValueError("a cron expression has five fields: minute hour day month weekday")
+        try:
+            next(CronSim(self.five_fields, SystemClock().now().astimezone(zone)))
+        except CronSimError as error:
+            raise ValueError(f"not a cron expression: {error}") from error
+        except StopIteration as error:
+            raise ValueError("this cron expression never fires") from error
+        return self
+
+
+Schedule = Annotated[ManualSchedule | IntervalSchedule | CronSchedule, Field(discriminator="type")]
+
+
+class SyncDefinition(_Frozen):
+    """Everything that a run needs to know of a sync; a run keeps the version that it started with."""
+
+    source_id: str
+    source_query: str = Field(min_length=1, max_length=65_536)
+    destination_id: str
+    object_name: str = Field(min_length=1, max_length=256)
+    field_mappings: tuple[FieldMapping, ...] = Field(min_length=1, max_length=10_000)
+    sync_mode: SyncMode
+
+    @property
+    def key_mappings(self) -> tuple[FieldMapping, ...]:
+        """The mappings that make the key, in the order given."""
+        return tuple(mapping for mapping in self.field_mappings if mapping.key)
+
+    @property
+    def key_columns(self) -> tuple[str, ...]:
+        """The source columns that make the key, in the order of the mappings."""
+        return tuple(mapping.source for mapping in self.field_mappings if mapping.key and mapping.source)
+
+    @model_validator(mode="after")
+    def _is_keyed_and_unambiguous(self) -> Self:
+        if not self.key_columns:
+            raise ValueError('fieldMappings needs a key: set "key": true on the mapping that identifies a row')
+        names = [mapping.destination for mapping in self.field_mappings]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"destination fields mapped twice: {', '.join(twice)}")
+        return self

@@ -1,0 +1,155 @@
+"""Step 3 of a row: decided by the mode, and cut into batches by count and size, never by time.
+
+A run that resumes cuts the same rows into the same batches, so that a batch sent twice carries the same key.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+from tailrace.connector_kit.destination import WritePlan
+from tailrace.core.batches import Batch
+from tailrace.core.ids import SyncId
+from tailrace.core.rows import Change, Operation, Row, RowKey, rejected
+from tailrace.core.runs import RunKind
+from tailrace.core.settlements import DedupeKey, Position, dedupe_key
+from tailrace.core.syncs import SyncMode
+from tailrace.pipeline.diff import RowChange
+from tailrace.pipeline.map_fields import MappedRow
+from tailrace.pipeline.modes import only_operation, operation
+from tailrace.pipeline.tally import NOT_IN_MODE, STILL_DEAD, UNCHANGED, Tally
+
+ROW_TOO_LARGE = "ROW_TOO_LARGE"
+
+_DECIDED_PER_PARCEL = 5000
+_IDEMPOTENCY_KEY_BYTES = 16
+
+StillDead = Callable[[Sequence[DedupeKey]], Awaitable[set[DedupeKey]]]
+"""Which of the rows lie as dead letters that nobody resolved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What decides about a row besides the row itself."""
+
+    sync_id: SyncId
+    mode: SyncMode
+    kind: RunKind
+    plan: WritePlan
+    still_dead: StillDead
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A run of neighbouring rows: those to send, what was decided about the others, and where the run stands after."""
+
+    changes: Sequence[tuple[RowChange, MappedRow]]
+    batch: Batch | None
+    decided: Tally
+    position: Position
+
+    @property
+    def rows_to_send(self) -> int:
+        """How many rows may have to be sent again if the parcel is not settled."""
+        return len(self.changes)
+
+
+async def batch(changes: AsyncIterator[list[RowChange]], recipe: Recipe, start: Position) -> AsyncIterator[Parcel]:
+    """Cut changes into parcels; rows with the same key are never parted."""
+    cut = _Cut(recipe, start)
+    async for some in changes:
+        dead = await _still_dead(some, recipe)
+        for change in some:
+            if cut.is_full_before(change):
+                yield cut.close()
+            cut.add(change, dead)
+    if cut.rows:
+        yield cut.close()
+
+
+def idempotency_key(sync_id: SyncId, sent: Operation, rows: Sequence[Row]) -> str:
+    """The same for the same versions of the same rows of a sync, whenever they are sent."""
+    digest = blake2b(f"{sync_id}:{sent}".encode(), digest_size=_IDEMPOTENCY_KEY_BYTES)
+    for row in rows:
+        digest.update(dedupe_key(row.key))
+        digest.update(row.row_hash)
+    return digest.hexdigest()
+
+
+@dataclass(slots=True)
+class _Cut:
+    recipe: Recipe
+    position: Position
+    rows: int = 0
+    changes: list[tuple[RowChange, MappedRow]] = field(default_factory=list)
+    size_bytes: int = 0
+    decided: Tally = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.decided = self._tally()
+
+    def is_full_before(self, change: RowChange) -> bool:
+        key = _key(change)
+        if key and key == self.position.after:
+            return False
+        plan = self.recipe.plan
+        body_bytes = 0 if change.mapped is None else len(change.mapped.row.body)
+        return (
+            len(self.changes) >= plan.rows_per_batch
+            or self.rows >= _DECIDED_PER_PARCEL + len(self.changes)
+            or (bool(self.changes) and self.size_bytes + body_bytes > plan.bytes_per_batch)
+        )
+
+    def add(self, change: RowChange, dead: set[DedupeKey]) -> None:
+        self.rows += 1
+        key = _key(change)
+        after, null_rows = self.position.after, self.position.null_rows
+        self.position = Position(key, null_rows) if key else Position(after, null_rows + 1)
+        if change.mapped is None:
+            self.decided.add_kept(change, forget=self.recipe.mode is not SyncMode.INSERT)
+        elif _dead_version(change) in dead:
+            self.decided.add_skipped(change, STILL_DEAD)
+        elif change.mapped.problem is not None:
+            self.decided.add_rejected(change, change.mapped, change.mapped.problem)
+        else:
+            self._decide(change, change.mapped)
+
+    def close(self) -> Parcel:
+        rows = [mapped.row for _, mapped in self.changes]
+        sent = only_operation(self.recipe.mode)
+        made = Batch(sent, rows, idempotency_key(self.recipe.sync_id, sent, rows)) if rows else None
+        parcel = Parcel(self.changes, made, self.decided, self.position)
+        self.changes, self.size_bytes, self.rows, self.decided = [], 0, 0, self._tally()
+        return parcel
+
+    def _decide(self, change: RowChange, mapped: MappedRow) -> None:
+        size_bytes = len(mapped.row.body)
+        if operation(self.recipe.mode, self.recipe.kind, change.change or Change.ADDED) is None:
+            self.decided.add_skipped(change, UNCHANGED if change.change is Change.UNCHANGED else NOT_IN_MODE)
+        elif size_bytes > self.recipe.plan.bytes_per_batch:
+            limit = f"a row is {size_bytes} bytes, the destination takes {self.recipe.plan.bytes_per_batch}"
+            self.decided.add_rejected(change, mapped, rejected(ROW_TOO_LARGE, limit))
+        else:
+            self.changes.append((change, mapped))
+            self.size_bytes += size_bytes + 1
+
+    def _tally(self) -> Tally:
+        return Tally(only_operation(self.recipe.mode), self.recipe.plan.target.key_fields)
+
+
+async def _still_dead(changes: Sequence[RowChange], recipe: Recipe) -> set[DedupeKey]:
+    if recipe.kind is not RunKind.INCREMENTAL:
+        return set()
+    suspects = [key for change in changes if (key := _dead_version(change)) is not None]
+    return await recipe.still_dead(suspects) if suspects else set()
+
+
+def _dead_version(change: RowChange) -> DedupeKey | None:
+    """The dedupe key of a row whose very version was rejected before."""
+    if change.mapped is None or change.known is None or change.known.dead != change.mapped.row.row_hash:
+        return None
+    return dedupe_key(change.known.key)
+
+
+def _key(change: RowChange) -> RowKey:
+    return change.mapped.row.key if change.mapped is not None else change.known.key if change.known else RowKey(())

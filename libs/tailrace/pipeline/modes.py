@@ -1,0 +1,26 @@
+"""What a mode sends for a change, and why it sends nothing."""
+
+from tailrace.core.rows import Change, Operation
+from tailrace.core.runs import RunKind
+from tailrace.core.syncs import SyncMode
+
+_SENDS = {
+    (SyncMode.UPSERT, Change.ADDED): Operation.UPSERT,
+    (SyncMode.UPSERT, Change.CHANGED): Operation.UPSERT,
+    (SyncMode.INSERT, Change.ADDED): Operation.INSERT,
+    (SyncMode.UPDATE, Change.ADDED): Operation.UPDATE,
+    (SyncMode.UPDATE, Change.CHANGED): Operation.UPDATE,
+    (SyncMode.DELETE, Change.ADDED): Operation.DELETE,
+}
+
+
+def operation(mode: SyncMode, kind: RunKind, change: Change) -> Operation | None:
+    """The operation to send, or None. A full run sends an unchanged row as if it had changed."""
+    if kind is RunKind.FULL and change is Change.UNCHANGED:
+        return _SENDS.get((mode, Change.CHANGED))
+    return _SENDS.get((mode, change))
+
+
+def only_operation(mode: SyncMode) -> Operation:
+    """The one operation that the mode ever sends."""
+    return _SENDS[mode, Change.ADDED]

@@ -1,0 +1,154 @@
+"""Step 4 of a row: its batch waits for its turn, within limits that all executors share."""
+
+import asyncio
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID, uuid4
+
+from tailrace.core.clock import Clock
+from tailrace.observe import metrics
+from tailrace.pipeline.tenure import Tenure
+
+REQUESTS_IN_FLIGHT = 16
+"""In-flight requests of one executor to a destination that sets no limit."""
+
+_CHUNK_S = 0.25
+_CHUNK_VALID_S = 1.0
+_SLOT_POLL_S = 0.1
+_SLOT_TTL_S = 120.0
+_SLOT_RENEW_S = 30.0
+
+
+class LimitStore(Protocol):
+    """What executors share: request tokens and in-flight slots, by scope."""
+
+    async def reserve(self, scope: str, *, tokens: int, rate_per_s: float | None, burst: int) -> float:
+        """Seconds to wait until the tokens may be used; they are gone, used or not. Without a rate only blocks count."""
+        ...
+
+    async def block(self, scope: str, for_s: float) -> None:
+        """Let nobody have tokens for a while."""
+        ...
+
+    async def hold_slots(self, scope: str, token: UUID, *, wanted: int, max_slots: int, ttl_s: float) -> int:
+        """How many slots are ours for `ttl_s`, at most `wanted`."""
+        ...
+
+    async def release_slots(self, scope: str, token: UUID) -> None:
+        """Give all our slots back."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """A destination's limits; None where it has none."""
+
+    scope: str
+    requests_per_s: float | None = None
+    max_in_flight: int | None = None
+
+
+class Pacer:
+    """One per destination and executor process, used by all its runs."""
+
+    def __init__(self, limits: Limits, store: LimitStore, clock: Clock) -> None:
+        self._limits = limits
+        self._store = store
+        self._clock = clock
+        self._in_flight = asyncio.Semaphore(limits.max_in_flight or REQUESTS_IN_FLIGHT)
+        self._slots = _Slots(limits, store, clock)
+        self._tokens = _Tokens(limits, store, clock)
+
+    @asynccontextmanager
+    async def turn(self, tenure: Tenure) -> AsyncIterator[None]:
+        """Wait for the turn of one request, which is over when the scope is left.
+
+        :raises LeaseLost, Stopped: before the turn came.
+        """
+        asked = self._clock.monotonic()
+        async with self._in_flight, self._slots.held(tenure):
+            await self._tokens.take(tenure)
+            tenure.check()
+            metrics.RATE_LIMIT_WAIT.observe(self._clock.monotonic() - asked)
+            yield
+
+    async def block(self, for_s: float) -> None:
+        """The destination wants silence for a while, from all executors."""
+        await self._store.block(self._limits.scope, for_s)
+
+
+class _Tokens:
+    """Request tokens, reserved a quarter of a second's worth at a time and void a second later."""
+
+    def __init__(self, limits: Limits, store: LimitStore, clock: Clock) -> None:
+        self._limits = limits
+        self._store = store
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._left = 0
+        self._valid_until = 0.0
+
+    async def take(self, tenure: Tenure) -> None:
+        async with self._lock:
+            if not self._left or self._clock.monotonic() > self._valid_until:
+                await self._reserve(tenure)
+            self._left -= 1
+
+    async def _reserve(self, tenure: Tenure) -> None:
+        rate = self._limits.requests_per_s
+        chunk = max(1, math.floor((rate or REQUESTS_IN_FLIGHT / _CHUNK_S) * _CHUNK_S))
+        wait_s = await self._store.reserve(self._limits.scope, tokens=chunk, rate_per_s=rate, burst=chunk)
+        if wait_s > 0:
+            await tenure.sleep(wait_s)
+        self._left, self._valid_until = chunk, self._clock.monotonic() + _CHUNK_VALID_S
+
+
+class _Slots:
+    """In-flight slots, held while there is something in flight; a crash frees them when their lease ends."""
+
+    def __init__(self, limits: Limits, store: LimitStore, clock: Clock) -> None:
+        self._limits = limits
+        self._store = store
+        self._clock = clock
+        self._token = uuid4()
+        self._lock = asyncio.Lock()
+        self._held = 0
+        self._used = 0
+        self._renew_at = 0.0
+
+    @asynccontextmanager
+    async def held(self, tenure: Tenure) -> AsyncIterator[None]:
+        if self._limits.max_in_flight is None:
+            yield
+            return
+        await self._enter(tenure, self._limits.max_in_flight)
+        try:
+            yield
+        finally:
+            await self._leave()
+
+    async def _enter(self, tenure: Tenure, max_slots: int) -> None:
+        while True:
+            async with self._lock:
+                if self._used >= self._held or self._clock.monotonic() >= self._renew_at:
+                    await self._hold(max_slots)
+                if self._used < self._held:
+                    self._used += 1
+                    return
+            await tenure.sleep(_SLOT_POLL_S)
+
+    async def _leave(self) -> None:
+        async with self._lock:
+            self._used -= 1
+            if not self._used:
+                self._held = 0
+                await self._store.release_slots(self._limits.scope, self._token)
+
+    async def _hold(self, max_slots: int) -> None:
+        self._held = await self._store.hold_slots(
+            self._limits.scope, self._token, wanted=self._used + 1, max_slots=max_slots, ttl_s=_SLOT_TTL_S
+        )
+        self._renew_at = self._clock.monotonic() + _SLOT_RENEW_S

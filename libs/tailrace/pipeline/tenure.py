@@ -1,0 +1,89 @@
+"""Whether a run may go on: its lease still holds and nobody asked it to stop."""
+
+import asyncio
+from enum import StrEnum
+
+from tailrace.core.clock import Clock
+from tailrace.core.errors import LeaseLost, TailraceError
+
+
+class StopReason(StrEnum):
+    """Why a run stops before its end."""
+
+    CANCELLED = "cancelled"
+    SHUTDOWN = "shutdown"
+
+
+class Stopped(TailraceError):
+    """The run was asked to stop; what had not been sent stays unsent."""
+
+    code = "STOPPED"
+
+    def __init__(self, reason: StopReason) -> None:
+        super().__init__(f"stopped: {reason}")
+        self.reason = reason
+
+
+class Tenure:
+    """Asked before every request and in every wait. Times are the local monotonic clock's: no other clock decides."""
+
+    def __init__(self, clock: Clock, *, until: float) -> None:
+        self._clock = clock
+        self._until = until
+        self._stop = asyncio.Event()
+        self._reason = StopReason.SHUTDOWN
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether somebody asked for the end."""
+        return self._stop.is_set()
+
+    @property
+    def reason(self) -> StopReason:
+        """Why the end was asked for."""
+        return self._reason
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until the lease may be somebody else's."""
+        return self._until - self._clock.monotonic()
+
+    def renew(self, *, until: float) -> None:
+        """The lease was kept; `until` was computed from a stamp taken before the store was asked."""
+        self._until = max(self._until, until)
+
+    def stop(self, reason: StopReason) -> None:
+        """Ask for the end; the first reason stands."""
+        if not self._stop.is_set():
+            self._reason = reason
+            self._stop.set()
+
+    def check(self) -> None:
+        """Return if a request may leave now.
+
+        :raises LeaseLost: another executor may own the run by now.
+        :raises Stopped: the run was asked to end.
+        """
+        if self.left_s <= 0:
+            raise LeaseLost("the lease ran out before the request could be sent")
+        if self._stop.is_set():
+            raise Stopped(self._reason)
+
+    async def stopped(self) -> None:
+        """Return when somebody asks for the end."""
+        await self._stop.wait()
+
+    async def sleep(self, wait_s: float) -> None:
+        """Wait, but not past the end.
+
+        :raises LeaseLost, Stopped: as `check`.
+        """
+        ends = self._clock.monotonic() + wait_s
+        while (left_s := ends - self._clock.monotonic()) > 0:
+            self.check()
+            try:
+                async with asyncio.timeout(max(0.0, min(left_s, self.left_s))):
+                    await self._stop.wait()
+            except TimeoutError:
+                continue
+        self.check()

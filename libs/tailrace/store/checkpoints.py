@@ -1,0 +1,153 @@
+"""The one transaction that makes "no lost row", "no lost dead letter" and "the books balance" true at once."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import orjson
+
+from tailrace.core.errors import LeaseLost
+from tailrace.core.ids import DeadLetterId, SyncId, WorkspaceId, new_dead_letter_id
+from tailrace.core.outgoing import OutgoingEvent
+from tailrace.core.rows import RowKey
+from tailrace.core.runs import COUNTS, Books, Lease
+from tailrace.core.settlements import DedupeKey, NewDeadLetter, Position, Settlement
+from tailrace.store.database import Connection, Database
+from tailrace.store.outbox import enqueue
+from tailrace.store.secrets import SecretBox
+from tailrace.store.snapshots import add_settled
+
+PAYLOAD_LIMIT_BYTES = 1 << 20
+MESSAGE_LIMIT = 2000
+
+Announce = Callable[[int, Mapping[DeadLetterId, str]], Sequence[OutgoingEvent]]
+"""From the checkpoint's number and the letters it wrote (id to error code) to the events that tell of it."""
+
+_STAND = """
+SELECT checkpoint_seq, reasons FROM run_shards
+WHERE run_id = $1 AND shard = $2 AND lease_token = $3 AND state = 'running' FOR UPDATE
+"""
+_ADVANCE = (  # the names of the counters are constants
+    "UPDATE run_shards SET checkpoint_seq = checkpoint_seq + 1, heartbeat_seq = heartbeat_seq + 1,"  # noqa: S608
+    " attempts_without_progress = 0, checkpoint = $4, reasons = $5,"
+    " lease_expires_at = clock_timestamp() + $6::interval, "
+    + ", ".join(f"rows_{name} = rows_{name} + ${at}" for at, name in enumerate(COUNTS, start=7))
+    + " WHERE run_id = $1 AND shard = $2 AND lease_token = $3"
+)
+_ADD_LETTERS = """
+INSERT INTO dead_letters AS known (id, workspace_id, sync_id, run_id, dedupe_key, row_key, operation, row_hash,
+  error_code, message, record_keys, payload, payload_truncated)
+SELECT fresh.id, $1, $2, $3, dedupe_key,
+  (SELECT array_agg(part) FROM jsonb_array_elements_text(row_key::jsonb) AS part),
+  operation, row_hash, error_code, message, record_keys::jsonb, payload, payload IS NULL
+FROM unnest($4::text[], $5::bytea[], $6::text[], $7::text[], $8::bytea[], $9::text[], $10::text[], $11::text[],
+  $12::bytea[])
+  AS fresh (id, dedupe_key, row_key, operation, row_hash, error_code, message, record_keys, payload)
+ON CONFLICT (sync_id, dedupe_key, operation) WHERE state IN ('open', 'replaying') DO UPDATE SET
+  run_id = excluded.run_id, row_hash = excluded.row_hash, error_code = excluded.error_code, message = excluded.message,
+  record_keys = excluded.record_keys, payload = excluded.payload, payload_truncated = excluded.payload_truncated,
+  attempts = known.attempts + 1, last_seen_at = clock_timestamp(), state = 'open', replay_run_id = NULL
+RETURNING id, error_code
+"""
+_CLEAR_LETTERS = """
+UPDATE dead_letters SET state = 'resolved', resolved_at = clock_timestamp(), resolved_by = 'tailrace',
+  resolution = CASE WHEN state = 'replaying' THEN 'replayed' ELSE 'superseded' END
+WHERE sync_id = $1 AND dedupe_key = ANY ($2) AND state IN ('open', 'replaying')
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Whose checkpoint it is, and the number of the one before it."""
+
+    lease: Lease
+    workspace_id: WorkspaceId
+    sync_id: SyncId
+    seq: int
+    ttl_s: float
+
+
+class Checkpoints:
+    """Writes checkpoints for the executors of all workspaces."""
+
+    def __init__(self, database: Database, box: SecretBox) -> None:
+        self._database = database
+        self._box = box
+
+    async def commit(self, place: Place, settlement: Settlement, announce: Announce) -> None:
+        """Write a settlement as the checkpoint that follows `place.seq`.
+
+        Calling again with the same arguments after a broken commit is safe: what was written is not written twice.
+
+        :raises LeaseLost: nothing was written.
+        :raises StoreUnavailable: it may have been written.
+        """
+        async with self._database.transaction() as connection:
+            stand = await connection.fetchrow(_STAND, *_identity(place.lease))
+            if stand is not None and stand["checkpoint_seq"] == place.seq + 1:
+                return
+            if stand is None or stand["checkpoint_seq"] != place.seq:
+                raise LeaseLost(f"run {place.lease.run_id} belongs to another executor")
+            letters = await self._add_letters(connection, place, settlement.letters)
+            if settlement.cleared:
+                await connection.execute(_CLEAR_LETTERS, place.sync_id, list(settlement.cleared))
+            await add_settled(connection, place.sync_id, settlement.entries)
+            await enqueue(connection, announce(place.seq + 1, letters))
+            reasons = (Books(reasons=stand["reasons"]) + Books(reasons=settlement.books.reasons)).reasons
+            await _advance(connection, place, settlement, reasons)
+
+    async def _add_letters(
+        self, connection: Connection, place: Place, letters: Sequence[NewDeadLetter]
+    ) -> dict[DeadLetterId, str]:
+        if not letters:
+            return {}
+        columns = zip(*(self._sealed(letter, place.sync_id) for letter in letters), strict=True)
+        rows = await connection.fetch(
+            _ADD_LETTERS, place.workspace_id, place.sync_id, place.lease.run_id, *(list(column) for column in columns)
+        )
+        return {DeadLetterId(row["id"]): row["error_code"] for row in rows}
+
+    def _sealed(self, letter: NewDeadLetter, sync_id: SyncId) -> tuple[object, ...]:
+        fits = len(letter.payload) <= PAYLOAD_LIMIT_BYTES
+        return (
+            new_dead_letter_id(),
+            letter.dedupe_key,
+            orjson.dumps(letter.row_key or ()).decode(),
+            letter.operation,
+            letter.row_hash,
+            _storable(letter.error_code),
+            _storable(letter.message)[:MESSAGE_LIMIT],
+            orjson.dumps(letter.record_keys).decode(),
+            self._box.seal(letter.payload, bound_to=payload_binding(sync_id, letter.dedupe_key)) if fits else None,
+        )
+
+
+def payload_binding(sync_id: SyncId, dedupe_key: DedupeKey) -> str:
+    """What the payload of a dead letter is bound to: it opens in no other letter's place."""
+    return f"{sync_id}:{dedupe_key.hex()}"
+
+
+def position_of(checkpoint: Mapping[str, Any] | None) -> Position:
+    """The position of a stored checkpoint; the start where there is none."""
+    if checkpoint is None:
+        return Position()
+    after = checkpoint["after"]
+    return Position(None if after is None else RowKey(tuple(after)), checkpoint["null_rows"])
+
+
+async def _advance(connection: Connection, place: Place, settlement: Settlement, reasons: Mapping[str, int]) -> None:
+    position, books = settlement.position, settlement.books
+    checkpoint = {"after": position.after, "null_rows": position.null_rows}
+    counts = (getattr(books, name) for name in COUNTS)
+    ttl = timedelta(seconds=place.ttl_s)
+    await connection.execute(_ADVANCE, *_identity(place.lease), checkpoint, dict(reasons), ttl, *counts)
+
+
+def _identity(lease: Lease) -> tuple[object, ...]:
+    return lease.run_id, lease.shard, lease.token
+
+
+def _storable(text: str) -> str:
+    """PostgreSQL takes neither NUL nor lone surrogates in text."""
+    return text.replace("\0", "").encode(errors="replace").decode()

@@ -1,0 +1,142 @@
+"""PostgreSQL with a bound on every wait: the only way to a connection outside the migrations."""
+
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Self, TypeAlias
+
+import asyncpg
+import orjson
+from asyncpg.connect_utils import SessionAttribute
+from asyncpg.pool import Pool, PoolConnectionProxy
+
+from tailrace.core.errors import StoreUnavailable
+
+Connection: TypeAlias = PoolConnectionProxy[asyncpg.Record]
+Record: TypeAlias = asyncpg.Record
+
+_STALE = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.ReadOnlySQLTransactionError,
+)
+_LOST = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.TooManyConnectionsError, *_STALE)
+_KEEPALIVE_S = 10
+_USER_TIMEOUT_MS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """How long a caller waits for a connection and for one command, in seconds."""
+
+    acquire_s: float = 5.0
+    command_s: float = 5.0
+
+
+class Database:
+    """A pool whose every acquire and command is bounded; a lost server becomes `StoreUnavailable`."""
+
+    def __init__(self, pool: "Pool[Record]", waits: Waits) -> None:
+        self._pool = pool
+        self._waits = waits
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, dsn: str, *, application_name: str, max_size: int = 10, waits: Waits | None = None
+    ) -> AsyncIterator[Self]:
+        """A pool for as long as the scope lasts; connects on first use, so that it opens while the server is down."""
+        bounds = waits or Waits()
+        pool = asyncpg.create_pool(
+            dsn,
+            min_size=0,
+            max_size=max_size,
+            command_timeout=bounds.command_s,
+            timeout=bounds.acquire_s,
+            init=_speak_json,
+            connect=_connect,
+            server_settings={"application_name": application_name},
+            target_session_attrs=SessionAttribute.read_write,
+        )
+        async with pool:
+            yield cls(pool, bounds)
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A connection outside any transaction.
+
+        :raises StoreUnavailable: the server is lost, frozen or full; what the command did is unknown.
+        """
+        try:
+            connection = await self._pool.acquire(timeout=self._waits.acquire_s)
+            try:
+                yield connection
+            except TimeoutError:
+                connection.terminate()
+                raise
+            finally:
+                await self._pool.release(connection, timeout=self._waits.command_s)
+        except asyncpg.DataError:
+            raise
+        except _LOST as error:
+            if isinstance(error, _STALE):
+                await self._pool.expire_connections()
+            raise StoreUnavailable(f"the state store does not answer: {type(error).__name__}") from error
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """A connection inside a transaction that commits when the scope ends without an error."""
+        async with self.connection() as connection, connection.transaction():
+            yield connection
+
+    async def fetch(self, sql: str, *arguments: object) -> Sequence[Record]:
+        """All rows of one statement."""
+        async with self.connection() as connection:
+            return await connection.fetch(sql, *arguments)
+
+    async def fetchrow(self, sql: str, *arguments: object) -> Record | None:
+        """The first row of one statement, or None."""
+        async with self.connection() as connection:
+            return await connection.fetchrow(sql, *arguments)
+
+    async def fetchval(self, sql: str, *arguments: object) -> Any:  # noqa: ANN401 - the caller knows its column's type
+        """The first value of the first row, or None."""
+        async with self.connection() as connection:
+            return await connection.fetchval(sql, *arguments)
+
+    async def execute(self, sql: str, *arguments: object) -> int:
+        """Run one statement; gives the number of rows it touched."""
+        async with self.connection() as connection:
+            status = await connection.execute(sql, *arguments)
+        return touched(status)
+
+
+def touched(status: str) -> int:
+    """The row count at the end of a command status such as `UPDATE 3`."""
+    count = status.rpartition(" ")[2]
+    return int(count) if count.isdigit() else 0
+
+
+async def _connect(*arguments: Any, **options: Any) -> "asyncpg.Connection[Record]":  # noqa: ANN401 - asyncpg's own
+    connection: asyncpg.Connection[Record] = await asyncpg.connect(*arguments, **options)
+    transport = getattr(connection, "_transport", None)
+    peer = transport.get_extra_info("socket") if transport else None
+    if peer is not None and peer.family in {socket.AF_INET, socket.AF_INET6}:
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_S)
+            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT_MS)
+    return connection
+
+
+async def _speak_json(connection: "asyncpg.Connection[Record]") -> None:
+    await connection.set_type_codec(
+        "jsonb", schema="pg_catalog", encoder=_encode_json, decoder=orjson.loads, format="text"
+    )
+
+
+def _encode_json(value: object) -> str:
+    return orjson.dumps(value).decode()

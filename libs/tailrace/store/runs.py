@@ -1,0 +1,198 @@
+"""Runs: started at most one at a time for a sync, read with their books, cancelled."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from tailrace.core.errors import Conflict, NotFound
+from tailrace.core.ids import RunId, SyncId, WorkspaceId
+from tailrace.core.outgoing import OutgoingEvent
+from tailrace.core.runs import COUNTS, Books, RunKind, RunStatus, RunTrigger
+from tailrace.store.database import Connection, Database, Record
+from tailrace.store.outbox import enqueue
+
+_RACES = 3
+
+_START = """
+INSERT INTO runs (id, workspace_id, sync_id, sync_version, kind, trigger, requested_by, status)
+SELECT $1, workspace_id, id, version, $4, $5, $6, 'queued' FROM syncs
+WHERE workspace_id = $2 AND id = $3 AND deleted_at IS NULL
+ON CONFLICT (sync_id) WHERE status IN ('queued', 'running', 'cancelling') DO NOTHING
+RETURNING id
+"""
+_ADD_SHARD = "INSERT INTO run_shards (run_id, shard) VALUES ($1, 0)"
+_SYNC_EXISTS = "SELECT true FROM syncs WHERE workspace_id = $1 AND id = $2 AND deleted_at IS NULL"
+_ACTIVE = """
+SELECT id FROM runs WHERE workspace_id = $1 AND sync_id = $2 AND status IN ('queued', 'running', 'cancelling')
+"""
+_COUNTS = ", ".join(f"sum(rows_{name})::bigint AS {name}" for name in COUNTS)
+_SELECT = f"""
+SELECT runs.*, books.* FROM runs CROSS JOIN LATERAL (
+  SELECT {_COUNTS}, jsonb_agg(reasons) AS reasons FROM run_shards WHERE run_id = runs.id) AS books
+"""  # noqa: S608 - the names of the counters are constants
+_GET = _SELECT + " WHERE workspace_id = $1 AND id = $2"
+_FILTER = """
+ WHERE workspace_id = $1 AND ($2::text IS NULL OR sync_id = $2) AND (cardinality($3::text[]) = 0 OR status = ANY ($3))
+   AND ($4::timestamptz IS NULL OR coalesce(started_at, queued_at) > $4)
+   AND ($5::timestamptz IS NULL OR coalesce(started_at, queued_at) < $5)
+"""
+_LIST = (
+    _SELECT
+    + _FILTER
+    + """
+   AND ($6::timestamptz IS NULL OR (queued_at, id) < ($6, $7))
+ ORDER BY queued_at DESC, id DESC OFFSET $8 LIMIT $9
+"""
+)
+_COUNT = "SELECT count(*) FROM runs" + _FILTER  # noqa: S608 - two constants
+_CANCEL_QUEUED = """
+UPDATE runs SET status = 'cancelled', cancel_requested_at = clock_timestamp(), cancel_requested_by = $3,
+  finished_at = clock_timestamp(), error_code = 'CANCELLED', error_message = 'cancelled by ' || $3
+WHERE workspace_id = $1 AND sync_id = $2 AND status = 'queued' RETURNING id
+"""
+_CLOSE_SHARDS = "UPDATE run_shards SET state = 'done' WHERE run_id = $1"
+_CANCEL_RUNNING = """
+UPDATE runs SET status = 'cancelling', cancel_requested_at = clock_timestamp(), cancel_requested_by = $3
+WHERE workspace_id = $1 AND sync_id = $2 AND status = 'running' RETURNING id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """What is known of a run before it is queued."""
+
+    run_id: RunId
+    workspace_id: WorkspaceId
+    sync_id: SyncId
+    kind: RunKind
+    trigger: RunTrigger
+    requested_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunFilter:
+    """Which runs to list; what is None or empty does not restrict. A run that waits counts from when it was queued."""
+
+    sync_id: SyncId | None = None
+    statuses: Sequence[RunStatus] = ()
+    started_after: datetime | None = None
+    started_before: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run as it stands; `sync_version` is the definition that it keeps to its end."""
+
+    id: RunId
+    workspace_id: WorkspaceId
+    sync_id: SyncId
+    sync_version: int
+    kind: RunKind
+    trigger: RunTrigger
+    requested_by: str
+    status: RunStatus
+    queued_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    cancel_requested_by: str | None
+    error_code: str | None
+    error_message: str | None
+    books: Books
+
+
+class Runs:
+    """The runs of all workspaces."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def start(self, connection: Connection, new: NewRun, announce: OutgoingEvent) -> None:
+        """Queue a run and its announcement in the caller's transaction, which stays usable after a Conflict.
+
+        :raises Conflict: `RUN_ACTIVE`, with the id of the run that the sync has already.
+        :raises NotFound: no such sync.
+        """
+        for _ in range(_RACES):
+            if await connection.fetchval(
+                _START, new.run_id, new.workspace_id, new.sync_id, new.kind, new.trigger, new.requested_by
+            ):
+                await connection.execute(_ADD_SHARD, new.run_id)
+                await enqueue(connection, [announce])
+                return
+            active = await connection.fetchval(_ACTIVE, new.workspace_id, new.sync_id)
+            if active:
+                raise Conflict(f"run {active} of this sync is active", code="RUN_ACTIVE", existing_id=active)
+            if not await connection.fetchval(_SYNC_EXISTS, new.workspace_id, new.sync_id):
+                raise NotFound("no such sync")
+        raise Conflict("runs of this sync come and go too fast: try again", code="RUN_ACTIVE")
+
+    async def get(self, workspace_id: WorkspaceId, run_id: RunId) -> Run:
+        """One run.
+
+        :raises NotFound: no such run in the workspace.
+        """
+        row = await self._database.fetchrow(_GET, workspace_id, run_id)
+        if row is None:
+            raise NotFound("no such run")
+        return _run(row)
+
+    async def list(
+        self,
+        workspace_id: WorkspaceId,
+        wanted: RunFilter,
+        *,
+        after: tuple[datetime, str] | None = None,
+        offset: int = 0,
+        limit: int = 50,
+    ) -> list[Run]:
+        """Runs, newest first; `after` is the (queued_at, id) of the last one seen."""
+        position = after or (None, None)
+        rows = await self._database.fetch(_LIST, workspace_id, *_arguments(wanted), *position, offset, limit)
+        return [_run(row) for row in rows]
+
+    async def count(self, workspace_id: WorkspaceId, wanted: RunFilter) -> int:
+        """How many runs there are."""
+        return int(await self._database.fetchval(_COUNT, workspace_id, *_arguments(wanted)))
+
+    async def active(self, workspace_id: WorkspaceId, sync_id: SyncId) -> RunId | None:
+        """The run of the sync that has not ended, if any."""
+        found = await self._database.fetchval(_ACTIVE, workspace_id, sync_id)
+        return RunId(found) if found else None
+
+    async def request_cancel(
+        self, connection: Connection, workspace_id: WorkspaceId, sync_id: SyncId, *, requested_by: str
+    ) -> RunId | None:
+        """Ask the active run to end: at once if no executor has it. None where nothing is left to ask."""
+        queued = await connection.fetchval(_CANCEL_QUEUED, workspace_id, sync_id, requested_by)
+        if queued:
+            await connection.execute(_CLOSE_SHARDS, queued)
+            return RunId(queued)
+        running = await connection.fetchval(_CANCEL_RUNNING, workspace_id, sync_id, requested_by)
+        return RunId(running) if running else None
+
+
+def _arguments(wanted: RunFilter) -> tuple[object, ...]:
+    return wanted.sync_id, list(wanted.statuses), wanted.started_after, wanted.started_before
+
+
+def _run(row: Record) -> Run:
+    books = Books(**{name: row[name] for name in COUNTS})
+    for reasons in row["reasons"]:
+        books += Books(reasons=reasons)
+    return Run(
+        id=RunId(row["id"]),
+        workspace_id=WorkspaceId(row["workspace_id"]),
+        sync_id=SyncId(row["sync_id"]),
+        sync_version=row["sync_version"],
+        kind=RunKind(row["kind"]),
+        trigger=RunTrigger(row["trigger"]),
+        requested_by=row["requested_by"],
+        status=RunStatus(row["status"]),
+        queued_at=row["queued_at"],
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
+        cancel_requested_by=row["cancel_requested_by"],
+        error_code=row["error_code"],
+        error_message=row["error_message"],
+        books=books,
+    )

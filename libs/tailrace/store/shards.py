@@ -1,0 +1,152 @@
+"""Shards of runs: claimed by lease, kept by heartbeat, handed back, closed. Every write carries the lease's token."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from tailrace.core.errors import LeaseLost
+from tailrace.core.ids import RunId, SyncId, WorkspaceId
+from tailrace.core.outgoing import OutgoingEvent
+from tailrace.core.runs import COUNTS, Books, Lease, RunKind, RunStatus
+from tailrace.store.database import Connection, Database, Record, touched
+from tailrace.store.outbox import enqueue
+
+_CLAIM = """
+WITH picked AS (
+  SELECT shards.run_id, shards.shard FROM run_shards AS shards JOIN runs ON runs.id = shards.run_id
+  WHERE (shards.state = 'queued' AND (shards.not_before IS NULL OR shards.not_before <= clock_timestamp()))
+     OR (shards.state = 'running' AND shards.lease_expires_at < clock_timestamp() - $3::interval)
+  ORDER BY shards.queued_at LIMIT 1 FOR UPDATE OF shards, runs SKIP LOCKED
+), begun AS (
+  UPDATE runs SET status = CASE status WHEN 'queued' THEN 'running' ELSE status END,
+    started_at = coalesce(started_at, clock_timestamp())
+  FROM picked WHERE runs.id = picked.run_id RETURNING runs.*
+)
+UPDATE run_shards AS shards SET state = 'running', lease_epoch = lease_epoch + 1, lease_token = gen_random_uuid(),
+  lease_owner = $1, lease_expires_at = clock_timestamp() + $2::interval, heartbeat_seq = heartbeat_seq + 1,
+  attempts_without_progress = attempts_without_progress + 1
+FROM picked, begun WHERE shards.run_id = picked.run_id AND shards.shard = picked.shard
+RETURNING shards.*, begun.workspace_id, begun.sync_id, begun.sync_version, begun.kind, begun.status
+"""
+_HEARTBEAT = """
+UPDATE run_shards SET heartbeat_seq = heartbeat_seq + 1, lease_expires_at = clock_timestamp() + $4::interval
+WHERE run_id = $1 AND shard = $2 AND lease_token = $3 AND state = 'running'
+"""
+_CANCELLING = "SELECT id FROM runs WHERE id = ANY ($1) AND status = 'cancelling'"
+_HAND_BACK = """
+UPDATE run_shards SET state = 'queued', lease_token = NULL, lease_expires_at = NULL, attempts_without_progress = 0,
+  not_before = clock_timestamp() + $4::interval
+WHERE run_id = $1 AND shard = $2 AND lease_token = $3 AND state = 'running'
+"""
+_HOLD = (
+    "SELECT 1 FROM run_shards WHERE run_id = $1 AND shard = $2 AND lease_token = $3 AND state = 'running' FOR UPDATE"
+)
+_CLOSE_SHARD = "UPDATE run_shards SET state = 'done', lease_expires_at = NULL WHERE run_id = $1 AND shard = $2"
+_CLOSE_RUN = """
+UPDATE runs SET status = $2, finished_at = clock_timestamp(), error_code = $3, error_message = $4
+WHERE id = $1 AND status IN ('running', 'cancelling')
+"""
+_REOPEN_LETTERS = """
+UPDATE dead_letters SET state = 'open', replay_run_id = NULL WHERE replay_run_id = $1 AND state = 'replaying'
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A shard that is ours: what to run, and where the owner before us had got to."""
+
+    lease: Lease
+    workspace_id: WorkspaceId
+    sync_id: SyncId
+    sync_version: int
+    kind: RunKind
+    is_cancelling: bool
+    attempts_without_progress: int
+    checkpoint_seq: int
+    checkpoint: dict[str, Any] | None
+    books: Books
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run ends, and the event that tells it."""
+
+    status: RunStatus
+    announce: OutgoingEvent
+    error_code: str | None = None
+    error_message: str | None = None
+
+
+class Shards:
+    """The work of executors."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def claim(self, *, owner: str, ttl_s: float, grace_s: float) -> Claim | None:
+        """Take the shard that has waited longest, or one whose owner's lease ended more than `grace_s` ago."""
+        row = await self._database.fetchrow(_CLAIM, owner, timedelta(seconds=ttl_s), timedelta(seconds=grace_s))
+        return None if row is None else _claim(row)
+
+    async def heartbeat(self, lease: Lease, *, ttl_s: float) -> None:
+        """Keep a lease for `ttl_s` from a moment after the call.
+
+        :raises LeaseLost: somebody else has the shard, or nobody should.
+        """
+        held = await self._database.execute(_HEARTBEAT, *_identity(lease), timedelta(seconds=ttl_s))
+        if not held:
+            raise LeaseLost(f"run {lease.run_id} belongs to another executor")
+
+    async def cancelling(self, run_ids: list[RunId]) -> set[RunId]:
+        """Which of the runs were asked to end."""
+        rows = await self._database.fetch(_CANCELLING, run_ids)
+        return {RunId(row["id"]) for row in rows}
+
+    async def hand_back(self, lease: Lease, *, wait_s: float = 0.0) -> None:
+        """Give the shard up at its checkpoint for anybody to take after `wait_s`; no harm if it is lost already."""
+        await self._database.execute(_HAND_BACK, *_identity(lease), timedelta(seconds=wait_s))
+
+    async def finish(self, lease: Lease, ending: Ending) -> None:
+        """Close the shard and its run; letters of a replay that did not succeed are open again.
+
+        :raises LeaseLost: nothing was changed.
+        """
+        async with self._database.transaction() as connection:
+            await hold(connection, lease)
+            await connection.execute(_CLOSE_SHARD, lease.run_id, lease.shard)
+            closed = await connection.execute(
+                _CLOSE_RUN, lease.run_id, ending.status, ending.error_code, ending.error_message
+            )
+            if not touched(closed):
+                raise LeaseLost(f"run {lease.run_id} has ended already")
+            await connection.execute(_REOPEN_LETTERS, lease.run_id)
+            await enqueue(connection, [ending.announce])
+
+
+async def hold(connection: Connection, lease: Lease) -> None:
+    """Lock the shard for the rest of the transaction.
+
+    :raises LeaseLost: it is not ours.
+    """
+    if not await connection.fetchval(_HOLD, *_identity(lease)):
+        raise LeaseLost(f"run {lease.run_id} belongs to another executor")
+
+
+def _identity(lease: Lease) -> tuple[object, ...]:
+    return lease.run_id, lease.shard, lease.token
+
+
+def _claim(row: Record) -> Claim:
+    counts = {name: row[f"rows_{name}"] for name in COUNTS}
+    return Claim(
+        lease=Lease(RunId(row["run_id"]), row["shard"], row["lease_token"], row["lease_epoch"]),
+        workspace_id=WorkspaceId(row["workspace_id"]),
+        sync_id=SyncId(row["sync_id"]),
+        sync_version=row["sync_version"],
+        kind=RunKind(row["kind"]),
+        is_cancelling=row["status"] == RunStatus.CANCELLING,
+        attempts_without_progress=row["attempts_without_progress"],
+        checkpoint_seq=row["checkpoint_seq"],
+        checkpoint=row["checkpoint"],
+        books=Books(**counts, reasons=row["reasons"]),
+    )

@@ -1,0 +1,131 @@
+"""Snapshots in PostgreSQL: a base of merged pages, and above it what an open run has settled."""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+
+from tailrace.core.ids import SyncId
+from tailrace.core.rows import RowKey
+from tailrace.core.runs import Lease
+from tailrace.core.snapshots import Entry, Page, overlay, pages, unpack
+from tailrace.store.database import Connection, Database
+from tailrace.store.shards import hold
+
+BASE = 0
+SETTLED = 1
+
+_PAGES_PER_FETCH = 8
+_INSERT = """
+INSERT INTO snapshot_pages (sync_id, level, first_key, last_key, entries, algorithm, body)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
+"""
+_BASE_AFTER = """
+SELECT last_key, body FROM snapshot_pages
+WHERE sync_id = $1 AND level = 0 AND ($2::text[] IS NULL OR last_key > $2)
+ORDER BY first_key LIMIT $3
+"""
+_BASE_OF_KEYS = """
+SELECT DISTINCT pages.first_key, pages.body FROM snapshot_pages AS pages
+JOIN (SELECT ARRAY(SELECT jsonb_array_elements_text(parts)) AS key FROM jsonb_array_elements($2::jsonb) AS parts)
+  AS wanted ON wanted.key COLLATE "C" BETWEEN pages.first_key AND pages.last_key
+WHERE pages.sync_id = $1 AND pages.level = 0 ORDER BY pages.first_key
+"""
+_NEXT_SETTLED = """
+SELECT first_key, last_key, body FROM snapshot_pages WHERE sync_id = $1 AND level = 1 ORDER BY first_key LIMIT 1
+"""
+_TOUCHED_BASE = """
+SELECT first_key, last_key FROM snapshot_pages
+WHERE sync_id = $1 AND level = 0 AND last_key >= $2 AND first_key <= $3 ORDER BY first_key
+"""
+_NEIGHBOUR = """
+SELECT first_key, last_key FROM snapshot_pages
+WHERE sync_id = $1 AND level = 0 AND first_key <= $2 ORDER BY first_key DESC LIMIT 1
+"""
+_TAKE = "DELETE FROM snapshot_pages WHERE sync_id = $1 AND level = $2 AND first_key = $3 RETURNING body"
+_SIZE = """
+SELECT coalesce(sum(entries), 0)::bigint, coalesce(sum(length(body)), 0)::bigint FROM snapshot_pages
+WHERE sync_id = $1
+"""
+
+
+class Snapshots:
+    """The snapshots of all syncs, read by page and merged by page: memory stays flat at any size."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def entries(self, sync_id: SyncId, *, after: RowKey | None = None) -> AsyncIterator[list[Entry]]:
+        """The base in key order behind a key, a list a page. Holds no connection between pages."""
+        position = None if after is None else list(after)
+        while found := await self._database.fetch(_BASE_AFTER, sync_id, position, _PAGES_PER_FETCH):
+            for row in found:
+                known = unpack(row["body"])
+                yield known if after is None else [entry for entry in known if entry.key > after]
+            position = found[-1]["last_key"]
+
+    async def entries_of(self, sync_id: SyncId, keys: Sequence[RowKey]) -> list[Entry]:
+        """What the base knows of some keys, in key order."""
+        wanted = set(keys)
+        rows = await self._database.fetch(_BASE_OF_KEYS, sync_id, [list(key) for key in keys])
+        return [entry for row in rows for entry in unpack(row["body"]) if entry.key in wanted]
+
+    async def merge(self, lease: Lease, sync_id: SyncId) -> None:
+        """Merge all that runs have settled into the base, a settled page a transaction; a crash leaves whole pages.
+
+        :raises LeaseLost: the sync's run belongs to another executor; what was merged stays right.
+        """
+        while await self._merge_one(lease, sync_id):
+            pass
+
+    async def size(self, sync_id: SyncId) -> tuple[int, int]:
+        """Entries and bytes held for a sync."""
+        row = await self._database.fetchrow(_SIZE, sync_id)
+        return (0, 0) if row is None else (row[0], row[1])
+
+    async def _merge_one(self, lease: Lease, sync_id: SyncId) -> bool:
+        async with self._database.transaction() as connection:
+            await hold(connection, lease)
+            settled = await connection.fetchrow(_NEXT_SETTLED, sync_id)
+            if settled is None:
+                return False
+            await connection.execute(_TAKE, sync_id, SETTLED, settled["first_key"])
+            await _merge_page(connection, sync_id, unpack(settled["body"]))
+        return True
+
+
+async def add_settled(connection: Connection, sync_id: SyncId, entries: Sequence[Entry]) -> None:
+    """Append what a checkpoint settled, in key order, in the caller's transaction."""
+    await _insert(connection, sync_id, SETTLED, pages(entries))
+
+
+async def _merge_page(connection: Connection, sync_id: SyncId, above: list[Entry]) -> None:
+    """Rewrite the base pages whose range holds one of the entries; what lies between pages joins the one before."""
+    first, last = list(above[0].key), list(above[-1].key)
+    spans = await connection.fetch(_TOUCHED_BASE, sync_id, first, last)
+    neighbour = await connection.fetchrow(_NEIGHBOUR, sync_id, first)
+    if neighbour is not None and (not spans or neighbour["first_key"] != spans[0]["first_key"]):
+        spans = [neighbour, *spans]
+    for span, share in _shares([span["first_key"] for span in spans], above):
+        taken = None if span is None else await connection.fetchval(_TAKE, sync_id, BASE, span)
+        below = [] if taken is None else unpack(taken)
+        await _insert(connection, sync_id, BASE, pages(overlay(below, share)))
+
+
+def _shares(starts: list[list[str]], above: list[Entry]) -> Iterator[tuple[list[str] | None, list[Entry]]]:
+    """Each base page that gets entries, by its first key, with the entries up to the next page's first key."""
+    ends = [*(RowKey(tuple(start)) for start in starts[1:]), None]
+    at = 0
+    opening: list[list[str] | None] = [*starts] or [None]
+    for start, end in zip(opening, ends, strict=True):
+        share_at = at
+        while at < len(above) and (end is None or above[at].key < end):
+            at += 1
+        if at > share_at:
+            yield start, above[share_at:at]
+
+
+async def _insert(connection: Connection, sync_id: SyncId, level: int, made: Iterator[Page]) -> None:
+    rows = [
+        (sync_id, level, list(page.first_key), list(page.last_key), page.entries, page.algorithm, page.body)
+        for page in made
+    ]
+    if rows:
+        await connection.executemany(_INSERT, rows)

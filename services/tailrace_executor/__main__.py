@@ -1,0 +1,85 @@
+"""The executor: claims runs and walks their rows."""
+
+import asyncio
+from random import SystemRandom
+
+from tailrace.bus.cloudevents import Incoming
+from tailrace.bus.consume import Reader, consume
+from tailrace.connector_kit.http import HttpClient
+from tailrace.events.models import RunQueued
+from tailrace.events.topics import TopicNames
+from tailrace.pipeline.deliver import Patience
+from tailrace.runtime.http import open_http_client
+from tailrace.runtime.lifecycle import main
+from tailrace.runtime.service import Chassis, Service
+from tailrace.store.checkpoints import Checkpoints
+from tailrace.store.connections import Connections
+from tailrace.store.dead_letters import DeadLetters
+from tailrace.store.limits import SharedLimits
+from tailrace.store.shards import Shards
+from tailrace.store.snapshots import Snapshots
+from tailrace.store.syncs import Syncs
+from tailrace_executor.bench import Bench
+from tailrace_executor.handlers import Crew
+from tailrace_executor.ledger import LeaseTerms
+
+
+async def serve(chassis: Chassis) -> None:
+    """Work on runs until stopped; then every run stops at its checkpoint and is handed back."""
+    async with open_http_client(allow_private=chassis.settings.allow_private_destinations) as http:
+        crew = Crew(_bench(chassis, http), chassis.settings.executor_max_runs, chassis.settings.poll_s)
+        async with asyncio.TaskGroup() as tasks:
+            cancels = tasks.create_task(crew.heed_cancels())
+            events = tasks.create_task(_read_events(chassis, crew))
+            claims = tasks.create_task(crew.claim_runs(chassis.stopping, tasks))
+            await chassis.stopping.wait()
+            crew.let_go()
+            await asyncio.wait({claims, events})
+            await crew.idle()
+            cancels.cancel()
+
+
+async def _read_events(chassis: Chassis, crew: Crew) -> None:
+    async def look_for_work(_: Incoming) -> None:
+        crew.wake.set()
+
+    reader = Reader(
+        TopicNames(chassis.settings.topic_prefix),
+        (RunQueued,),
+        "executor",
+        chassis.settings.pod_name,
+        lambda: chassis.health.beat("events"),
+    )
+    await consume(chassis.bus, reader, look_for_work, stopping=chassis.stopping)
+
+
+def _bench(chassis: Chassis, http: HttpClient) -> Bench:
+    settings, database = chassis.settings, chassis.database
+    return Bench(
+        owner=settings.pod_name,
+        terms=LeaseTerms(
+            ttl_s=settings.lease_ttl_s,
+            margin_s=settings.lease_margin_s,
+            grace_s=settings.takeover_grace_s,
+            heartbeat_s=settings.heartbeat_s,
+        ),
+        window_rows=settings.window_rows,
+        checkpoint_s=settings.checkpoint_s,
+        patience=Patience(request_s=settings.request_timeout_s),
+        shards=Shards(database),
+        checkpoints=Checkpoints(database, chassis.box),
+        snapshots=Snapshots(database),
+        connections=Connections(database, chassis.box),
+        syncs=Syncs(database),
+        dead_letters=DeadLetters(database, chassis.box),
+        limits=SharedLimits(database),
+        http=http,
+        clock=chassis.clock,
+        random=SystemRandom(),
+    )
+
+
+service = Service("executor", serve)
+
+if __name__ == "__main__":
+    main(service)

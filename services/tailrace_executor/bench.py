@@ -1,0 +1,70 @@
+"""What an executor works with: its repositories, and the pacers that its runs share."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from random import Random
+
+from tailrace.connector_kit.http import HttpClient
+from tailrace.core.clock import Clock
+from tailrace.core.ids import SyncId
+from tailrace.core.rows import RowKey
+from tailrace.core.snapshots import Entry
+from tailrace.pipeline.deliver import Patience
+from tailrace.pipeline.pace import Limits, Pacer
+from tailrace.store.checkpoints import Checkpoints
+from tailrace.store.connections import Connections, StoredConnection
+from tailrace.store.dead_letters import DeadLetters
+from tailrace.store.limits import SharedLimits
+from tailrace.store.shards import Shards
+from tailrace.store.snapshots import Snapshots
+from tailrace.store.syncs import Syncs
+from tailrace_executor.ledger import LeaseTerms
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """Everything that the runs of one executor share."""
+
+    owner: str
+    terms: LeaseTerms
+    window_rows: int
+    checkpoint_s: float
+    patience: Patience
+    shards: Shards
+    checkpoints: Checkpoints
+    snapshots: Snapshots
+    connections: Connections
+    syncs: Syncs
+    dead_letters: DeadLetters
+    limits: SharedLimits
+    http: HttpClient
+    clock: Clock
+    random: Random
+    pacers: dict[str, tuple[Limits, Pacer]] = field(default_factory=dict)
+
+    def pacer(self, destination: StoredConnection) -> Pacer:
+        """The pacer of a destination; a new one where its limits were changed."""
+        limits = Limits(destination.id, destination.requests_per_s, destination.max_in_flight)
+        known = self.pacers.get(destination.id)
+        if known is None or known[0] != limits:
+            known = limits, Pacer(limits, self.limits, self.clock)
+            self.pacers[destination.id] = known
+        return known[1]
+
+
+@dataclass(frozen=True, slots=True)
+class SyncSnapshot:
+    """The snapshot of one sync, whole or of some keys."""
+
+    snapshots: Snapshots
+    sync_id: SyncId
+    only: Sequence[RowKey] | None
+
+    async def entries(self, *, after: RowKey | None) -> AsyncIterator[list[Entry]]:
+        """Entries in key order behind a key, a list a page."""
+        if self.only is None:
+            async for page in self.snapshots.entries(self.sync_id, after=after):
+                yield page
+        else:
+            known = await self.snapshots.entries_of(self.sync_id, self.only)
+            yield [entry for entry in known if after is None or entry.key > after]

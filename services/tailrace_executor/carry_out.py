@@ -1,0 +1,148 @@
+"""One run, from its claim to its end."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from tailrace.core.errors import Invalid, LeaseLost, StoreUnavailable, TailraceError
+from tailrace.core.runs import RunStatus
+from tailrace.events.models import RunFinished
+from tailrace.events.outgoing import outgoing
+from tailrace.observe import metrics
+from tailrace.pipeline.tenure import Stopped, StopReason, Tenure
+from tailrace.pipeline.walk import walk
+from tailrace.store.shards import Claim, Ending
+from tailrace_executor.bench import Bench
+from tailrace_executor.ledger import RunLedger
+from tailrace_executor.route import open_route
+
+CLAIMS_WITHOUT_PROGRESS = 3
+"""A run that was claimed so often since its last checkpoint kills its executors: it must not go on for ever."""
+
+_STORE_RETRY_S = 0.5
+
+_log = structlog.get_logger(__name__)
+
+
+async def carry_out(claim: Claim, bench: Bench, tenure: Tenure) -> None:
+    """Work on a claimed shard until its run ends, is handed back, or belongs to somebody else."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            beating = tasks.create_task(_keep_lease(claim, bench, tenure))
+            await _work(claim, bench, tenure)
+            beating.cancel()
+    except* LeaseLost as lost:
+        metrics.LEASES_LOST.inc()
+        _log.warning("lease.lost", run_id=claim.lease.run_id, reason=str(lost.exceptions[0]))
+
+
+async def _keep_lease(claim: Claim, bench: Bench, tenure: Tenure) -> None:
+    """Renew the lease while the run is worked on; ends everything once it is lost."""
+    wait_s = bench.terms.heartbeat_s
+    while True:
+        await bench.clock.sleep(min(wait_s, max(0.0, tenure.left_s)))
+        if tenure.left_s <= 0:
+            raise LeaseLost("the lease could not be renewed in time")
+        stamp = bench.clock.monotonic()
+        try:
+            await bench.shards.heartbeat(claim.lease, ttl_s=bench.terms.ttl_s)
+        except StoreUnavailable as error:
+            _log.warning("heartbeat.delayed", run_id=claim.lease.run_id, code=error.code)
+            wait_s = _STORE_RETRY_S
+        else:
+            tenure.renew(until=bench.terms.until(stamp))
+            wait_s = bench.terms.heartbeat_s
+
+
+async def _work(claim: Claim, bench: Bench, tenure: Tenure) -> None:
+    """Walk the rows, then write how it ended; where the run is only interrupted, hand it back."""
+    ledger = RunLedger(claim, bench.checkpoints, tenure, bench.clock, bench.terms)
+    try:
+        await _walk(claim, bench, tenure, ledger)
+    except Stopped as stopped:
+        if stopped.reason is StopReason.SHUTDOWN:
+            await _hand_back(claim, bench, tenure, stopped)
+        else:
+            await _finish(ledger, bench, tenure, RunStatus.CANCELLED, stopped)
+    except StoreUnavailable as error:
+        await _hand_back(claim, bench, tenure, error)
+    except LeaseLost:
+        raise
+    except TailraceError as error:
+        await _finish(ledger, bench, tenure, RunStatus.FAILED, error)
+    else:
+        await _finish(ledger, bench, tenure, RunStatus.SUCCEEDED, _unbalanced(ledger))
+
+
+async def _walk(claim: Claim, bench: Bench, tenure: Tenure, ledger: RunLedger) -> None:
+    if claim.is_cancelling:
+        raise Stopped(StopReason.CANCELLED)
+    if claim.attempts_without_progress > CLAIMS_WITHOUT_PROGRESS:
+        raise Invalid(
+            f"{CLAIMS_WITHOUT_PROGRESS} executors ended without progress on this run:"
+            " look for rows of extreme size, then start it again",
+            code="CRASH_LOOP",
+        )
+    if not claim.checkpoint_seq:
+        await bench.snapshots.merge(claim.lease, claim.sync_id)
+    async with open_route(claim, bench, tenure, ledger) as route:
+        await walk(route)
+    await bench.snapshots.merge(claim.lease, claim.sync_id)
+
+
+async def _hand_back(claim: Claim, bench: Bench, tenure: Tenure, why: TailraceError) -> None:
+    _log.info("run.handed_back", run_id=claim.lease.run_id, code=why.code)
+    await _until_stored(bench, tenure, lambda: bench.shards.hand_back(claim.lease))
+
+
+async def _finish(
+    ledger: RunLedger, bench: Bench, tenure: Tenure, status: RunStatus, error: TailraceError | None
+) -> None:
+    claim, books = ledger.claim, ledger.books
+    if status is RunStatus.SUCCEEDED and error is not None:
+        status = RunStatus.FAILED
+    code, message = _reason(status, error)
+    finished = RunFinished(
+        run_id=claim.lease.run_id,
+        sync_id=claim.sync_id,
+        workspace_id=claim.workspace_id,
+        status=status.value,
+        read=books.read,
+        delivered=books.delivered,
+        skipped=books.skipped,
+        rejected=books.failed,
+        error_code=code,
+        finished_at=bench.clock.now(),
+    )
+    ending = Ending(status, outgoing(finished, key=claim.lease.run_id), code, message)
+    await _until_stored(bench, tenure, lambda: bench.shards.finish(claim.lease, ending))
+    metrics.RUNS.labels(status=status).inc()
+    _log.info("run.finished", run_id=claim.lease.run_id, sync_id=claim.sync_id, status=status, code=code)
+
+
+def _reason(status: RunStatus, error: TailraceError | None) -> tuple[str | None, str | None]:
+    if status is RunStatus.CANCELLED:
+        return "CANCELLED", "cancelled: what was delivered stays, the next run goes on from there"
+    return (None, None) if error is None else (error.code, error.message)
+
+
+def _unbalanced(ledger: RunLedger) -> TailraceError | None:
+    if ledger.books.balance:
+        return None
+    return TailraceError("rows are missing in the books of this run: report it as a bug", code="BOOKS_UNBALANCED")
+
+
+async def _until_stored(bench: Bench, tenure: Tenure, write: Callable[[], Awaitable[None]]) -> None:
+    """Repeat a write while the store is away and the lease lasts.
+
+    :raises LeaseLost: it was not written, or was by an attempt whose answer got lost.
+    """
+    while True:
+        try:
+            await write()
+            return
+        except StoreUnavailable as error:
+            if tenure.left_s <= _STORE_RETRY_S:
+                raise LeaseLost("the store stayed away until the lease ran out") from error
+            await bench.clock.sleep(_STORE_RETRY_S)

@@ -1,0 +1,98 @@
+"""What an executor does: claims runs as long as it has room, works on them, lets go of them in order."""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import structlog
+
+from tailrace.core.errors import StoreUnavailable
+from tailrace.core.ids import RunId
+from tailrace.observe import metrics
+from tailrace.pipeline.tenure import StopReason, Tenure
+from tailrace.store.shards import Claim
+from tailrace_executor.bench import Bench
+from tailrace_executor.carry_out import carry_out
+
+_CANCEL_POLL_S = 1.0
+_JITTER = 0.2
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Crew:
+    """The runs that this executor works on."""
+
+    bench: Bench
+    max_runs: int
+    poll_s: float
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    tenures: dict[RunId, Tenure] = field(default_factory=dict)
+
+    async def claim_runs(self, stopping: asyncio.Event, tasks: asyncio.TaskGroup) -> None:
+        """Claim run after run until stopped; woken by events, and every few seconds without."""
+        while not stopping.is_set():
+            self.wake.clear()
+            while len(self.tenures) < self.max_runs and not stopping.is_set():
+                if not await self._claim_one(tasks):
+                    break
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.poll_s * self.bench.random.uniform(1 - _JITTER, 1 + _JITTER)):
+                    await self.wake.wait()
+
+    async def heed_cancels(self) -> None:
+        """Tell runs that somebody asked them to end."""
+        while True:
+            await self.bench.clock.sleep(_CANCEL_POLL_S)
+            if not self.tenures:
+                continue
+            try:
+                asked = await self.bench.shards.cancelling(list(self.tenures))
+            except StoreUnavailable:
+                continue
+            for run_id in asked & self.tenures.keys():
+                self.tenures[run_id].stop(StopReason.CANCELLED)
+
+    def let_go(self) -> None:
+        """Have every run stop at its next checkpoint and be handed back."""
+        self.wake.set()
+        for tenure in self.tenures.values():
+            tenure.stop(StopReason.SHUTDOWN)
+
+    async def idle(self) -> None:
+        """Return when no run is worked on."""
+        while self.tenures:
+            self.wake.clear()
+            await self.wake.wait()
+
+    async def _claim_one(self, tasks: asyncio.TaskGroup) -> bool:
+        terms = self.bench.terms
+        stamp = self.bench.clock.monotonic()
+        try:
+            claim = await self.bench.shards.claim(owner=self.bench.owner, ttl_s=terms.ttl_s, grace_s=terms.grace_s)
+        except StoreUnavailable as error:
+            _log.warning("claim.delayed", code=error.code)
+            return False
+        if claim is None:
+            return False
+        tenure = Tenure(self.bench.clock, until=terms.until(stamp))
+        self.tenures[claim.lease.run_id] = tenure
+        tasks.create_task(self._work(claim, tenure))
+        return True
+
+    async def _work(self, claim: Claim, tenure: Tenure) -> None:
+        run_id = claim.lease.run_id
+        started = self.bench.clock.monotonic()
+        metrics.RUNS_ACTIVE.inc()
+        structlog.contextvars.bind_contextvars(run_id=run_id, sync_id=claim.sync_id)
+        try:
+            await carry_out(claim, self.bench, tenure)
+        except Exception:
+            # The lease runs out and another executor tries; one run's bug must not end the others.
+            _log.exception("run.crashed")
+        finally:
+            metrics.RUNS_ACTIVE.dec()
+            metrics.RUN_DURATION.observe(self.bench.clock.monotonic() - started)
+            del self.tenures[run_id]
+            self.wake.set()
