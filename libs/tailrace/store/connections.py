@@ -157,9 +157,7 @@ class Connections:
             secrets = self._kept(workspace_id, connection_id, old, draft.kept) | dict(draft.secrets)
             sealed = self._seal(workspace_id, connection_id, secrets)
             limits = (draft.requests_per_s, draft.max_in_flight)
-            row = await connection.fetchrow(
-                _UPDATE, connection_id, draft.name, dict(draft.settings), sealed, *limits
-            )
+            row = await connection.fetchrow(_UPDATE, connection_id, draft.name, dict(draft.settings), sealed, *limits)
         return _stored(row)
 
     async def delete(self, workspace_id: WorkspaceId, kind: ConnectionKind, connection_id: str) -> datetime:
@@ -175,9 +173,7 @@ class Connections:
             moment: datetime = await connection.fetchval(_DELETE, connection_id)
         return moment
 
-    def _kept(
-        self, workspace_id: str, connection_id: str, sealed: bytes, kept: Sequence[str]
-    ) -> dict[str, str]:
+    def _kept(self, workspace_id: str, connection_id: str, sealed: bytes, kept: Sequence[str]) -> dict[str, str]:
         if not kept:
             return {}
         opened = self._open(workspace_id, connection_id, sealed)
@@ -187,9 +183,7 @@ class Connections:
         return self._box.seal(orjson.dumps(dict(secrets)), bound_to=f"{workspace_id}/{connection_id}")
 
     def _open(self, workspace_id: str, connection_id: str, sealed: bytes) -> dict[str, str]:
-        opened: dict[str, str] = orjson.loads(
-            self._box.open(sealed, bound_to=f"{workspace_id}/{connection_id}")
-        )
+        opened: dict[str, str] = orjson.loads(self._box.open(sealed, bound_to=f"{workspace_id}/{connection_id}"))
         return opened
 
 

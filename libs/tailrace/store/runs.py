@@ -18,7 +18,7 @@ INSERT INTO runs (id, workspace_id, sync_id, sync_version, kind, trigger, reques
 SELECT $1, workspace_id, id, version, $4, $5, $6, 'queued' FROM syncs
 WHERE workspace_id = $2 AND id = $3 AND deleted_at IS NULL
 ON CONFLICT (sync_id) WHERE status IN ('queued', 'running', 'cancelling') DO NOTHING
-RETURNING id
+RETURNING queued_at
 """
 _ADD_SHARD = "INSERT INTO run_shards (run_id, shard) VALUES ($1, 0)"
 _SYNC_EXISTS = "SELECT true FROM syncs WHERE workspace_id = $1 AND id = $2 AND deleted_at IS NULL"
@@ -106,19 +106,22 @@ class Runs:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def start(self, connection: Connection, new: NewRun, announce: OutgoingEvent) -> None:
+    async def start(self, connection: Connection, new: NewRun, announce: OutgoingEvent) -> datetime:
         """Queue a run and its announcement in the caller's transaction, which stays usable after a Conflict.
+
+        Gives the moment at which it was queued.
 
         :raises Conflict: `RUN_ACTIVE`, with the id of the run that the sync has already.
         :raises NotFound: no such sync.
         """
         for _ in range(_RACES):
-            if await connection.fetchval(
+            queued_at: datetime | None = await connection.fetchval(
                 _START, new.run_id, new.workspace_id, new.sync_id, new.kind, new.trigger, new.requested_by
-            ):
+            )
+            if queued_at is not None:
                 await connection.execute(_ADD_SHARD, new.run_id)
                 await enqueue(connection, [announce])
-                return
+                return queued_at
             active = await connection.fetchval(_ACTIVE, new.workspace_id, new.sync_id)
             if active:
                 raise Conflict(f"run {active} of this sync is active", code="RUN_ACTIVE", existing_id=active)

@@ -1,4 +1,4 @@
-"""Seals what must not be readable in the database: AES-256-GCM by a keyring, bound to the row that holds it."""
+"""Seals what must not be readable in the database: AES-256-GCM by a keyring, bound to the row it lies in."""
 
 import base64
 import binascii

@@ -39,6 +39,11 @@ _DELETE = """
 UPDATE syncs SET deleted_at = clock_timestamp(), next_run_at = NULL
 WHERE workspace_id = $1 AND id = $2 AND deleted_at IS NULL RETURNING deleted_at
 """
+# FOR SHARE: a delete waits for the start of a run, and then sees the run that it must cancel.
+_ENABLED = """
+SELECT enabled FROM syncs WHERE workspace_id = $1 AND id = $2 AND deleted_at IS NULL FOR SHARE
+"""
+_KNOWN = "SELECT true FROM syncs WHERE workspace_id = $1 AND id = $2"
 _DEFINITION = "SELECT definition FROM sync_versions WHERE sync_id = $1 AND version = $2"
 # FOR SHARE holds off a delete of either connection until the sync that needs it is there.
 _CONNECTIONS = """
@@ -101,7 +106,7 @@ class Syncs:
     async def create(self, new: NewSync) -> Sync:
         """A new sync at version 1, its first tick set.
 
-        :raises Invalid: the workspace has no such source or destination.
+        :raises NotFound: the workspace has no such source or destination.
         """
         sync_id = new_sync_id()
         definition = new.definition.model_dump(mode="json")
@@ -140,8 +145,7 @@ class Syncs:
     async def update(self, workspace_id: WorkspaceId, sync_id: str, change: SyncChange) -> Sync:
         """Change what is given. A new definition is a new version; runs under way keep theirs.
 
-        :raises NotFound: the workspace has none of that id.
-        :raises Invalid: the workspace has no such source or destination.
+        :raises NotFound: the workspace has none of that id, or no such source or destination.
         """
         async with self._database.transaction() as connection:
             old = _sync(await connection.fetchrow(_LOCK, workspace_id, sync_id))
@@ -150,9 +154,7 @@ class Syncs:
                 await _require_connections(connection, workspace_id, new.definition)
                 await connection.execute(_PIN, sync_id, new.version, new.definition.model_dump(mode="json"))
             if (new.schedule, new.enabled) != (old.schedule, old.enabled):
-                new = replace(
-                    new, next_run_at=await _next_tick(connection, new.schedule, enabled=new.enabled)
-                )
+                new = replace(new, next_run_at=await _next_tick(connection, new.schedule, enabled=new.enabled))
             return await _save(connection, new)
 
     async def toggle(self, workspace_id: WorkspaceId, sync_id: str, *, enabled: bool) -> Sync:
@@ -171,6 +173,26 @@ class Syncs:
         if moment is None:
             raise _not_found()
         return moment
+
+    async def require_enabled(self, connection: Connection, workspace_id: WorkspaceId, sync_id: str) -> None:
+        """Return if the sync may be run; it stays so until the caller's transaction ends.
+
+        :raises NotFound: the workspace has none of that id.
+        :raises Invalid: `SYNC_PAUSED`.
+        """
+        enabled = await connection.fetchval(_ENABLED, workspace_id, sync_id)
+        if enabled is None:
+            raise _not_found()
+        if not enabled:
+            raise Invalid("Pipeline is paused: enable the sync before it is started", code="SYNC_PAUSED")
+
+    async def require_known(self, workspace_id: WorkspaceId, sync_id: str) -> None:
+        """Return if the workspace has the sync, or had it: its runs and dead letters can still be read.
+
+        :raises NotFound: it never had.
+        """
+        if not await self._database.fetchval(_KNOWN, workspace_id, sync_id):
+            raise _not_found()
 
     async def definition(self, sync_id: SyncId, version: int) -> SyncDefinition:
         """The definition that a run has pinned; deleted syncs keep theirs.
@@ -211,15 +233,13 @@ async def _save(connection: Connection, sync: Sync) -> Sync:
     return _sync(row)
 
 
-async def _require_connections(
-    connection: Connection, workspace_id: WorkspaceId, definition: SyncDefinition
-) -> None:
+async def _require_connections(connection: Connection, workspace_id: WorkspaceId, definition: SyncDefinition) -> None:
     wanted = {"source": definition.source_id, "destination": definition.destination_id}
     rows = await connection.fetch(_CONNECTIONS, workspace_id, list(wanted.values()))
     found = {row["kind"]: row["id"] for row in rows}
     for kind, connection_id in wanted.items():
         if found.get(kind) != connection_id:
-            raise Invalid(f"this workspace has no {kind} with that id", code=f"{kind.upper()}_NOT_FOUND")
+            raise NotFound(f"no such {kind} in this workspace", code=f"{kind.upper()}_NOT_FOUND")
 
 
 async def _next_tick(connection: Connection, schedule: AnySchedule, *, enabled: bool) -> datetime | None:

@@ -1,7 +1,7 @@
 """API tokens: shown once, kept as keyed digests.
 
-A token reads `trc_<id, 8>_<secret, 43><checksum, 6>`, all base62. The secret is 256 random bits, so one HMAC is
-enough; prefix and checksum let scanners find leaked tokens, and refuse mistyped ones without a look-up.
+A token reads `trc_<id, 8>_<secret, 43><checksum, 6>`, all base62. The secret is 256 random bits, so one HMAC
+is enough; prefix and checksum let scanners find leaked tokens, and refuse mistyped ones without a look-up.
 """
 
 import hashlib
