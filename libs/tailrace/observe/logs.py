@@ -12,6 +12,9 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from tailrace.observe.fields import TRACE_ID
+from tailrace.observe.tracing import current_traceparent
+
 MASK = "***"
 
 _SECRET_KEY = re.compile(
@@ -85,15 +88,23 @@ def _processors(bound: Mapping[str, str]) -> list[Processor]:
     return [
         structlog.contextvars.merge_contextvars,
         bind,
+        _trace,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
     ]
+
+
+def _trace(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    traceparent = current_traceparent()
+    return {TRACE_ID: traceparent.split("-")[1], **event} if traceparent else event
 
 
 def _renderer(form: str) -> list[Processor]:
     if form == "console":
-        return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        plain = structlog.dev.plain_traceback
+        return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
     return [structlog.processors.JSONRenderer(serializer=_json)]
 
 

@@ -20,15 +20,9 @@ _ERROR_CODES = frozenset(
 
 RUNS = Counter("tailrace_runs_total", "Runs that ended, by their last status.", ["status"], registry=REGISTRY)
 RUNS_ACTIVE = Gauge("tailrace_runs_active", "Runs that this process works on.", registry=REGISTRY)
-RUN_DURATION = Histogram(
-    "tailrace_run_duration_seconds", "From claim to end.", registry=REGISTRY, buckets=_RUN_SECONDS
-)
-ROWS = Counter(
-    "tailrace_rows_total", "Rows that were settled, by what became of them.", ["outcome"], registry=REGISTRY
-)
-LEASES_LOST = Counter(
-    "tailrace_leases_lost_total", "Leases that another executor took over.", registry=REGISTRY
-)
+RUN_DURATION = Histogram("tailrace_run_duration_seconds", "From claim to end.", registry=REGISTRY, buckets=_RUN_SECONDS)
+ROWS = Counter("tailrace_rows_total", "Rows that were settled, by what became of them.", ["outcome"], registry=REGISTRY)
+LEASES_LOST = Counter("tailrace_leases_lost_total", "Leases that another executor took over.", registry=REGISTRY)
 CHECKPOINT_DURATION = Histogram(
     "tailrace_checkpoint_duration_seconds",
     "Time of a checkpoint transaction.",
@@ -52,9 +46,7 @@ RATE_LIMIT_WAIT = Histogram(
     "tailrace_rate_limit_wait_seconds", "Waits for a rate limit.", registry=REGISTRY, buckets=_SECONDS
 )
 DLQ_OPEN = Gauge("tailrace_dlq_open", "Dead letters not resolved.", ["error_code"], registry=REGISTRY)
-SCHEDULE_LAG = Histogram(
-    "tailrace_schedule_lag_seconds", "From due to started.", registry=REGISTRY, buckets=_SECONDS
-)
+SCHEDULE_LAG = Histogram("tailrace_schedule_lag_seconds", "From due to started.", registry=REGISTRY, buckets=_SECONDS)
 SCHEDULE_TICKS = Counter(
     "tailrace_schedule_ticks_total", "Ticks, by what became of them.", ["outcome"], registry=REGISTRY
 )

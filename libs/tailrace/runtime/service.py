@@ -29,9 +29,9 @@ class Chassis:
 class Service:
     """A service by its name in the CLI.
 
-    `serve` works until `chassis.stopping` is set and returns soon after, having drained. It starts while
-    PostgreSQL and Kafka are down, and outlives their outages. An error that leaves it ends the process with
-    exit code 1.
+    `serve` is called once the schema is at head, works until `chassis.stopping` is set and returns soon after
+    that, having drained. It outlives outages of PostgreSQL and Kafka. An error that leaves it ends the process
+    with exit code 1, or 2 where it is `Invalid`.
     """
 
     name: str

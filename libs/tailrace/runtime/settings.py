@@ -5,7 +5,7 @@ import re
 import socket
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -21,33 +21,38 @@ _DRAIN_MARGIN_S = 10.0
 # Kubernetes describes each Service of a namespace in variables of its name, one called `tailrace` too.
 _SERVICE_LINK = re.compile(r"(^|_)(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)$")
 _LINK_ADDRESS = re.compile(r"^(tcp|udp|sctp)://")
+_DSN = re.compile(r"^postgres(ql)?://")
 
 
-class Settings(BaseSettings):
-    """Everything that all services read; a name that is not here is refused.
-
-    Lease times are checked against each other: an executor that renews too late would be overtaken alive.
-    """
-
+class _Given(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid", hide_input_in_errors=True
     )
 
-    database_url: SecretStr = Field(description="DSN of the PostgreSQL that holds all state.")
-    database_pool_size: int = Field(
-        10, ge=2, le=500, description="Connections that a process may hold at most."
-    )
-    database_acquire_s: float = Field(
-        5, gt=0, le=60, description="Longest wait for a connection, in seconds."
-    )
-    database_command_s: float = Field(5, gt=0, le=600, description="Longest time of a statement, in seconds.")
-    secret_key: SecretStr = Field(
-        description="32 bytes in base64 that secrets are sealed with; of several, by commas, the first seals."
-    )
 
-    kafka_bootstrap: str | None = Field(
-        None, description="host:port, comma separated; without it services only poll."
-    )
+SomeSettings = TypeVar("SomeSettings", bound=_Given)
+
+
+class StoreSettings(_Given):
+    """Where the state is: all that a migration needs."""
+
+    database_url: SecretStr = Field(description="DSN of the PostgreSQL that holds all state.")
+    database_pool_size: int = Field(10, ge=2, le=500, description="Connections that a process may hold at most.")
+    database_acquire_s: float = Field(5, gt=0, le=60, description="Longest wait for a connection, in seconds.")
+    database_command_s: float = Field(5, gt=0, le=600, description="Longest time of a statement, in seconds.")
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_address(cls, value: SecretStr) -> SecretStr:
+        if not _DSN.match(value.get_secret_value()):
+            raise ValueError("must look like postgresql://user:password@host:5432/database")
+        return value
+
+
+class KafkaSettings(_Given):
+    """Where events go: all that the creation of topics needs."""
+
+    kafka_bootstrap: str | None = Field(None, description="host:port, comma separated; without it services only poll.")
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="How brokers are spoken to."
     )
@@ -66,18 +71,22 @@ class Settings(BaseSettings):
         description="First part of topic names.",
     )
 
+
+class Settings(StoreSettings, KafkaSettings):
+    """Everything that services read; a name that is not here is refused.
+
+    Lease times are checked against each other: an executor that renews too late would be overtaken alive.
+    """
+
+    secret_key: SecretStr = Field(
+        description="32 bytes in base64 that secrets are sealed with; of several, by commas, the first seals."
+    )
     host: str = Field("127.0.0.1", description="Address that the gateway listens on; 0.0.0.0 in a container.")
     port: int = Field(8080, ge=0, le=65_535, description="Its port; 0 takes a free one.")
-    ops_host: str = Field(
-        "127.0.0.1", description="Address of /livez, /readyz and /metrics; 0.0.0.0 in a container."
-    )
+    ops_host: str = Field("127.0.0.1", description="Address of /livez, /readyz and /metrics; 0.0.0.0 in a container.")
     ops_port: int = Field(9090, ge=0, le=65_535, description="Their port; 0 takes a free one.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least level that is logged."
-    )
-    log_format: Literal["json", "console"] = Field(
-        "json", description="JSON for machines, console for people."
-    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+    log_format: Literal["json", "console"] = Field("json", description="JSON for machines, console for people.")
     pod_name: str = Field(
         default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}",
         min_length=1,
@@ -92,18 +101,12 @@ class Settings(BaseSettings):
     heartbeat_s: float = Field(10, gt=0, description="How often its owner renews it.")
     lease_margin_s: float = Field(3, gt=0, description="How long before its end the owner stops writing.")
     takeover_grace_s: float = Field(5, ge=0, description="How long after its end another may take over.")
-    poll_s: float = Field(
-        5, gt=0, le=300, description="How often work is looked for that no event announced."
-    )
-    request_timeout_s: float = Field(
-        20, gt=0, le=600, description="Longest time of a request to a destination."
-    )
+    poll_s: float = Field(5, gt=0, le=300, description="How often work is looked for that no event announced.")
+    request_timeout_s: float = Field(20, gt=0, le=600, description="Longest time of a request to a destination.")
     shutdown_grace_s: float = Field(30, gt=0, le=3600, description="Longest time to drain after SIGTERM.")
     executor_max_runs: int = Field(50, ge=1, le=1000, description="Runs that one executor works on at once.")
     window_rows: int = Field(2000, ge=1, le=1_000_000, description="Rows sent without a checkpoint at most.")
-    checkpoint_s: float = Field(
-        0.5, gt=0, le=5, description="Longest time between checkpoints while rows flow."
-    )
+    checkpoint_s: float = Field(0.5, gt=0, le=5, description="Longest time between checkpoints while rows flow.")
 
     @field_validator("port", "ops_port", mode="before")
     @classmethod
@@ -123,7 +126,7 @@ class Settings(BaseSettings):
         store_s = self.database_acquire_s + self.database_command_s
         yield "HEARTBEAT_S must be at most a third of LEASE_TTL_S", self.heartbeat_s <= self.lease_ttl_s / 3
         yield (
-            "DATABASE_ACQUIRE_S + DATABASE_COMMAND_S must be at most LEASE_TTL_S - HEARTBEAT_S - LEASE_MARGIN_S",
+            "DATABASE_ACQUIRE_S + DATABASE_COMMAND_S must fit into LEASE_TTL_S - HEARTBEAT_S - LEASE_MARGIN_S",
             store_s <= self.lease_ttl_s - self.heartbeat_s - self.lease_margin_s,
         )
         yield "TAKEOVER_GRACE_S must be at least LEASE_MARGIN_S", self.takeover_grace_s >= self.lease_margin_s
@@ -133,18 +136,16 @@ class Settings(BaseSettings):
         )
 
 
-def load_settings() -> Settings:
-    """The settings of this process.
+def load_settings(kind: type[SomeSettings], **decided: Any) -> SomeSettings:  # noqa: ANN401 - pydantic checks them
+    """The settings of this process, as far as it needs them; what is `decided` wins over the environment.
 
     :raises Invalid: names each variable that is unknown, missing or wrong, never its value.
     """
     _refuse_unknown(os.environ)
     try:
-        return Settings(_secrets_dir=os.environ.get(SECRETS_DIR))
+        return kind(_secrets_dir=os.environ.get(SECRETS_DIR), **decided)
     except ValidationError as error:
-        lines = [
-            f"  {_variable(problem['loc'])}{problem['msg']}" for problem in error.errors(include_input=False)
-        ]
+        lines = [f"  {_variable(problem['loc'])}{problem['msg']}" for problem in error.errors(include_input=False)]
         raise Invalid("these settings cannot work:\n" + "\n".join(lines), code="SETTINGS") from error
 
 
@@ -156,9 +157,7 @@ def known_variables() -> list[str]:
 def _refuse_unknown(environ: Mapping[str, str]) -> None:
     known = set(known_variables())
     unknown = [
-        name
-        for name, value in environ.items()
-        if name.startswith(PREFIX) and not _is_for_us(name, value, known)
+        name for name, value in environ.items() if name.startswith(PREFIX) and not _is_for_us(name, value, known)
     ]
     if unknown:
         raise Invalid(

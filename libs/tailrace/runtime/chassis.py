@@ -1,0 +1,52 @@
+"""Opens what a process works with."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from tailrace.core.clock import SystemClock
+from tailrace.runtime.carriers import open_bus
+from tailrace.runtime.health import Health
+from tailrace.runtime.service import Chassis
+from tailrace.runtime.settings import Settings, StoreSettings
+from tailrace.store.database import Database, Waits
+from tailrace.store.readiness import Readiness
+from tailrace.store.secrets import SecretBox
+
+
+@asynccontextmanager
+async def open_chassis(settings: Settings, name: str, stopping: asyncio.Event) -> AsyncIterator[Chassis]:
+    """The chassis for as long as the scope lasts; it opens while PostgreSQL and Kafka are down.
+
+    :raises Invalid: the secret key cannot work.
+    """
+    box = SecretBox.from_setting(settings.secret_key.get_secret_value())
+    clock = SystemClock()
+    async with open_database(settings, name) as database, open_bus(settings) as bus:
+        health = Health(clock=clock, stopping=stopping)
+        readiness = Readiness(database, settings.database_url.get_secret_value())
+        health.check("database", readiness.check_writable)
+        health.check("schema", readiness.check_schema)
+        health.check("bus", bus.check)
+        yield Chassis(
+            settings=settings,
+            database=database,
+            bus=bus,
+            box=box,
+            health=health,
+            stopping=stopping,
+            clock=clock,
+        )
+
+
+@asynccontextmanager
+async def open_database(settings: StoreSettings, name: str) -> AsyncIterator[Database]:
+    """The pool of a process, known to PostgreSQL as `tailrace-<name>`."""
+    waits = Waits(acquire_s=settings.database_acquire_s, command_s=settings.database_command_s)
+    async with Database.open(
+        settings.database_url.get_secret_value(),
+        application_name=f"tailrace-{name}",
+        max_size=settings.database_pool_size,
+        waits=waits,
+    ) as database:
+        yield database

@@ -1,0 +1,41 @@
+"""What a service must know of its database before it takes work."""
+
+from tailrace.core.errors import StoreUnavailable
+from tailrace.store.database import Database
+from tailrace.store.migrations import pending
+
+# A read alone would pass on a demoted or read-only server.
+_WRITABLE = "SELECT current_setting('transaction_read_only')::boolean, pg_current_xact_id()"
+
+
+class Readiness:
+    """Asks a database whether it takes writes and has the schema of this release."""
+
+    def __init__(self, database: Database, dsn: str) -> None:
+        self._database = database
+        self._dsn = dsn
+        self._is_at_head = False
+
+    async def check_writable(self) -> None:
+        """Return if the server takes writes.
+
+        :raises StoreUnavailable: it does not answer, or it is read-only.
+        """
+        row = await self._database.fetchrow(_WRITABLE)
+        if row is None or row[0]:
+            raise StoreUnavailable("the state store is read-only")
+
+    async def check_schema(self) -> None:
+        """Return if no migration is missing; asks no more once that is so, since migrations go forward only.
+
+        :raises StoreUnavailable: it does not answer, or `tailrace db upgrade` was not run.
+        :raises Invalid: an applied migration was changed.
+        """
+        if self._is_at_head:
+            return
+        missing = await pending(self._dsn)
+        if missing:
+            raise StoreUnavailable(
+                f"the schema lacks {', '.join(missing)}: run `tailrace db upgrade`", code="SCHEMA_BEHIND"
+            )
+        self._is_at_head = True
