@@ -1,0 +1,153 @@
+"""Finds connectors by name: the built-in ones are modules, third parties add entry points.
+
+A connector's name, its module (or entry point) and its class's `name` are the same word. Nothing is imported before
+somebody asks for it, so that a broken third party breaks nobody else.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from pkgutil import iter_modules, resolve_name
+from typing import Any, Literal, TypeVar
+
+import structlog
+from pydantic import BaseModel, SecretStr, ValidationError
+
+from tailrace.connector_kit.destination import Destination, Level
+from tailrace.connector_kit.warehouse import Warehouse
+from tailrace.core.errors import Invalid
+
+Kind = Literal["destination", "warehouse"]
+Settings = TypeVar("Settings", bound=BaseModel)
+
+_Connector = TypeVar("_Connector", Destination, Warehouse)
+_PACKAGES: Mapping[Kind, str] = {"destination": "tailrace.destinations", "warehouse": "tailrace.warehouses"}
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A connector for the catalogue; a form can be drawn from `settings_schema` (JSON Schema)."""
+
+    kind: Kind
+    name: str
+    label: str
+    level: Level | None
+    settings_schema: Mapping[str, Any]
+    secret_fields: frozenset[str]
+
+
+def destination_type(name: str) -> type[Destination]:
+    """The destination of that name.
+
+    :raises Invalid: there is none, or it cannot be loaded.
+    """
+    return _find(name, "destination", Destination)  # type: ignore[type-abstract]
+
+
+def warehouse_type(name: str) -> type[Warehouse]:
+    """The warehouse of that name.
+
+    :raises Invalid: there is none, or it cannot be loaded.
+    """
+    return _find(name, "warehouse", Warehouse)  # type: ignore[type-abstract]
+
+
+def names(kind: Kind) -> Sequence[str]:
+    """The names of all connectors of a kind, in order, loaded or not."""
+    return sorted(_origins(kind))
+
+
+def catalogue() -> Sequence[Entry]:
+    """Every connector that can be loaded, by kind and name; one that cannot is logged."""
+    found: list[Entry] = []
+    for kind, find in _FINDERS.items():
+        for name in names(kind):
+            try:
+                found.append(_entry(kind, find(name)))
+            except Invalid as error:
+                _log.warning("connector.load_failed", connector=name, error=error.message)
+    return found
+
+
+def validate_settings(settings_type: type[Settings], raw: Mapping[str, object]) -> Settings:
+    """The settings as the connector wants them.
+
+    :raises Invalid: naming each field and what is wrong with it, never its value.
+    """
+    try:
+        return settings_type.model_validate(raw)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_context=False, include_input=False)
+    # Outside the handler: pydantic's error holds the values, and a traceback would show them.
+    told = ((".".join(map(str, problem["loc"])), problem["msg"]) for problem in problems)
+    raise Invalid("; ".join(f"{place}: {what}" if place else what for place, what in told))
+
+
+def secret_fields(settings_type: type[BaseModel]) -> frozenset[str]:
+    """The top-level fields whose type holds a `SecretStr` anywhere: sealed at rest, never shown again."""
+    return frozenset(name for name, field in settings_type.model_fields.items() if _holds_secret(field.annotation))
+
+
+_FINDERS: Mapping[Kind, Callable[[str], type[Destination] | type[Warehouse]]] = {
+    "destination": destination_type,
+    "warehouse": warehouse_type,
+}
+
+
+def _find(name: str, kind: Kind, wanted: type[_Connector]) -> type[_Connector]:
+    origins = _origins(kind).get(name)
+    if origins is None:
+        raise Invalid(f"there is no {kind} {name!r}; there are {', '.join(names(kind))}")
+    if len(origins) > 1:
+        raise Invalid(f"the {kind} {name!r} is offered several times: {', '.join(map(_told, origins))}")
+    return _load(name, origins[0], wanted)
+
+
+def _origins(kind: Kind) -> Mapping[str, Sequence[EntryPoint]]:
+    """Where each name comes from, a built-in module as if it were an entry point."""
+    package = import_module(_PACKAGES[kind])
+    found: dict[str, list[EntryPoint]] = {}
+    for module in iter_modules(package.__path__):
+        if not module.name.startswith("_"):
+            point = EntryPoint(module.name, f"{package.__name__}.{module.name}", package.__name__)
+            found.setdefault(module.name, []).append(point)
+    for point in entry_points(group=_PACKAGES[kind]):
+        found.setdefault(point.name, []).append(point)
+    return found
+
+
+@cache
+def _load(name: str, origin: EntryPoint, wanted: type[_Connector]) -> type[_Connector]:
+    """The class that the origin names, or the one of that name in the module that it names."""
+    try:
+        loaded = resolve_name(origin.value)
+    except (ImportError, AttributeError, ValueError, SyntaxError) as error:
+        raise Invalid(f"{_told(origin)} cannot be loaded: {error}") from error
+    candidates = [loaded] if isinstance(loaded, type) else list(vars(loaded).values())
+    for candidate in candidates:
+        if isinstance(candidate, type) and issubclass(candidate, wanted) and candidate.__dict__.get("name") == name:
+            return candidate
+    raise Invalid(f"{_told(origin)} holds no {wanted.__name__} with the name {name!r}")
+
+
+def _entry(kind: Kind, connector: type[Destination] | type[Warehouse]) -> Entry:
+    return Entry(
+        kind=kind,
+        name=connector.name,
+        label=connector.label,
+        level=connector.level if issubclass(connector, Destination) else None,
+        settings_schema=connector.settings_type.model_json_schema(),
+        secret_fields=secret_fields(connector.settings_type),
+    )
+
+
+def _told(origin: EntryPoint) -> str:
+    return f"{origin.value} of {origin.dist.name}" if origin.dist else origin.value
+
+
+def _holds_secret(annotation: object) -> bool:
+    arguments = getattr(annotation, "__args__", ())
+    return annotation is SecretStr or any(_holds_secret(argument) for argument in arguments)
