@@ -1,0 +1,71 @@
+"""What an HTTP status means for a batch; vendors with other habits look into the body first."""
+
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+
+from tailrace.connector_kit.http import HttpResponse
+from tailrace.core.errors import (
+    BatchRefused,
+    CredentialsRefused,
+    DestinationInvalid,
+    DestinationUnavailable,
+    TailraceError,
+    Throttled,
+)
+
+_CREDENTIALS = frozenset({401, 403, 407})
+_ROW = frozenset({400, 409, 412, 413, 422})
+_LATER = frozenset({408, 423, 425})
+_FIRST_ERROR = 400
+_FIRST_OWN_ERROR = 500
+
+
+def raise_for_status(response: HttpResponse, *, now: datetime) -> None:
+    """Return if the status is 2xx; else raise what it means. Nothing of the body enters the message.
+
+    :raises Throttled: 429, and 503 that says when to come back.
+    :raises DestinationUnavailable: 408, 423, 425 and 5xx.
+    :raises CredentialsRefused: 401, 403, 407.
+    :raises BatchRefused: 400, 409, 412, 413, 422: a row of the batch is bad, or the batch too large.
+    :raises DestinationInvalid: a redirect, and every other 4xx: no batch will pass until somebody mends the settings.
+    """
+    if not HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
+        raise _meaning(response, now)
+
+
+def retry_after_s(response: HttpResponse, *, now: datetime) -> float | None:
+    """Seconds to wait as `Retry-After` says in seconds or as a date; None where it says nothing readable."""
+    told = response.headers.get("retry-after", "").strip()
+    if told.isascii() and told.isdigit():
+        return float(told[:9])
+    try:
+        until = parsedate_to_datetime(told)
+    except ValueError:
+        return None
+    return max(0.0, (until.replace(tzinfo=until.tzinfo or UTC) - now).total_seconds())
+
+
+def _meaning(response: HttpResponse, now: datetime) -> TailraceError:
+    status, told = response.status, _told(response.status)
+    wait_s = retry_after_s(response, now=now)
+    if status == HTTPStatus.TOO_MANY_REQUESTS or (status == HTTPStatus.SERVICE_UNAVAILABLE and wait_s is not None):
+        return Throttled(f"the destination is busy: {told}", retry_after_s=wait_s)
+    if status >= _FIRST_OWN_ERROR or status in _LATER:
+        return DestinationUnavailable(f"the destination is out of order: {told}")
+    if status in _CREDENTIALS:
+        return CredentialsRefused(f"the destination refuses the credentials: {told}")
+    if status in _ROW:
+        return BatchRefused(f"the destination refuses the batch: {told}")
+    if status < _FIRST_ERROR:
+        return DestinationInvalid(
+            f"the destination redirects, which is not followed ({told}): set the address it names"
+        )
+    return DestinationInvalid(f"the destination does not take this request ({told}): check address and method")
+
+
+def _told(status: int) -> str:
+    try:
+        return f"HTTP {status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return f"HTTP {status}"
