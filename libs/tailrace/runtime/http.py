@@ -1,0 +1,143 @@
+"""The HTTP client of a process: one session, kept-alive connections, no surprises.
+
+It sends every request exactly once, follows no redirect, reads no proxy from the environment, and looks at the very
+address that it is about to connect to: a guard in the resolver would not see addresses written as numbers.
+"""
+
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Self
+
+from aiohttp import (
+    ClientConnectorCertificateError,
+    ClientConnectorError,
+    ClientError,
+    ClientResponse,
+    ClientSession,
+    ClientTimeout,
+    DummyCookieJar,
+    InvalidURL,
+    TCPConnector,
+    TraceConfig,
+    TraceRequestHeadersSentParams,
+)
+from yarl import URL
+
+from tailrace.connector_kit.http import HttpClient, HttpRequest, HttpResponse
+from tailrace.core.errors import DestinationInvalid, DestinationUnavailable, InDoubt
+from tailrace.runtime.addresses import AddressForbidden, guarded_socket
+
+
+@dataclass(frozen=True, slots=True)
+class HttpLimits:
+    """Bounds of one request, and of the connections of the process."""
+
+    connect_s: float = 10.0
+    total_s: float = 60.0
+    response_bytes: int = 1_048_576
+    connections: int = 1000
+    connections_per_host: int = 100
+    keep_alive_s: float = 15.0
+    dns_s: int = 60
+
+
+class AiohttpClient(HttpClient):
+    """Sends by aiohttp."""
+
+    def __init__(self, session: ClientSession, *, allow_private: bool, limits: HttpLimits) -> None:
+        self._session = session
+        self._schemes = {"https", "http"} if allow_private else {"https"}
+        self._limits = limits
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, *, allow_private: bool, limits: HttpLimits | None = None) -> AsyncIterator[Self]:
+        """A client for as long as the scope lasts; `allow_private` also lets plain http through."""
+        bounds = limits or HttpLimits()
+        session = ClientSession(
+            connector=_connector(bounds, allow_private=allow_private),
+            timeout=ClientTimeout(total=bounds.total_s, connect=bounds.connect_s),
+            cookie_jar=DummyCookieJar(),
+            trace_configs=[_marks_sending()],
+            headers={"Accept-Encoding": "identity", "User-Agent": "Tailrace"},
+            auto_decompress=False,
+            raise_for_status=False,
+            trust_env=False,
+        )
+        # Otherwise aiohttp sends PUT and DELETE again, unseen, when a kept-alive connection breaks.
+        session._retry_connection = False  # noqa: SLF001 - there is no public switch
+        async with session:
+            yield cls(session, allow_private=allow_private, limits=bounds)
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        url = self._address(request.url)
+        progress = SimpleNamespace(is_sending=False)
+        try:
+            async with self._session.request(
+                request.method,
+                url,
+                headers=request.headers,
+                data=request.body or None,
+                allow_redirects=False,
+                trace_request_ctx=progress,
+            ) as response:
+                return await self._whole(response)
+        except InvalidURL:
+            raise DestinationInvalid("the destination's address is malformed") from None  # its text is the address
+        except (ClientError, TimeoutError, OSError) as error:
+            raise _meaning(error, url.host or "", is_sending=progress.is_sending) from error
+
+    def _address(self, text: str) -> URL:
+        try:
+            url = URL(text)
+        except ValueError:
+            url = URL()
+        if url.scheme not in self._schemes or not url.host or url.user is not None or url.password is not None:
+            schemes = " or ".join(sorted(self._schemes))
+            raise DestinationInvalid(f"the destination's address must be {schemes}://host/..., without user@")
+        return url
+
+    async def _whole(self, response: ClientResponse) -> HttpResponse:
+        body = bytearray()
+        async for piece in response.content.iter_any():
+            body += piece
+            if len(body) > self._limits.response_bytes:
+                response.close()
+                raise InDoubt(f"the destination's answer is longer than {self._limits.response_bytes} bytes")
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return HttpResponse(response.status, headers, bytes(body))
+
+
+def _connector(limits: HttpLimits, *, allow_private: bool) -> TCPConnector:
+    return TCPConnector(
+        limit=limits.connections,
+        limit_per_host=limits.connections_per_host,
+        keepalive_timeout=limits.keep_alive_s,
+        ttl_dns_cache=limits.dns_s,
+        ssl=ssl.create_default_context(),
+        socket_factory=guarded_socket(allow_private=allow_private),
+    )
+
+
+def _marks_sending() -> TraceConfig:
+    async def mark(_: ClientSession, context: SimpleNamespace, __: TraceRequestHeadersSentParams) -> None:
+        context.trace_request_ctx.is_sending = True
+
+    trace = TraceConfig()
+    trace.on_request_headers_sent.append(mark)
+    return trace
+
+
+def _meaning(error: Exception, host: str, *, is_sending: bool) -> Exception:
+    """What a failure says about the batch; the host is named, nothing else of the address."""
+    what = type(error).__name__
+    if is_sending:
+        return InDoubt(f"{host} was sent a request and its answer is lost: {what}")
+    if isinstance(error, ClientConnectorError) and isinstance(error.os_error, AddressForbidden):
+        return DestinationInvalid(f"{host} is at an address that is not allowed: only public addresses are")
+    if isinstance(error, ClientConnectorCertificateError):
+        return DestinationInvalid(f"{host} shows a certificate that is not valid")
+    return DestinationUnavailable(f"{host} cannot be reached: {what}")
