@@ -1,0 +1,229 @@
+"""HTTP as a destination: batches of rows as JSON, to any service that can read them.
+
+A request carries one batch, `{"object": "contacts", "operation": "upsert", "rows": [{...}, {...}]}`, and the header
+`Idempotency-Key`, which is the same whenever the same batch is sent again. Deletes go to `delete_url`, or to the same
+address with `"operation": "delete"`. With a signing secret, requests are signed after Standard Webhooks.
+
+The answer says what became of the rows. Any 2xx delivers the whole batch, unless its body is a JSON object with
+
+- `results`: one entry for each row, in order: `{"status": "ok" | "skipped" | "rejected" | "retry"}`, and where the
+  service wants to say more, `code`, `message`, `field` and, for `retry`, `retry_after_s`; or
+- `errors`: the rejected rows alone: `{"index": 0, "code": "...", "message": "...", "field": "..."}`; every row that
+  is not listed is delivered.
+
+An answer of that kind that cannot be understood, HTML, and JSON that ends too early leave the batch in doubt: nothing
+is taken for delivered then. With `requires_results` that holds for every answer without one of the two.
+
+Other statuses speak for the whole batch: 400, 409, 412, 413 and 422 refuse it for some row (the engine finds out which
+by halving), 429 and 503 with `Retry-After` ask to come back, 5xx is an outage, 401 and 403 are about credentials.
+"""
+
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Annotated, Literal, Self
+from urllib.parse import quote, urlsplit
+
+import orjson
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from tailrace.connector_kit.answers import raise_for_status
+from tailrace.connector_kit.attribution import refusal, row_outcomes
+from tailrace.connector_kit.destination import Destination, Level, Object, Target, WritePlan
+from tailrace.connector_kit.destination import Field as ObjectField
+from tailrace.connector_kit.http import HttpClient, HttpRequest, HttpResponse
+from tailrace.connector_kit.signatures import signature_headers, signing_key
+from tailrace.core.batches import Batch, BatchResult
+from tailrace.core.clock import Clock, SystemClock
+from tailrace.core.errors import BatchRefused, DestinationInvalid
+from tailrace.core.rows import Operation, RowOutcome, rejected
+from tailrace.core.syncs import SyncMode
+
+_MODES = frozenset({SyncMode.UPSERT, SyncMode.INSERT, SyncMode.UPDATE, SyncMode.DELETE})
+_TAIL = b"]}"
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
+_HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?")
+_OWN_HEADERS = frozenset(
+    {
+        "accept-encoding",
+        "connection",
+        "content-length",
+        "content-type",
+        "expect",
+        "host",
+        "idempotency-key",
+        "transfer-encoding",
+        "upgrade",
+        "webhook-id",
+        "webhook-signature",
+        "webhook-timestamp",
+    }
+)
+_REFUSING = frozenset({401, 407})
+_UNTOUCHED = range(400, 500)
+
+
+def _address(text: str) -> str:
+    """An address with at most the placeholder `{object}`, in path or query."""
+    parts = urlsplit(text.replace("{object}", "object"))
+    if not parts.hostname or parts.scheme not in {"https", "http"} or urlsplit(text).netloc != parts.netloc:
+        raise ValueError("must be https://host/path; {object} may stand in the path or the query")
+    if parts.username or parts.password:
+        raise ValueError("must not hold a user or a password: use bearer_token or headers")
+    if parts.fragment or not text.isprintable() or re.search(r"[\s{}\\]", text.replace("{object}", "")):
+        raise ValueError("must not hold spaces, control characters, a fragment, or braces but those of {object}")
+    return text
+
+
+def _header_value(secret: SecretStr) -> SecretStr:
+    if not _HEADER_VALUE.fullmatch(secret.get_secret_value()):
+        raise ValueError("must be printable ASCII without spaces at its ends")
+    return secret
+
+
+def _key(secret: SecretStr) -> SecretStr:
+    signing_key(secret.get_secret_value())
+    return secret
+
+
+_Address = Annotated[str, Field(max_length=2048), AfterValidator(_address)]
+_HeaderValue = Annotated[SecretStr, AfterValidator(_header_value)]
+_SigningSecret = Annotated[SecretStr, AfterValidator(_key)]
+_Name = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class HttpSettings(BaseModel):
+    """Where batches go, what proves who sends them, and how large they may be."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    url: _Address = Field(description="takes the batches; {object} in it becomes the name of the object")
+    delete_url: _Address | None = Field(default=None, description="takes the batches of deletes, if not `url`")
+    method: Literal["POST", "PUT", "PATCH"] = "POST"
+    headers: Mapping[str, _HeaderValue] = Field(default_factory=dict, max_length=50)
+    bearer_token: _HeaderValue | None = None
+    signing_secret: _SigningSecret | None = Field(default=None, description="signs after Standard Webhooks: whsec_...")
+    old_signing_secret: _SigningSecret | None = Field(default=None, description="signs too, while the other is new")
+    rows_per_batch: int = Field(default=500, ge=1, le=10_000)
+    bytes_per_batch: int = Field(default=4_194_304, ge=65_536, le=67_108_864)
+    is_idempotent: bool | None = Field(
+        default=None,
+        description="whether the same batch may come twice, by key or by Idempotency-Key; if not said, all but inserts",
+    )
+    requires_results: bool = Field(
+        default=False, description="whether an answer without `results` or `errors` is wrong"
+    )
+    objects: tuple[_Name, ...] = Field(default=(), max_length=1000, description="offered; where empty, any is taken")
+
+    @field_validator("headers")
+    @classmethod
+    def _are_free(cls, headers: Mapping[str, SecretStr]) -> Mapping[str, SecretStr]:
+        if not all(_HEADER_NAME.fullmatch(name) for name in headers):
+            raise ValueError("a header's name holds a character that HTTP does not allow")
+        taken = sorted(name for name in headers if name.lower() in _OWN_HEADERS)
+        if taken:
+            raise ValueError(f"these headers are set by Tailrace: {', '.join(taken)}")
+        return headers
+
+    @model_validator(mode="after")
+    def _has_one_authorization(self) -> Self:
+        if self.bearer_token is not None and "authorization" in map(str.lower, self.headers):
+            raise ValueError("give either bearer_token or the header Authorization, not both")
+        return self
+
+    @property
+    def signing_keys(self) -> Sequence[bytes]:
+        """The keys that sign, the current one first."""
+        secrets = (self.signing_secret, self.old_signing_secret)
+        return [signing_key(secret.get_secret_value()) for secret in secrets if secret is not None]
+
+
+class HttpDestination(Destination):
+    """Sends batches as JSON and reads row outcomes from the answer."""
+
+    name = "http"
+    label = "HTTP"
+    level = Level.BRONZE
+    settings_type = HttpSettings
+    objects_discoverable = False
+
+    def __init__(self, settings: HttpSettings, http: HttpClient, clock: Clock) -> None:
+        self._settings = settings
+        self._http = http
+        self._clock = clock
+        self._keys = settings.signing_keys
+        self._headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
+        self._headers |= {"Content-Type": "application/json", "Accept": "application/json"}
+        if settings.bearer_token is not None:
+            self._headers["Authorization"] = f"Bearer {settings.bearer_token.get_secret_value()}"
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: BaseModel, http: HttpClient) -> AsyncIterator[Self]:
+        if not isinstance(settings, HttpSettings):
+            raise TypeError(f"{cls.__name__} opens with {HttpSettings.__name__}")
+        yield cls(settings, http, SystemClock())
+
+    async def check(self) -> None:
+        """Ask for the methods of the address: any answer but a redirect, a 401 or an outage shows that it is there."""
+        url = _with_object(self._settings.url, next(iter(self._settings.objects), "object"))
+        response = await self._http.send(HttpRequest("OPTIONS", url, self._headers))
+        if response.status in _REFUSING or response.status not in _UNTOUCHED:
+            raise_for_status(response, now=self._clock.now())
+
+    async def objects(self) -> Sequence[Object]:
+        return [Object(name, name, _MODES) for name in self._settings.objects]
+
+    async def fields(self, object_name: str) -> Sequence[ObjectField]:
+        self._check_offered(object_name)
+        return ()
+
+    async def plan(self, target: Target) -> WritePlan:
+        self._check_offered(target.object_name)
+        settings, is_idempotent = self._settings, self._settings.is_idempotent
+        return WritePlan(
+            target=target,
+            rows_per_batch=settings.rows_per_batch,
+            bytes_per_batch=settings.bytes_per_batch - len(_head(target)) - len(_TAIL) - settings.rows_per_batch,
+            is_idempotent=target.operation is not Operation.INSERT if is_idempotent is None else is_idempotent,
+        )
+
+    async def write(self, plan: WritePlan, batch: Batch) -> BatchResult:
+        response = await self._http.send(self._request(plan.target, batch))
+        try:
+            raise_for_status(response, now=self._clock.now())
+        except BatchRefused:
+            if len(batch.rows) > 1:
+                raise
+            return BatchResult(batch, [_refused(response)])
+        requires_results = self._settings.requires_results
+        return BatchResult(batch, row_outcomes(response, len(batch.rows), requires_results=requires_results))
+
+    def _request(self, target: Target, batch: Batch) -> HttpRequest:
+        body = b"".join((_head(target), b",".join([row.body for row in batch.rows]), _TAIL))
+        headers = self._headers | {"Idempotency-Key": batch.idempotency_key}
+        if self._keys:
+            now = self._clock.now()
+            headers |= signature_headers(self._keys, message_id=batch.idempotency_key, sent_at=now, body=body)
+        settings, is_delete = self._settings, target.operation is Operation.DELETE
+        template = settings.delete_url if is_delete and settings.delete_url else settings.url
+        return HttpRequest(settings.method, _with_object(template, target.object_name), headers, body)
+
+    def _check_offered(self, object_name: str) -> None:
+        offered = self._settings.objects
+        if offered and object_name not in offered:
+            raise DestinationInvalid(f"there is no object {object_name!r}; the settings offer {', '.join(offered)}")
+        if object_name in {".", ".."}:
+            raise DestinationInvalid(f"an object cannot be named {object_name!r}")
+
+
+def _head(target: Target) -> bytes:
+    return orjson.dumps({"object": target.object_name, "operation": target.operation})[:-1] + b',"rows":['
+
+
+def _with_object(template: str, object_name: str) -> str:
+    return template.replace("{object}", quote(object_name, safe=""))
+
+
+def _refused(response: HttpResponse) -> RowOutcome:
+    return rejected(f"HTTP_{response.status}", refusal(response))
