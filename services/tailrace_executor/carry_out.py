@@ -107,7 +107,7 @@ async def _finish(
         run_id=claim.lease.run_id,
         sync_id=claim.sync_id,
         workspace_id=claim.workspace_id,
-        status=status.value,
+        status=status,
         read=books.read,
         delivered=books.delivered,
         skipped=books.skipped,

@@ -88,8 +88,7 @@ class Crew:
         structlog.contextvars.bind_contextvars(run_id=run_id, sync_id=claim.sync_id)
         try:
             await carry_out(claim, self.bench, tenure)
-        except Exception:
-            # The lease runs out and another executor tries; one run's bug must not end the others.
+        except Exception:  # noqa: BLE001 - one run's bug must not end the others: its lease runs out, another tries
             _log.exception("run.crashed")
         finally:
             metrics.RUNS_ACTIVE.dec()

@@ -1,9 +1,11 @@
 """The events that services exchange; consumers ignore what they do not know, so that producers may add fields."""
 
 from datetime import datetime
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+
+from tailrace.core.runs import RunStatus
 
 
 class Event(BaseModel):
@@ -71,7 +73,7 @@ class RunFinished(Event):
     run_id: str
     sync_id: str
     workspace_id: str
-    status: Literal["succeeded", "failed", "cancelled"]
+    status: RunStatus
     read: int
     delivered: int
     skipped: int

@@ -26,7 +26,7 @@ class LimitStore(Protocol):
     """What executors share: request tokens and in-flight slots, by scope."""
 
     async def reserve(self, scope: str, *, tokens: int, rate_per_s: float | None, burst: int) -> float:
-        """Seconds to wait until the tokens may be used; they are gone, used or not. Without a rate only blocks count."""
+        """Seconds to wait until the tokens may be used; they are gone, used or not. No rate: only blocks count."""
         ...
 
     async def block(self, scope: str, for_s: float) -> None:

@@ -13,7 +13,7 @@ from asyncpg.pool import Pool, PoolConnectionProxy
 
 from tailrace.core.errors import StoreUnavailable
 
-Connection: TypeAlias = PoolConnectionProxy[asyncpg.Record]
+Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 Record: TypeAlias = asyncpg.Record
 
 _STALE = (

@@ -1,0 +1,81 @@
+"""Snapshots in PostgreSQL: merging page by page comes to the same as a dict."""
+
+import random
+from itertools import chain
+
+from tailrace.core.rows import RowHash, RowKey
+from tailrace.core.runs import Lease
+from tailrace.core.snapshots import Entry
+from tailrace.store.shards import Shards
+from tailrace.store.snapshots import Snapshots, add_settled
+from tests.store.conftest import Stage
+
+
+def entry(number: int, content: int | None) -> Entry:
+    """An entry of a key; without content it is forgotten."""
+    return Entry(RowKey((f"k{number}", "é")), None if content is None else RowHash(content.to_bytes(8)))
+
+
+async def lease_of(stage: Stage) -> Lease:
+    await stage.start_run()
+    claim = await Shards(stage.database).claim(owner="pod", ttl_s=30, grace_s=5)
+    assert claim is not None
+    return claim.lease
+
+
+async def settle(stage: Stage, entries: list[Entry]) -> None:
+    async with stage.database.transaction() as connection:
+        await add_settled(connection, stage.sync_id, sorted(entries, key=lambda some: some.key))
+
+
+async def everything(stage: Stage, after: RowKey | None = None) -> list[Entry]:
+    read = [page async for page in Snapshots(stage.database).entries(stage.sync_id, after=after)]
+    return list(chain.from_iterable(read))
+
+
+async def test_merging_many_rounds_of_changes_comes_to_the_same_as_a_dict(stage: Stage) -> None:
+    chance = random.Random(20)
+    snapshots = Snapshots(stage.database)
+    lease = await lease_of(stage)
+    expected: dict[RowKey, Entry] = {}
+
+    for content in range(6):
+        keys = chance.sample(range(6000), 2500) if content < 4 else chance.sample(range(6000), 3)
+        changed = [entry(number, None if chance.random() < 0.2 else content) for number in keys]
+        await settle(stage, changed)
+        await snapshots.merge(lease, stage.sync_id)
+        expected |= {some.key: some for some in changed}
+
+    left = [expected[key] for key in sorted(expected) if not expected[key].is_tombstone]
+    assert await everything(stage) == left
+    assert await everything(stage, after=left[1234].key) == left[1235:]
+
+
+async def test_entries_are_found_by_their_keys(stage: Stage) -> None:
+    lease = await lease_of(stage)
+    await settle(stage, [entry(number, 1) for number in range(3000)])
+    await Snapshots(stage.database).merge(lease, stage.sync_id)
+
+    found = await Snapshots(stage.database).entries_of(
+        stage.sync_id, [RowKey(("k17", "é")), RowKey(("k2999", "é")), RowKey(("nowhere", "é"))]
+    )
+
+    assert [some.key[0] for some in found] == ["k17", "k2999"]
+
+
+async def test_what_a_run_has_settled_is_not_seen_before_it_is_merged(stage: Stage) -> None:
+    await settle(stage, [entry(1, 1)])
+
+    assert await everything(stage) == []
+
+
+async def test_a_snapshot_that_forgot_everything_is_empty(stage: Stage) -> None:
+    lease = await lease_of(stage)
+    snapshots = Snapshots(stage.database)
+    await settle(stage, [entry(number, 1) for number in range(10)])
+    await snapshots.merge(lease, stage.sync_id)
+    await settle(stage, [entry(number, None) for number in range(10)])
+
+    await snapshots.merge(lease, stage.sync_id)
+
+    assert await snapshots.size(stage.sync_id) == (0, 0)
