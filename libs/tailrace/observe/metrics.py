@@ -54,9 +54,12 @@ OUTBOX_PENDING = Gauge("tailrace_outbox_pending", "Events that wait to be publis
 OUTBOX_AGE = Gauge("tailrace_outbox_oldest_seconds", "Age of the oldest of them.", registry=REGISTRY)
 EVENTS = Counter(
     "tailrace_events_total",
-    "Events, by what became of them: published, handled, repeated, unreadable, unknown.",
+    "Events, by what became of them: published, handled, repeated, unreadable, failed, unknown.",
     ["type", "outcome"],
     registry=REGISTRY,
+)
+BUS_LAG = Gauge(
+    "tailrace_bus_lag", "Messages of a topic that this member has yet to read.", ["topic"], registry=REGISTRY
 )
 HTTP_REQUESTS = Counter(
     "tailrace_http_requests_total",

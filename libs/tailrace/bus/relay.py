@@ -1,0 +1,161 @@
+"""Sends what the outbox holds: at least once, in order of the key, and late rather than never."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID, uuid4
+
+import structlog
+
+from tailrace.bus.backoff import Backoff
+from tailrace.bus.base import Bus
+from tailrace.bus.cloudevents import encode
+from tailrace.core.errors import Unavailable
+from tailrace.core.outgoing import WaitingEvent
+from tailrace.events.topics import TopicNames
+from tailrace.observe import fields, metrics
+
+_log = structlog.get_logger(__name__)
+_BACKLOG_EVERY_S = 15.0
+
+
+class Backlog(Protocol):
+    """How much waits, and for how long."""
+
+    @property
+    def pending(self) -> int:
+        """Events that wait."""
+        ...
+
+    @property
+    def oldest_s(self) -> float:
+        """Age of the oldest."""
+        ...
+
+
+class Outbox(Protocol):
+    """What a relay needs of the outbox; `tailrace.store.outbox` keeps it."""
+
+    async def lease(self, token: UUID, *, ttl_s: float) -> int | None:
+        """A shard with events that no relay has, or None."""
+        ...
+
+    async def read(self, shard: int, *, at_most: int) -> Sequence[WaitingEvent]:
+        """Its oldest events, in order."""
+        ...
+
+    async def settle(self, shard: int, token: UUID, sent: Sequence[int]) -> None:
+        """Delete what was sent and give the shard back."""
+        ...
+
+    async def backlog(self) -> Backlog:
+        """What waits in all shards."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds between looks at an empty outbox, events a round, and how long a shard is held.
+
+    A lease must outlast a publish: a relay that overruns it sends what another sends too.
+    """
+
+    busy_s: float = 0.05
+    idle_s: float = 0.5
+    busy_for_s: float = 2.0
+    at_most: int = 500
+    lease_s: float = 20.0
+
+
+class Relay:
+    """Any number may run, in any process: each round leases one shard of the outbox for itself.
+
+    A crash between the bus's acknowledgement and the deletion sends the round again. No transaction is open while
+    the bus is waited for.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        bus: Bus,
+        names: TopicNames,
+        *,
+        pace: Pace | None = None,
+        beat: Callable[[], None] | None = None,
+    ) -> None:
+        self._outbox = outbox
+        self._bus = bus
+        self._names = names
+        self._pace = pace or Pace()
+        self._beat = beat or (lambda: None)
+        self._nudged = asyncio.Event()
+        self._measured_at = float("-inf")
+
+    def nudge(self) -> None:
+        """Look at once: events were just committed."""
+        self._nudged.set()
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Send until `stopping` is set, through every outage of the store and the bus."""
+        backoff = Backoff()
+        busy_until = 0.0
+        while not stopping.is_set():
+            self._beat()
+            try:
+                await self._measure()
+                sent = await self.send_some()
+            except Unavailable as error:
+                wait_s = backoff.next_s()
+                _log.warning("relay.held", code=error.code, error=error.message, **{fields.WAIT_S: wait_s})
+                await _pause(stopping, wait_s)
+                continue
+            backoff.reset()
+            if sent:
+                busy_until = time.monotonic() + self._pace.busy_for_s
+            else:
+                is_busy = time.monotonic() < busy_until
+                await _pause(self._nudged, self._pace.busy_s if is_busy else self._pace.idle_s)
+                self._nudged.clear()
+
+    async def send_some(self) -> int:
+        """One round over one shard; gives how many events the bus has acknowledged, 0 when nothing waits.
+
+        :raises BusUnavailable: nothing is deleted; some may be on their topic and are sent again.
+        :raises StoreUnavailable: the same.
+        """
+        token = uuid4()
+        shard = await self._outbox.lease(token, ttl_s=self._pace.lease_s)
+        if shard is None:
+            return 0
+        sent: list[int] = []
+        try:
+            waiting = await self._outbox.read(shard, at_most=self._pace.at_most)
+            await self._publish(waiting)
+            sent = [event.place for event in waiting]
+        finally:
+            await self._outbox.settle(shard, token, sent)
+        return len(sent)
+
+    async def _publish(self, waiting: Sequence[WaitingEvent]) -> None:
+        await self._bus.publish(
+            [encode(held.event, self._names, time=held.created_at, traceparent=held.traceparent) for held in waiting]
+        )
+        for held in waiting:
+            metrics.EVENTS.labels(held.event.type, "published").inc()
+
+    async def _measure(self) -> None:
+        if time.monotonic() - self._measured_at < _BACKLOG_EVERY_S:
+            return
+        backlog = await self._outbox.backlog()
+        metrics.OUTBOX_PENDING.set(backlog.pending)
+        metrics.OUTBOX_AGE.set(backlog.oldest_s)
+        self._measured_at = time.monotonic()
+
+
+async def _pause(ended: asyncio.Event, wait_s: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(wait_s):
+            await ended.wait()
