@@ -27,8 +27,8 @@ class Account:
         """Whether the path, as far as it exists, lets the user through by its mode bits; ours always do."""
         if self.is_ours:
             return True
-        existing = [folder for folder in (path, *path.parents) if folder.exists()]
-        return all(self._may_enter(folder.stat()) for folder in existing)
+        way = {path, *path.parents, path.resolve(), *path.resolve().parents}
+        return all(self._may_enter(folder.stat()) for folder in way if folder.exists())
 
     def _may_enter(self, entry: os.stat_result) -> bool:
         if entry.st_uid == self.user_id:

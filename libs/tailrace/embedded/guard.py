@@ -110,7 +110,7 @@ class Guard:
             case "rename":
                 Path(what[0]).rename(what[1])
             case "copy":
-                shutil.copytree(what[0], what[1], symlinks=True)
+                self._copy(Path(what[0]), Path(what[1]))
             case "run" | "serve":
                 self._spawn(what, is_serving=verb == "serve")
 
@@ -176,7 +176,7 @@ class Guard:
             child.send_signal(signal.Signals[name])
 
     def _open_directory(self) -> None:
-        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._make(self.directory)
         self._give_to_user(self.directory)
         give_up_at = time.monotonic() + LOCK_WAIT_S
         while not self._hold(self.directory / LOCK_FILE):
@@ -187,6 +187,19 @@ class Guard:
         log = self.directory / LOG_FILE
         if log.exists():
             log.replace(self.directory / f"{LOG_FILE}.previous")
+
+    def _make(self, folder: Path) -> None:
+        if not folder.exists():
+            self._make(folder.parent)
+            folder.mkdir(mode=0o700)
+            self._give_to_user(folder)
+
+    def _copy(self, source: Path, target: Path) -> None:
+        self._make(target.parent)
+        shutil.copytree(source, target, symlinks=True)
+        for folder, _, files in os.walk(target):
+            for name in (".", *files):
+                self._give_to_user(os.path.join(folder, name))  # noqa: PTH118  # a Path is slow by the thousand
 
     def _hold(self, path: str | Path) -> bool:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -200,7 +213,7 @@ class Guard:
 
     def _give_to_user(self, path: str | Path) -> None:
         if self.charge["user"]:
-            os.chown(path, *self.charge["user"])
+            os.chown(path, *self.charge["user"], follow_symlinks=False)
 
     def _fail(self, reason: str) -> None:
         self.steps = []

@@ -25,7 +25,7 @@ _SQL_S = 10.0
 _PORT_ATTEMPTS = 3
 # Fast shutdown, then immediate, then none.
 _LADDER = (("SIGINT", 20.0), ("SIGQUIT", 6.0), ("SIGKILL", 5.0))
-_TEMPORARY = ("/tmp", "/var/tmp")  # noqa: S108  # for a directory of our own, which only its user may enter
+_TEMPORARY = ("/tmp", "/var/tmp")  # noqa: S108  # parents of a directory that only its user may enter
 _ENVIRONMENT = MappingProxyType({"LC_ALL": "C"})
 _FIND_ROLE = "SELECT 1 FROM pg_roles WHERE rolname = $1"
 _SPELL_CREATE_ROLE = "SELECT format('CREATE ROLE %I LOGIN CREATEDB PASSWORD %L', $1::text, $2::text)"
@@ -81,7 +81,7 @@ class EmbeddedPostgres:
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
-    def dsn(self, database: str = SUPERUSER) -> str:
+    def dsn(self, database: str) -> str:
         """A database's address for our role: owner of what it makes, but no superuser, as in production."""
         return self._dsn_for(ROLE, database)
 
@@ -93,6 +93,11 @@ class EmbeddedPostgres:
     def pid(self) -> int | None:
         """Process id of the server; None where it is stopped."""
         return self._server.pid
+
+    @property
+    def directory(self) -> Path:
+        """Where the files are."""
+        return self._cluster.directory
 
     async def start(self) -> None:
         """Start the server again after `stop` or `crash`, on the same files and the same port."""
@@ -123,7 +128,7 @@ class EmbeddedPostgres:
 
     async def ensure_database(self, name: str) -> str:
         """Make the database where it is missing, owned by our role; gives its address."""
-        connection = await asyncpg.connect(self.dsn(), timeout=_SQL_S, command_timeout=_SQL_S)
+        connection = await asyncpg.connect(self.dsn(SUPERUSER), timeout=_SQL_S, command_timeout=_SQL_S)
         try:
             if not await connection.fetchval(_FIND_DATABASE, name):
                 with suppress(asyncpg.DuplicateDatabaseError):
@@ -180,9 +185,7 @@ def _fresh_directory(account: Account) -> Path:
     for parent in (tempfile.gettempdir(), *_TEMPORARY):
         if account.may_reach(Path(parent)):
             return Path(parent) / f"tailrace-postgres-{secrets.token_hex(8)}"
-    raise Invalid(
-        "no temporary directory can be reached by the user that PostgreSQL runs as: set TMPDIR to one"
-    )
+    raise Invalid("no temporary directory can be reached by the user that PostgreSQL runs as: set TMPDIR to one")
 
 
 def _check_reach(account: Account, directory: Path) -> None:
@@ -194,12 +197,12 @@ def _check_reach(account: Account, directory: Path) -> None:
         )
 
 
-def _within_reach(
-    found: PostgresBinaries, account: Account, directory: Path
-) -> tuple[PostgresBinaries, list[Step]]:
+def _within_reach(found: PostgresBinaries, account: Account, directory: Path) -> tuple[PostgresBinaries, list[Step]]:
     """The programs, or a copy of them beside the data where the account cannot enter their folder."""
-    if account.may_reach(found.folder):
+    if account.may_reach(found.postgres):
         return found, []
     programs = directory / "programs"
-    steps: list[Step] = [{"remove": str(programs)}, {"copy": [str(found.folder.parent), str(programs)]}]
-    return replace(found, folder=programs / found.folder.name), steps
+    steps: list[Step] = [{"remove": str(programs)}]
+    steps += [{"copy": [str(part), str(programs / part.name)]} for part in found.bundle]
+    moved = programs / found.folder.relative_to(found.bundle[0].parent)
+    return replace(found, folder=moved), steps

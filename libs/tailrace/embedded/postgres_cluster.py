@@ -145,7 +145,7 @@ def _is_postgres(pid: int) -> bool:
         return False
     except PermissionError:
         pass
-    return bool(re.search(r"\bpostgres\b|\bpostmaster\b", _command_line(pid)))
+    return bool(re.match(r"(\S*/)?(postgres|postmaster)(\s|$)", _command_line(pid)))
 
 
 def _command_line(pid: int) -> str:
