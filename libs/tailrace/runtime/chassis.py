@@ -22,7 +22,7 @@ async def open_chassis(settings: Settings, name: str, stopping: asyncio.Event) -
     """
     box = SecretBox.from_setting(settings.secret_key.get_secret_value())
     clock = SystemClock()
-    async with open_database(settings, name) as database, open_bus(settings) as bus:
+    async with open_database(settings, name) as database, open_bus(settings, client_id=f"tailrace-{name}") as bus:
         health = Health(clock=clock, stopping=stopping)
         readiness = Readiness(database, settings.database_url.get_secret_value())
         health.check("database", readiness.check_writable)
