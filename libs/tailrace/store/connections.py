@@ -33,9 +33,10 @@ WHERE workspace_id = $1 AND id = $2 AND kind = $3 AND deleted_at IS NULL FOR UPD
 """
 _UPDATE = """
 UPDATE connections SET name = $2, settings = $3, secrets = $4, requests_per_s = $5, max_in_flight = $6,
-  updated_at = clock_timestamp()
+  updated_at = clock_timestamp(), checked_at = NULL, check_code = NULL
 WHERE id = $1 RETURNING *
 """
+_NOTE_CHECK = "UPDATE connections SET checked_at = clock_timestamp(), check_code = $2 WHERE id = $1"
 _USED_BY = """
 SELECT id FROM syncs WHERE workspace_id = $1 AND deleted_at IS NULL
   AND (destination_id = $2 OR definition ->> 'source_id' = $2)
@@ -72,7 +73,10 @@ class ConnectionDraft:
 
 @dataclass(frozen=True, slots=True)
 class StoredConnection:
-    """A source or a destination as it may be shown: `settings` hold `***` in place of each secret."""
+    """A source or a destination as it may be shown: `settings` hold `***` in place of each secret.
+
+    `check_code` is None where the last test since the last change went well, or there was none.
+    """
 
     id: ConnectionId
     workspace_id: WorkspaceId
@@ -84,6 +88,8 @@ class StoredConnection:
     max_in_flight: int | None
     created_at: datetime
     updated_at: datetime
+    checked_at: datetime | None
+    check_code: str | None
 
 
 class Connections:
@@ -160,6 +166,10 @@ class Connections:
             row = await connection.fetchrow(_UPDATE, connection_id, draft.name, dict(draft.settings), sealed, *limits)
         return _stored(row)
 
+    async def note_check(self, connection_id: ConnectionId, code: str | None) -> None:
+        """Remember how a test of the connection went: None that it works, else the code of what is wrong."""
+        await self._database.execute(_NOTE_CHECK, connection_id, code)
+
     async def delete(self, workspace_id: WorkspaceId, kind: ConnectionKind, connection_id: str) -> datetime:
         """Forget the connection, its secrets at once; gives the moment.
 
@@ -211,4 +221,6 @@ def _stored(row: Record | None) -> StoredConnection:
         row["max_in_flight"],
         row["created_at"],
         row["updated_at"],
+        row["checked_at"],
+        row["check_code"],
     )
