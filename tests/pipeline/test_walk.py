@@ -1,0 +1,394 @@
+"""The walk of a row from end to end: what is sent, what is kept, what is told."""
+
+import asyncio
+from collections.abc import Sequence
+
+import orjson
+import pytest
+
+from tailrace.core.batches import Batch
+from tailrace.core.errors import BatchRefused, DestinationUnavailable, InDoubt, LeaseLost, SourceUnavailable, Throttled
+from tailrace.core.rows import DELIVERED, RowKey, RowOutcome, rejected, retry
+from tailrace.core.runs import RunKind
+from tailrace.core.syncs import SyncMode
+from tailrace.pipeline.tenure import Stopped, StopReason
+from tests.pipeline.world import MemoryDestination, World, name_in, people
+
+BAD = rejected("DESTINATION_VALIDATION", "no such name")
+
+
+def refuses_bad(batch: Batch) -> Sequence[RowOutcome]:
+    """Rows named bad are rejected one by one."""
+    return [BAD if name_in(row) == "bad" else DELIVERED for row in batch.rows]
+
+
+def refuses_whole(batch: Batch) -> Sequence[RowOutcome]:
+    """One bad row spoils the batch, and the destination does not say which."""
+    if any(name_in(row) == "bad" for row in batch.rows):
+        raise BatchRefused("something in there is bad")
+    return [DELIVERED] * len(batch.rows)
+
+
+async def test_first_run_delivers_every_row_once() -> None:
+    world = World(people(95))
+
+    books = await world.run()
+
+    assert (books.read, books.delivered, books.reasons) == (95, 95, {"change.added": 95})
+    assert len(world.destination.applied) == 95
+    assert world.destination.holds[RowKey(("0003",))] == b'{"id":"0003","name":"name 3"}'
+    assert books.balance
+
+
+async def test_second_run_sends_only_what_changed_and_sees_what_is_gone() -> None:
+    world = World(people(40))
+    await world.run()
+    world.destination.applied.clear()
+    world.rows = [*people(40)[5:-1], ("0007x", "new"), ("0039", "renamed")]
+
+    books = await world.run()
+
+    assert sorted(name_in(row) for row in world.destination.applied) == ["new", "renamed"]
+    assert (books.read, books.delivered, books.skipped, books.removed, books.kept) == (36, 2, 34, 5, 5)
+    assert books.reasons == {
+        "change.added": 1,
+        "change.changed": 1,
+        "change.removed": 5,
+        "skipped.UNCHANGED": 34,
+    }
+    assert books.balance
+
+
+async def test_run_without_changes_sends_nothing() -> None:
+    world = World(people(20))
+    await world.run()
+    sent = len(world.destination.requests)
+
+    books = await world.run()
+
+    assert len(world.destination.requests) == sent
+    assert (books.read, books.skipped) == (20, 20)
+
+
+async def test_full_run_sends_every_row_again() -> None:
+    world = World(people(20))
+    await world.run()
+
+    books = await world.run(RunKind.FULL)
+
+    assert (books.delivered, len(world.destination.applied)) == (20, 40)
+
+
+async def test_row_that_comes_back_is_delivered_again() -> None:
+    world = World(people(3))
+    await world.run()
+    world.rows = people(2)
+    await world.run()
+    world.rows = people(3)
+
+    books = await world.run()
+
+    assert books.reasons["change.added"] == 1
+
+
+@pytest.mark.parametrize("refuses", [refuses_bad, refuses_whole], ids=["row by row", "whole batch"])
+async def test_exactly_the_bad_rows_become_dead_letters(refuses: object) -> None:
+    world = World(people(50), MemoryDestination(always=refuses))  # type: ignore[arg-type] # either has its type
+    world.rows[7] = ("0007", "bad")
+    world.rows[33] = ("0033", "bad")
+
+    books = await world.run()
+
+    letters = sorted(world.ledger.letters.values(), key=lambda letter: letter.row_key or ())
+    assert [letter.record_keys for letter in letters] == [{"id": "0007"}, {"id": "0033"}]
+    assert {letter.error_code for letter in letters} == {"DESTINATION_VALIDATION"}
+    assert (books.delivered, books.rejected, books.balance) == (48, 2, True)
+    assert len(world.destination.applied) == 48
+
+
+async def test_dead_row_stays_out_while_it_is_unchanged_and_its_letter_is_open() -> None:
+    world = World([("1", "good"), ("2", "bad")], MemoryDestination(always=refuses_bad))
+    await world.run()
+    sent = len(world.destination.requests)
+
+    books = await world.run()
+
+    assert len(world.destination.requests) == sent
+    assert books.reasons == {"skipped.UNCHANGED": 1, "skipped.STILL_DEAD": 1}
+
+
+async def test_dead_row_is_tried_again_when_it_changed() -> None:
+    world = World([("1", "bad")], MemoryDestination(always=refuses_bad))
+    await world.run()
+    world.rows = [("1", "mended")]
+
+    books = await world.run()
+
+    assert (books.delivered, world.ledger.letters) == (1, {})
+
+
+async def test_dead_row_is_tried_again_when_its_letter_was_resolved() -> None:
+    world = World([("1", "bad")], MemoryDestination(always=refuses_bad))
+    await world.run()
+    world.ledger.letters.clear()
+    world.destination.always = None
+
+    books = await world.run()
+
+    assert books.delivered == 1
+
+
+async def test_replay_reads_only_its_rows_and_clears_their_letters() -> None:
+    world = World([("1", "good"), ("2", "bad"), ("3", "bad")], MemoryDestination(always=refuses_bad))
+    await world.run()
+    world.destination.always = None
+    world.destination.applied.clear()
+
+    books = await world.run(RunKind.REPLAY, only=["2"])
+
+    assert [row.key for row in world.destination.applied] == [("2",)]
+    assert [letter.row_key for letter in world.ledger.letters.values()] == [("3",)]
+    assert (books.read, books.delivered) == (1, 1)
+
+
+async def test_changed_row_that_is_rejected_leaves_the_version_before_in_the_snapshot() -> None:
+    world = World([("1", "good")], MemoryDestination(always=refuses_bad))
+    await world.run()
+    world.rows = [("1", "bad")]
+    await world.run()
+    world.rows = [("1", "good")]
+
+    books = await world.run()
+
+    assert books.reasons == {"skipped.UNCHANGED": 1}
+    assert world.ledger.letters == {}
+
+
+async def test_rows_without_key_and_further_rows_of_a_key_are_kept_with_their_reason() -> None:
+    world = World([(None, "x"), ("1", "first"), (None, "x"), ("1", "second"), ("2", "two"), ("1", "third")])
+
+    books = await world.run()
+
+    assert (books.read, books.delivered, books.rejected, books.balance) == (6, 2, 4, True)
+    assert books.reasons == {"change.added": 2, "rejected.NULL_KEY": 2, "rejected.DUPLICATE_KEY": 2}
+    assert len(world.ledger.letters) == 4
+
+
+async def test_rows_of_one_key_are_never_parted_by_a_checkpoint() -> None:
+    rows: list[tuple[str | None, str]] = [("a", "1"), *(("b", str(number)) for number in range(30)), ("c", "3")]
+    world = World(rows, MemoryDestination(rows_per_batch=1))
+
+    books = await world.run()
+
+    positions = [settlement.position.after for settlement in world.ledger.settlements]
+    read = [settlement.books.read for settlement in world.ledger.settlements]
+    assert positions[-1] == ("c",)
+    assert sum(read) == 32
+    assert (books.delivered, books.rejected) == (3, 29)
+
+
+async def test_row_that_asks_for_another_attempt_is_sent_again_alone() -> None:
+    world = World(people(5))
+    world.destination.answers = [
+        lambda batch: [retry("LOCKED", "row is locked") if row.key == ("0002",) else DELIVERED for row in batch.rows]
+    ]
+
+    books = await world.run()
+
+    assert books.delivered == 5
+    assert [len(batch.rows) for batch in world.destination.requests] == [5, 1]
+
+
+async def test_row_that_asks_for_ever_is_a_dead_letter_in_the_end() -> None:
+    world = World(people(2), MemoryDestination(always=lambda batch: [retry("LOCKED", "locked")] * len(batch.rows)))
+
+    books = await world.run()
+
+    assert (books.rejected, books.reasons["rejected.LOCKED"]) == (2, 2)
+    assert len(world.destination.requests) == 3
+
+
+async def test_throttled_batch_waits_as_told_and_uses_up_no_attempt() -> None:
+    world = World(people(3))
+    world.destination.answers = [Throttled("slow down", retry_after_s=0.01)] * 6
+
+    books = await world.run()
+
+    assert books.delivered == 3
+    assert world.limits.blocks == [0.01] * 6
+
+
+@pytest.mark.parametrize("error", [DestinationUnavailable("down"), InDoubt("answer lost")], ids=["down", "in doubt"])
+async def test_short_outage_costs_nothing_but_time(error: DestinationUnavailable | InDoubt) -> None:
+    world = World(people(30))
+    world.destination.answers = [error, error]
+
+    books = await world.run()
+
+    assert (books.delivered, books.rejected) == (30, 0)
+
+
+async def test_batch_that_is_sent_again_carries_the_same_key() -> None:
+    world = World(people(3))
+    world.destination.answers = [InDoubt("answer lost")]
+
+    await world.run()
+
+    first, second = world.destination.requests
+    assert first.idempotency_key == second.idempotency_key
+    assert first.rows == second.rows
+
+
+async def test_outage_stops_the_run_at_its_checkpoint_and_the_next_goes_on_without_loss() -> None:
+    world = World(people(100), window_rows=20)
+    world.destination.answers = [lambda batch: [DELIVERED] * len(batch.rows)] * 4
+    world.destination.always = _is_down
+
+    with pytest.raises(DestinationUnavailable):
+        await world.run()
+
+    stopped = world.ledger.books
+    assert stopped.balance
+    assert world.ledger.letters == {}
+    assert stopped.delivered == 40
+    world.destination.always = None
+    books = await world.run(resume=True)
+    assert (books.read, books.delivered, len(world.destination.holds)) == (100, 100, 100)
+    assert len(world.destination.applied) - 100 <= 20
+
+
+async def test_source_that_dies_in_the_middle_leaves_what_was_read_delivered_and_settled() -> None:
+    world = World(people(2500))
+    world.warehouse.error = SourceUnavailable("connection lost")
+    world.warehouse.error_after = 2
+
+    with pytest.raises(SourceUnavailable):
+        await world.run()
+
+    settled = world.ledger.books
+    assert settled.balance
+    assert settled.delivered >= 1900
+    world.warehouse.error = None
+    books = await world.run(resume=True)
+    assert (books.read, len(world.destination.holds)) == (2500, 2500)
+
+
+async def test_stopped_run_settles_what_was_sent_and_sends_no_more() -> None:
+    world = World(people(1000), window_rows=30)
+    stop_after = 5
+
+    def stops(batch: Batch) -> Sequence[RowOutcome]:
+        if len(world.destination.requests) == stop_after:
+            world.tenure.stop(StopReason.CANCELLED)
+        return [DELIVERED] * len(batch.rows)
+
+    world.destination.always = stops
+
+    with pytest.raises(Stopped):
+        await world.run()
+
+    assert len(world.destination.requests) <= stop_after + 3
+    assert world.ledger.books.delivered == len(world.destination.applied)
+    world.destination.always = None
+    books = await world.run(resume=True)
+    assert (books.delivered, len(world.destination.applied)) == (1000, 1000)
+
+
+async def test_no_more_rows_than_the_window_are_on_their_way() -> None:
+    world = World(people(300), MemoryDestination(rows_per_batch=10), window_rows=50)
+    held: list[int] = []
+
+    def counts(batch: Batch) -> Sequence[RowOutcome]:
+        held.append(len(world.destination.applied) + len(batch.rows) - world.ledger.books.delivered)
+        return [DELIVERED] * len(batch.rows)
+
+    world.destination.always = counts
+
+    await world.run()
+
+    assert max(held) <= 50
+
+
+async def test_lost_lease_ends_the_run_without_another_word() -> None:
+    world = World(people(30))
+    world.ledger.error = LeaseLost("taken over")
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await world.run()
+
+    assert caught.group_contains(LeaseLost)
+    assert world.ledger.settlements == []
+
+
+async def test_row_larger_than_a_batch_may_be_is_a_dead_letter() -> None:
+    world = World([("1", "x" * 300), ("2", "small")], MemoryDestination(bytes_per_batch=200))
+
+    books = await world.run()
+
+    assert books.reasons == {"change.added": 1, "rejected.ROW_TOO_LARGE": 1}
+
+
+async def test_batches_stay_within_rows_and_bytes() -> None:
+    world = World(people(100), MemoryDestination(rows_per_batch=10, bytes_per_batch=150))
+
+    await world.run()
+
+    sizes = [sum(len(row.body) for row in batch.rows) for batch in world.destination.requests]
+    assert max(sizes) <= 150
+    assert max(len(batch.rows) for batch in world.destination.requests) <= 10
+
+
+async def test_insert_mode_inserts_new_rows_and_leaves_changed_ones() -> None:
+    world = World([("1", "one"), ("2", "two")], mode=SyncMode.INSERT)
+    await world.run()
+    world.rows = [("1", "changed"), ("2", "two"), ("3", "three")]
+
+    books = await world.run()
+
+    assert books.reasons == {"change.added": 1, "skipped.NOT_IN_MODE": 1, "skipped.UNCHANGED": 1}
+
+
+async def test_delete_mode_deletes_the_rows_of_the_query_once() -> None:
+    world = World([("1", "one")], mode=SyncMode.DELETE)
+    world.destination.holds = {RowKey(("1",)): b"", RowKey(("2",)): b""}
+
+    books = await world.run()
+    again = await world.run()
+
+    assert (books.delivered, list(world.destination.holds)) == (1, [("2",)])
+    assert again.skipped == 1
+
+
+async def test_dead_letter_carries_the_very_bytes_that_would_have_been_sent() -> None:
+    world = World([("1", "bad")], MemoryDestination(always=refuses_bad))
+
+    await world.run()
+
+    (letter,) = world.ledger.letters.values()
+    assert orjson.loads(letter.payload) == {"id": "1", "name": "bad"}
+
+
+async def test_waiting_for_a_throttled_destination_ends_when_the_run_is_stopped() -> None:
+    world = World(people(3))
+    world.destination.always = _throttles
+
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(_is_stopped(world))
+        await world.destination.was_asked.wait()
+        world.tenure.stop(StopReason.CANCELLED)
+
+    assert running.result()
+
+
+async def _is_stopped(world: World) -> bool:
+    with pytest.raises(Stopped):
+        await world.run()
+    return True
+
+
+def _is_down(_: Batch) -> Sequence[RowOutcome]:
+    raise DestinationUnavailable("down")
+
+
+def _throttles(_: Batch) -> Sequence[RowOutcome]:
+    raise Throttled("later", retry_after_s=600)
