@@ -1,0 +1,135 @@
+"""A table of PostgreSQL as the catalogue has it, and the one statement that applies a batch to it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tailrace.connector_kit.destination import Target
+from tailrace.connector_kit.sql import quote_name
+from tailrace.core.errors import DestinationInvalid
+from tailrace.core.rows import Operation
+
+# Every name in the SQL of this module comes from the catalogue, quoted; every value is in the argument.
+_ADDING = frozenset({Operation.UPSERT, Operation.INSERT})
+
+
+@dataclass(frozen=True, slots=True)
+class TableColumn:
+    """A column; its type as `format_type` writes it, safe in SQL as it is."""
+
+    name: str
+    data_type: str
+    is_writable: bool
+    is_required: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table with its columns by name, and the sets of columns that a unique index covers exactly."""
+
+    name: str
+    quoted_name: str
+    columns: Mapping[str, TableColumn]
+    unique_keys: frozenset[frozenset[str]]
+
+    def check(self, target: Target) -> None:
+        """Return if batches for the target can be applied.
+
+        :raises DestinationInvalid: with what to do about it.
+        """
+        unknown = [name for name in target.fields if name not in self.columns]
+        if unknown:
+            known = ", ".join(self.columns)
+            raise DestinationInvalid(f"{self.name} has no field {', '.join(unknown)}; it has {known}")
+        if target.operation is not Operation.DELETE:
+            self._check_fields(target)
+        if target.operation is Operation.UPSERT and not self._is_unique(target):
+            index = f"CREATE UNIQUE INDEX ON {self.quoted_name} ({_list(target.key_fields)})"
+            raise DestinationInvalid(f"an upsert needs a unique index on exactly the key: {index}")
+
+    def _check_fields(self, target: Target) -> None:
+        is_adding = target.operation in _ADDING
+        written = target.fields if is_adding else _without_key(target)
+        if not written:
+            raise DestinationInvalid("an update needs a field besides the key")
+        fixed = [name for name in written if not self.columns[name].is_writable]
+        if fixed:
+            raise DestinationInvalid(f"{self.name} fills these fields itself, do not map them: {', '.join(fixed)}")
+        absent = [
+            column.name for column in self.columns.values() if column.is_required and column.name not in target.fields
+        ]
+        if is_adding and absent:
+            raise DestinationInvalid(f"{self.name} requires these fields, map them too: {', '.join(absent)}")
+
+    def statement(self, target: Target) -> str:
+        """SQL with the batch, a JSON array of objects, as its only argument.
+
+        Where rows may be passed over it gives one record: `applied`, the numbers of the rows that were not, from 1;
+        and `are_all`, true where none was.
+        """
+        types = ", ".join(f"{quote_name(name)} {self.columns[name].data_type}" for name in target.fields)
+        names = ", ".join(f"c{i}" for i in range(len(target.fields)))
+        rows = f"ROWS FROM (json_to_recordset($1::json) AS ({types})) WITH ORDINALITY AS input ({names}, n)"
+        match target.operation:
+            case Operation.UPSERT:
+                return f"{self._insert(target)} {rows} ON CONFLICT ({_list(target.key_fields)}) DO {_replace(target)}"
+            case Operation.INSERT if self._is_unique(target):
+                return self._insert_what_is_new(target, rows)
+            case Operation.INSERT:
+                return f"{self._insert(target)} {rows}"
+            case Operation.UPDATE:
+                return self._update(target, rows)
+            case Operation.DELETE:
+                return f"DELETE FROM {self.quoted_name} AS target USING {rows} WHERE {_is_same(target)}"  # noqa: S608
+
+    def _insert(self, target: Target) -> str:
+        names = ", ".join(f"input.c{i}" for i in range(len(target.fields)))
+        return f"INSERT INTO {self.quoted_name} AS target ({_list(target.fields)}) SELECT {names} FROM"
+
+    def _insert_what_is_new(self, target: Target, rows: str) -> str:
+        # An INSERT cannot return the number of its row: it is found again by its key.
+        keys = _list(target.key_fields)
+        places = _places(target)
+        return f"""
+            WITH input AS MATERIALIZED (SELECT * FROM {rows}),
+                 target AS ({self._insert(target)} input ORDER BY input.n ON CONFLICT ({keys}) DO NOTHING
+                            RETURNING {keys})
+            SELECT ARRAY(SELECT min(input.n) FROM input JOIN target ON {_is_same(target)}
+                         GROUP BY {", ".join(places[name] for name in target.key_fields)}) AS applied,
+                   (SELECT count(*) FROM target) = (SELECT count(*) FROM input) AS are_all
+        """  # noqa: S608
+
+    def _update(self, target: Target, rows: str) -> str:
+        places = _places(target)
+        values = ", ".join(f"{quote_name(name)} = {places[name]}" for name in _without_key(target))
+        return f"""
+            WITH target AS (UPDATE {self.quoted_name} AS target SET {values} FROM {rows} WHERE {_is_same(target)}
+                            RETURNING input.n)
+            SELECT array_agg(n) AS applied, false AS are_all FROM target
+        """  # noqa: S608
+
+    def _is_unique(self, target: Target) -> bool:
+        return frozenset(target.key_fields) in self.unique_keys
+
+
+def _replace(target: Target) -> str:
+    others = _without_key(target)
+    if not others:
+        return "NOTHING"
+    return "UPDATE SET " + ", ".join(f"{quote_name(name)} = excluded.{quote_name(name)}" for name in others)
+
+
+def _is_same(target: Target) -> str:
+    places = _places(target)
+    return " AND ".join(f"target.{quote_name(name)} = {places[name]}" for name in target.key_fields)
+
+
+def _places(target: Target) -> Mapping[str, str]:
+    return {name: f"input.c{i}" for i, name in enumerate(target.fields)}
+
+
+def _without_key(target: Target) -> Sequence[str]:
+    return [name for name in target.fields if name not in target.key_fields]
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(map(quote_name, names))

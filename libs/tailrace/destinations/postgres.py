@@ -1,0 +1,282 @@
+"""PostgreSQL as a destination: a batch is one statement, made from the rows' JSON as it is.
+
+The server reads the batch with `json_to_recordset`, with each field as the type of its column, so that numbers and
+times keep what they have. Tables and fields are those of the catalogue and nothing else. A batch is applied whole or
+not at all; a batch that some row spoils is refused, and a row that is alone is rejected with PostgreSQL's own words.
+
+An upsert needs a unique index on exactly the key fields. An insert of a key that exists is rejected, if there is such
+an index. An update of a row that does not exist is rejected. A delete of a row that does not exist is delivered.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Self
+
+import asyncpg
+from asyncpg.pool import Pool, PoolConnectionProxy
+from pydantic import BaseModel
+from pydantic import Field as Setting
+
+from tailrace.connector_kit.destination import Destination, Field, Level, Object, Target, WritePlan
+from tailrace.connector_kit.postgres_settings import PostgresSettings, keep_alive
+from tailrace.connector_kit.postgres_table import Table, TableColumn
+from tailrace.connector_kit.sql import quote_name
+from tailrace.core.batches import Batch, BatchResult
+from tailrace.core.errors import (
+    BatchRefused,
+    CredentialsRefused,
+    DestinationInvalid,
+    DestinationUnavailable,
+    InDoubt,
+    TailraceError,
+)
+from tailrace.core.rows import DELIVERED, Operation, RowOutcome, rejected
+from tailrace.core.syncs import SyncMode
+
+_CLOSE_S = 5.0
+_ACQUIRE_S = 30.0
+_GRACE_S = 5.0
+_ROW_STATES = frozenset({"21", "22", "23", "38", "39", "44", "54", "P0"})
+_SETTINGS_STATES = frozenset({"0A", "3D", "3F", "42"})
+_UNCERTAIN_STATES = frozenset({"08", "58", "XX"})
+_SHUTDOWN_STATES = frozenset({"40003", "57P01", "57P02"})
+_EXISTS = rejected("ALREADY_EXISTS", "a row with this key is there already")
+_MISSING = rejected("NOT_FOUND", "there is no row with this key")
+
+_TABLES = """
+    SELECT n.nspname || '.' || c.relname AS name,
+           has_any_column_privilege(c.oid, 'INSERT') AS may_insert,
+           has_any_column_privilege(c.oid, 'UPDATE') AND has_any_column_privilege(c.oid, 'SELECT') AS may_update,
+           has_table_privilege(c.oid, 'DELETE') AND has_any_column_privilege(c.oid, 'SELECT') AS may_delete
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+      AND has_schema_privilege(n.oid, 'USAGE')
+    ORDER BY name
+"""
+_TABLE = """
+    SELECT c.oid, n.nspname AS schema_name, c.relname AS table_name
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+      AND n.nspname || '.' || c.relname = $1
+"""
+_COLUMNS = """
+    SELECT a.attname::text AS name, format_type(a.atttypid, a.atttypmod) AS data_type,
+           a.attgenerated = '' AND a.attidentity <> 'a' AS is_writable,
+           (a.attnotnull OR t.typnotnull)
+           AND NOT a.atthasdef AND a.attidentity = '' AND t.typdefault IS NULL AS is_required
+    FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+    WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
+    ORDER BY a.attnum
+"""
+_UNIQUE_KEYS = """
+    SELECT ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a
+                 WHERE a.attrelid = i.indrelid
+                   AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])) AS names
+    FROM pg_catalog.pg_index i
+    WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND i.indimmediate
+      AND i.indpred IS NULL AND i.indexprs IS NULL
+"""
+
+
+class PostgresDestinationSettings(PostgresSettings):
+    """A server to write to, and how much at a time."""
+
+    connections: int = Setting(default=8, ge=1, le=100)
+    command_timeout_s: float = Setting(default=60.0, gt=0, le=3600)
+    lock_timeout_s: float = Setting(default=10.0, gt=0, le=3600)
+    rows_per_batch: int = Setting(default=1000, ge=1, le=50_000)
+    bytes_per_batch: int = Setting(default=8_388_608, ge=65_536, le=67_108_864)
+
+
+class PostgresDestination(Destination):
+    """Writes by its own small pool, a statement a batch."""
+
+    name = "postgres"
+    label = "PostgreSQL"
+    level = Level.GOLD
+    settings_type = PostgresDestinationSettings
+
+    def __init__(self, pool: "Pool[asyncpg.Record]", settings: PostgresDestinationSettings) -> None:
+        self._pool = pool
+        self._settings = settings
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: BaseModel, http: object) -> AsyncIterator[Self]:  # noqa: ARG003 - it speaks no HTTP
+        if not isinstance(settings, PostgresDestinationSettings):
+            raise TypeError(f"{cls.__name__} opens with {PostgresDestinationSettings.__name__}")
+        pool = _pool(settings)
+        try:
+            with _translated():
+                await pool
+            yield cls(pool, settings)
+        finally:
+            await _close(pool)
+
+    async def check(self) -> None:
+        if not any(found.writable for found in await self.objects()):
+            raise DestinationInvalid("this role may not write to any table: GRANT it INSERT, UPDATE and SELECT on one")
+
+    async def objects(self) -> Sequence[Object]:
+        return [_object(record) for record in await self._ask(_TABLES)]
+
+    async def fields(self, object_name: str) -> Sequence[Field]:
+        table = await self._table(object_name)
+        return [
+            Field(
+                name=column.name,
+                label=column.name,
+                data_type=column.data_type,
+                required=column.is_required,
+                updateable=column.is_writable,
+                external_id=frozenset({column.name}) in table.unique_keys,
+            )
+            for column in table.columns.values()
+        ]
+
+    async def plan(self, target: Target) -> WritePlan:
+        table = await self._table(target.object_name)
+        table.check(target)
+        return WritePlan(
+            target=target,
+            rows_per_batch=self._settings.rows_per_batch,
+            bytes_per_batch=self._settings.bytes_per_batch,
+            is_idempotent=target.operation is not Operation.INSERT,
+            details={"sql": table.statement(target)},
+        )
+
+    async def write(self, plan: WritePlan, batch: Batch) -> BatchResult:
+        try:
+            records = await self._send(str(plan.details["sql"]), batch)
+        except asyncpg.PostgresError as error:
+            failure = error
+        else:
+            return BatchResult(batch, _outcomes(records, batch))
+        # Outside the handler: the server's details hold the row, and a traceback would show them.
+        if not _is_about_a_row(failure):
+            raise _meaning(failure, is_sent=True)
+        if len(batch.rows) > 1:
+            raise BatchRefused(f"a row of the batch does not fit the table: {_condition(failure)}")
+        return BatchResult(batch, [rejected(_condition(failure), failure.args[0], field=failure.column_name)])
+
+    async def _send(self, sql: str, batch: Batch) -> Sequence[asyncpg.Record]:
+        rows = (b"[" + b",".join([row.body for row in batch.rows]) + b"]").decode()
+        async with self._connection() as connection:
+            try:
+                return await connection.fetch(sql, rows)
+            except (OSError, TimeoutError, asyncpg.InterfaceError) as error:
+                connection.terminate()
+                raise InDoubt(f"the batch was sent and the answer is lost: {type(error).__name__}") from error
+
+    async def _ask(self, sql: str, *arguments: object) -> Sequence[asyncpg.Record]:
+        async with self._connection() as connection:
+            with _translated():
+                return await connection.fetch(sql, *arguments)
+
+    @asynccontextmanager
+    async def _connection(self) -> "AsyncIterator[PoolConnectionProxy[asyncpg.Record]]":
+        with _translated():
+            connection = await self._pool.acquire(timeout=_ACQUIRE_S)
+        try:
+            yield connection
+        finally:
+            await self._pool.release(connection, timeout=_CLOSE_S)
+
+    async def _table(self, object_name: str) -> Table:
+        found = await self._ask(_TABLE, object_name)
+        if len(found) != 1:
+            known = ", ".join(record["name"] for record in await self._ask(_TABLES))
+            raise DestinationInvalid(f"there is no table {object_name!r}, written as schema.table; there are: {known}")
+        oid, schema_name, table_name = found[0]
+        return Table(
+            name=f"{schema_name}.{table_name}",
+            quoted_name=f"{quote_name(schema_name)}.{quote_name(table_name)}",
+            columns={column["name"]: TableColumn(**column) for column in await self._ask(_COLUMNS, oid)},
+            unique_keys=frozenset(frozenset(index["names"]) for index in await self._ask(_UNIQUE_KEYS, oid)),
+        )
+
+
+def _pool(settings: PostgresDestinationSettings) -> "Pool[asyncpg.Record]":
+    options = settings.connect_options() | {
+        "min_size": 1,
+        "max_size": settings.connections,
+        "command_timeout": settings.command_timeout_s + _GRACE_S,
+        "statement_cache_size": 0,
+        "target_session_attrs": "read-write",
+        "connect": _connect,
+        "server_settings": {
+            "application_name": "tailrace",
+            "TimeZone": "UTC",
+            "DateStyle": "ISO, YMD",
+            "statement_timeout": f"{settings.command_timeout_s:.3f}s",
+            "lock_timeout": f"{settings.lock_timeout_s:.3f}s",
+        },
+    }
+    return asyncpg.create_pool(**options)
+
+
+async def _close(pool: "Pool[asyncpg.Record]") -> None:
+    try:
+        async with asyncio.timeout(_CLOSE_S):
+            await pool.close()
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        pool.terminate()
+
+
+async def _connect(*arguments: Any, **options: Any) -> "asyncpg.Connection[asyncpg.Record]":  # noqa: ANN401 - asyncpg's
+    connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(*arguments, **options)
+    keep_alive(getattr(connection, "_transport", None))
+    return connection
+
+
+def _object(record: asyncpg.Record) -> Object:
+    modes = {
+        SyncMode.UPSERT: record["may_insert"] and record["may_update"],
+        SyncMode.INSERT: record["may_insert"],
+        SyncMode.UPDATE: record["may_update"],
+        SyncMode.DELETE: record["may_delete"],
+    }
+    allowed = frozenset(mode for mode, is_allowed in modes.items() if is_allowed)
+    return Object(record["name"], record["name"], allowed, writable=bool(allowed))
+
+
+def _outcomes(records: Sequence[asyncpg.Record], batch: Batch) -> Sequence[RowOutcome]:
+    if not records or records[0]["are_all"]:
+        return [DELIVERED] * len(batch.rows)
+    failure = _EXISTS if batch.operation is Operation.INSERT else _MISSING
+    applied = frozenset(records[0]["applied"] or ())
+    return [DELIVERED if number in applied else failure for number in range(1, len(batch.rows) + 1)]
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn the driver's errors into ours, where nothing was written."""
+    try:
+        yield
+    except asyncpg.PostgresError as error:
+        raise _meaning(error, is_sent=False) from error
+    except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+        raise DestinationUnavailable(f"the destination does not answer: {type(error).__name__}") from error
+
+
+def _is_about_a_row(error: asyncpg.PostgresError) -> bool:
+    return (error.sqlstate or "")[:2] in _ROW_STATES
+
+
+def _meaning(error: asyncpg.PostgresError, *, is_sent: bool) -> TailraceError:
+    """What an error says about the batch; an error of the server itself leaves open whether it had committed."""
+    state, what = error.sqlstate or "", _condition(error)
+    if state[:2] == "28":
+        return CredentialsRefused("the destination refuses user or password")
+    if state[:2] in _SETTINGS_STATES:
+        return DestinationInvalid(f"the destination refuses the statement ({what}): {error.args[0]}")
+    if is_sent and (state[:2] in _UNCERTAIN_STATES or state in _SHUTDOWN_STATES):
+        return InDoubt(f"the batch was sent and the server failed: {what}")
+    return DestinationUnavailable(f"the destination cannot answer now: {what}")
+
+
+def _condition(error: asyncpg.PostgresError) -> str:
+    """The name of the SQLSTATE in capitals, such as NOT_NULL_VIOLATION."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(error).__name__.removesuffix("Error")).upper()
