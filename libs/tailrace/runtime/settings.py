@@ -72,7 +72,7 @@ class KafkaSettings(_Given):
     )
 
 
-class Settings(StoreSettings, KafkaSettings):
+class Settings(KafkaSettings, StoreSettings):
     """Everything that services read; a name that is not here is refused.
 
     Lease times are checked against each other: an executor that renews too late would be overtaken alive.

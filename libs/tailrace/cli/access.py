@@ -1,0 +1,81 @@
+"""`tailrace workspace` and `tailrace token`: the first tenant and the first way in, made beside the API."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import typer
+
+from tailrace.cli.work import AsJson, answer, do
+from tailrace.core.ids import WorkspaceId
+from tailrace.runtime.chassis import open_database
+from tailrace.runtime.settings import Settings, StoreSettings
+from tailrace.store.readiness import Readiness
+from tailrace.store.secrets import SecretBox
+from tailrace.store.tokens import NewToken, Role, Token, Tokens
+from tailrace.store.workspaces import Workspace, Workspaces
+
+
+def workspaces() -> typer.Typer:
+    """The commands under `tailrace workspace`."""
+    command = typer.Typer(help="Workspaces, the tenants of an installation.", no_args_is_help=True)
+    command.command("create")(_create_workspace)
+    command.command("list")(_list_workspaces)
+    return command
+
+
+def tokens() -> typer.Typer:
+    """The commands under `tailrace token`."""
+    command = typer.Typer(help="API tokens.", no_args_is_help=True)
+    command.command("create")(_create_token)
+    return command
+
+
+def _create_workspace(
+    name: Annotated[str, typer.Argument(help="Its name for people.")], *, as_json: AsJson = False
+) -> None:
+    """Make a workspace and print its id."""
+
+    async def create(settings: StoreSettings) -> Workspace:
+        async with open_database(settings, "cli") as database:
+            await Readiness(database, settings.database_url.get_secret_value()).check_schema()
+            return await Workspaces(database).create(name)
+
+    made = do(StoreSettings, create)
+    answer(asdict(made), as_json=as_json, text=made.id)
+
+
+def _list_workspaces(*, as_json: AsJson = False) -> None:
+    """Print the workspaces, the oldest first."""
+
+    async def found(settings: StoreSettings) -> Sequence[Workspace]:
+        async with open_database(settings, "cli") as database:
+            await Readiness(database, settings.database_url.get_secret_value()).check_schema()
+            return await Workspaces(database).list()
+
+    known = do(StoreSettings, found)
+    lines = [f"{workspace.id}  {workspace.name}" for workspace in known]
+    answer({"workspaces": [asdict(workspace) for workspace in known]}, as_json=as_json, text="\n".join(lines))
+
+
+def _create_token(
+    workspace: Annotated[str, typer.Option(help="Id of the workspace that it opens.")],
+    *,
+    name: Annotated[str, typer.Option(help="What it is for.")] = "made by the CLI",
+    role: Annotated[Role, typer.Option(help="What it may do.")] = Role.ADMIN,
+    days: Annotated[int, typer.Option(help="Days until it expires; 0 is never.", min=0, max=3650)] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Make an API token and print it, this once."""
+    expires_at = datetime.now(UTC) + timedelta(days=days) if days else None
+    new = NewToken(WorkspaceId(workspace), name, role, expires_at)
+
+    async def create(settings: Settings) -> tuple[Token, str]:
+        async with open_database(settings, "cli") as database:
+            await Readiness(database, settings.database_url.get_secret_value()).check_schema()
+            box = SecretBox.from_setting(settings.secret_key.get_secret_value())
+            return await Tokens(database, box).create(new)
+
+    made, text = do(Settings, create)
+    answer({**asdict(made), "token": text}, as_json=as_json, text=text)

@@ -1,0 +1,52 @@
+"""How a command does its work: settings in, an answer on stdout, logs on stderr, an exit code.
+
+Exit codes: 0 done, 1 it did not work, 2 what was given cannot work.
+"""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Annotated, NoReturn, TypeVar
+
+import orjson
+import typer
+
+from tailrace.core.errors import Invalid, TailraceError, Unavailable
+from tailrace.observe.logs import configure_logs
+from tailrace.runtime.lifecycle import EXIT_FAILED, EXIT_USAGE
+from tailrace.runtime.settings import SomeSettings, load_settings
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+
+Found = TypeVar("Found")
+
+_LONGEST_S = 900.0
+
+
+def do(kind: type[SomeSettings], work: Callable[[SomeSettings], Awaitable[Found]]) -> Found:
+    """What the work gives; a failure ends the process with its message on stderr."""
+    try:
+        settings = load_settings(kind)
+        configure_logs(level="warning", form="console", bound={})
+        return asyncio.run(_bounded(work(settings)))
+    except TailraceError as error:
+        fail(error)
+
+
+def answer(facts: Mapping[str, object], *, as_json: bool, text: str) -> None:
+    """Print what a command found out, for machines or for people."""
+    typer.echo(orjson.dumps(facts).decode() if as_json else text)
+
+
+def fail(error: TailraceError) -> NoReturn:
+    """End the command with the error's message and code."""
+    sys.stderr.write(f"tailrace: {error.message}\n")
+    raise typer.Exit(EXIT_USAGE if isinstance(error, Invalid) else EXIT_FAILED)
+
+
+async def _bounded(work: Awaitable[Found]) -> Found:
+    try:
+        async with asyncio.timeout(_LONGEST_S):
+            return await work
+    except TimeoutError as error:
+        raise Unavailable(f"no answer within {_LONGEST_S:g} s") from error

@@ -1,0 +1,170 @@
+import base64
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from tailrace.store.database import Database
+from tailrace.store.secrets import SecretBox
+from tailrace.store.tokens import Role, Tokens
+from tests.cli.commands import tailrace
+from tests.runtime.processes import SECRET_KEY, environment
+
+
+async def test_upgrade_brings_an_empty_database_to_head(empty_database_url: str) -> None:
+    set_up = {"TAILRACE_DATABASE_URL": empty_database_url}
+    before = await tailrace("db", "status", "--json", environment=set_up)
+
+    upgraded = await tailrace("db", "upgrade", "--json", environment=set_up)
+
+    after = await tailrace("db", "status", "--json", environment=set_up)
+    assert (before.code, upgraded.code, after.code) == (1, 0, 0)
+    assert before.json()["missing"] == upgraded.json()["applied"] != []
+    assert after.json() == {"missing": []}
+
+
+async def test_upgrade_of_an_upgraded_database_changes_nothing(database_url: str) -> None:
+    again = await tailrace("db", "upgrade", environment={"TAILRACE_DATABASE_URL": database_url})
+
+    assert (again.code, again.stdout) == (0, "at head already\n")
+
+
+async def test_store_that_does_not_answer_is_a_failure_in_a_sentence() -> None:
+    away = {"TAILRACE_DATABASE_URL": "postgresql://u:hunter2@127.0.0.1:1/x"}
+
+    ended = await tailrace("db", "status", environment=away)
+
+    assert (ended.code, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("tailrace: the state store does not answer")
+    assert len(ended.stderr.splitlines()) == 1
+
+
+async def test_missing_setting_is_a_misuse() -> None:
+    ended = await tailrace("db", "status")
+
+    assert (ended.code, ended.stdout) == (2, "")
+    assert "TAILRACE_DATABASE_URL: Field required" in ended.stderr
+
+
+async def test_unknown_setting_is_a_misuse(database_url: str) -> None:
+    ended = await tailrace("workspace", "list", environment=environment(database_url, DATABSE_POOL_SIZE="5"))
+
+    assert ended.code == 2
+    assert "TAILRACE_DATABSE_POOL_SIZE" in ended.stderr
+
+
+async def test_unknown_command_is_a_misuse() -> None:
+    assert (await tailrace("upgrade")).code == 2
+
+
+async def test_token_made_on_the_command_line_opens_its_workspace(database_url: str) -> None:
+    set_up = environment(database_url)
+    workspace = (await tailrace("workspace", "create", "Acme", environment=set_up)).stdout.strip()
+
+    made = await tailrace(
+        "token", "create", "--workspace", workspace, "--role", "editor", "--days", "7", "--json", environment=set_up
+    )
+
+    assert made.code == 0
+    async with Database.open(database_url, application_name="test") as database:
+        identity = await Tokens(database, SecretBox.from_setting(SECRET_KEY)).verify(made.json()["token"])
+    assert identity is not None
+    assert (identity.workspace_id, identity.role) == (workspace, Role.EDITOR)
+    assert made.json()["expires_at"] is not None
+
+
+async def test_token_is_all_that_is_printed_without_json(database_url: str) -> None:
+    set_up = environment(database_url)
+    workspace = (await tailrace("workspace", "create", "Acme", "--json", environment=set_up)).json()["id"]
+
+    made = await tailrace("token", "create", "--workspace", workspace, environment=set_up)
+
+    assert made.stdout.startswith("trc_")
+    assert len(made.stdout.split()) == 1
+
+
+async def test_token_for_an_unknown_workspace_is_refused(database_url: str) -> None:
+    made = await tailrace("token", "create", "--workspace", "ws_unknown", environment=environment(database_url))
+
+    assert (made.code, made.stdout) == (1, "")
+    assert "no such workspace" in made.stderr
+
+
+async def test_workspace_shows_in_the_list(database_url: str) -> None:
+    set_up = environment(database_url)
+    made = (await tailrace("workspace", "create", "Acme", "--json", environment=set_up)).json()
+
+    listed = await tailrace("workspace", "list", "--json", environment=set_up)
+
+    assert listed.json() == {"workspaces": [made]}
+
+
+async def test_command_on_an_old_schema_says_what_to_run(empty_database_url: str) -> None:
+    ended = await tailrace("workspace", "create", "Acme", environment=environment(empty_database_url))
+
+    assert ended.code == 1
+    assert "tailrace db upgrade" in ended.stderr
+
+
+async def test_altered_migration_is_refused(database_url: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    await connection.execute("UPDATE schema_migrations SET sha256 = 'other'")
+    await connection.close()
+
+    ended = await tailrace("db", "upgrade", environment={"TAILRACE_DATABASE_URL": database_url})
+
+    assert ended.code == 2
+    assert "was changed after it had been applied" in ended.stderr
+
+
+async def test_fresh_key_is_one_that_services_take() -> None:
+    ended = await tailrace("keys", "new")
+
+    assert len(base64.b64decode(ended.stdout)) == 32
+    SecretBox.from_setting(ended.stdout)
+
+
+async def test_two_fresh_keys_differ() -> None:
+    assert (await tailrace("keys", "new")).stdout != (await tailrace("keys", "new")).stdout
+
+
+async def test_topics_can_be_listed_without_a_broker() -> None:
+    ended = await tailrace("kafka", "topics", "list", "--json", environment={"TAILRACE_TOPIC_PREFIX": "acme.tailrace"})
+
+    assert ended.code == 0
+    assert ended.json()["topics"]["acme.tailrace.run.requested.v1"] == 12
+
+
+async def test_topics_cannot_be_made_without_a_broker() -> None:
+    ended = await tailrace("kafka", "topics", "apply")
+
+    assert ended.code == 2
+    assert "TAILRACE_KAFKA_BOOTSTRAP" in ended.stderr
+
+
+@pytest.mark.parametrize("name", ["gateway", "scheduler", "executor", "dlq"])
+async def test_every_service_is_a_command(name: str) -> None:
+    ended = await tailrace(name, "--help")
+
+    assert ended.code == 0
+    assert f"Run the service {name}" in ended.stdout
+
+
+async def test_documents_are_written_where_they_differ(tmp_path: Path) -> None:
+    first = await tailrace("docs", "generate", folder=tmp_path)
+    stale = tmp_path / "deploy" / "docs" / "settings.md"
+    stale.write_text("old")
+
+    checked = await tailrace("docs", "generate", "--check", folder=tmp_path)
+    second = await tailrace("docs", "generate", folder=tmp_path)
+
+    assert (first.code, checked.code, second.code) == (0, 1, 0)
+    assert checked.stdout == "out of date: deploy/docs/settings.md\n"
+    assert second.stdout == "written: deploy/docs/settings.md\n"
+    assert "TAILRACE_DATABASE_URL" in stale.read_text()
+
+
+async def test_documents_in_the_repository_are_fresh() -> None:
+    ended = await tailrace("docs", "generate", "--check", folder=Path(__file__).parents[2])
+
+    assert (ended.code, ended.stdout) == (0, "")
