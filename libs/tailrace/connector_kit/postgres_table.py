@@ -79,7 +79,7 @@ class Table:
             case Operation.UPDATE:
                 return self._update(target, rows)
             case Operation.DELETE:
-                return f"DELETE FROM {self.quoted_name} AS target USING {rows} WHERE {_is_same(target)}"  # noqa: S608
+                return f"DELETE FROM {self.quoted_name} AS target USING {rows} WHERE {_is_same(target)}"  # noqa: S608  # names are quoted
 
     def _insert(self, target: Target) -> str:
         names = ", ".join(f"input.c{i}" for i in range(len(target.fields)))
@@ -96,7 +96,7 @@ class Table:
             SELECT ARRAY(SELECT min(input.n) FROM input JOIN target ON {_is_same(target)}
                          GROUP BY {", ".join(places[name] for name in target.key_fields)}) AS applied,
                    (SELECT count(*) FROM target) = (SELECT count(*) FROM input) AS are_all
-        """  # noqa: S608
+        """  # noqa: S608  # names are quoted
 
     def _update(self, target: Target, rows: str) -> str:
         places = _places(target)
@@ -105,7 +105,7 @@ class Table:
             WITH target AS (UPDATE {self.quoted_name} AS target SET {values} FROM {rows} WHERE {_is_same(target)}
                             RETURNING input.n)
             SELECT array_agg(n) AS applied, false AS are_all FROM target
-        """  # noqa: S608
+        """  # noqa: S608  # names are quoted
 
     def _is_unique(self, target: Target) -> bool:
         return frozenset(target.key_fields) in self.unique_keys

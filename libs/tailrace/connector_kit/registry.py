@@ -44,7 +44,7 @@ def destination_type(name: str) -> type[Destination]:
 
     :raises Invalid: there is none, or it cannot be loaded.
     """
-    return _find(name, "destination", Destination)  # type: ignore[type-abstract]
+    return _find(name, "destination", Destination)  # type: ignore[type-abstract]  # only compared with
 
 
 def warehouse_type(name: str) -> type[Warehouse]:
@@ -52,7 +52,7 @@ def warehouse_type(name: str) -> type[Warehouse]:
 
     :raises Invalid: there is none, or it cannot be loaded.
     """
-    return _find(name, "warehouse", Warehouse)  # type: ignore[type-abstract]
+    return _find(name, "warehouse", Warehouse)  # type: ignore[type-abstract]  # only compared with
 
 
 def names(kind: Kind) -> Sequence[str]:

@@ -29,7 +29,7 @@ SELECT checkpoint_seq, reasons FROM run_shards
 WHERE run_id = $1 AND shard = $2 AND lease_token = $3 AND state = 'running' FOR UPDATE
 """
 _ADVANCE = (  # the names of the counters are constants
-    "UPDATE run_shards SET checkpoint_seq = checkpoint_seq + 1, heartbeat_seq = heartbeat_seq + 1,"  # noqa: S608
+    "UPDATE run_shards SET checkpoint_seq = checkpoint_seq + 1, heartbeat_seq = heartbeat_seq + 1,"  # noqa: S608  # constants
     " attempts_without_progress = 0, checkpoint = $4, reasons = $5,"
     " lease_expires_at = clock_timestamp() + $6::interval, "
     + ", ".join(f"rows_{name} = rows_{name} + ${at}" for at, name in enumerate(COUNTS, start=7))
