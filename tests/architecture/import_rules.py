@@ -41,11 +41,13 @@ def broad_except(module: Module) -> Iterator[str]:
 
 
 def broad_places(module: Module) -> Iterator[tuple[int, str]]:
-    """Line and `path:function` of each place that catches everything."""
+    """Line and `path:function` of each place that catches everything and does not pass it on."""
     names = qualified_names(module)
     for node in ast.walk(module.tree):
         match node:
-            case ast.ExceptHandler(type=caught) if caught is None or _is_everything(caught):
+            case ast.ExceptHandler(type=caught, body=[*_, last]) if caught is None or _is_everything(caught):
+                if isinstance(last, ast.Raise) and last.exc is None:
+                    continue
                 yield node.lineno, f"{module.path}:{names[node]}"
             case ast.Call(func=called, args=args) if last_name(called) == "suppress":
                 if any(_is_everything(argument) for argument in args):

@@ -3,9 +3,10 @@
 # `path:Class.function`: why it must catch everything.
 BROAD_EXCEPTS: dict[str, str] = {
     "libs/tailrace/bus/consume.py:_Loop._handle": "a consumer loop: the event is put aside whole, the service lives",
-    "libs/tailrace/bus/consume.py:_Loop._handle": "the loop of a consumer, which puts the event aside and goes on",
     "libs/tailrace/embedded/guard.py:main": "the edge of a process, which tells its owner and ends",
     "libs/tailrace/runtime/lifecycle.py:run_process": "the top of a service: logs it and gives an exit code",
+    "services/tailrace_executor/handlers.py:Crew._work": "one run must not end the others: logged, left to its lease",
+    "services/tailrace_gateway/app.py:_told": "the edge of HTTP: a crash is logged and told without its details",
 }
 
 # `path:Class.function`: why it cannot import at the top.

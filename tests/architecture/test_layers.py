@@ -27,7 +27,7 @@ BREAKS = [
     ("The chassis walks no rows", "tailrace/runtime/planted.py", "tailrace.pipeline"),
     ("A service is no command", "tailrace_executor/planted.py", "tailrace.cli"),
     ("PostgreSQL is spoken in the store", "tailrace/pipeline/planted.py", "asyncpg"),
-    ("Kafka is spoken in one module", "tailrace/runtime/planted.py", "aiokafka"),
+    ("Kafka is spoken in the bus", "tailrace/runtime/planted.py", "aiokafka"),
     ("The words do no input or output", "tailrace/core/planted.py", "aiohttp"),
 ]
 

@@ -51,6 +51,11 @@ BROKEN = [
 ]
 
 KEPT = [
+    (
+        "a public name has a docstring",
+        PLANTED,
+        '"""Doc."""\nclass Suite:\n  """Doc."""\n  def test_a_promise(self): ...',
+    ),
     ("a module has at most 350 lines", PLANTED, "x = 1\n" * 350),
     ("a function has at most 60 lines", PLANTED, "def f():\n" + "    x = 1\n" * 59),
     ("a public name has a docstring", PLANTED, '"""Doc."""\ndef _f(): ...\nclass _A: ...'),
@@ -63,6 +68,7 @@ KEPT = [
     ("imports stand at the top", PLANTED, "import json\ndef f(): ..."),
     ("our own code is not mocked", PLANTED, "monkeypatch.setattr(os, 'environ', {})"),
     ("everything is caught at listed edges only", PLANTED, "try: f()\nexcept OSError: pass"),
+    ("everything is caught at listed edges only", PLANTED, "try: f()\nexcept BaseException:\n  undo()\n  raise"),
     (
         "a task lives in a TaskGroup",
         PLANTED,

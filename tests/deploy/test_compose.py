@@ -6,13 +6,16 @@ from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
+from typer.testing import CliRunner
 
+from tailrace.cli.main import build
 from tailrace.runtime.settings import Settings, known_variables
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = ROOT / "deploy" / "compose.yaml"
 SERVICES = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]["tailrace.services"]
 THIRD_PARTY = {"postgres", "kafka"}
+JOBS = {"migrate", "topics"}
 
 
 @pytest.fixture
@@ -42,15 +45,25 @@ def test_specification_refuses_a_misspelt_key(tmp_path: Path) -> None:
 
 
 def test_every_service_of_the_distribution_is_started_by_its_name(services: dict[str, Any]) -> None:
-    commands = {name: services[name]["command"] for name in services.keys() - THIRD_PARTY - {"migrate"}}
+    commands = {name: services[name]["command"] for name in services.keys() - THIRD_PARTY - JOBS}
 
     assert commands == {name: [name] for name in SERVICES}
 
 
-def test_no_service_starts_before_the_schema_is_there(services: dict[str, Any]) -> None:
-    waits = [services[name]["depends_on"]["migrate"]["condition"] for name in SERVICES]
+@pytest.mark.parametrize("job", sorted(JOBS))
+def test_no_service_starts_before_the_schema_and_the_topics_are_there(services: dict[str, Any], job: str) -> None:
+    waits = [services[name]["depends_on"][job]["condition"] for name in SERVICES]
 
     assert waits == ["service_completed_successfully"] * len(SERVICES)
+
+
+@pytest.mark.parametrize("name", sorted({*SERVICES, *JOBS}))
+def test_every_command_is_one_that_the_image_knows(services: dict[str, Any], name: str) -> None:
+    words = [word for word in services[name]["command"] if not word.startswith("--")]
+
+    said = CliRunner().invoke(build(), [*words, "--help"])
+
+    assert said.exit_code == 0
 
 
 def test_every_variable_is_one_that_the_settings_know(services: dict[str, Any]) -> None:
