@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Self
 
@@ -77,7 +77,7 @@ class KafkaBus(Bus):
                 raise self._unavailable(f"did not let {member} into group {group}", error) from error
             yield KafkaSubscription(consumer, self._waits)
         finally:
-            await _stop(consumer, self._waits.stop_s)
+            await _leave(consumer, self._waits.stop_s)
 
     async def check(self) -> None:
         try:
@@ -137,6 +137,7 @@ class KafkaSubscription(Subscription):
         self._consumer = consumer
         self._waits = waits
         self._progress_at = time.monotonic()
+        self._was_behind = False
         self._read_to: dict[TopicPartition, int] = {}
 
     async def receive(self, *, at_most: int, wait_s: float) -> Sequence[Received]:
@@ -148,11 +149,8 @@ class KafkaSubscription(Subscription):
         received = [_received(record) for records in batches.values() for record in records]
         self._read_to |= {place: records[-1].offset + 1 for place, records in batches.items() if records}
         self._measure()
-        if received:
-            self._progress_at = time.monotonic()
-        elif time.monotonic() - self._progress_at > self._waits.stall_s:
-            await self._refuse_stall()
-            self._progress_at = time.monotonic()
+        if received or time.monotonic() - self._progress_at > self._waits.stall_s:
+            await self._refuse_stall(is_moving=bool(received))
         return received
 
     async def commit(self) -> None:
@@ -169,17 +167,24 @@ class KafkaSubscription(Subscription):
         for topic, lag in lags.items():
             metrics.BUS_LAG.labels(topic).set(lag)
 
-    async def _refuse_stall(self) -> None:
-        """A consumer can stop fetching for good without a word; then only a new one helps."""
+    async def _refuse_stall(self, *, is_moving: bool) -> None:
+        """A consumer can stop fetching for good without a word: it is behind twice in a row, and gets nothing."""
+        is_behind = not is_moving and await self._is_behind()
+        if is_behind and self._was_behind:
+            raise BusUnavailable("the subscription stands still before messages that it does not get")
+        self._was_behind = is_behind
+        if not is_behind:
+            self._progress_at = time.monotonic()
+
+    async def _is_behind(self) -> bool:
         try:
             async with asyncio.timeout(self._waits.request_s):
                 assigned = self._consumer.assignment()
                 ends = await self._consumer.end_offsets(assigned) if assigned else {}
-                behind = [place for place in assigned if await self._consumer.position(place) < ends[place]]
+                positions = {place: await self._consumer.position(place) for place in assigned}
         except _FAILURES as error:
             raise BusUnavailable(f"the subscription does not answer: {type(error).__name__}") from error
-        if behind:
-            raise BusUnavailable(f"the subscription stands still before messages on {len(behind)} partitions")
+        return any(positions[place] < ends[place] for place in assigned)
 
 
 async def _send(producer: AIOKafkaProducer, messages: Sequence[Message]) -> None:
@@ -211,17 +216,33 @@ def _retrieve(future: "asyncio.Future[object]") -> None:
 
 
 async def _give_up(producer: AIOKafkaProducer, wait_s: float) -> None:
-    """Close without waiting for acknowledgements: `stop` alone would wait as long as no broker answers."""
-    producer._message_accumulator.fail_all(KafkaTimeoutError())  # noqa: SLF001 - the library has no other way
-    await _stop(producer, wait_s)
+    """Close without waiting for acknowledgements: `stop` alone waits until a broker answers, however long."""
+    await _end("sender", producer._sender.close(), wait_s)  # noqa: SLF001 - the library has no other way
+    producer._message_accumulator.fail_all(KafkaTimeoutError())  # noqa: SLF001 - the same
+    await _end("producer", producer.stop(), wait_s)
+    await _end("client", producer.client.close(), wait_s)
 
 
-async def _stop(client: AIOKafkaProducer | AIOKafkaConsumer, wait_s: float) -> None:
-    try:
-        async with asyncio.timeout(wait_s):
-            await client.stop()
-    except _FAILURES as error:
-        _log.warning("kafka_client.abandoned", client=type(client).__name__, error=type(error).__name__)
+async def _leave(consumer: AIOKafkaConsumer, wait_s: float) -> None:
+    await _end("consumer", consumer.stop(), wait_s)
+    await _end("client", consumer._client.close(), wait_s)  # noqa: SLF001 - `stop` leaves it open if it breaks off
+
+
+async def _end(what: str, closing: Coroutine[None, None, None], wait_s: float) -> None:
+    """Wait, but not for ever. In a task of its own, for aiokafka lets cancellations of its tasks out as if ours."""
+
+    async def close() -> None:
+        try:
+            await closing
+        except _FAILURES as error:
+            _log.debug("kafka_client.broke_off", what=what, error=type(error).__name__)
+
+    async with asyncio.TaskGroup() as tasks:
+        ending = tasks.create_task(close())
+        await asyncio.wait({ending}, timeout=wait_s)
+        if not ending.done():
+            _log.warning("kafka_client.abandoned", what=what)
+            ending.cancel()
 
 
 def _received(record: ConsumerRecord) -> Received:

@@ -1,0 +1,53 @@
+from collections.abc import Mapping
+
+import pytest
+
+from tailrace.bus.memory import MemoryBus
+from tailrace.core.errors import BusUnavailable
+from tailrace.testing.bus_contract import PARTITIONS, BusContract, BusRig, collect, values
+
+
+class MemoryRig(BusRig):
+    def __init__(self) -> None:
+        self.bus: MemoryBus = MemoryBus(partitions=PARTITIONS)
+        self.topic = "test.topic"
+        self.bound_s = 1.0
+
+    async def put_foreign(self, value: bytes | None, *, key: bytes | None, headers: Mapping[str, bytes]) -> None:
+        self.bus.put(self.topic, value, key=key, headers=headers)
+
+    async def go_down(self) -> None:
+        self.bus.go_down()
+
+    async def come_back(self) -> None:
+        self.bus.come_back()
+
+
+@pytest.fixture
+def rig() -> MemoryRig:
+    return MemoryRig()
+
+
+class TestMemoryBus(BusContract):
+    async def test_a_full_partition_loses_its_oldest_messages_alone(self) -> None:
+        rig = MemoryRig()
+        rig.bus = MemoryBus(partitions=1, kept_per_partition=10)
+        await rig.bus.publish([rig.message(f"v{n}") for n in range(35)])
+
+        async with rig.member("a") as member:
+            received = await collect(member, 15)
+
+        assert values(received) == [f"v{n}" for n in range(20, 35)]
+        assert [message.offset for message in received] == list(range(20, 35))
+
+    async def test_of_two_members_of_one_name_the_older_is_of_no_more_use(self, rig: MemoryRig) -> None:
+        async with rig.member("a") as older, rig.member("a") as newer:
+            await rig.bus.publish([rig.message("one")])
+
+            received = await collect(newer, 1)
+
+            assert values(received) == ["one"]
+            with pytest.raises(BusUnavailable):
+                await older.receive(at_most=1, wait_s=0.1)
+            with pytest.raises(BusUnavailable):
+                await older.commit()
