@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from zoneinfo import ZoneInfo
 
 _MINUTE = timedelta(minutes=1)
@@ -45,6 +46,7 @@ def _matches(fields: list[str], wall: datetime) -> bool:
     return minute and hour and month and (day and weekday if starred else day or weekday)
 
 
+@cache
 def _set(field: str, low: int, high: int) -> set[int]:
     if "," in field:
         return set().union(*(_set(part, low, high) for part in field.split(",")))
