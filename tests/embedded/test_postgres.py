@@ -133,9 +133,10 @@ async def test_port_is_the_one_that_was_asked_for() -> None:
 
 
 async def test_taken_port_is_told_with_the_words_of_the_server() -> None:
-    with socket.create_server((LOOPBACK, port := free_port())):
-        with pytest.raises(Unavailable, match="Address already in use"):
-            await EmbeddedPostgres(durable=False, port=port).__aenter__()
+    port = free_port()
+
+    with socket.create_server((LOOPBACK, port)), pytest.raises(Unavailable, match="Address already in use"):
+        await EmbeddedPostgres(durable=False, port=port).__aenter__()
 
 
 async def test_server_that_ends_by_itself_while_starting_is_told_at_once() -> None:

@@ -54,7 +54,7 @@ class Guard:
         """Serve requests until the owner is gone; on return the server and `remove_at_end` are gone too."""
         self._open_directory()
         try:
-            _tell("opened")
+            _tell("opened", guard=os.getpid())
             while not self.is_ending:
                 self._look()
         finally:
@@ -103,6 +103,7 @@ class Guard:
     def _take_step(self, verb: str, what: Any) -> None:  # noqa: ANN401  # JSON: a shape for each verb
         match verb:
             case "write":
+                self._make(Path(what[0]).parent)
                 Path(what[0]).write_text(what[1])
                 self._give_to_user(what[0])
             case "remove":
@@ -174,6 +175,7 @@ class Guard:
             if name == "SIGKILL":
                 os.killpg(child.pid, signal.SIGKILL)
             child.send_signal(signal.Signals[name])
+            child.send_signal(signal.SIGCONT)  # a paused server hears no other
 
     def _open_directory(self) -> None:
         self._make(self.directory)

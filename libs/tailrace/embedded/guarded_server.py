@@ -84,6 +84,7 @@ class GuardedServer:
         self._unread = b""
         self._events: deque[dict[str, Any]] = deque()
         self.pid: int | None = None
+        self.guard_pid: int | None = None
 
     @classmethod
     @asynccontextmanager
@@ -94,7 +95,7 @@ class GuardedServer:
         """
         server = cls(charge)
         try:
-            await server._expect("opened", _OPEN_S)
+            server.guard_pid = (await server._expect("opened", _OPEN_S))["guard"]
             yield server
         finally:
             await server._close()
@@ -153,9 +154,7 @@ class GuardedServer:
                         self._raise_for(event)
                     await asyncio.sleep(_POLL_S)
         except TimeoutError as error:
-            raise self._unavailable(
-                f"was not reported as {name} within {wait_s:g} s", self.log_tail()
-            ) from error
+            raise self._unavailable(f"was not reported as {name} within {wait_s:g} s", self.log_tail()) from error
 
     def _raise_if_ended(self) -> None:
         while event := self._next_event():
