@@ -1,0 +1,162 @@
+"""The HTTP application: each route of the table let in, read, handled and answered in the same way."""
+
+import asyncio
+import hashlib
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import orjson
+import structlog
+from aiohttp import hdrs, web
+
+from tailrace.core.errors import NotFound, TailraceError
+from tailrace.observe import fields
+from tailrace.observe.metrics import HTTP_DURATION, HTTP_REQUESTS
+from tailrace.store.tokens import Identity
+from tailrace_gateway.auth import authenticate, authorize
+from tailrace_gateway.calls import Answer, Call, Route
+from tailrace_gateway.models import NoBody
+from tailrace_gateway.problems import Fault, Malformed, problem_of, problem_of_status
+from tailrace_gateway.reading import BODY_SIZE_LIMIT_BYTES, read_body, read_json, read_query
+from tailrace_gateway.stores import Stores
+
+_BODY_S = 30.0
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_KEY = re.compile(r"[\x21-\x7e]{1,200}")
+_IDEMPOTENCY_KEY = "Idempotency-Key"
+_UNMATCHED = "unmatched"
+_DETAILS = {
+    404: "no such path; the API's document lists them",
+    405: "this path does not take that method",
+    408: "the body did not arrive in time",
+    413: f"the body must not be larger than {BODY_SIZE_LIMIT_BYTES} bytes",
+    415: "send the body uncompressed",
+}
+_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Server": "tailrace"}
+
+log = structlog.get_logger(__name__)
+
+_Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def make_app(stores: Stores, routes: Sequence[Route]) -> web.Application:
+    """The application for these routes; whoever made the stores closes them."""
+    app = web.Application(middlewares=[_measured, _told], client_max_size=BODY_SIZE_LIMIT_BYTES)
+    for route in routes:
+        for prefix in route.prefixes:
+            app.router.add_route(route.method, prefix + route.path, _served(route, stores))
+    app.on_response_prepare.append(_dress)
+    return app
+
+
+def _served(route: Route, stores: Stores) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def serve(request: web.Request) -> web.Response:
+        identity = await authenticate(request, stores.tokens)
+        authorize(identity, route.role)
+        call = await _read(request, route, stores, identity)
+        answer = await route.handler(call)
+        if route.method != hdrs.METH_GET:
+            log.info("call.answered", method=route.method, route=route.path, caller=identity.name)
+        return _response(answer)
+
+    return serve
+
+
+async def _read(request: web.Request, route: Route, stores: Stores, identity: Identity) -> Call[Any, Any]:
+    document = await _document(request, route)
+    path = {name: _path_id(value) for name, value in request.match_info.items()}
+    said = orjson.dumps([route.method, route.path, path, document], option=orjson.OPT_SORT_KEYS)
+    return Call(
+        stores=stores,
+        identity=identity,
+        path=path,
+        query=read_query(route.query, request.query),
+        body=read_body(route.body, document),
+        url=request.rel_url,
+        sha256=hashlib.sha256(said).digest(),
+        idempotency_key=_idempotency_key(request),
+    )
+
+
+async def _document(request: web.Request, route: Route) -> object:
+    if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
+        raise web.HTTPUnsupportedMediaType
+    try:
+        async with asyncio.timeout(_BODY_S):
+            raw = await request.read()
+    except TimeoutError:
+        raise web.HTTPRequestTimeout from None
+    except (web.RequestPayloadError, ConnectionError):
+        raise Malformed("the body broke off", code="BODY_BROKEN") from None
+    return read_json(raw, or_empty=route.is_body_optional or route.body is NoBody)
+
+
+def _path_id(value: str) -> str:
+    """Text that could be an id of ours; anything else is the id of nothing."""
+    if not _ID.fullmatch(value):
+        raise NotFound("nothing of that id in this workspace")
+    return value
+
+
+def _idempotency_key(request: web.Request) -> str | None:
+    values = request.headers.getall(_IDEMPOTENCY_KEY, [])
+    if not values:
+        return None
+    if len(values) > 1 or not _KEY.fullmatch(values[0]):
+        detail = "give one key of 1 to 200 visible ASCII characters"
+        raise Malformed(
+            f"{_IDEMPOTENCY_KEY}: {detail}",
+            code="IDEMPOTENCY_KEY",
+            faults=[Fault.at_parameter(_IDEMPOTENCY_KEY, "idempotency_key", detail)],
+        )
+    return values[0]
+
+
+def _response(answer: Answer) -> web.Response:
+    if answer.payload is None:
+        return web.Response(status=answer.status, headers=answer.headers)
+    return web.Response(
+        status=answer.status,
+        headers=answer.headers,
+        body=orjson.dumps(answer.payload),
+        content_type="application/json",
+    )
+
+
+@web.middleware
+async def _measured(request: web.Request, handler: _Next) -> web.StreamResponse:
+    begun = time.perf_counter()
+    response = await handler(request)
+    resource = request.match_info.route.resource
+    route = resource.canonical if resource is not None else _UNMATCHED
+    HTTP_DURATION.labels(route).observe(time.perf_counter() - begun)
+    HTTP_REQUESTS.labels(request.method, route, str(response.status)).inc()
+    return response
+
+
+@web.middleware
+async def _told(request: web.Request, handler: _Next) -> web.StreamResponse:
+    """Turns whatever goes wrong into a problem document."""
+    headers: Mapping[str, str] = {}
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        detail = _DETAILS.get(error.status, error.reason)
+        problem, headers = problem_of_status(error.status, detail), error.headers
+    except TailraceError as error:
+        problem = problem_of(error)
+        if problem.status >= web.HTTPInternalServerError.status_code:
+            log.warning("call.failed", **{fields.CODE: error.code})
+    except Exception:
+        log.exception("call.crashed", method=request.method)
+        problem = problem_of(TailraceError(""))
+    response = problem.response(request.path)
+    if hdrs.ALLOW in headers:
+        response.headers[hdrs.ALLOW] = headers[hdrs.ALLOW]
+    return response
+
+
+async def _dress(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(_HEADERS)

@@ -1,0 +1,63 @@
+"""What a handler is given and what it gives back: no HTTP beyond a status and a few headers."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from yarl import URL
+
+from tailrace.store.tokens import Identity, Role
+from tailrace_gateway.models import Body, NoBody, NoQuery, Query
+from tailrace_gateway.stores import Stores
+
+BodyT = TypeVar("BodyT", bound=Body)
+QueryT = TypeVar("QueryT", bound=Query)
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[BodyT, QueryT]):
+    """A request that was let in and read.
+
+    `sha256` tells it from other requests of the same caller: it covers method, path and body.
+    """
+
+    stores: Stores
+    identity: Identity
+    path: Mapping[str, str]
+    query: QueryT
+    body: BodyT
+    url: URL
+    sha256: bytes
+    idempotency_key: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A status and a JSON document; no document, no body."""
+
+    payload: Mapping[str, Any] | None
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+AnyCall: TypeAlias = Call[Any, Any]
+Handler: TypeAlias = Callable[[AnyCall], Awaitable[Answer]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """An operation of the API: all that a document about it needs.
+
+    `path` is served under each of `prefixes`. `is_body_optional` lets an empty body stand for `{}`.
+    """
+
+    method: str
+    path: str
+    role: Role
+    handler: Handler
+    summary: str
+    body: type[Body] = NoBody
+    query: type[Query] = NoQuery
+    status: int = 200
+    prefixes: tuple[str, ...] = ("", "/v1")
+    is_body_optional: bool = False

@@ -1,0 +1,158 @@
+"""Management: sources and destinations. The same operations for both; only destinations have limits."""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from tailrace.core.errors import InDoubt, Invalid, Unavailable
+from tailrace.store.connections import ConnectionDraft, ConnectionKind, StoredConnection
+from tailrace_gateway.calls import Answer, AnyCall, Call, Handler
+from tailrace_gateway.connection_views import CONNECTED, FAILING, connection_item
+from tailrace_gateway.connector_settings import part, secrets_in, settings_type_of
+from tailrace_gateway.models import Body, NoBody, NoQuery
+from tailrace_gateway.paging import Listing, PagedQuery
+from tailrace_gateway.problems import Fault, Unprocessable
+from tailrace_gateway.sync_bodies import Name
+from tailrace_gateway.wire import item, one, page, seconds
+
+RequestsPerSecond = Annotated[float, Field(gt=0, le=1_000_000, strict=False)]
+MaxInFlight = Annotated[int, Field(ge=1, le=10_000)]
+ConnectorName = Annotated[str, Field(min_length=1, max_length=64)]
+
+
+class CreateSource(Body):
+    """A new source: a warehouse that queries run in."""
+
+    name: Name
+    connector: ConnectorName
+    settings: dict[str, Any]
+
+
+class UpdateSource(Body):
+    """What is to change of a source. `settings` replace the old ones; `***` keeps the secret of its place."""
+
+    name: Name | None = None
+    settings: dict[str, Any] | None = None
+
+
+class CreateDestination(CreateSource):
+    """A new destination, and how fast it may be written to by all syncs together."""
+
+    requests_per_second: RequestsPerSecond | None = None
+    max_in_flight: MaxInFlight | None = None
+
+
+class UpdateDestination(UpdateSource):
+    """What is to change of a destination; a limit of null is no limit."""
+
+    requests_per_second: RequestsPerSecond | None = None
+    max_in_flight: MaxInFlight | None = None
+
+
+class ConnectionsQuery(PagedQuery):
+    """Which sources or destinations to list."""
+
+    connector: ConnectorName | None = None
+
+
+def create(kind: ConnectionKind) -> Handler:
+    """Makes a source or destination; nothing is connected to."""
+
+    async def handle(call: Call[CreateSource, NoQuery]) -> Answer:
+        body = call.body
+        parted = part(settings_type_of(kind, body.connector), body.settings, {})
+        draft = ConnectionDraft(body.name, parted.shown, parted.secrets, (), *_limits(body, None))
+        stored = await call.stores.connections.create(call.identity.workspace_id, kind, body.connector, draft)
+        return Answer(one(connection_item(stored)), 201)
+
+    return handle
+
+
+def list_all(kind: ConnectionKind) -> Handler:
+    """Lists sources or destinations, oldest first."""
+
+    async def handle(call: Call[NoBody, ConnectionsQuery]) -> Answer:
+        query, workspace_id = call.query, call.identity.workspace_id
+        listing = Listing(kind, workspace_id, query)
+        after = call.stores.cursors.after(listing)
+        found = await call.stores.connections.list(
+            workspace_id, kind, connector=query.connector, after=after, limit=query.limit + 1
+        )
+        shown = found[: query.limit]
+        seen = [(stored.created_at, stored.id) for stored in shown]
+        cursor = call.stores.cursors.next(listing, seen, more=len(found) > query.limit)
+        return Answer(page([connection_item(stored) for stored in shown], limit=query.limit, cursor=cursor))
+
+    return handle
+
+
+def get(kind: ConnectionKind) -> Handler:
+    """Shows one, without its secrets."""
+
+    async def handle(call: Call[NoBody, NoQuery]) -> Answer:
+        return Answer(one(connection_item(await _stored(call, kind))))
+
+    return handle
+
+
+def update(kind: ConnectionKind) -> Handler:
+    """Changes one. Runs under way keep the settings that they opened with."""
+
+    async def handle(call: Call[UpdateSource, NoQuery]) -> Answer:
+        body, connections = call.body, call.stores.connections
+        if "settings" in body.model_fields_set and body.settings is None:
+            raise Unprocessable([Fault("/settings", "null", "leave it out to keep the settings")])
+        old = await _stored(call, kind)
+        _, whole = await connections.open_settings(old.id)
+        known = secrets_in(old.settings, whole)
+        given = old.settings if body.settings is None else body.settings
+        parted = part(settings_type_of(kind, old.connector), given, known)
+        limits = _limits(body, old)
+        draft = ConnectionDraft(body.name or old.name, parted.shown, parted.secrets, parted.kept, *limits)
+        stored = await connections.update(call.identity.workspace_id, kind, old.id, draft)
+        return Answer(one(connection_item(stored)))
+
+    return handle
+
+
+def delete(kind: ConnectionKind) -> Handler:
+    """Deletes one that no sync uses; its secrets are gone at once."""
+
+    async def handle(call: Call[NoBody, NoQuery]) -> Answer:
+        connection_id = call.path["connection_id"]
+        moment = await call.stores.connections.delete(call.identity.workspace_id, kind, connection_id)
+        return Answer(one(item(kind, connection_id, {"deleted": True, "deleted_at": seconds(moment)})))
+
+    return handle
+
+
+def test(kind: ConnectionKind) -> Handler:
+    """Tries to connect, without writing; the answer tells what is wrong and what to do about it."""
+
+    async def handle(call: Call[NoBody, NoQuery]) -> Answer:
+        stored = await _stored(call, kind)
+        code, message = None, None
+        try:
+            await call.stores.discovery.check(stored)
+        except (Invalid, Unavailable, InDoubt) as error:
+            code, message = error.code, error.message
+        await call.stores.connections.note_check(stored.id, code)
+        attributes = {
+            "status": CONNECTED if code is None else FAILING,
+            "code": code,
+            "message": message,
+        }
+        return Answer(one(item("connection_test", stored.id, attributes)))
+
+    return handle
+
+
+async def _stored(call: AnyCall, kind: ConnectionKind) -> StoredConnection:
+    return await call.stores.connections.get(call.identity.workspace_id, call.path["connection_id"], kind=kind)
+
+
+def _limits(body: Body, old: StoredConnection | None) -> tuple[float | None, int | None]:
+    """The limits that the body sets; those that it does not name stay."""
+    said = body.model_dump(include={"requests_per_second", "max_in_flight"}, exclude_unset=True)
+    before = (None, None) if old is None else (old.requests_per_s, old.max_in_flight)
+    return said.get("requests_per_second", before[0]), said.get("max_in_flight", before[1])

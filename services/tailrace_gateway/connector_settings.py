@@ -1,0 +1,106 @@
+"""Settings of connectors on their way in: checked, and parted from their secrets."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from pydantic import BaseModel, SecretStr, ValidationError
+
+from tailrace.connector_kit import registry
+from tailrace.core.errors import Invalid
+from tailrace.core.pointers import pointer, put
+from tailrace.store.connections import ConnectionKind
+from tailrace_gateway.problems import Fault, Unprocessable
+from tailrace_gateway.reading import faults_of
+
+HIDDEN = "***"
+"""Stands for a secret that is kept; given back in an update, it keeps it."""
+
+_MEMBER = "settings"
+# Shorter values, such as a port, stand in messages by chance.
+_TELLING_LENGTH = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Parted:
+    """Settings that may be shown, secrets by JSON Pointer, and the pointers of stored secrets to keep."""
+
+    shown: Mapping[str, Any]
+    secrets: Mapping[str, str]
+    kept: tuple[str, ...]
+
+
+def settings_type_of(kind: ConnectionKind, connector: str) -> type[BaseModel]:
+    """The model of a connector's settings.
+
+    :raises Unprocessable: there is no such connector.
+    """
+    try:
+        if kind is ConnectionKind.DESTINATION:
+            return registry.destination_type(connector).settings_type
+        return registry.warehouse_type(connector).settings_type
+    except Invalid:
+        known = ", ".join(registry.names("destination" if kind is ConnectionKind.DESTINATION else "warehouse"))
+        raise Unprocessable(
+            [Fault("/connector", "connector", f"no such {kind} connector; there are {known}")]
+        ) from None
+
+
+def secrets_in(shown: Mapping[str, Any], whole: Mapping[str, Any]) -> dict[str, str]:
+    """The secrets of stored settings, by JSON Pointer, from the settings without and with them."""
+    values = dict(_leaves(whole))
+    return {place: str(values[place]) for place, value in _leaves(shown) if value == HIDDEN and place in values}
+
+
+def part(settings_type: type[BaseModel], given: Mapping[str, Any], known: Mapping[str, str]) -> Parted:
+    """The given settings, in which `***` stands for a known secret of the same place.
+
+    :raises Unprocessable: names each setting that cannot work, never its value.
+    """
+    hidden = {place for place, value in _leaves(given) if value == HIDDEN}
+    _refuse(hidden - known.keys(), "give the secret itself: *** only stands for one that is kept already")
+    filled = put(given, {place: known[place] for place in hidden})
+    model = _validated(settings_type, filled)
+    secrets = {
+        place: value.get_secret_value()
+        for place, value in _leaves(model.model_dump(exclude_unset=True))
+        if isinstance(value, SecretStr)
+    }
+    _refuse(hidden - secrets.keys(), "*** stands for a secret, and this is none")
+    shown = put(model.model_dump(mode="json", exclude_unset=True), dict.fromkeys(secrets, HIDDEN))
+    fresh = {place: value for place, value in secrets.items() if place not in hidden}
+    return Parted(shown, fresh, tuple(sorted(hidden)))
+
+
+def _validated(settings_type: type[BaseModel], filled: Mapping[str, Any]) -> BaseModel:
+    try:
+        return settings_type.model_validate_json(orjson.dumps(filled))
+    except ValidationError as error:
+        faults = faults_of(error, filled, known=settings_type, under=(_MEMBER,))
+    values = [value for _, value in _leaves(filled) if isinstance(value, str) and len(value) >= _TELLING_LENGTH]
+    raise Unprocessable(
+        [
+            Fault(fault.place, fault.code, "cannot work with the value given")
+            if any(value in fault.detail for value in values)
+            else fault
+            for fault in faults
+        ]
+    )
+
+
+def _refuse(places: set[str], why: str) -> None:
+    if places:
+        raise Unprocessable([Fault(f"/{_MEMBER}{place}", "hidden", why) for place in sorted(places)])
+
+
+def _leaves(document: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str, object]]:
+    match document:
+        case Mapping():
+            for name, value in document.items():
+                yield from _leaves(value, (*path, str(name)))
+        case list() | tuple():
+            for at, value in enumerate(document):
+                yield from _leaves(value, (*path, at))
+        case _:
+            yield pointer(path), document

@@ -1,0 +1,125 @@
+"""The Planasonix contract: starting and listing runs. Beside it: one run with its books, and its end on request."""
+
+from contextlib import suppress
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from tailrace.core.ids import RunId, SyncId
+from tailrace.core.runs import RunKind
+from tailrace.store.database import Connection
+from tailrace.store.runs import Run, RunFilter
+from tailrace.store.tokens import Identity
+from tailrace_gateway.calls import Answer, Call
+from tailrace_gateway.models import Body, NoBody, NoQuery
+from tailrace_gateway.paging import Listing, PagedQuery
+from tailrace_gateway.problems import Fault, Malformed, Unprocessable
+from tailrace_gateway.run_views import RUN, planasonix_statuses, run_item, whole_run
+from tailrace_gateway.starts import Start, Started, forget_repeat, once_by_key, start
+from tailrace_gateway.stores import Stores
+from tailrace_gateway.sync_bodies import Id
+from tailrace_gateway.wire import Item, item, one, page, seconds
+
+SYNCS_AT_ONCE = 100
+
+
+class StartRuns(Body):
+    """Start a run of one sync, or of several: all of them or none."""
+
+    sync_id: Id | None = None
+    sync_ids: Annotated[tuple[Id, ...], Field(min_length=1, max_length=SYNCS_AT_ONCE)] | None = None
+    full_refresh: bool = False
+
+
+class RunsQuery(PagedQuery):
+    """Which runs to list."""
+
+    sync_id: Id | None = None
+    status: Literal["queued", "running", "succeeded", "failed", "cancelled"] | None = None
+
+
+async def start_runs(call: Call[StartRuns, NoQuery]) -> Answer:
+    """Queue runs. `syncId` gives an object, `syncIds` an object for one and a list, in their order, for several."""
+    kind = RunKind.FULL if call.body.full_refresh else RunKind.INCREMENTAL
+    wanted = [Start(SyncId(sync_id), kind) for sync_id in _chosen(call.body)]
+
+    async def act(connection: Connection) -> Answer:
+        started = await start(call.stores, connection, call.identity, wanted)
+        items = [_queued(each) for each in started]
+        return Answer({"data": items if len(items) > 1 else items[0]})
+
+    return await once_by_key(call, act)
+
+
+async def list_runs(call: Call[NoBody, RunsQuery]) -> Answer:
+    """The workspace's runs, newest first."""
+    query, workspace_id = call.query, call.identity.workspace_id
+    if query.sync_id is not None:
+        await call.stores.syncs.require_known(workspace_id, query.sync_id)
+    listing = Listing("runs", workspace_id, query)
+    after = call.stores.cursors.after(listing)
+    wanted = RunFilter(
+        sync_id=SyncId(query.sync_id) if query.sync_id else None,
+        statuses=planasonix_statuses(query.status) if query.status else (),
+    )
+    found = await call.stores.runs.list(workspace_id, wanted, after=after, limit=query.limit + 1)
+    shown = found[: query.limit]
+    seen = [(run.queued_at, run.id) for run in shown]
+    cursor = call.stores.cursors.next(listing, seen, more=len(found) > query.limit)
+    return Answer(page([run_item(run) for run in shown], limit=query.limit, cursor=cursor))
+
+
+async def get_run(call: Call[NoBody, NoQuery]) -> Answer:
+    """One run with its books."""
+    run = await call.stores.runs.get(call.identity.workspace_id, RunId(call.path["run_id"]))
+    if run.status.is_terminal:
+        await forget_repeat(call.stores, call.identity, run.sync_id)
+    return Answer(one(whole_run(run)))
+
+
+async def cancel_run(call: Call[NoBody, NoQuery]) -> Answer:
+    """Ask a run to end. What was delivered stays; a run that has ended stays as it is."""
+    stores, identity = call.stores, call.identity
+    run_id = RunId(call.path["run_id"])
+    run = await stores.runs.get(identity.workspace_id, run_id)
+    if not run.status.is_terminal:
+        await _request_cancel(stores, identity, run)
+        await forget_repeat(stores, identity, run.sync_id)
+        run = await stores.runs.get(identity.workspace_id, run_id)
+    return Answer(one(whole_run(run)))
+
+
+class _Overtaken(Exception):
+    """The run ended meanwhile and the sync has another one, which nobody asked to end."""
+
+
+async def _request_cancel(stores: Stores, identity: Identity, run: Run) -> None:
+    with suppress(_Overtaken):
+        async with stores.database.transaction() as connection:
+            cancelled = await stores.runs.request_cancel(
+                connection, identity.workspace_id, run.sync_id, requested_by=identity.name
+            )
+            if cancelled not in {None, run.id}:
+                raise _Overtaken
+
+
+def _chosen(body: StartRuns) -> tuple[str, ...]:
+    match body:
+        case StartRuns(sync_id=str(sync_id), sync_ids=None):
+            return (sync_id,)
+        case StartRuns(sync_id=None, sync_ids=tuple(sync_ids)):
+            if len(set(sync_ids)) < len(sync_ids):
+                raise Unprocessable([Fault("/syncIds", "repeated", "names a sync more than once")])
+            return sync_ids
+        case _:
+            raise Malformed("give either syncId or syncIds", code="SYNC_ID")
+
+
+def _queued(started: Started) -> Item:
+    attributes: dict[str, Any] = {
+        "sync_id": started.sync_id,
+        "status": "queued",
+        "full_refresh": started.kind is RunKind.FULL,
+        "created_at": seconds(started.queued_at),
+    }
+    return item(RUN, started.run_id, attributes)

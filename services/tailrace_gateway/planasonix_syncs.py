@@ -1,0 +1,156 @@
+"""The Planasonix contract: syncs."""
+
+from typing import Any
+
+from tailrace.core.syncs import ManualSchedule
+from tailrace.store.connections import ConnectionKind
+from tailrace.store.runs import Run, RunFilter
+from tailrace.store.syncs import AnySchedule, NewSync, Sync, SyncChange, SyncFilter
+from tailrace_gateway.calls import Answer, Call
+from tailrace_gateway.models import Body, NoBody, NoQuery
+from tailrace_gateway.paging import Listing, PagedQuery
+from tailrace_gateway.problems import Fault, Unprocessable
+from tailrace_gateway.starts import forget_repeat
+from tailrace_gateway.sync_bodies import CreateSync, Id, UpdateSync, definition_of, schedule_of
+from tailrace_gateway.wire import Item, item, one, page, seconds
+
+KIND = "reverse_etl_sync"
+
+
+class SyncsQuery(PagedQuery):
+    """Which syncs to list."""
+
+    destination_id: Id | None = None
+    enabled: bool | None = None
+
+
+class ToggleSync(Body):
+    """Pause a sync, or let it go on."""
+
+    sync_id: Id
+    enabled: bool
+
+
+async def list_syncs(call: Call[NoBody, SyncsQuery]) -> Answer:
+    """The workspace's syncs, oldest first."""
+    query, workspace_id = call.query, call.identity.workspace_id
+    if query.destination_id is not None:
+        await call.stores.connections.get(workspace_id, query.destination_id, kind=ConnectionKind.DESTINATION)
+    listing = Listing("syncs", workspace_id, query)
+    after = call.stores.cursors.after(listing)
+    which = SyncFilter(query.destination_id, query.enabled)
+    found = await call.stores.syncs.list(workspace_id, which, after=after, limit=query.limit + 1)
+    shown = found[: query.limit]
+    seen = [(sync.created_at, sync.id) for sync in shown]
+    cursor = call.stores.cursors.next(listing, seen, more=len(found) > query.limit)
+    return Answer(page([_brief(sync) for sync in shown], limit=query.limit, cursor=cursor))
+
+
+async def create_sync(call: Call[CreateSync, NoQuery]) -> Answer:
+    """A new sync; its mode and object are checked against the destination where that answers in time."""
+    body, workspace_id = call.body, call.identity.workspace_id
+    definition = definition_of(body, None, body.source_id or await _only_source(call))
+    await call.stores.discovery.require_target(workspace_id, definition)
+    schedule = schedule_of(body) or ManualSchedule()
+    new = NewSync(workspace_id, body.name, definition, schedule, enabled=body.enabled)
+    sync = await call.stores.syncs.create(new)
+    return Answer(one(_whole(sync, None)), 201)
+
+
+async def get_sync(call: Call[NoBody, NoQuery]) -> Answer:
+    """One sync, and how its last run stands."""
+    workspace_id = call.identity.workspace_id
+    sync = await call.stores.syncs.get(workspace_id, call.path["sync_id"])
+    runs = await call.stores.runs.list(workspace_id, RunFilter(sync_id=sync.id), limit=1)
+    return Answer(one(_whole(sync, runs[0] if runs else None)))
+
+
+async def update_sync(call: Call[UpdateSync, NoQuery]) -> Answer:
+    """Change what the body names. Runs under way keep the definition that they started with."""
+    body, workspace_id = call.body, call.identity.workspace_id
+    old = await call.stores.syncs.get(workspace_id, call.path["sync_id"])
+    definition = definition_of(body, old.definition, body.source_id or old.definition.source_id)
+    if definition != old.definition:
+        await call.stores.discovery.require_target(workspace_id, definition)
+    change = SyncChange(body.name, definition, schedule_of(body), body.enabled)
+    sync = await call.stores.syncs.update(workspace_id, old.id, change)
+    runs = await call.stores.runs.list(workspace_id, RunFilter(sync_id=sync.id), limit=1)
+    return Answer(one(_whole(sync, runs[0] if runs else None)))
+
+
+async def delete_sync(call: Call[NoBody, NoQuery]) -> Answer:
+    """Delete a sync and cancel its run; runs and dead letters can still be read."""
+    identity = call.identity
+    sync = await call.stores.syncs.get(identity.workspace_id, call.path["sync_id"])
+    moment = await call.stores.syncs.delete(identity.workspace_id, sync.id)
+    async with call.stores.database.transaction() as connection:
+        await call.stores.runs.request_cancel(connection, identity.workspace_id, sync.id, requested_by=identity.name)
+    await forget_repeat(call.stores, identity, sync.id)
+    return Answer(one(item(KIND, sync.id, {"deleted": True, "deleted_at": seconds(moment)})))
+
+
+async def toggle_sync(call: Call[ToggleSync, NoQuery]) -> Answer:
+    """Pause a sync or let it go on; a run under way is not touched."""
+    sync = await call.stores.syncs.toggle(call.identity.workspace_id, call.body.sync_id, enabled=call.body.enabled)
+    return Answer(one(item(KIND, sync.id, {"enabled": sync.enabled, "updated_at": seconds(sync.updated_at)})))
+
+
+async def _only_source(call: Call[CreateSync, NoQuery]) -> str:
+    sources = await call.stores.connections.list(call.identity.workspace_id, ConnectionKind.SOURCE, limit=2)
+    match sources:
+        case [source]:
+            return source.id
+        case []:
+            detail = "this workspace has no source yet; create one first (POST /api/sources)"
+        case _:
+            detail = "this workspace has several sources; say which one (GET /api/sources lists them)"
+    raise Unprocessable([Fault("/sourceId", "missing", detail)])
+
+
+def _brief(sync: Sync) -> Item:
+    definition = sync.definition
+    attributes = {
+        "name": sync.name,
+        "source_id": definition.source_id,
+        "destination_id": definition.destination_id,
+        "object_name": definition.object_name,
+        "sync_mode": definition.sync_mode,
+        "enabled": sync.enabled,
+        "schedule": _schedule(sync.schedule),
+        "next_run_at": seconds(sync.next_run_at),
+        "created_at": seconds(sync.created_at),
+        "updated_at": seconds(sync.updated_at),
+    }
+    return item(KIND, sync.id, attributes)
+
+
+def _whole(sync: Sync, last: Run | None) -> Item:
+    brief = _brief(sync)
+    mappings = [mapping.model_dump(mode="json") for mapping in sync.definition.field_mappings]
+    brief["attributes"] |= {
+        "version": sync.version,
+        "source_query": sync.definition.source_query,
+        "field_mappings": [_mapping(mapping) for mapping in mappings],
+        "last_run": None if last is None else _last_run(last),
+    }
+    return brief
+
+
+def _mapping(mapping: dict[str, Any]) -> dict[str, Any]:
+    """As the contract shows it: `key` only where it is one, `source` or the constant."""
+    origin = {"source": mapping["source"]} if mapping["source"] is not None else {"value": mapping["value"]}
+    key = {"key": True} if mapping["key"] else {}
+    return {**origin, "destination": mapping["destination"], **key}
+
+
+def _schedule(schedule: AnySchedule) -> dict[str, Any]:
+    return schedule.model_dump(mode="json")
+
+
+def _last_run(run: Run) -> dict[str, Any]:
+    return {
+        "id": run.id,
+        "status": run.status,
+        "started_at": seconds(run.started_at),
+        "finished_at": seconds(run.finished_at),
+    }

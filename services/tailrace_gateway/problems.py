@@ -1,0 +1,160 @@
+"""What goes wrong, as RFC 9457 problem documents.
+
+Each also carries `error` and `message`, both text, and `code`: the clients of either contract look for those.
+Nothing of the request is repeated but names of fields and places.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from tailrace.core.errors import (
+    Conflict,
+    InDoubt,
+    Invalid,
+    NotFound,
+    StoreUnavailable,
+    TailraceError,
+    Throttled,
+    Unavailable,
+)
+
+_RETRY_AFTER_S = 5
+_STORE_AWAY = "the state store does not answer; nothing is lost, try again"
+_PARAMETER = "parameter"
+_POINTER = "pointer"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong: at a JSON Pointer into the body, or at a parameter of the URL."""
+
+    place: str
+    code: str
+    detail: str
+    kind: str = _POINTER
+
+    @classmethod
+    def at_parameter(cls, name: str, code: str, detail: str) -> "Fault":
+        """A fault of a query parameter or header."""
+        return cls(name, code, detail, _PARAMETER)
+
+
+class Malformed(Invalid):
+    """The request cannot be read as one: 400."""
+
+    code = "MALFORMED"
+
+    def __init__(self, message: str, *, code: str | None = None, faults: Sequence[Fault] = ()) -> None:
+        super().__init__(message, code=code)
+        self.faults = tuple(faults)
+
+
+class Unprocessable(Invalid):
+    """The request can be read, and some of its values cannot work: 422, with each of them."""
+
+    code = "VALIDATION"
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__("; ".join(f"{fault.place or 'body'}: {fault.detail}" for fault in faults))
+        self.faults = tuple(faults)
+
+
+class Unauthenticated(TailraceError):
+    """No token that opens anything: 401."""
+
+    code = "UNAUTHENTICATED"
+
+
+class Forbidden(TailraceError):
+    """The token's role does not cover this: 403."""
+
+    code = "FORBIDDEN"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A problem document and the headers that go with it."""
+
+    status: int
+    code: str
+    detail: str
+    faults: Sequence[Fault] = ()
+    existing_id: str | None = None
+    retry_after_s: float | None = None
+
+    def response(self, instance: str) -> web.Response:
+        """The answer to the request of that path."""
+        headers = {} if self.retry_after_s is None else {"Retry-After": str(max(1, round(self.retry_after_s)))}
+        if self.status == HTTPStatus.UNAUTHORIZED:
+            headers["WWW-Authenticate"] = 'Bearer realm="tailrace"'
+        body = orjson.dumps(self.document(instance))
+        return web.Response(status=self.status, body=body, headers=headers, content_type="application/problem+json")
+
+    def document(self, instance: str) -> dict[str, Any]:
+        """The members in the order in which people read them."""
+        members: dict[str, Any] = {
+            "type": f"urn:tailrace:problem:{self.code.lower().replace('_', '-')}",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.detail,
+            "instance": instance,
+            "code": self.code,
+            "error": self.detail,
+            "message": self.detail,
+        }
+        if self.existing_id is not None:
+            members["existing_id"] = self.existing_id
+        if self.faults:
+            members["errors"] = [_fault(fault) for fault in self.faults]
+            members["details"] = {_field(fault): fault.detail for fault in self.faults}
+        return members
+
+
+# The first that fits. A failing warehouse or destination is the user's own: no outage of ours.
+_STATUSES: Sequence[tuple[type[TailraceError], HTTPStatus]] = (
+    (Malformed, HTTPStatus.BAD_REQUEST),
+    (Invalid, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (Unauthenticated, HTTPStatus.UNAUTHORIZED),
+    (Forbidden, HTTPStatus.FORBIDDEN),
+    (NotFound, HTTPStatus.NOT_FOUND),
+    (Conflict, HTTPStatus.CONFLICT),
+    (StoreUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),
+    (Unavailable, HTTPStatus.FAILED_DEPENDENCY),
+    (InDoubt, HTTPStatus.FAILED_DEPENDENCY),
+)
+
+
+def problem_of(error: TailraceError) -> Problem:
+    """The problem that one of our errors is to the caller."""
+    status = next((status for kind, status in _STATUSES if isinstance(error, kind)), None)
+    match error:
+        case Malformed(faults=faults) | Unprocessable(faults=faults) if status:
+            return Problem(status, error.code, error.message, faults)
+        case Conflict(existing_id=existing_id) if status:
+            return Problem(status, error.code, error.message, existing_id=existing_id)
+        case StoreUnavailable() if status:
+            return Problem(status, error.code, _STORE_AWAY, retry_after_s=_RETRY_AFTER_S)
+        case Throttled(retry_after_s=retry_after_s) if status:
+            return Problem(status, error.code, error.message, retry_after_s=retry_after_s or _RETRY_AFTER_S)
+        case _ if status:
+            return Problem(status, error.code, error.message)
+        case _:
+            return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "INTERNAL", "something went wrong on our side")
+
+
+def problem_of_status(status: int, detail: str) -> Problem:
+    """The problem behind a bare status, such as that of an unknown path."""
+    return Problem(status, HTTPStatus(status).name, detail)
+
+
+def _fault(fault: Fault) -> Mapping[str, str]:
+    return {fault.kind: fault.place, "code": fault.code, "detail": fault.detail}
+
+
+def _field(fault: Fault) -> str:
+    return fault.place.removeprefix("/") or "body"

@@ -1,0 +1,117 @@
+"""The RudderStack contract: start, list, look at and stop the syncs of a connection, which we call runs of a sync."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+
+from tailrace.core.errors import NotFound
+from tailrace.core.ids import RunId, SyncId
+from tailrace.core.runs import RunKind
+from tailrace.store.database import Connection
+from tailrace.store.runs import RunFilter
+from tailrace_gateway.calls import Answer, Call
+from tailrace_gateway.models import Body, NoBody, NoQuery, Query
+from tailrace_gateway.problems import Fault, Malformed, Unprocessable
+from tailrace_gateway.run_views import rudderstack_run, rudderstack_statuses
+from tailrace_gateway.starts import Start, forget_repeat, once_by_key, start, start_or_repeat
+
+PER_PAGE = 50
+PER_PAGE_MOST = 1000
+REACH = 10_000
+"""So many runs back can be paged to; narrower times reach further."""
+
+_KINDS = {"incremental": RunKind.INCREMENTAL, "full": RunKind.FULL}
+_YEARS = range(1970, 9000)
+
+
+def _utc(moment: datetime) -> datetime:
+    if moment.year not in _YEARS:
+        raise ValueError("must be a time between the years 1970 and 9000")
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+Moment = Annotated[datetime, AfterValidator(_utc)]
+
+
+class StartSync(Body):
+    """How much to send. Left out, it is incremental, which sends everything where nothing was sent before."""
+
+    sync_type: Annotated[Any, Field(json_schema_extra={"enum": [*_KINDS, None]})] = None
+
+
+class SyncsQuery(Query):
+    """Which runs to list."""
+
+    status: Literal["running", "succeeded", "failed"] | None = None
+    started_after: Moment | None = None
+    started_before: Moment | None = None
+    per_page: Annotated[int, Field(ge=1, le=PER_PAGE_MOST)] = PER_PAGE
+    page: Annotated[int, Field(ge=1)] = 1
+
+
+async def start_sync(call: Call[StartSync, NoQuery]) -> Answer:
+    """Queue a run. Safe to repeat: by Idempotency-Key, and for a few seconds without one."""
+    wanted = Start(SyncId(call.path["connection_id"]), _kind(call.body))
+    if call.idempotency_key is None:
+        return Answer({"syncId": await start_or_repeat(call, wanted)})
+
+    async def act(connection: Connection) -> Answer:
+        [started] = await start(call.stores, connection, call.identity, [wanted])
+        return Answer({"syncId": started.run_id})
+
+    return await once_by_key(call, act)
+
+
+async def list_syncs(call: Call[NoBody, SyncsQuery]) -> Answer:
+    """The connection's runs, newest first."""
+    query, workspace_id = call.query, call.identity.workspace_id
+    offset = (query.page - 1) * query.per_page
+    if offset + query.per_page > REACH:
+        detail = f"page x per_page must be at most {REACH}; narrow started_after and started_before"
+        raise Unprocessable([Fault.at_parameter("page", "too_far", detail)])
+    sync = await call.stores.syncs.get(workspace_id, call.path["connection_id"])
+    wanted = RunFilter(
+        sync_id=sync.id,
+        statuses=rudderstack_statuses(query.status) if query.status else (),
+        started_after=query.started_after,
+        started_before=query.started_before,
+    )
+    total = await call.stores.runs.count(workspace_id, wanted)
+    runs = await call.stores.runs.list(workspace_id, wanted, offset=offset, limit=query.per_page)
+    paging: dict[str, Any] = {"total": total}
+    if offset + query.per_page < min(total, REACH):
+        paging["next"] = str(call.url.update_query(page=query.page + 1))
+    return Answer({"syncs": [rudderstack_run(run) for run in runs], "paging": paging})
+
+
+async def get_sync(call: Call[NoBody, NoQuery]) -> Answer:
+    """One run of the connection."""
+    workspace_id = call.identity.workspace_id
+    sync = await call.stores.syncs.get(workspace_id, call.path["connection_id"])
+    run = await call.stores.runs.get(workspace_id, RunId(call.path["run_id"]))
+    if run.sync_id != sync.id:
+        raise NotFound("no such run")
+    if run.status.is_terminal:
+        await forget_repeat(call.stores, call.identity, sync.id)
+    return Answer(rudderstack_run(run))
+
+
+async def stop_sync(call: Call[NoBody, NoQuery]) -> Answer:
+    """Ask the connection's run to end, if it has one."""
+    identity = call.identity
+    sync = await call.stores.syncs.get(identity.workspace_id, call.path["connection_id"])
+    async with call.stores.database.transaction() as connection:
+        await call.stores.runs.request_cancel(connection, identity.workspace_id, sync.id, requested_by=identity.name)
+    await forget_repeat(call.stores, identity, sync.id)
+    return Answer(None, 204)
+
+
+def _kind(body: StartSync) -> RunKind:
+    if body.sync_type is None:
+        return RunKind.INCREMENTAL
+    kind = _KINDS.get(body.sync_type) if isinstance(body.sync_type, str) else None
+    if kind is None:
+        detail = f"must be one of {', '.join(_KINDS)}"
+        raise Malformed(f"syncType: {detail}", code="SYNC_TYPE", faults=[Fault("/syncType", "sync_type", detail)])
+    return kind

@@ -1,0 +1,129 @@
+"""Starting runs, safe to repeat: nothing here waits for a warehouse, a destination or the bus."""
+
+import hashlib
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import orjson
+
+from tailrace.core.errors import Conflict
+from tailrace.core.ids import RunId, SyncId, new_run_id
+from tailrace.core.runs import RunKind, RunTrigger
+from tailrace.events.models import RunQueued
+from tailrace.events.outgoing import outgoing
+from tailrace.store.database import Connection
+from tailrace.store.idempotency import Answer as KeptAnswer
+from tailrace.store.idempotency import Request
+from tailrace.store.runs import NewRun
+from tailrace.store.tokens import Identity
+from tailrace_gateway.calls import Answer, AnyCall
+from tailrace_gateway.stores import Stores
+
+REPEAT_S = 10.0
+"""For so long the same start by the same caller is one start, for clients that send no Idempotency-Key."""
+
+REPLAYED = {"Idempotent-Replayed": "true"}
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A run that somebody asks for."""
+
+    sync_id: SyncId
+    kind: RunKind
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A run that was queued."""
+
+    run_id: RunId
+    sync_id: SyncId
+    kind: RunKind
+    queued_at: datetime
+
+
+async def start(stores: Stores, connection: Connection, identity: Identity, wanted: Sequence[Start]) -> list[Started]:
+    """Queue all of the runs, or none, in the caller's transaction; gives them in the order asked for.
+
+    :raises NotFound: a sync is not in the workspace.
+    :raises Invalid: `SYNC_PAUSED`: a sync is paused.
+    :raises Conflict: `RUN_ACTIVE` with the id of the run that one of the syncs has already.
+    """
+    started: dict[str, Started] = {}
+    # In the order of ids, so that two callers with the same syncs cannot wait for each other.
+    for one in sorted(wanted, key=lambda each: each.sync_id):
+        await stores.syncs.require_enabled(connection, identity.workspace_id, one.sync_id)
+        started[one.sync_id] = await _queue(stores, connection, identity, one)
+    return [started[one.sync_id] for one in wanted]
+
+
+async def once_by_key(call: AnyCall, act: Callable[[Connection], Awaitable[Answer]]) -> Answer:
+    """What `act` answers in a transaction; with an Idempotency-Key, the same to every repeat for a day.
+
+    :raises Invalid: the key was used for another request.
+    """
+    if call.idempotency_key is None:
+        async with call.stores.database.transaction() as connection:
+            return await act(connection)
+    request = Request(call.identity.workspace_id, f"{call.identity.token_id}/{call.idempotency_key}", call.sha256)
+    async with call.stores.database.transaction() as connection:
+        kept = await call.stores.idempotency.claim(connection, request)
+        if kept is not None:
+            return Answer(orjson.loads(kept.body), kept.status, REPLAYED)
+        answer = await act(connection)
+        body = orjson.dumps(answer.payload)
+        await call.stores.idempotency.keep(connection, request, KeptAnswer(answer.status, body))
+    return answer
+
+
+async def start_or_repeat(call: AnyCall, wanted: Start) -> RunId:
+    """Queue a run; the same start again within a few seconds gives the same run, until its end was read.
+
+    :raises Conflict: `RUN_ACTIVE` with the id of the run that another start has made.
+    """
+    request = Request(call.identity.workspace_id, _repeat_key(wanted.sync_id), _repeat_sha256(call))
+    idempotency = call.stores.idempotency
+    async with call.stores.database.transaction() as connection:
+        known = await idempotency.recent(connection, request, within_s=REPEAT_S)
+        if known is not None:
+            return RunId(known)
+        try:
+            [started] = await start(call.stores, connection, call.identity, [wanted])
+        except Conflict:
+            # A concurrent repeat may have won between the look and the start.
+            known = await idempotency.recent(connection, request, within_s=REPEAT_S)
+            if known is None:
+                raise
+            return RunId(known)
+        await idempotency.note(connection, request, started.run_id)
+    return started.run_id
+
+
+async def forget_repeat(stores: Stores, identity: Identity, sync_id: SyncId) -> None:
+    """The next start of this sync is a start of its own: the caller knows how the last one ended."""
+    await stores.idempotency.forget(identity.workspace_id, _repeat_key(sync_id))
+
+
+async def _queue(stores: Stores, connection: Connection, identity: Identity, wanted: Start) -> Started:
+    run_id = new_run_id()
+    new = NewRun(
+        run_id=run_id,
+        workspace_id=identity.workspace_id,
+        sync_id=wanted.sync_id,
+        kind=wanted.kind,
+        trigger=RunTrigger.API,
+        requested_by=identity.name,
+    )
+    queued = RunQueued(run_id=run_id, sync_id=wanted.sync_id, workspace_id=identity.workspace_id)
+    queued_at = await stores.runs.start(connection, new, outgoing(queued, key=wanted.sync_id))
+    return Started(run_id, wanted.sync_id, wanted.kind, queued_at)
+
+
+def _repeat_key(sync_id: str) -> str:
+    return f"start/{sync_id}"
+
+
+def _repeat_sha256(call: AnyCall) -> bytes:
+    return hashlib.sha256(call.identity.token_id.encode() + call.sha256).digest()

@@ -1,0 +1,44 @@
+"""What the handlers work with, made once for the process."""
+
+from dataclasses import dataclass
+
+from tailrace.connector_kit.http import HttpClient
+from tailrace.runtime.service import Chassis
+from tailrace.store.connections import Connections
+from tailrace.store.database import Database
+from tailrace.store.idempotency import Idempotency
+from tailrace.store.runs import Runs
+from tailrace.store.syncs import Syncs
+from tailrace.store.tokens import Tokens
+from tailrace_gateway.discovery import Discovery
+from tailrace_gateway.paging import Cursors
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """A repository for each noun, and the ways to connectors and cursors."""
+
+    database: Database
+    tokens: Tokens
+    connections: Connections
+    syncs: Syncs
+    runs: Runs
+    idempotency: Idempotency
+    discovery: Discovery
+    cursors: Cursors
+
+
+def open_stores(chassis: Chassis, http: HttpClient) -> Stores:
+    """The stores on the chassis' database."""
+    database = chassis.database
+    connections = Connections(database, chassis.box)
+    return Stores(
+        database=database,
+        tokens=Tokens(database, chassis.box),
+        connections=connections,
+        syncs=Syncs(database),
+        runs=Runs(database),
+        idempotency=Idempotency(database),
+        discovery=Discovery(connections, http),
+        cursors=Cursors(chassis.box, chassis.clock),
+    )

@@ -1,0 +1,114 @@
+"""What a caller says about a sync, and the definition that it makes."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.alias_generators import to_camel
+
+from tailrace.core.pointers import pointer
+from tailrace.core.syncs import (
+    CronSchedule,
+    FieldMapping,
+    IntervalSchedule,
+    ManualSchedule,
+    Schedule,
+    SyncDefinition,
+    SyncMode,
+)
+from tailrace.store.syncs import AnySchedule
+from tailrace_gateway.models import Body
+from tailrace_gateway.problems import Fault, Unprocessable
+
+OFFERED_MODES = (SyncMode.UPSERT, SyncMode.INSERT, SyncMode.UPDATE, SyncMode.DELETE)
+
+_NAMES = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
+_SCHEDULE: TypeAdapter[AnySchedule] = TypeAdapter(Schedule)
+
+
+class FieldMappingBody(FieldMapping):
+    """A source column, or a constant, that becomes a destination field."""
+
+    model_config = _NAMES
+
+
+class ManualBody(ManualSchedule):
+    """Runs only when asked."""
+
+    model_config = _NAMES
+
+
+class IntervalBody(IntervalSchedule):
+    """Runs every so many minutes."""
+
+    model_config = _NAMES
+
+
+class CronBody(CronSchedule):
+    """Runs by a five-field cron expression in a time zone."""
+
+    model_config = _NAMES
+
+
+Name = Annotated[str, Field(min_length=1, max_length=256)]
+Id = Annotated[str, Field(min_length=1, max_length=64)]
+ScheduleBody = Annotated[ManualBody | IntervalBody | CronBody, Field(discriminator="type")]
+Mappings = Annotated[tuple[FieldMappingBody, ...], Field(min_length=1, max_length=10_000)]
+SourceQuery = Annotated[str, Field(min_length=1, max_length=65_536)]
+
+
+class CreateSync(Body):
+    """A new sync. Without `sourceId` the workspace's only source is meant."""
+
+    name: Name
+    source_id: Id | None = None
+    source_query: SourceQuery
+    destination_id: Id
+    object_name: Name
+    field_mappings: Mappings
+    sync_mode: SyncMode
+    schedule: ScheduleBody | None = None
+    enabled: bool = True
+
+
+class UpdateSync(Body):
+    """What is to change of a sync; what is left out stays as it is."""
+
+    name: Name | None = None
+    source_id: Id | None = None
+    source_query: SourceQuery | None = None
+    destination_id: Id | None = None
+    object_name: Name | None = None
+    field_mappings: Mappings | None = None
+    sync_mode: SyncMode | None = None
+    schedule: ScheduleBody | None = None
+    enabled: bool | None = None
+
+
+def schedule_of(body: CreateSync | UpdateSync) -> AnySchedule | None:
+    """The schedule that the body asks for; None where it says nothing of it."""
+    if body.schedule is None:
+        return None
+    return _SCHEDULE.validate_python(body.schedule.model_dump())
+
+
+def definition_of(body: CreateSync | UpdateSync, old: SyncDefinition | None, source_id: str) -> SyncDefinition:
+    """The definition that the body makes, of its own or on top of an old one.
+
+    :raises Unprocessable: its parts do not go together, or the mode is not offered.
+    """
+    said = body.model_dump(include=set(SyncDefinition.model_fields), exclude_none=True)
+    before: dict[str, Any] = {} if old is None else old.model_dump()
+    try:
+        definition = SyncDefinition.model_validate({**before, **said, "source_id": source_id})
+    except ValidationError as error:
+        raise Unprocessable([_fault(found["loc"], found["msg"]) for found in error.errors()]) from None
+    if definition.sync_mode not in OFFERED_MODES:
+        offered = ", ".join(OFFERED_MODES)
+        raise Unprocessable([Fault("/syncMode", "mode", f"not offered yet; use one of: {offered}")])
+    return definition
+
+
+def _fault(location: Sequence[str | int], message: str) -> Fault:
+    place = [to_camel(part) if isinstance(part, str) else part for part in location]
+    return Fault(pointer(place or ["fieldMappings"]), "value_error", message.removeprefix("Value error, "))
