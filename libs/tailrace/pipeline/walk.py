@@ -92,7 +92,13 @@ class _Flight:
 
     def __init__(self) -> None:
         self.sent: asyncio.Queue[Sent | None] = asyncio.Queue(_PARCELS_IN_FLIGHT)
+        self.failure: TailraceError | None = None
         self.broken = asyncio.Event()
+
+    def fail(self, error: TailraceError) -> None:
+        """Start nothing more; the first failure stands."""
+        self.failure = self.failure or error
+        self.broken.set()
 
 
 async def _feed(
@@ -112,10 +118,12 @@ async def _answer(parcel: Parcel, route: Route, flight: _Flight) -> BatchResult 
     """What became of a parcel; a failure is a value here, so that what was read before it is still settled."""
     if parcel.batch is None:
         return None
+    if flight.failure is not None:
+        return flight.failure
     try:
         return await route.deliverer.deliver(parcel.batch)
     except TailraceError as error:
-        flight.broken.set()
+        flight.fail(error)
         return error
 
 
