@@ -175,7 +175,7 @@ async def test_rows_without_key_and_further_rows_of_a_key_are_kept_with_their_re
 
 async def test_rows_of_one_key_are_never_parted_by_a_checkpoint() -> None:
     rows: list[tuple[str | None, str]] = [("a", "1"), *(("b", str(number)) for number in range(30)), ("c", "3")]
-    world = World(rows, MemoryDestination(rows_per_batch=1))
+    world = World(rows, MemoryDestination(rows_per_batch=1), window_rows=1)
 
     books = await world.run()
 
