@@ -15,7 +15,7 @@ from tailrace.bus.base import Message, Received
 from tailrace.core.errors import Invalid
 from tailrace.core.outgoing import OutgoingEvent
 from tailrace.events.models import Event
-from tailrace.events.topics import TopicNames
+from tailrace.events.topics import TopicNames, schema_id
 from tailrace.observe.tracing import TRACEPARENT, readable_traceparent
 
 SPEC_VERSION: Final = "1.0"
@@ -66,6 +66,7 @@ def encode(event: OutgoingEvent, names: TopicNames, *, time: datetime, tracepare
         "ce_type": event.type,
         "ce_time": time.astimezone(UTC).isoformat().replace("+00:00", "Z"),
         "ce_subject": event.key,
+        "ce_dataschema": schema_id(event.type),
         CONTENT_TYPE: JSON_TYPE,
     }
     if traceparent is not None:

@@ -53,6 +53,11 @@ class TopicNames:
         return [*events, *(Topic(dead_letter_topic(topic.name), 1) for topic in events)]
 
 
+def schema_id(event_type: str) -> str:
+    """The URI of the JSON Schema of an event type's data."""
+    return f"urn:tailrace:schema:{event_type}"
+
+
 def dead_letter_topic(topic: str) -> str:
     """Where an event goes that could not be read or handled: an event, not a row."""
     return topic + DLQ_SUFFIX
