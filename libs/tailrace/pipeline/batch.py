@@ -68,7 +68,7 @@ async def batch(changes: AsyncIterator[list[RowChange]], recipe: Recipe, start: 
 
 
 def idempotency_key(sync_id: SyncId, sent: Operation, rows: Sequence[Row]) -> str:
-    """The same for the same versions of the same rows of a sync, whenever they are sent; a row's hash covers its key."""
+    """The same whenever the same versions of the same rows of a sync are sent; a row's hash covers its key."""
     digest = blake2b(f"{sync_id}:{sent}".encode(), digest_size=_IDEMPOTENCY_KEY_BYTES)
     digest.update(b"".join(row.row_hash for row in rows))
     return digest.hexdigest()
