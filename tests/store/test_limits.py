@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from tailrace.store.database import Database
-from tailrace.store.limits import BLOCK_LIMIT_S, Limits
+from tailrace.store.limits import BLOCK_LIMIT_S, SharedLimits
 
 SCOPE = "conn_crm"
 PROCESSES = 4
@@ -22,12 +22,12 @@ BURST = 20
 
 
 @pytest.fixture
-def limits(database: Database) -> Limits:
-    return Limits(database)
+def limits(database: Database) -> SharedLimits:
+    return SharedLimits(database)
 
 
 @pytest_asyncio.fixture
-async def several(database_url: str) -> AsyncIterator[list[Limits]]:
+async def several(database_url: str) -> AsyncIterator[list[SharedLimits]]:
     """As several processes have them: each on a pool of its own."""
     async with AsyncExitStack() as stack:
         pools = [
@@ -36,7 +36,7 @@ async def several(database_url: str) -> AsyncIterator[list[Limits]]:
         ]
         # Connected before the clock counts: the first answer of a connection takes a while.
         await asyncio.gather(*(pool.fetchval("SELECT pg_sleep(0.1)") for pool in pools for _ in range(4)))
-        yield [Limits(pool) for pool in pools]
+        yield [SharedLimits(pool) for pool in pools]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -47,7 +47,7 @@ class Use:
     latest: float
 
 
-async def spend(limits: Limits, until: float, *, tokens: int) -> list[Use]:
+async def spend(limits: SharedLimits, until: float, *, tokens: int) -> list[Use]:
     spent = []
     while (asked := time.monotonic()) < until:
         wait_s = await limits.reserve(SCOPE, tokens=tokens, rate_per_s=RATE_PER_S, burst=BURST)
@@ -70,7 +70,7 @@ def most_over_budget(spent: list[Use]) -> float:
 
 
 @pytest.mark.parametrize("tokens", [1, 7], ids=["one by one", "in chunks"])
-async def test_many_callers_together_keep_the_rate_in_every_window(several: list[Limits], tokens: int) -> None:
+async def test_many_callers_together_keep_the_rate_in_every_window(several: list[SharedLimits], tokens: int) -> None:
     until = time.monotonic() + 3
     async with asyncio.TaskGroup() as tasks:
         spending = [tasks.create_task(spend(one, until, tokens=tokens)) for one in several for _ in range(4)]
@@ -81,7 +81,7 @@ async def test_many_callers_together_keep_the_rate_in_every_window(several: list
     assert len(spent) >= 0.95 * RATE_PER_S * lasted_s
 
 
-async def test_burst_is_free_and_the_next_token_is_not(limits: Limits) -> None:
+async def test_burst_is_free_and_the_next_token_is_not(limits: SharedLimits) -> None:
     waits = [await limits.reserve(SCOPE, tokens=1, rate_per_s=2, burst=3) for _ in range(5)]
 
     assert waits[:3] == [0, 0, 0]
@@ -89,18 +89,18 @@ async def test_burst_is_free_and_the_next_token_is_not(limits: Limits) -> None:
     assert waits[4] == pytest.approx(1.0, abs=0.1)
 
 
-async def test_scopes_do_not_touch_each_other(limits: Limits) -> None:
+async def test_scopes_do_not_touch_each_other(limits: SharedLimits) -> None:
     await limits.reserve(SCOPE, tokens=1, rate_per_s=0.01, burst=1)
 
     assert await limits.reserve("conn_other", tokens=1, rate_per_s=0.01, burst=1) == 0
 
 
-async def test_more_tokens_than_a_burst_are_refused(limits: Limits) -> None:
+async def test_more_tokens_than_a_burst_are_refused(limits: SharedLimits) -> None:
     with pytest.raises(ValueError, match="do not fit"):
         await limits.reserve(SCOPE, tokens=3, rate_per_s=1, burst=2)
 
 
-async def test_block_holds_everybody_back(several: list[Limits]) -> None:
+async def test_block_holds_everybody_back(several: list[SharedLimits]) -> None:
     first, second, *_ = several
     await first.reserve(SCOPE, tokens=1, rate_per_s=RATE_PER_S, burst=BURST)
 
@@ -112,7 +112,7 @@ async def test_block_holds_everybody_back(several: list[Limits]) -> None:
     assert without == pytest.approx(30, abs=1)
 
 
-async def test_tokens_behind_a_block_are_paced(limits: Limits) -> None:
+async def test_tokens_behind_a_block_are_paced(limits: SharedLimits) -> None:
     await limits.block(SCOPE, 10)
 
     waits = [await limits.reserve(SCOPE, tokens=1, rate_per_s=1, burst=2) for _ in range(4)]
@@ -120,14 +120,14 @@ async def test_tokens_behind_a_block_are_paced(limits: Limits) -> None:
     assert waits == pytest.approx([10, 10, 11, 12], abs=0.5)
 
 
-async def test_shorter_block_does_not_end_a_longer_one(limits: Limits) -> None:
+async def test_shorter_block_does_not_end_a_longer_one(limits: SharedLimits) -> None:
     await limits.block(SCOPE, 60)
     await limits.block(SCOPE, 1)
 
     assert await limits.reserve(SCOPE, tokens=1, rate_per_s=None, burst=1) == pytest.approx(60, abs=1)
 
 
-async def test_unblocked_scope_without_a_rate_does_not_wait(limits: Limits) -> None:
+async def test_unblocked_scope_without_a_rate_does_not_wait(limits: SharedLimits) -> None:
     before_any = await limits.reserve(SCOPE, tokens=1, rate_per_s=None, burst=1)
     await limits.block(SCOPE, 0)
     after_a_past_one = await limits.reserve(SCOPE, tokens=1, rate_per_s=None, burst=1)
@@ -135,7 +135,7 @@ async def test_unblocked_scope_without_a_rate_does_not_wait(limits: Limits) -> N
     assert (before_any, after_a_past_one) == (0, 0)
 
 
-async def test_clock_that_jumps_back_starves_no_scope(limits: Limits, database: Database) -> None:
+async def test_clock_that_jumps_back_starves_no_scope(limits: SharedLimits, database: Database) -> None:
     await limits.reserve(SCOPE, tokens=1, rate_per_s=10, burst=1)
     await limits.block(SCOPE, 1)
     hour = timedelta(hours=1)
@@ -150,7 +150,7 @@ async def test_clock_that_jumps_back_starves_no_scope(limits: Limits, database: 
 
 
 async def test_reservation_does_not_wait_for_the_disk(database: Database) -> None:
-    limits = Limits(database)
+    limits = SharedLimits(database)
     await limits.reserve(SCOPE, tokens=1, rate_per_s=RATE_PER_S, burst=BURST)
 
     unflushed = 0
@@ -163,7 +163,7 @@ async def test_reservation_does_not_wait_for_the_disk(database: Database) -> Non
     assert kept_on == "on"
 
 
-async def work(limits: Limits, at_work: Counter[UUID], seen: list[int], *, max_slots: int, until: float) -> None:
+async def work(limits: SharedLimits, at_work: Counter[UUID], seen: list[int], *, max_slots: int, until: float) -> None:
     """Take what there is, look how many are held at once by all, give it back."""
     token = uuid4()
     wanted = 1
@@ -177,7 +177,7 @@ async def work(limits: Limits, at_work: Counter[UUID], seen: list[int], *, max_s
         await limits.release_slots(SCOPE, token)
 
 
-async def test_slots_of_all_callers_never_exceed_the_most(several: list[Limits]) -> None:
+async def test_slots_of_all_callers_never_exceed_the_most(several: list[SharedLimits]) -> None:
     at_work: Counter[UUID] = Counter()
     seen: list[int] = []
     until = time.monotonic() + 3
@@ -191,7 +191,7 @@ async def test_slots_of_all_callers_never_exceed_the_most(several: list[Limits])
     assert len(seen) > 100
 
 
-async def test_slots_are_counted_out_and_come_back(limits: Limits) -> None:
+async def test_slots_are_counted_out_and_come_back(limits: SharedLimits) -> None:
     ours, theirs = uuid4(), uuid4()
 
     first = await limits.hold_slots(SCOPE, ours, wanted=2, max_slots=3, ttl_s=30)
@@ -204,7 +204,7 @@ async def test_slots_are_counted_out_and_come_back(limits: Limits) -> None:
     assert (first, second, shrunk, grown, whole) == (2, 1, 1, 2, 3)
 
 
-async def test_slots_of_a_crashed_holder_are_free_after_their_lease(limits: Limits) -> None:
+async def test_slots_of_a_crashed_holder_are_free_after_their_lease(limits: SharedLimits) -> None:
     crashed, survivor = uuid4(), uuid4()
     await limits.hold_slots(SCOPE, crashed, wanted=2, max_slots=2, ttl_s=0.4)
 
@@ -216,7 +216,7 @@ async def test_slots_of_a_crashed_holder_are_free_after_their_lease(limits: Limi
     assert (while_leased, afterwards, come_back) == (0, 2, 0)
 
 
-async def test_renewed_slots_stay(limits: Limits) -> None:
+async def test_renewed_slots_stay(limits: SharedLimits) -> None:
     holder, other = uuid4(), uuid4()
     await limits.hold_slots(SCOPE, holder, wanted=1, max_slots=1, ttl_s=0.3)
 
@@ -227,7 +227,7 @@ async def test_renewed_slots_stay(limits: Limits) -> None:
     assert await limits.hold_slots(SCOPE, other, wanted=1, max_slots=1, ttl_s=30) == 0
 
 
-async def test_lowered_most_is_kept_at_the_next_renewal(limits: Limits) -> None:
+async def test_lowered_most_is_kept_at_the_next_renewal(limits: SharedLimits) -> None:
     holder = uuid4()
     await limits.hold_slots(SCOPE, holder, wanted=5, max_slots=5, ttl_s=30)
 

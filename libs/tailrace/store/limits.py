@@ -59,7 +59,7 @@ UPDATE destination_slots SET lease_token = NULL, lease_expires_at = NULL WHERE s
 """
 
 
-class Limits:
+class SharedLimits:
     """Request tokens by GCRA, a bucket that needs one timestamp, and slots by lease.
 
     https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm

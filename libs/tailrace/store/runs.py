@@ -1,6 +1,6 @@
 """Runs: started at most one at a time for a sync, read with their books, cancelled."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -67,6 +67,10 @@ class NewRun:
     kind: RunKind
     trigger: RunTrigger
     requested_by: str
+
+
+AnnounceRun = Callable[[NewRun], OutgoingEvent]
+"""From a run that is about to be queued to the event that tells of it."""
 
 
 @dataclass(frozen=True, slots=True)

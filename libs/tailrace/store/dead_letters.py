@@ -1,0 +1,230 @@
+"""Dead letters: rows that were refused for good, until somebody resolves them or a later run delivers them."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from tailrace.core.errors import Conflict, NotFound
+from tailrace.core.ids import DeadLetterId, RunId, SyncId, WorkspaceId
+from tailrace.core.rows import RowKey
+from tailrace.core.settlements import DedupeKey
+from tailrace.store.checkpoints import payload_binding
+from tailrace.store.database import Connection, Database, Record
+from tailrace.store.secrets import SecretBox
+
+SKIPPED = "skipped"
+"""The resolution of a row that is not to be tried again while it stays as it is."""
+
+_NAMED_AT_MOST = 5
+
+_COLUMNS = """
+SELECT id, workspace_id, sync_id, run_id, operation, error_code, message, record_keys, attempts, first_seen_at,
+  last_seen_at, state, resolution, resolved_at, resolved_by, replay_run_id, payload_truncated FROM dead_letters
+"""
+_LIST = (
+    _COLUMNS
+    + """
+WHERE workspace_id = $1 AND (state = 'resolved') = $2 AND ($3::timestamptz IS NULL OR (first_seen_at, id) < ($3, $4))
+"""
+)
+_NEWEST_FIRST = " ORDER BY first_seen_at DESC, id DESC LIMIT $5"
+_GET = _COLUMNS + " WHERE workspace_id = $1 AND id = $2"
+_PAYLOAD = "SELECT sync_id, dedupe_key, payload FROM dead_letters WHERE workspace_id = $1 AND id = $2"
+_STATS = """
+SELECT error_code, count(*) AS letters, clock_timestamp() AS computed_at FROM dead_letters
+WHERE workspace_id = $1 AND state IN ('open', 'replaying')
+  AND ($2::text IS NULL OR sync_id = $2) AND ($3::timestamptz IS NULL OR first_seen_at >= $3)
+GROUP BY error_code
+UNION ALL
+SELECT NULL, count(*), clock_timestamp() FROM dead_letters
+WHERE workspace_id = $1 AND state = 'resolved'
+  AND ($2::text IS NULL OR sync_id = $2) AND ($3::timestamptz IS NULL OR first_seen_at >= $3)
+"""
+# In the order of ids, so that two callers with the same letters cannot wait for each other.
+_LOCK = """
+SELECT id, sync_id, state, attempts, row_key IS NOT NULL AS has_key, replay_run_id FROM dead_letters
+WHERE workspace_id = $1 AND id = ANY ($2::text[]) ORDER BY id FOR UPDATE
+"""
+_RESOLVE = """
+UPDATE dead_letters SET state = 'resolved', resolution = $2, resolved_by = $3, resolved_at = clock_timestamp()
+WHERE id = ANY ($1::text[]) AND state = 'open'
+"""
+_NOW = "SELECT clock_timestamp()"
+_KEYS_OF_REPLAY = """
+SELECT DISTINCT row_key FROM dead_letters WHERE replay_run_id = $1 AND state = 'replaying' AND row_key IS NOT NULL
+"""
+_STILL_DEAD = """
+SELECT dedupe_key FROM (
+  SELECT DISTINCT ON (dedupe_key) dedupe_key, state, resolution FROM dead_letters
+  WHERE sync_id = $1 AND dedupe_key = ANY ($2::bytea[])
+  ORDER BY dedupe_key, state = 'resolved', resolved_at DESC) AS newest
+WHERE state <> 'resolved' OR resolution = $3
+"""
+
+
+class LetterState(StrEnum):
+    """Where a dead letter stands."""
+
+    OPEN = "open"
+    REPLAYING = "replaying"  # a run tries the row again
+    RESOLVED = "resolved"
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A refused row without its content. `run_id` is the run that saw it fail last."""
+
+    id: DeadLetterId
+    workspace_id: WorkspaceId
+    sync_id: SyncId
+    run_id: RunId
+    operation: str
+    error_code: str
+    message: str
+    record_keys: Mapping[str, Any]
+    attempts: int
+    first_seen_at: datetime
+    last_seen_at: datetime
+    state: LetterState
+    resolution: str | None
+    resolved_at: datetime | None
+    resolved_by: str | None
+    replay_run_id: RunId | None
+    payload_truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LetterFilter:
+    """Which letters to list: resolved ones or those that are not, of one sync or of all."""
+
+    sync_id: SyncId | None = None
+    resolved: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LetterStats:
+    """How many letters there are; `by_error_code` counts those not resolved."""
+
+    open_count: int
+    resolved_count: int
+    by_error_code: Mapping[str, int]
+    computed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """Why letters need no more attention, and who says so."""
+
+    reason: str
+    resolved_by: str
+
+
+class DeadLetters:
+    """The dead letters of all workspaces. Executors write them, in their checkpoints."""
+
+    def __init__(self, database: Database, box: SecretBox) -> None:
+        self._database = database
+        self._box = box
+
+    async def list(
+        self,
+        workspace_id: WorkspaceId,
+        which: LetterFilter,
+        *,
+        after: tuple[datetime, str] | None = None,
+        limit: int = 50,
+    ) -> list[DeadLetter]:
+        """Letters, newest first; `after` is the (first_seen_at, id) of the last one seen."""
+        arguments = [workspace_id, which.resolved, *(after or (None, None)), limit]
+        if which.sync_id is None:
+            rows = await self._database.fetch(_LIST + _NEWEST_FIRST, *arguments)
+        else:
+            rows = await self._database.fetch(_LIST + " AND sync_id = $6" + _NEWEST_FIRST, *arguments, which.sync_id)
+        return [_letter(row) for row in rows]
+
+    async def get(self, workspace_id: WorkspaceId, letter_id: DeadLetterId) -> DeadLetter:
+        """One letter.
+
+        :raises NotFound: the workspace has none of that id.
+        """
+        row = await self._database.fetchrow(_GET, workspace_id, letter_id)
+        if row is None:
+            raise NotFound(f"no dead letter {letter_id}")
+        return _letter(row)
+
+    async def payload(self, workspace_id: WorkspaceId, letter_id: DeadLetterId) -> bytes | None:
+        """The refused row as it was sent: a JSON object. None if it was too large to keep.
+
+        :raises NotFound: the workspace has none of that id.
+        :raises Invalid: the secret key that sealed it is not in the ring.
+        """
+        row = await self._database.fetchrow(_PAYLOAD, workspace_id, letter_id)
+        if row is None:
+            raise NotFound(f"no dead letter {letter_id}")
+        if row["payload"] is None:
+            return None
+        return self._box.open(row["payload"], bound_to=payload_binding(row["sync_id"], row["dedupe_key"]))
+
+    async def stats(
+        self, workspace_id: WorkspaceId, *, sync_id: SyncId | None = None, since: datetime | None = None
+    ) -> LetterStats:
+        """Counts of one instant, over letters first seen at `since` or later."""
+        rows = await self._database.fetch(_STATS, workspace_id, sync_id, since)
+        by_error_code = {row["error_code"]: row["letters"] for row in rows if row["error_code"] is not None}
+        [resolved] = [row for row in rows if row["error_code"] is None]
+        return LetterStats(sum(by_error_code.values()), resolved["letters"], by_error_code, resolved["computed_at"])
+
+    async def resolve(
+        self, connection: Connection, workspace_id: WorkspaceId, ids: Sequence[DeadLetterId], resolution: Resolution
+    ) -> datetime:
+        """Resolve all of the letters, or none; those resolved before keep their reason. Gives the moment.
+
+        :raises NotFound: names those that the workspace does not have.
+        :raises Conflict: `REPLAYING`, with the id of the run that tries one of them.
+        """
+        await lock_letters(connection, workspace_id, ids)
+        await connection.execute(_RESOLVE, list(ids), resolution.reason, resolution.resolved_by)
+        resolved_at: datetime = await connection.fetchval(_NOW)
+        return resolved_at
+
+    async def keys_of_replay(self, run_id: RunId) -> Sequence[RowKey]:
+        """The keys that a replay has yet to try, in order."""
+        rows = await self._database.fetch(_KEYS_OF_REPLAY, run_id)
+        return sorted(RowKey(tuple(row["row_key"])) for row in rows)
+
+    async def still_dead(self, sync_id: SyncId, keys: Sequence[DedupeKey]) -> set[DedupeKey]:
+        """Which of the rows have a letter that nobody resolved, or were last resolved as `SKIPPED`."""
+        rows = await self._database.fetch(_STILL_DEAD, sync_id, list(keys), SKIPPED)
+        return {DedupeKey(row["dedupe_key"]) for row in rows}
+
+
+async def lock_letters(
+    connection: Connection, workspace_id: WorkspaceId, ids: Sequence[DeadLetterId]
+) -> Sequence[Record]:
+    """Letters that stay as they are until the caller's transaction ends; none of them is being replayed.
+
+    :raises NotFound: names those that the workspace does not have.
+    :raises Conflict: `REPLAYING`, with the id of the run that tries one of them.
+    """
+    letters = await connection.fetch(_LOCK, workspace_id, list(ids))
+    missing = set(ids) - {row["id"] for row in letters}
+    if missing:
+        raise NotFound(f"no dead letters {named(missing)}")
+    for row in letters:
+        if row["state"] == LetterState.REPLAYING:
+            run_id = row["replay_run_id"]
+            raise Conflict(f"run {run_id} replays dead letter {row['id']}", code="REPLAYING", existing_id=run_id)
+    return letters
+
+
+def named(ids: Collection[str]) -> str:
+    """The first few of the ids, for a message."""
+    some = sorted(ids)[:_NAMED_AT_MOST]
+    return ", ".join(some) + (f" and {len(ids) - len(some)} more" if len(ids) > len(some) else "")
+
+
+def _letter(row: Record) -> DeadLetter:
+    fields = dict(row)
+    return DeadLetter(**fields | {"state": LetterState(fields["state"])})

@@ -1,0 +1,95 @@
+"""Replays: dead letters tried again, by a run that reads their rows anew."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tailrace.core.errors import Conflict
+from tailrace.core.ids import DeadLetterId, RunId, SyncId, WorkspaceId, new_run_id
+from tailrace.core.runs import RunKind, RunTrigger
+from tailrace.store.database import Connection, Record, touched
+from tailrace.store.dead_letters import LetterState, lock_letters, named
+from tailrace.store.runs import AnnounceRun, NewRun, Runs
+from tailrace.store.syncs import Syncs
+
+MOST_ATTEMPTS = 10
+"""A row that failed so often is not replayed any more; once it changes, any run tries it."""
+
+_BEGIN = """
+UPDATE dead_letters SET state = 'replaying', replay_run_id = $2 WHERE id = ANY ($1::text[]) AND state = 'open'
+"""
+_END = "UPDATE dead_letters SET state = 'open', replay_run_id = NULL WHERE replay_run_id = $1 AND state = 'replaying'"
+_WITHOUT_KEY = "have no key to find their row by: mend the row, the next run reads it again"
+_EXHAUSTED = f"were tried {MOST_ATTEMPTS} times: resolve them, or mend the rows at their source"
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayRequest:
+    """Letters that somebody wants to be tried again."""
+
+    workspace_id: WorkspaceId
+    letter_ids: Sequence[DeadLetterId]
+    requested_by: str
+
+
+class Replays:
+    """Letters go from open to replaying with the start of a run, and back to open with its end unless delivered."""
+
+    def __init__(self, runs: Runs, syncs: Syncs) -> None:
+        self._runs = runs
+        self._syncs = syncs
+
+    async def start(self, connection: Connection, request: ReplayRequest, announce: AnnounceRun) -> NewRun:
+        """Queue a run of kind replay and hand all of the letters to it, or raise, in the caller's transaction.
+
+        :raises NotFound: names letters that the workspace does not have; or the sync is deleted.
+        :raises Invalid: `SYNC_PAUSED`.
+        :raises Conflict: `RUN_ACTIVE` or `REPLAYING` with the id of the run that is in the way; else which letters
+            cannot be replayed, and why.
+        """
+        letters = await lock_letters(connection, request.workspace_id, request.letter_ids)
+        new = NewRun(
+            run_id=new_run_id(),
+            workspace_id=request.workspace_id,
+            sync_id=_only_sync(letters),
+            kind=RunKind.REPLAY,
+            trigger=RunTrigger.REPLAY,
+            requested_by=request.requested_by,
+        )
+        await self._syncs.require_enabled(connection, new.workspace_id, new.sync_id)
+        await self._runs.start(connection, new, announce(new))
+        await begin_replay(connection, request.letter_ids, new.run_id)
+        return new
+
+
+async def begin_replay(connection: Connection, letter_ids: Sequence[DeadLetterId], run_id: RunId) -> None:
+    """Hand open letters to a run that was started in the same transaction.
+
+    :raises Conflict: one of them is not open.
+    """
+    wanted = set(letter_ids)
+    if touched(await connection.execute(_BEGIN, list(wanted), run_id)) != len(wanted):
+        raise Conflict("some of these dead letters are not open: list them anew", code="LETTER_NOT_OPEN")
+
+
+async def end_replay(connection: Connection, run_id: RunId) -> int:
+    """Open again what the run has not delivered; gives how many. No harm if there is nothing left."""
+    return touched(await connection.execute(_END, run_id))
+
+
+def _only_sync(letters: Sequence[Record]) -> SyncId:
+    _refuse(letters, lambda row: row["state"] != LetterState.OPEN, "LETTER_NOT_OPEN", "are resolved already")
+    _refuse(letters, lambda row: not row["has_key"], "LETTER_WITHOUT_KEY", _WITHOUT_KEY)
+    _refuse(letters, lambda row: row["attempts"] >= MOST_ATTEMPTS, "REPLAY_EXHAUSTED", _EXHAUSTED)
+    syncs = {SyncId(row["sync_id"]) for row in letters}
+    if len(syncs) != 1:
+        raise Conflict(
+            f"a replay is a run of one sync, these dead letters are of {len(syncs)}: replay each sync by itself",
+            code="SEVERAL_SYNCS",
+        )
+    return syncs.pop()
+
+
+def _refuse(letters: Sequence[Record], is_wrong: Callable[[Record], bool], code: str, why: str) -> None:
+    wrong = [row["id"] for row in letters if is_wrong(row)]
+    if wrong:
+        raise Conflict(f"dead letters {named(wrong)} {why}", code=code)
