@@ -23,7 +23,14 @@ _STALE = (
     asyncpg.CrashShutdownError,
     asyncpg.ReadOnlySQLTransactionError,
 )
-_LOST = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.TooManyConnectionsError, *_STALE)
+_LOST = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.TargetServerAttributeNotMatched,
+    *_STALE,
+)
 _KEEPALIVE_S = 10
 _USER_TIMEOUT_MS = 20_000
 

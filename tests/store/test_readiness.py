@@ -1,0 +1,64 @@
+import asyncpg
+import pytest
+
+from tailrace.core.errors import Invalid, StoreUnavailable
+from tailrace.store.database import Database
+from tailrace.store.migrations import upgrade
+from tailrace.store.readiness import Readiness
+
+
+async def test_upgraded_database_is_ready(database_url: str) -> None:
+    async with Database.open(database_url, application_name="test") as database:
+        readiness = Readiness(database, database_url)
+
+        await readiness.check_writable()
+        await readiness.check_schema()
+
+
+async def test_read_only_database_is_not_ready(empty_database_url: str) -> None:
+    await execute(
+        empty_database_url, f"ALTER DATABASE {name_in(empty_database_url)} SET default_transaction_read_only = on"
+    )
+
+    async with Database.open(empty_database_url, application_name="test") as database:
+        with pytest.raises(StoreUnavailable):
+            await Readiness(database, empty_database_url).check_writable()
+
+
+async def test_missing_migration_says_what_to_run(empty_database_url: str) -> None:
+    async with Database.open(empty_database_url, application_name="test") as database:
+        with pytest.raises(StoreUnavailable, match="tailrace db upgrade") as caught:
+            await Readiness(database, empty_database_url).check_schema()
+
+    assert caught.value.code == "SCHEMA_BEHIND"
+
+
+async def test_altered_migration_is_not_ready(database_url: str) -> None:
+    await execute(database_url, "UPDATE schema_migrations SET sha256 = 'other'")
+
+    async with Database.open(database_url, application_name="test") as database:
+        with pytest.raises(Invalid, match="was changed"):
+            await Readiness(database, database_url).check_schema()
+
+
+async def test_schema_at_head_is_not_asked_for_again(empty_database_url: str) -> None:
+    await upgrade(empty_database_url)
+    async with Database.open(empty_database_url, application_name="test") as database:
+        readiness = Readiness(database, empty_database_url)
+        await readiness.check_schema()
+
+        await execute(empty_database_url, "DROP TABLE schema_migrations")
+
+        await readiness.check_schema()
+
+
+async def execute(dsn: str, statement: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+def name_in(dsn: str) -> str:
+    return dsn.rpartition("/")[2].partition("?")[0]
