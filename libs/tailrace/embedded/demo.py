@@ -1,6 +1,5 @@
 """`tailrace demo`: the whole platform on this machine, with a warehouse, a CRM and two runs to look at."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -41,8 +40,7 @@ async def demo(services: Sequence[Service], options: DemoOptions) -> None:
     :raises DemoFailed: a run did not succeed, or the CRM's content is not what it has to be.
     """
     ending = Ending(grace_s=_GRACE_S)
-    console = Console(soft_wrap=not sys.stdout.isatty())
-    show: Show = JsonShow() if options.as_json else TextShow(console)
+    show: Show = JsonShow() if options.as_json else TextShow(Console())
 
     async def play(platform: Platform) -> None:
         warehouse = await DemoWarehouse.create(platform.postgres)

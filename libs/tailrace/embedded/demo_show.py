@@ -9,6 +9,7 @@ import orjson
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
+from rich.text import Text
 
 from tailrace.embedded.demo_api import RunView
 from tailrace.embedded.demo_chapter import Chapter
@@ -62,7 +63,7 @@ class TextShow:
 
     def step(self, text: str) -> None:
         """A sentence."""
-        self._console.print(text, highlight=False)
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def progress(self, title: str, run: RunView, rows: int) -> None:
         """A bar on a terminal, a line a second elsewhere."""
@@ -88,7 +89,7 @@ class TextShow:
             letters.add_column(heading, overflow="fold")
         for letter in some:
             key = ", ".join(f"{name}={value}" for name, value in letter["record_keys"].items())
-            letters.add_row(letter["error_code"], key, letter["message"], str(letter["attempts"]))
+            letters.add_row(*map(Text, (letter["error_code"], key, letter["message"], str(letter["attempts"]))))
         self._console.print(letters)
 
     def _move(self, title: str, run: RunView, rows: int) -> None:
