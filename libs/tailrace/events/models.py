@@ -1,11 +1,13 @@
 """The events that services exchange; consumers ignore what they do not know, so that producers may add fields."""
 
 from datetime import datetime
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, WithJsonSchema
 
 from tailrace.core.runs import RunStatus
+
+_Ended = Annotated[RunStatus, WithJsonSchema({"type": "string", "enum": ["succeeded", "failed", "cancelled"]})]
 
 
 class Event(BaseModel):
@@ -73,7 +75,7 @@ class RunFinished(Event):
     run_id: str
     sync_id: str
     workspace_id: str
-    status: RunStatus
+    status: _Ended
     read: int
     delivered: int
     skipped: int
