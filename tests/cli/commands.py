@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 _WAIT_S = 30.0
-_COMMAND = str(Path(sys.executable).with_name("tailrace"))
+COMMAND = str(Path(sys.executable).with_name("tailrace"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +28,10 @@ class Ended:
 
 async def tailrace(*arguments: str, environment: Mapping[str, str] | None = None, folder: Path | None = None) -> Ended:
     """Run `tailrace` with these arguments and, of TAILRACE_ variables, these alone."""
-    others = {name: value for name, value in os.environ.items() if not name.startswith("TAILRACE_")}
     child = await asyncio.create_subprocess_exec(
-        _COMMAND,
+        COMMAND,
         *arguments,
-        env={**others, "COLUMNS": "200", "NO_COLOR": "1", **(environment or {})},
+        env={**without_ours(), "COLUMNS": "200", "NO_COLOR": "1", **(environment or {})},
         cwd=folder,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -41,3 +40,8 @@ async def tailrace(*arguments: str, environment: Mapping[str, str] | None = None
         stdout, stderr = await child.communicate()
     assert child.returncode is not None
     return Ended(child.returncode, stdout.decode(), stderr.decode())
+
+
+def without_ours() -> dict[str, str]:
+    """The environment, but for what would set up Tailrace."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("TAILRACE_")}

@@ -133,6 +133,20 @@ async def test_outage_of_postgres_makes_it_unready_but_not_dead() -> None:
             assert await process.ended() == 0
 
 
+async def test_kafka_that_is_down_makes_it_unready_but_keeps_it_working(database_url: str) -> None:
+    async with tiny("count", database_url, KAFKA_BOOTSTRAP="127.0.0.1:1") as process:
+        await process.logged("rows.counted")
+        address = await process.address()
+
+        status, said = await asked(f"{address}/readyz")
+
+        assert status == 503
+        assert [name for name, answer in said["checks"].items() if answer != "ok"] == ["bus"]
+        assert (await asked(f"{address}/livez"))[0] == 200
+        process.signal(signal.SIGTERM)
+        assert await process.ended() == 0
+
+
 async def test_frozen_postgres_does_not_hold_the_end_up() -> None:
     async with EmbeddedPostgres(durable=False) as postgres:
         dsn = await postgres.ensure_database("state")
@@ -187,6 +201,14 @@ async def test_secret_key_that_cannot_work_is_refused(database_url: str, key: st
         assert await process.ended() == 2
 
         assert says in process.raw
+
+
+async def test_kafka_login_without_a_user_is_refused(database_url: str) -> None:
+    settings = {"KAFKA_BOOTSTRAP": "127.0.0.1:1", "KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT"}
+    async with tiny("count", database_url, **settings) as process:
+        assert await process.ended() == 2
+
+        assert b"needs a user and a password" in process.raw
 
 
 async def test_optimised_interpreter_is_refused(database_url: str) -> None:
