@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,12 +16,14 @@ from tailrace.embedded.demo_api import RunView
 from tailrace.embedded.demo_chapter import Chapter
 
 _LINE_EVERY_S = 1.0
+_SHOWN_OF_EACH = 2
 _BOOKS = (
     ("read", "read from the warehouse"),
     ("delivered", "delivered"),
     ("skipped", "skipped"),
     ("rejected", "rejected"),
     ("removed", "gone from the query"),
+    ("kept", "kept at the destination"),
 )
 
 
@@ -85,9 +88,9 @@ class TextShow:
         """What became of all rows, then a few dead letters."""
         self._console.print(_table(self._chapters))
         letters = Table(title=f"Dead letters: {sum(counts.values())} open, some of them", title_justify="left")
-        for heading in ("code", "key", "what the destination said", "tries"):
+        for heading in ("code", "key", "why", "tries"):
             letters.add_column(heading, overflow="fold")
-        for letter in some:
+        for letter in _two_of_each(some):
             key = ", ".join(f"{name}={value}" for name, value in letter["record_keys"].items())
             letters.add_row(*map(Text, (letter["error_code"], key, letter["message"], str(letter["attempts"]))))
         self._console.print(letters)
@@ -104,6 +107,16 @@ class TextShow:
             self._task = self._bar.add_task(title, total=rows, counts="")
             self._bar.start()
         self._bar.update(self._task, completed=run.books["read"], counts=_counts(run))
+
+
+def _two_of_each(letters: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    seen: Counter[str] = Counter()
+    chosen = []
+    for letter in letters:
+        seen[letter["error_code"]] += 1
+        if seen[letter["error_code"]] <= _SHOWN_OF_EACH:
+            chosen.append(letter)
+    return sorted(chosen, key=lambda letter: str(letter["error_code"]))
 
 
 def _counts(run: RunView) -> str:
@@ -128,6 +141,7 @@ def _table(chapters: list[Chapter]) -> Table:
 
 
 def _reasons(chapters: list[Chapter], name: str) -> list[str]:
-    """The reasons under a line of the books; changes stand under what was read."""
-    prefix = "change." if name == "read" else f"{name}."
-    return sorted({key for chapter in chapters for key in chapter.run.books["reasons"] if key.startswith(prefix)})
+    """The reasons under a line of the books; additions and changes stand under what was read."""
+    if name == "read":
+        return ["change.added", "change.changed"]
+    return sorted({key for chapter in chapters for key in chapter.run.books["reasons"] if key.startswith(f"{name}.")})

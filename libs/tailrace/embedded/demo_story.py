@@ -10,7 +10,7 @@ from tailrace.embedded.demo_customers import first_customers, later_customers
 from tailrace.embedded.demo_expected import Expected
 from tailrace.embedded.demo_warehouse import QUERY, DemoWarehouse
 
-_LETTERS_SHOWN = 5
+_LETTERS_LOOKED_AT = 200
 _MAPPINGS = (
     {"source": "id", "destination": "external_id", "key": True},
     {"source": "email", "destination": "email"},
@@ -56,7 +56,7 @@ async def tell(stage: Stage) -> Told:
     plot = Plot("second run", sync_id, api.start_as_connection, expected.run(customers))
     second = await play(plot, api, show)
     letters = await api.open_letters(sync_id)
-    show.letters(letters, await api.dead_letters(sync_id, limit=_LETTERS_SHOWN))
+    show.letters(letters, await api.dead_letters(sync_id, limit=_LETTERS_LOOKED_AT))
     wrong = [*first.wrong, *second.wrong, *_differences(stage.crm.contacts, expected.contacts)]
     if letters != expected.letters:
         wrong.append(f"open dead letters are {letters}, not {expected.letters}")
