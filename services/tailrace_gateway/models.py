@@ -1,7 +1,12 @@
 """What models of requests have in common."""
 
-from pydantic import BaseModel, ConfigDict
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
+
+_YEARS = range(1970, 9000)
 
 
 class Body(BaseModel):
@@ -24,3 +29,13 @@ class NoBody(Body):
 
 class NoQuery(Query):
     """Nothing to ask."""
+
+
+def _utc(moment: datetime) -> datetime:
+    if moment.year not in _YEARS:
+        raise ValueError("must be a time between the years 1970 and 9000")
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+Moment = Annotated[datetime, AfterValidator(_utc)]
+"""A time that the store can hold; one without a zone is in UTC."""

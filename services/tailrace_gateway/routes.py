@@ -6,6 +6,7 @@ from tailrace_gateway import (
     connections_api,
     connectors_api,
     planasonix_destinations,
+    planasonix_dlq,
     planasonix_runs,
     planasonix_syncs,
     rudderstack,
@@ -19,6 +20,7 @@ from tailrace_gateway.connections_api import (
     UpdateSource,
 )
 from tailrace_gateway.planasonix_destinations import DestinationsQuery, FieldsQuery, ObjectsQuery
+from tailrace_gateway.planasonix_dlq import LettersQuery, ResolveLetters, StatsQuery
 from tailrace_gateway.planasonix_runs import RunsQuery, StartRuns
 from tailrace_gateway.planasonix_syncs import SyncsQuery, ToggleSync
 from tailrace_gateway.rudderstack import StartSync
@@ -100,6 +102,25 @@ DESTINATIONS = (
         query=FieldsQuery,
     ),
 )
+DEAD_LETTERS = (
+    Route("GET", f"{_RETL}/dlq", Role.VIEWER, planasonix_dlq.list_letters, "List dead letters", query=LettersQuery),
+    Route(
+        "GET",
+        f"{_RETL}/dlq/stats",
+        Role.VIEWER,
+        planasonix_dlq.letter_stats,
+        "Count dead letters",
+        query=StatsQuery,
+    ),
+    Route(
+        "POST",
+        f"{_RETL}/dlq/resolve",
+        Role.EDITOR,
+        planasonix_dlq.resolve_letters,
+        "Resolve dead letters",
+        body=ResolveLetters,
+    ),
+)
 RUDDERSTACK = (
     Route(
         "POST",
@@ -161,6 +182,7 @@ ROUTES: tuple[Route, ...] = (
     *SYNCS,
     *RUNS,
     *DESTINATIONS,
+    *DEAD_LETTERS,
     *RUDDERSTACK,
     *CONNECTORS,
     *_connection_routes(ConnectionKind.SOURCE, "/api/sources", CreateSource, UpdateSource),

@@ -1,9 +1,8 @@
 """The RudderStack contract: start, list, look at and stop the syncs of a connection, which we call runs of a sync."""
 
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from tailrace.core.errors import NotFound
 from tailrace.core.ids import RunId, SyncId
@@ -11,7 +10,7 @@ from tailrace.core.runs import RunKind
 from tailrace.store.database import Connection
 from tailrace.store.runs import RunFilter
 from tailrace_gateway.calls import Answer, Call
-from tailrace_gateway.models import Body, NoBody, NoQuery, Query
+from tailrace_gateway.models import Body, Moment, NoBody, NoQuery, Query
 from tailrace_gateway.problems import Fault, Malformed, Unprocessable
 from tailrace_gateway.run_views import rudderstack_run, rudderstack_statuses
 from tailrace_gateway.starts import Start, forget_repeat, once_by_key, start, start_or_repeat
@@ -22,16 +21,6 @@ REACH = 10_000
 """So many runs back can be paged to; narrower times reach further."""
 
 _KINDS = {"incremental": RunKind.INCREMENTAL, "full": RunKind.FULL}
-_YEARS = range(1970, 9000)
-
-
-def _utc(moment: datetime) -> datetime:
-    if moment.year not in _YEARS:
-        raise ValueError("must be a time between the years 1970 and 9000")
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-
-
-Moment = Annotated[datetime, AfterValidator(_utc)]
 
 
 class StartSync(Body):

@@ -9,6 +9,7 @@ import orjson
 
 from tailrace.core.errors import Conflict
 from tailrace.core.ids import RunId, SyncId, new_run_id
+from tailrace.core.outgoing import OutgoingEvent
 from tailrace.core.runs import RunKind, RunTrigger
 from tailrace.events.models import RunQueued
 from tailrace.events.outgoing import outgoing
@@ -106,6 +107,12 @@ async def forget_repeat(stores: Stores, identity: Identity, sync_id: SyncId) -> 
     await stores.idempotency.forget(identity.workspace_id, _repeat_key(sync_id))
 
 
+def announce(run: NewRun) -> OutgoingEvent:
+    """The event that tells executors of a queued run."""
+    queued = RunQueued(run_id=run.run_id, sync_id=run.sync_id, workspace_id=run.workspace_id)
+    return outgoing(queued, key=run.sync_id)
+
+
 async def _queue(stores: Stores, connection: Connection, identity: Identity, wanted: Start) -> Started:
     run_id = new_run_id()
     new = NewRun(
@@ -116,8 +123,7 @@ async def _queue(stores: Stores, connection: Connection, identity: Identity, wan
         trigger=RunTrigger.API,
         requested_by=identity.name,
     )
-    queued = RunQueued(run_id=run_id, sync_id=wanted.sync_id, workspace_id=identity.workspace_id)
-    queued_at = await stores.runs.start(connection, new, outgoing(queued, key=wanted.sync_id))
+    queued_at = await stores.runs.start(connection, new, announce(new))
     return Started(run_id, wanted.sync_id, wanted.kind, queued_at)
 
 

@@ -6,7 +6,9 @@ from tailrace.connector_kit.http import HttpClient
 from tailrace.runtime.service import Chassis
 from tailrace.store.connections import Connections
 from tailrace.store.database import Database
+from tailrace.store.dead_letters import DeadLetters
 from tailrace.store.idempotency import Idempotency
+from tailrace.store.replays import Replays
 from tailrace.store.runs import Runs
 from tailrace.store.syncs import Syncs
 from tailrace.store.tokens import Tokens
@@ -23,6 +25,8 @@ class Stores:
     connections: Connections
     syncs: Syncs
     runs: Runs
+    dead_letters: DeadLetters
+    replays: Replays
     idempotency: Idempotency
     discovery: Discovery
     cursors: Cursors
@@ -31,13 +35,15 @@ class Stores:
 def open_stores(chassis: Chassis, http: HttpClient) -> Stores:
     """The stores on the chassis' database."""
     database = chassis.database
-    connections = Connections(database, chassis.box)
+    connections, syncs, runs = Connections(database, chassis.box), Syncs(database), Runs(database)
     return Stores(
         database=database,
         tokens=Tokens(database, chassis.box),
         connections=connections,
-        syncs=Syncs(database),
-        runs=Runs(database),
+        syncs=syncs,
+        runs=runs,
+        dead_letters=DeadLetters(database, chassis.box),
+        replays=Replays(runs, syncs),
         idempotency=Idempotency(database),
         discovery=Discovery(connections, http),
         cursors=Cursors(chassis.box, chassis.clock),

@@ -122,3 +122,9 @@ def engine(gateway: Gateway) -> Engine:
 @pytest_asyncio.fixture
 async def another_sync_id(admin: Caller, sync_id: str, destination_id: str) -> str:
     return await admin.made("/api/reverse-etl/syncs", a_sync(destination_id, name="another"))
+
+
+@pytest.fixture
+def warehouse_settings(empty_database_url: str) -> dict[str, str]:
+    """Settings of a source that answers."""
+    return {"url": empty_database_url}

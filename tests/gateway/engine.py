@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import orjson
 
+from tailrace.core.ids import new_dead_letter_id
 from tailrace.store.database import Database
 
 _BEGIN = "UPDATE runs SET status = 'running', started_at = clock_timestamp() WHERE id = $1"
@@ -14,6 +15,12 @@ UPDATE run_shards SET rows_read = $2, rows_delivered = $3, rows_skipped = $4, ro
 """
 _END = """
 UPDATE runs SET status = $2, finished_at = clock_timestamp(), error_code = $3, error_message = $4 WHERE id = $1
+"""
+_BURY = """
+INSERT INTO dead_letters (id, workspace_id, sync_id, run_id, dedupe_key, row_key, operation, error_code, message,
+  record_keys, attempts)
+SELECT $2, workspace_id, sync_id, id, convert_to($3, 'UTF8'), ARRAY[$3], 'upsert', $4,
+  'INVALID_EMAIL: bad format for field Email', $5::text::jsonb, 5 FROM runs WHERE id = $1
 """
 
 
@@ -37,3 +44,10 @@ class Engine:
     async def end(self, run_id: str, status: str, *, code: str | None = None, message: str | None = None) -> None:
         """The run is over."""
         await self.database.execute(_END, run_id, status, code, message)
+
+    async def bury(self, run_id: str, key: str, *, code: str = "DESTINATION_VALIDATION") -> str:
+        """A dead letter of the run, as in the contract's example; gives its id."""
+        letter_id = new_dead_letter_id()
+        keys = orjson.dumps({"External_Id__c": key}).decode()
+        await self.database.execute(_BURY, run_id, letter_id, key, code, keys)
+        return letter_id

@@ -1,0 +1,122 @@
+"""The Planasonix contract: dead letters, listed, counted, resolved, replayed."""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from tailrace.core.ids import DeadLetterId, SyncId
+from tailrace.store.database import Connection
+from tailrace.store.dead_letters import DeadLetter, LetterFilter, LetterState, Resolution
+from tailrace.store.replays import ReplayRequest
+from tailrace_gateway.calls import Answer, Call
+from tailrace_gateway.models import Body, Moment, NoBody, NoQuery, Query
+from tailrace_gateway.paging import Listing, PagedQuery
+from tailrace_gateway.problems import Fault, Unprocessable
+from tailrace_gateway.starts import announce, once_by_key
+from tailrace_gateway.sync_bodies import Id
+from tailrace_gateway.wire import Item, item, one, page, seconds
+
+LETTERS_AT_ONCE = 1000
+
+
+class LettersQuery(PagedQuery):
+    """Which dead letters to list."""
+
+    sync_id: Id | None = None
+    resolved: bool = False
+
+
+class StatsQuery(Query):
+    """Which dead letters to count."""
+
+    sync_id: Id | None = None
+    since: Moment | None = None
+
+
+class ResolveLetters(Body):
+    """Dead letters that need no more attention, or that a run is to try again."""
+
+    entry_ids: Annotated[tuple[Id, ...], Field(min_length=1, max_length=LETTERS_AT_ONCE)]
+    resolution: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+    replay: bool = False
+
+
+async def list_letters(call: Call[NoBody, LettersQuery]) -> Answer:
+    """The workspace's dead letters, newest first."""
+    query, workspace_id = call.query, call.identity.workspace_id
+    listing = Listing("dlq", workspace_id, query)
+    after = call.stores.cursors.after(listing)
+    which = LetterFilter(await _known_sync(call, query.sync_id), query.resolved)
+    found = await call.stores.dead_letters.list(workspace_id, which, after=after, limit=query.limit + 1)
+    shown = found[: query.limit]
+    seen = [(letter.first_seen_at, letter.id) for letter in shown]
+    cursor = call.stores.cursors.next(listing, seen, more=len(found) > query.limit)
+    return Answer(page([_letter(each) for each in shown], limit=query.limit, cursor=cursor))
+
+
+async def letter_stats(call: Call[NoBody, StatsQuery]) -> Answer:
+    """How many dead letters there are, the open ones by code."""
+    sync_id = await _known_sync(call, call.query.sync_id)
+    stats = await call.stores.dead_letters.stats(call.identity.workspace_id, sync_id=sync_id, since=call.query.since)
+    attributes = {
+        "open_count": stats.open_count,
+        "resolved_count": stats.resolved_count,
+        "by_error_code": dict(stats.by_error_code),
+        "computed_at": seconds(stats.computed_at),
+    }
+    return Answer(one(item("reverse_etl_dlq_stats", None, attributes)))
+
+
+async def resolve_letters(call: Call[ResolveLetters, NoQuery]) -> Answer:
+    """Resolve all of the letters or none; with `replay`, hand them to a run, whose deliveries resolve them."""
+    ids = [DeadLetterId(entry_id) for entry_id in call.body.entry_ids]
+    if len(set(ids)) < len(ids):
+        raise Unprocessable([Fault("/entryIds", "repeated", "names an entry more than once")])
+    act = _replay if call.body.replay else _resolve
+
+    async def act_on_all(connection: Connection) -> Answer:
+        return Answer(one(item("reverse_etl_dlq_resolve", None, await act(call, connection, ids))))
+
+    return await once_by_key(call, act_on_all)
+
+
+async def _resolve(
+    call: Call[ResolveLetters, NoQuery], connection: Connection, ids: list[DeadLetterId]
+) -> dict[str, Any]:
+    resolution = Resolution(call.body.resolution, call.identity.name)
+    moment = await call.stores.dead_letters.resolve(connection, call.identity.workspace_id, ids, resolution)
+    return {"resolved_ids": ids, "replaying_ids": [], "replay_run_id": None, "resolved_at": seconds(moment)}
+
+
+async def _replay(
+    call: Call[ResolveLetters, NoQuery], connection: Connection, ids: list[DeadLetterId]
+) -> dict[str, Any]:
+    request = ReplayRequest(call.identity.workspace_id, ids, call.identity.name)
+    run = await call.stores.replays.start(connection, request, announce)
+    return {"resolved_ids": [], "replaying_ids": ids, "replay_run_id": run.run_id, "resolved_at": None}
+
+
+async def _known_sync(call: Call[Any, Any], sync_id: str | None) -> SyncId | None:
+    if sync_id is None:
+        return None
+    await call.stores.syncs.require_known(call.identity.workspace_id, sync_id)
+    return SyncId(sync_id)
+
+
+def _letter(letter: DeadLetter) -> Item:
+    attributes = {
+        "sync_id": letter.sync_id,
+        "run_id": letter.run_id,
+        "error_code": letter.error_code,
+        "message": letter.message,
+        "record_keys": dict(letter.record_keys),
+        "attempts": letter.attempts,
+        "first_seen_at": seconds(letter.first_seen_at),
+        "last_seen_at": seconds(letter.last_seen_at),
+        "resolved": letter.state is LetterState.RESOLVED,
+        "state": letter.state,
+        "resolution": letter.resolution,
+        "resolved_at": seconds(letter.resolved_at),
+        "replay_run_id": letter.replay_run_id,
+    }
+    return item("reverse_etl_dlq_entry", letter.id, attributes)
