@@ -10,6 +10,7 @@ from tailrace.core.outgoing import OutgoingEvent
 from tailrace.core.runs import COUNTS, Books, Lease, RunKind, RunStatus
 from tailrace.store.database import Connection, Database, Record, touched
 from tailrace.store.outbox import enqueue
+from tailrace.store.replays import end_replay
 
 _CLAIM = """
 WITH picked AS (
@@ -45,9 +46,6 @@ _CLOSE_SHARD = "UPDATE run_shards SET state = 'done', lease_expires_at = NULL WH
 _CLOSE_RUN = """
 UPDATE runs SET status = $2, finished_at = clock_timestamp(), error_code = $3, error_message = $4
 WHERE id = $1 AND status IN ('running', 'cancelling')
-"""
-_REOPEN_LETTERS = """
-UPDATE dead_letters SET state = 'open', replay_run_id = NULL WHERE replay_run_id = $1 AND state = 'replaying'
 """
 
 
@@ -119,7 +117,7 @@ class Shards:
             )
             if not touched(closed):
                 raise LeaseLost(f"run {lease.run_id} has ended already")
-            await connection.execute(_REOPEN_LETTERS, lease.run_id)
+            await end_replay(connection, lease.run_id)
             await enqueue(connection, [ending.announce])
 
 
