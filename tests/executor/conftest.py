@@ -28,11 +28,11 @@ from tailrace.store.runs import NewRun, Run, Runs
 from tailrace.store.secrets import SecretBox
 from tailrace.store.syncs import NewSync, Sync, SyncChange, Syncs
 from tailrace.store.workspaces import Workspaces
+from tailrace.testing.eventually import eventually
 from tailrace_executor.__main__ import serve
 from tests.executor.sink import Sink, open_sink
 
 QUERY = "SELECT id, email FROM people"
-POLL_S = 0.02
 PATIENCE_S = 30.0
 
 A_KEY = base64.b64encode(os.urandom(32)).decode()
@@ -78,10 +78,12 @@ class Yard:
 
     async def ended(self, run_id: RunId) -> Run:
         """The run once it has ended."""
-        async with asyncio.timeout(PATIENCE_S):
-            while not (run := await self.look(run_id)).status.is_terminal:  # noqa: ASYNC110 - the end is in the database
-                await asyncio.sleep(POLL_S)
-        return run
+
+        async def has_ended() -> bool:
+            return (await self.look(run_id)).status.is_terminal
+
+        await eventually(has_ended, wanted=True)
+        return await self.look(run_id)
 
     async def run(self, kind: RunKind = RunKind.INCREMENTAL) -> Run:
         """A run from its start to its end, by one executor."""

@@ -10,9 +10,9 @@ from tailrace.core.ids import DeadLetterId
 from tailrace.core.outgoing import OutgoingEvent
 from tailrace.core.rows import Operation, RowHash, RowKey
 from tailrace.core.runs import Books
-from tailrace.core.settlements import NewDeadLetter, Position, Settlement, dedupe_key
+from tailrace.core.settlements import NewDeadLetter, Position, Settlement, dedupe_key, payload_binding
 from tailrace.core.snapshots import Entry
-from tailrace.store.checkpoints import Checkpoints, Place, payload_binding, position_of
+from tailrace.store.checkpoints import Checkpoints, Place, position_of
 from tailrace.store.runs import Runs
 from tailrace.store.secrets import SecretBox
 from tailrace.store.shards import Shards

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import NewType
 
+from tailrace.core.ids import SyncId
 from tailrace.core.rows import Operation, RowHash, RowKey
 from tailrace.core.runs import Books
 from tailrace.core.snapshots import Entry
@@ -61,6 +62,11 @@ def dedupe_key_of_duplicate(key: RowKey, occurrence: int) -> DedupeKey:
 def dedupe_key_of_content(body: bytes, occurrence: int) -> DedupeKey:
     """The dedupe key of the n-th row of that content that has no key."""
     return _digest(b"content", str(occurrence).encode(), body)
+
+
+def payload_binding(sync_id: SyncId, dedupe_key: DedupeKey) -> str:
+    """What the payload of a dead letter is bound to: it opens in no other letter's place."""
+    return f"{sync_id}:{dedupe_key.hex()}"
 
 
 def _digest(*parts: bytes) -> DedupeKey:

@@ -12,7 +12,7 @@ from tailrace.core.ids import DeadLetterId, SyncId, WorkspaceId, new_dead_letter
 from tailrace.core.outgoing import OutgoingEvent
 from tailrace.core.rows import RowKey
 from tailrace.core.runs import COUNTS, Books, Lease
-from tailrace.core.settlements import DedupeKey, NewDeadLetter, Position, Settlement
+from tailrace.core.settlements import NewDeadLetter, Position, Settlement, payload_binding
 from tailrace.store.database import Connection, Database
 from tailrace.store.outbox import enqueue
 from tailrace.store.secrets import SecretBox
@@ -121,11 +121,6 @@ class Checkpoints:
             orjson.dumps(letter.record_keys).decode(),
             self._box.seal(letter.payload, bound_to=payload_binding(sync_id, letter.dedupe_key)) if fits else None,
         )
-
-
-def payload_binding(sync_id: SyncId, dedupe_key: DedupeKey) -> str:
-    """What the payload of a dead letter is bound to: it opens in no other letter's place."""
-    return f"{sync_id}:{dedupe_key.hex()}"
 
 
 def position_of(checkpoint: Mapping[str, Any] | None) -> Position:

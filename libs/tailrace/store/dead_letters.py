@@ -9,8 +9,7 @@ from typing import Any
 from tailrace.core.errors import Conflict, NotFound
 from tailrace.core.ids import DeadLetterId, RunId, SyncId, WorkspaceId
 from tailrace.core.rows import RowKey
-from tailrace.core.settlements import DedupeKey
-from tailrace.store.checkpoints import payload_binding
+from tailrace.core.settlements import DedupeKey, payload_binding
 from tailrace.store.database import Connection, Database, Record
 from tailrace.store.secrets import SecretBox
 
