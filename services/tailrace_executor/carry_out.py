@@ -123,7 +123,7 @@ async def _finish(
 
 def _reason(status: RunStatus, error: TailraceError | None) -> tuple[str | None, str | None]:
     if status is RunStatus.CANCELLED:
-        return "CANCELLED", "cancelled: what was delivered stays, the next run goes on from there"
+        return "CANCELLED", None
     return (None, None) if error is None else (error.code, error.message)
 
 

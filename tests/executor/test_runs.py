@@ -108,6 +108,7 @@ async def test_cancelled_run_keeps_what_it_delivered_and_the_next_goes_on(yard: 
         run = await yard.ended(await yard.start())
 
     assert (cancelled.status, cancelled.error_code) == (RunStatus.CANCELLED, "CANCELLED")
+    assert cancelled.error_message == "cancelled by ada"
     assert cancelled.books.delivered < 400
     assert cancelled.books.delivered + run.books.delivered == 400
     assert set(yard.sink.times_by_id.values()) == {1}

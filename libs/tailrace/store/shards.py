@@ -44,7 +44,8 @@ _HOLD = (
 )
 _CLOSE_SHARD = "UPDATE run_shards SET state = 'done', lease_expires_at = NULL WHERE run_id = $1 AND shard = $2"
 _CLOSE_RUN = """
-UPDATE runs SET status = $2, finished_at = clock_timestamp(), error_code = $3, error_message = $4
+UPDATE runs SET status = $2, finished_at = clock_timestamp(), error_code = $3,
+  error_message = CASE WHEN $2 = 'cancelled' THEN 'cancelled by ' || cancel_requested_by ELSE $4 END
 WHERE id = $1 AND status IN ('running', 'cancelling')
 """
 
