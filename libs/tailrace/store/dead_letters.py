@@ -58,7 +58,7 @@ _STILL_DEAD = """
 SELECT dedupe_key FROM (
   SELECT DISTINCT ON (dedupe_key) dedupe_key, state, resolution FROM dead_letters
   WHERE sync_id = $1 AND dedupe_key = ANY ($2::bytea[])
-  ORDER BY dedupe_key, state = 'resolved', resolved_at DESC) AS newest
+  ORDER BY dedupe_key, resolved_at DESC NULLS FIRST) AS newest
 WHERE state <> 'resolved' OR resolution = $3
 """
 
