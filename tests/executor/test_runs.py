@@ -6,31 +6,32 @@ import pytest
 
 from tailrace.core.runs import RunKind, RunStatus
 from tailrace.store.shards import Shards
-from tests.executor.conftest import Yard
+from tests.executor.sink import Sink
+from tests.executor.yard import Yard
 
 
-async def test_rows_arrive_once_and_the_books_balance(yard: Yard) -> None:
+async def test_rows_arrive_once_and_the_books_balance(yard: Yard, sink: Sink) -> None:
     await yard.add_people(1, 123)
 
     run = await yard.run()
 
     assert (run.status, run.error_message) == (RunStatus.SUCCEEDED, None)
-    assert yard.sink.times_by_id == dict.fromkeys(range(1, 124), 1)
-    assert yard.sink.rows[0].keys() == {"id", "email"}
+    assert sink.times_by_id == dict.fromkeys(range(1, 124), 1)
+    assert sink.rows[0].keys() == {"id", "email"}
     assert (run.books.read, run.books.delivered, run.books.balance) == (123, 123, True)
 
 
-async def test_second_run_sends_only_the_difference(yard: Yard) -> None:
+async def test_second_run_sends_only_the_difference(yard: Yard, sink: Sink) -> None:
     await yard.add_people(1, 100)
     await yard.run()
-    yard.sink.rows.clear()
+    sink.rows.clear()
     await yard.warehouse.execute("UPDATE people SET email = 'new@example.com' WHERE id IN (7, 70)")
     await yard.warehouse.execute("DELETE FROM people WHERE id > 95")
     await yard.add_people(200, 200)
 
     run = await yard.run()
 
-    assert sorted(yard.sink.times_by_id) == [7, 70, 200]
+    assert sorted(sink.times_by_id) == [7, 70, 200]
     assert run.books.reasons == {
         "change.added": 1,
         "change.changed": 2,
@@ -39,10 +40,10 @@ async def test_second_run_sends_only_the_difference(yard: Yard) -> None:
     }
 
 
-async def test_rejected_rows_are_dead_letters_and_the_run_succeeds(yard: Yard, letters_sql: str) -> None:
+async def test_rejected_rows_are_dead_letters_and_the_run_succeeds(yard: Yard, sink: Sink, letters_sql: str) -> None:
     await yard.add_people(1, 30)
     await yard.warehouse.execute("INSERT INTO people VALUES (NULL, 'x'), (NULL, 'x'), (3, 'again')")
-    yard.sink.is_bad = lambda row: row["id"] % 10 == 0
+    sink.is_bad = lambda row: row["id"] % 10 == 0
 
     run = await yard.run()
 
@@ -52,9 +53,11 @@ async def test_rejected_rows_are_dead_letters_and_the_run_succeeds(yard: Yard, l
     assert [tuple(row) for row in letters] == [("DUPLICATE_KEY", 1), ("INVALID_EMAIL", 3), ("NULL_KEY", 2)]
 
 
-async def test_dead_row_returns_when_it_was_mended_and_its_letter_closes(yard: Yard, letters_sql: str) -> None:
+async def test_dead_row_returns_once_it_is_mended_and_its_letter_closes(
+    yard: Yard, sink: Sink, letters_sql: str
+) -> None:
     await yard.add_people(1, 5)
-    yard.sink.is_bad = lambda row: row["email"] == "p3@example.com"
+    sink.is_bad = lambda row: row["email"] == "p3@example.com"
     await yard.run()
     asleep = await yard.run()
     await yard.warehouse.execute("UPDATE people SET email = 'mended@example.com' WHERE id = 3")
@@ -66,24 +69,24 @@ async def test_dead_row_returns_when_it_was_mended_and_its_letter_closes(yard: Y
     assert await yard.chassis.database.fetch(letters_sql) == []
 
 
-async def test_two_executors_never_work_on_the_same_run(yard: Yard) -> None:
+async def test_two_executors_never_work_on_the_same_run(yard: Yard, sink: Sink) -> None:
     await yard.add_people(1, 500)
     run_id = await yard.start()
 
     async with yard.executor(), yard.executor():
         run = await yard.ended(run_id)
 
-    assert set(yard.sink.times_by_id.values()) == {1}
+    assert set(sink.times_by_id.values()) == {1}
     assert run.books.delivered == 500
 
 
-async def test_executor_that_is_stopped_hands_its_run_back_and_the_next_sends_nothing_twice(yard: Yard) -> None:
+async def test_stopped_executor_hands_its_run_back_and_the_next_repeats_nothing(yard: Yard, sink: Sink) -> None:
     await yard.add_people(1, 400)
-    yard.sink.delay_s = 0.02
+    sink.delay_s = 0.02
     run_id = await yard.start()
 
     async with yard.executor(window_rows=50) as stopping:
-        await yard.sink.was_asked.wait()
+        await sink.was_asked.wait()
         stopping.set()
     between = await yard.look(run_id)
     async with yard.executor():
@@ -91,45 +94,45 @@ async def test_executor_that_is_stopped_hands_its_run_back_and_the_next_sends_no
 
     assert between.status is RunStatus.RUNNING
     assert 0 < between.books.delivered < 400
-    assert yard.sink.times_by_id == dict.fromkeys(range(1, 401), 1)
+    assert sink.times_by_id == dict.fromkeys(range(1, 401), 1)
     assert (run.status, run.books.delivered) == (RunStatus.SUCCEEDED, 400)
 
 
-async def test_cancelled_run_keeps_what_it_delivered_and_the_next_goes_on(yard: Yard) -> None:
+async def test_cancelled_run_keeps_what_it_delivered_and_the_next_goes_on(yard: Yard, sink: Sink) -> None:
     await yard.add_people(1, 400)
-    yard.sink.delay_s = 0.05
+    sink.delay_s = 0.05
     run_id = await yard.start()
 
     async with yard.executor(window_rows=20):
-        await yard.sink.was_asked.wait()
+        await sink.was_asked.wait()
         await yard.cancel()
         cancelled = await yard.ended(run_id)
-        yard.sink.delay_s = 0.0
+        sink.delay_s = 0.0
         run = await yard.ended(await yard.start())
 
     assert (cancelled.status, cancelled.error_code) == (RunStatus.CANCELLED, "CANCELLED")
     assert cancelled.error_message == "cancelled by ada"
     assert cancelled.books.delivered < 400
     assert cancelled.books.delivered + run.books.delivered == 400
-    assert set(yard.sink.times_by_id.values()) == {1}
+    assert set(sink.times_by_id.values()) == {1}
 
 
-async def test_executor_that_was_overtaken_stops_sending(yard: Yard) -> None:
+async def test_executor_that_was_overtaken_stops_sending(yard: Yard, sink: Sink) -> None:
     await yard.add_people(1, 400)
-    yard.sink.delay_s = 0.05
+    sink.delay_s = 0.05
     run_id = await yard.start()
 
     async with yard.executor(window_rows=20):
-        await yard.sink.was_asked.wait()
+        await sink.was_asked.wait()
         await yard.chassis.database.execute("UPDATE run_shards SET lease_token = gen_random_uuid()")
-        sent = await settled(yard)
+        sent = await settled(sink)
         await asyncio.sleep(0.3)
 
-    assert len(yard.sink.rows) == sent
+    assert len(sink.rows) == sent
     assert (await yard.look(run_id)).status is RunStatus.RUNNING
 
 
-async def test_run_of_a_dead_executor_is_taken_over_and_nothing_is_lost(yard: Yard) -> None:
+async def test_run_of_a_dead_executor_is_taken_over_and_nothing_is_lost(yard: Yard, sink: Sink) -> None:
     await yard.add_people(1, 100)
     run_id = await yard.start()
     dead = await Shards(yard.chassis.database).claim(owner="dead", ttl_s=0.2, grace_s=0)
@@ -139,10 +142,10 @@ async def test_run_of_a_dead_executor_is_taken_over_and_nothing_is_lost(yard: Ya
         run = await yard.ended(run_id)
 
     assert run.status is RunStatus.SUCCEEDED
-    assert len(yard.sink.times_by_id) == 100
+    assert len(sink.times_by_id) == 100
 
 
-async def test_run_that_kills_its_executors_is_given_up(yard: Yard) -> None:
+async def test_run_that_kills_its_executors_is_given_up(yard: Yard, sink: Sink) -> None:
     run_id = await yard.start()
     shards = Shards(yard.chassis.database)
     for _ in range(3):
@@ -154,21 +157,21 @@ async def test_run_that_kills_its_executors_is_given_up(yard: Yard) -> None:
     assert (run.status, run.error_code) == (RunStatus.FAILED, "CRASH_LOOP")
 
 
-async def test_full_run_sends_everything_again(yard: Yard) -> None:
+async def test_full_run_sends_everything_again(yard: Yard, sink: Sink) -> None:
     await yard.add_people(1, 20)
     await yard.run()
 
     run = await yard.run(RunKind.FULL)
 
-    assert (run.books.delivered, set(yard.sink.times_by_id.values())) == (20, {2})
+    assert (run.books.delivered, set(sink.times_by_id.values())) == (20, {2})
 
 
-async def test_outage_fails_the_run_without_burying_its_rows(yard: Yard, letters_sql: str) -> None:
+async def test_outage_fails_the_run_without_burying_its_rows(yard: Yard, sink: Sink, letters_sql: str) -> None:
     await yard.add_people(1, 50)
-    yard.sink.status = 401
+    sink.status = 401
 
     failed = await yard.run()
-    yard.sink.status = 200
+    sink.status = 200
     mended = await yard.run()
 
     assert (failed.status, failed.error_code) == (RunStatus.FAILED, "CREDENTIALS_REFUSED")
@@ -187,7 +190,7 @@ async def test_outage_fails_the_run_without_burying_its_rows(yard: Yard, letters
     ids=["syntax error", "two columns of a name", "no key column", "renamed column"],
 )
 async def test_query_that_cannot_work_fails_the_run_and_says_why(
-    yard: Yard, changes: dict[str, str], code: str | None, word: str
+    yard: Yard, sink: Sink, changes: dict[str, str], code: str | None, word: str
 ) -> None:
     await yard.add_people(1, 3)
     await yard.change_sync(**changes)
@@ -197,13 +200,13 @@ async def test_query_that_cannot_work_fails_the_run_and_says_why(
     assert run.status is RunStatus.FAILED
     assert code in {None, run.error_code}
     assert word in (run.error_message or "")
-    assert yard.sink.rows == []
+    assert sink.rows == []
 
 
-async def settled(yard: Yard) -> int:
+async def settled(sink: Sink) -> int:
     """How many rows arrived, once no more do."""
     count = -1
-    while count != len(yard.sink.rows):
-        count = len(yard.sink.rows)
+    while count != len(sink.rows):
+        count = len(sink.rows)
         await asyncio.sleep(0.5)
     return count
