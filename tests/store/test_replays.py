@@ -211,7 +211,8 @@ async def test_resolving_waits_for_a_replay_that_is_about_to_begin(grave: Grave)
             await grave.letters.resolve(theirs, A_WORKSPACE, ids, Resolution("skipped", "bob"))
 
     async def waiting() -> int:
-        return await grave.database.fetchval("SELECT count(*)::int FROM pg_locks WHERE NOT granted")
+        count: int = await grave.database.fetchval("SELECT count(*)::int FROM pg_locks WHERE NOT granted")
+        return count
 
     async with asyncio.timeout(10), grave.database.transaction() as connection:
         request = ReplayRequest(A_WORKSPACE, ids, "ann")
