@@ -26,10 +26,9 @@ from tailrace.store.runs import NewRun, Run, Runs
 from tailrace.store.secrets import SecretBox
 from tailrace.store.syncs import NewSync, Sync, SyncChange, Syncs
 from tailrace.store.workspaces import Workspaces
-from tailrace.testing.eventually import eventually
 from tailrace_executor.__main__ import serve
 
-PATIENCE_S = 30.0
+_LOOK_EVERY_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +38,7 @@ class Yard:
     chassis: Chassis
     warehouse: "asyncpg.Connection[asyncpg.Record]"
     sync: Sync
+    patience_s: float = 30.0
 
     async def add_people(self, first: int, last: int) -> None:
         """Rows with these ids, both included."""
@@ -71,12 +71,12 @@ class Yard:
 
     async def ended(self, run_id: RunId) -> Run:
         """The run once it has ended."""
-
-        async def has_ended() -> bool:
-            return (await self.look(run_id)).status.is_terminal
-
-        await eventually(has_ended, wanted=True)
-        return await self.look(run_id)
+        async with asyncio.timeout(self.patience_s):
+            while True:
+                run = await self.look(run_id)
+                if run.status.is_terminal:
+                    return run
+                await asyncio.sleep(_LOOK_EVERY_S)
 
     async def run(self, kind: RunKind = RunKind.INCREMENTAL) -> Run:
         """A run from its start to its end, by one executor."""
@@ -97,7 +97,7 @@ class Yard:
         stopping = asyncio.Event()
         changed = self.chassis.settings.model_copy(update={"poll_s": 0.1, "checkpoint_s": 0.05} | settings)
         chassis = replace(self.chassis, stopping=stopping, settings=changed)
-        async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
+        async with asyncio.timeout(self.patience_s), asyncio.TaskGroup() as tasks:
             tasks.create_task(serve(chassis))
             yield stopping
             stopping.set()
