@@ -105,9 +105,10 @@ async def test_sigkill_of_the_guard_takes_the_server_with_it() -> None:
         shutil.rmtree(found["directory"])
 
 
-async def test_interrupt_from_the_keyboard_reaches_the_owner_alone() -> None:
+async def test_interrupt_from_the_keyboard_reaches_neither_guard_nor_server() -> None:
     async with EmbeddedPostgres(durable=False) as postgres:
         assert postgres.pid is not None
+        assert postgres._server.guard_pid is not None
 
-        assert os.getsid(postgres.pid) != os.getsid(0)
-        assert os.getsid(os.getpgid(postgres.pid)) != os.getsid(0)
+        assert os.getpgid(postgres.pid) != os.getpgid(0)
+        assert os.getpgid(postgres._server.guard_pid) != os.getpgid(0)

@@ -1,12 +1,15 @@
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tailrace.core.errors import Conflict, Invalid
+from tailrace.embedded.accounts import server_account
 from tailrace.embedded.postgres import EmbeddedPostgres
 from tailrace.embedded.postgres_binaries import read_binaries, wheel_folder
 from tests.embedded.processes import an_owner
@@ -27,6 +30,18 @@ def data_dir() -> Iterator[Path]:
 def put(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
+
+
+@contextmanager
+def another_program_of_its_user() -> Iterator[int]:
+    account = server_account()
+    with subprocess.Popen(["sleep", "60"], user=None if account.is_ours else account.user_id) as sleeper:
+        yield sleeper.pid
+        sleeper.kill()
+
+
+def leave_pid_file(data_dir: Path, pid: int) -> None:
+    (data_dir / "cluster" / "postmaster.pid").write_text(f"{pid}\n{data_dir}/cluster\n1\n5432\n\n\n\n")
 
 
 def names_in(folder: Path) -> list[str]:
@@ -92,17 +107,25 @@ async def test_lost_password_is_told_before_anything_starts(data_dir: Path) -> N
         await EmbeddedPostgres(data_dir).__aenter__()
 
 
-@pytest.mark.parametrize(
-    "left_pid",
-    [pytest.param(2**22 - 1, id="of nobody"), pytest.param(os.getppid(), id="that another program has by now")],
-)
-async def test_stale_pid_file_does_not_keep_the_server_down(data_dir: Path, left_pid: int) -> None:
+async def test_pid_file_of_a_dead_server_does_not_keep_the_next_down(data_dir: Path) -> None:
     async with EmbeddedPostgres(data_dir):
         pass
-    (data_dir / "cluster" / "postmaster.pid").write_text(f"{left_pid}\n{data_dir}/cluster\n1\n5432\n\n\n\n")
+    leave_pid_file(data_dir, 2**22 - 1)
 
     async with EmbeddedPostgres(data_dir) as postgres:
         answer = await ask(postgres.dsn("postgres"), "SELECT 'up'")
+
+    assert answer == "up"
+
+
+async def test_pid_that_another_program_has_by_now_does_not_keep_the_server_down(data_dir: Path) -> None:
+    async with EmbeddedPostgres(data_dir):
+        pass
+    with another_program_of_its_user() as pid:
+        leave_pid_file(data_dir, pid)
+
+        async with EmbeddedPostgres(data_dir) as postgres:
+            answer = await ask(postgres.dsn("postgres"), "SELECT 'up'")
 
     assert answer == "up"
 
@@ -111,7 +134,8 @@ async def test_running_server_without_a_guard_is_named_not_harmed(data_dir: Path
     async with EmbeddedPostgres(data_dir):
         pass
     async with EmbeddedPostgres(durable=False) as other:
-        (data_dir / "cluster" / "postmaster.pid").write_text(f"{other.pid}\n")
+        assert other.pid is not None
+        leave_pid_file(data_dir, other.pid)
 
         with pytest.raises(Conflict, match=f"kill -INT {other.pid}"):
             await EmbeddedPostgres(data_dir).__aenter__()
@@ -131,6 +155,7 @@ async def test_half_made_cluster_is_made_again(data_dir: Path) -> None:
 async def test_kept_rows_survive_a_sigkill_of_the_owner(data_dir: Path) -> None:
     script = """
 import asyncio, sys, pathlib, asyncpg
+from tailrace.embedded.accounts import server_account
 from tailrace.embedded.postgres import EmbeddedPostgres
 async def main():
     async with EmbeddedPostgres(pathlib.Path(sys.argv[1])) as postgres:

@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
 from collections import deque
@@ -205,7 +207,17 @@ class GuardedServer:
             self._guard.wait(_SLACK_S)
         finally:
             self._guard.stdout.close()  # type: ignore[union-attr]  # opened as a pipe
+            if self._guard.returncode:
+                self._do_its_last_duty()
             self.pid = None
+
+    def _do_its_last_duty(self) -> None:
+        """End and remove what a guard that was killed has left."""
+        if self.pid is not None:
+            with contextlib.suppress(OSError):
+                os.kill(self.pid, signal.Signals[self._charge.orphan_signal])
+        for path in self._charge.remove_at_end:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _spawn_guard(charge: Charge) -> "subprocess.Popen[bytes]":
