@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any
 
 import orjson
@@ -49,7 +50,9 @@ class Caller:
         """Send a body of bytes as it is, anything else as JSON, None as nothing."""
         raw = body if isinstance(body, bytes) else b"" if body is None else orjson.dumps(body)
         sent = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {self.token}"} if self.token else {})
-        async with self.session.request(method, self.url + path, data=raw, headers=sent | dict(headers or {})) as got:
+        async with self.session.request(
+            method, self.url + path, data=BytesIO(raw), headers=sent | dict(headers or {})
+        ) as got:
             return Answered(got.status, dict(got.headers), await got.read())
 
     async def get(self, path: str) -> Answered:
