@@ -11,6 +11,7 @@ from tailrace.bus.base import Message, Received
 from tailrace.bus.memory import MemoryBus
 from tailrace.bus.relay import Pace, Relay
 from tailrace.core.errors import BusUnavailable, StoreUnavailable
+from tailrace.core.outgoing import TakenShard
 from tailrace.observe import metrics
 from tailrace.observe.tracing import traced
 from tailrace.store.database import Database
@@ -38,11 +39,11 @@ class FailingOutbox(Outbox):
 
     answers = False
 
-    async def lease(self, token: UUID, *, ttl_s: float) -> int | None:
+    async def take(self, token: UUID, *, ttl_s: float, at_most: int) -> TakenShard | None:
         if not self.answers:
             self.answers = True
             raise StoreUnavailable("down")
-        return await super().lease(token, ttl_s=ttl_s)
+        return await super().take(token, ttl_s=ttl_s, at_most=at_most)
 
 
 class SlowBus(MemoryBus):
@@ -122,7 +123,7 @@ async def test_crash_before_the_deletion_sends_twice_and_loses_nothing(database:
 
 async def test_shard_of_a_relay_that_died_before_sending_is_sent_by_another(database: Database, bus: MemoryBus) -> None:
     await commit(database, queued(1))
-    await Outbox(database).lease(UUID(int=1), ttl_s=0.1)
+    await Outbox(database).take(UUID(int=1), ttl_s=0.1, at_most=10)
 
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
         stopping = asyncio.Event()
@@ -181,7 +182,7 @@ async def test_while_the_bus_is_down_events_stay_and_their_shard_is_free(databas
         await a_relay(database, bus).send_some()
 
     assert await pending(database) == 1
-    assert await Outbox(database).lease(UUID(int=1), ttl_s=30) is not None
+    assert await Outbox(database).take(UUID(int=1), ttl_s=30, at_most=10) is not None
 
 
 async def test_relay_outlives_an_outage_of_the_bus(database: Database, bus: MemoryBus) -> None:

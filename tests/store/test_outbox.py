@@ -1,12 +1,13 @@
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
 
 from tailrace.core.errors import Invalid
-from tailrace.core.outgoing import MAX_EVENT_BYTES, OutgoingEvent, new_event_id
+from tailrace.core.outgoing import MAX_EVENT_BYTES, OutgoingEvent, WaitingEvent, new_event_id
 from tailrace.observe.tracing import traced
 from tailrace.store.database import Database
 from tailrace.store.outbox import SHARDS, Outbox, enqueue, shard_of
@@ -23,16 +24,42 @@ async def write(database: Database, *events: OutgoingEvent) -> None:
         await enqueue(connection, events)
 
 
+async def taken(database: Database, *, token: UUID | None = None, ttl_s: float = 30) -> int | None:
+    """The shard that a relay gets."""
+    held = await Outbox(database).take(token or uuid4(), ttl_s=ttl_s, at_most=10)
+    return held.shard if held else None
+
+
+async def turn(database: Database, *, at_most: int = 10) -> int:
+    """The shard of a relay that sends and settles what it gets."""
+    token = uuid4()
+    held = await Outbox(database).take(token, ttl_s=30, at_most=at_most)
+    assert held is not None
+    await Outbox(database).settle(held.shard, token, [event.place for event in held.events])
+    return held.shard
+
+
+async def waiting(database: Database) -> Sequence[WaitingEvent]:
+    """What the next relay gets."""
+    held = await Outbox(database).take(uuid4(), ttl_s=0, at_most=100)
+    return held.events if held else ()
+
+
+async def rows_read_in_sequence(database: Database) -> int:
+    await database.execute("SELECT pg_stat_force_next_flush()")
+    count: int = await database.fetchval("SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'outbox'")
+    return count
+
+
 async def test_events_leave_as_they_were_written_and_in_order(database: Database) -> None:
-    outbox = Outbox(database)
     events = [an_event(data=b'{"n":%d}' % number) for number in range(20)]
 
     await write(database, *events)
 
-    waiting = await outbox.read(shard_of("sync_1"), at_most=100)
-    assert [held.event for held in waiting] == events
-    assert [held.place for held in waiting] == sorted(held.place for held in waiting)
-    assert {held.traceparent for held in waiting} == {None}
+    held = await waiting(database)
+    assert [one.event for one in held] == events
+    assert [one.place for one in held] == sorted(one.place for one in held)
+    assert {one.traceparent for one in held} == {None}
 
 
 async def test_event_of_a_transaction_that_rolls_back_is_never_seen(database: Database) -> None:
@@ -57,7 +84,7 @@ async def test_event_belongs_to_the_trace_of_the_work_that_wrote_it(database: Da
     with traced(TRACEPARENT):
         await write(database, an_event())
 
-    [held] = await Outbox(database).read(shard_of("sync_1"), at_most=10)
+    [held] = await waiting(database)
     assert held.traceparent == TRACEPARENT
 
 
@@ -84,85 +111,81 @@ def test_a_key_stays_in_its_shard_and_keys_fill_all_shards() -> None:
     assert shards == [shard_of(f"key_{number}") for number in range(1000)]
 
 
-async def test_only_a_shard_with_events_is_leased(database: Database) -> None:
-    outbox = Outbox(database)
-
-    assert await outbox.lease(uuid4(), ttl_s=30) is None
+async def test_only_a_shard_with_events_is_taken(database: Database) -> None:
+    assert await taken(database) is None
 
     await write(database, an_event("sync_1"))
-    assert await outbox.lease(uuid4(), ttl_s=30) == shard_of("sync_1")
+    assert await taken(database) == shard_of("sync_1")
 
 
-async def test_leased_shard_is_not_leased_again(database: Database) -> None:
-    outbox = Outbox(database)
+async def test_taken_shard_is_not_taken_again(database: Database) -> None:
     await write(database, an_event())
 
-    await outbox.lease(uuid4(), ttl_s=30)
+    await taken(database)
 
-    assert await outbox.lease(uuid4(), ttl_s=30) is None
+    assert await taken(database) is None
 
 
 async def test_relays_that_ask_at_once_get_different_shards(database: Database) -> None:
-    outbox = Outbox(database)
     await write(database, *(an_event(f"key_{number}") for number in range(200)))
 
-    leased = await asyncio.gather(*(outbox.lease(uuid4(), ttl_s=30) for _ in range(8)))
+    shards = [shard for shard in await asyncio.gather(*(taken(database) for _ in range(8))) if shard is not None]
 
-    assert len({shard for shard in leased if shard is not None}) == len([s for s in leased if s is not None])
-    assert any(shard is not None for shard in leased)
+    assert shards
+    assert len(set(shards)) == len(shards)
 
 
 async def test_shard_of_a_relay_that_died_comes_free(database: Database) -> None:
-    outbox = Outbox(database)
     await write(database, an_event())
 
-    await outbox.lease(uuid4(), ttl_s=0)
+    await taken(database, ttl_s=0)
 
-    assert await outbox.lease(uuid4(), ttl_s=30) == shard_of("sync_1")
+    assert await taken(database) == shard_of("sync_1")
 
 
 async def test_settling_deletes_what_was_sent_and_frees_the_shard(database: Database) -> None:
     outbox = Outbox(database)
     token = uuid4()
     await write(database, an_event(), an_event())
-    shard = await outbox.lease(token, ttl_s=30)
-    assert shard is not None
-    first, second = await outbox.read(shard, at_most=10)
+    held = await outbox.take(token, ttl_s=30, at_most=10)
+    assert held is not None
+    first, second = held.events
 
-    await outbox.settle(shard, token, [first.place])
+    await outbox.settle(held.shard, token, [first.place])
 
-    assert await outbox.read(shard, at_most=10) == [second]
-    assert await outbox.lease(uuid4(), ttl_s=30) == shard
+    assert await waiting(database) == [second]
 
 
 async def test_relay_that_overslept_frees_no_shard_of_another(database: Database) -> None:
-    outbox = Outbox(database)
     late = uuid4()
     await write(database, an_event(), an_event())
-    shard = await outbox.lease(late, ttl_s=0)
-    assert shard is not None
-    await outbox.lease(uuid4(), ttl_s=30)
+    await taken(database, token=late, ttl_s=0)
+    await taken(database)
 
-    await outbox.settle(shard, late, [])
+    await Outbox(database).settle(shard_of("sync_1"), late, [])
 
-    assert await outbox.lease(uuid4(), ttl_s=30) is None
+    assert await taken(database) is None
 
 
 async def test_shards_take_turns(database: Database) -> None:
-    outbox = Outbox(database)
-    await write(database, *(an_event(f"key_{number}") for number in range(200)))
+    await write(database, *(an_event(f"key_{number}") for number in range(1000)))
 
-    turns = [await turn(outbox) for _ in range(2 * SHARDS)]
+    turns = [await turn(database) for _ in range(2 * SHARDS)]
 
     assert sorted(turns[:SHARDS]) == sorted(turns[SHARDS:]) == list(range(SHARDS))
 
 
-async def turn(outbox: Outbox) -> int:
-    token = uuid4()
-    shard = await outbox.lease(token, ttl_s=30)
-    assert shard is not None
-    await outbox.settle(shard, token, [])
-    return shard
+async def test_long_backlog_is_not_read_whole_in_each_round(database: Database) -> None:
+    await write(database, *(an_event() for _ in range(200)))
+    _ = [await turn(database) for _ in range(20)]
+    await database.execute("VACUUM ANALYZE outbox")
+    await write(database, *(an_event(f"key_{number}") for number in range(20_000)))
+    before = await rows_read_in_sequence(database)
+
+    _ = [await turn(database, at_most=500) for _ in range(20)]
+
+    assert await rows_read_in_sequence(database) - before < 20_000
+    assert (await Outbox(database).backlog()).pending == 10_000
 
 
 async def test_backlog_tells_how_much_waits_and_since_when(database: Database) -> None:

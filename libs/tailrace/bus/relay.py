@@ -14,7 +14,7 @@ from tailrace.bus.backoff import Backoff
 from tailrace.bus.base import Bus
 from tailrace.bus.cloudevents import encode
 from tailrace.core.errors import Unavailable
-from tailrace.core.outgoing import WaitingEvent
+from tailrace.core.outgoing import TakenShard, WaitingEvent
 from tailrace.events.topics import TopicNames
 from tailrace.observe import fields, metrics
 
@@ -39,12 +39,8 @@ class Backlog(Protocol):
 class Outbox(Protocol):
     """What a relay needs of the outbox; `tailrace.store.outbox` keeps it."""
 
-    async def lease(self, token: UUID, *, ttl_s: float) -> int | None:
-        """A shard with events that no relay has, or None."""
-        ...
-
-    async def read(self, shard: int, *, at_most: int) -> Sequence[WaitingEvent]:
-        """Its oldest events, in order."""
+    async def take(self, token: UUID, *, ttl_s: float, at_most: int) -> TakenShard | None:
+        """A shard that no relay has with its oldest events, or None if there is none with events."""
         ...
 
     async def settle(self, shard: int, token: UUID, sent: Sequence[int]) -> None:
@@ -127,16 +123,15 @@ class Relay:
         :raises StoreUnavailable: the same.
         """
         token = uuid4()
-        shard = await self._outbox.lease(token, ttl_s=self._pace.lease_s)
-        if shard is None:
+        taken = await self._outbox.take(token, ttl_s=self._pace.lease_s, at_most=self._pace.at_most)
+        if taken is None:
             return 0
         sent: list[int] = []
         try:
-            waiting = await self._outbox.read(shard, at_most=self._pace.at_most)
-            await self._publish(waiting)
-            sent = [event.place for event in waiting]
+            await self._publish(taken.events)
+            sent = [held.place for held in taken.events]
         finally:
-            await self._outbox.settle(shard, token, sent)
+            await self._outbox.settle(taken.shard, token, sent)
         return len(sent)
 
     async def _publish(self, waiting: Sequence[WaitingEvent]) -> None:

@@ -1,5 +1,6 @@
 """An event on its way out: written to the outbox in the transaction that makes it true."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import uuid4
@@ -26,6 +27,14 @@ class WaitingEvent:
     event: OutgoingEvent
     created_at: datetime
     traceparent: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TakenShard:
+    """A part of the outbox that one relay has for a while, and the oldest events in it, in order."""
+
+    shard: int
+    events: Sequence[WaitingEvent]
 
 
 def new_event_id() -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from tailrace.core.errors import Invalid
-from tailrace.core.outgoing import MAX_EVENT_BYTES, OutgoingEvent, WaitingEvent
+from tailrace.core.outgoing import MAX_EVENT_BYTES, OutgoingEvent, TakenShard, WaitingEvent
 from tailrace.observe.tracing import current_traceparent
 from tailrace.store.database import Connection, Database, Record
 
@@ -21,22 +21,28 @@ FROM unnest($1::smallint[], $2::text[], $3::text[], $4::text[], $5::bytea[])
 ORDER BY place
 ON CONFLICT (event_id) DO NOTHING
 """
+# A lease or a deletion that a crash of the server forgets only sends events again. A plan is made each time: one made
+# for the empty table would read all of a backlog in each round.
+_LIGHTLY = "SET LOCAL synchronous_commit = off; SET LOCAL plan_cache_mode = force_custom_plan"
 # Least recently released first, so that a busy shard starves no other.
 _LEASE = """
 UPDATE outbox_shards SET lease_token = $1, lease_expires_at = clock_timestamp() + make_interval(secs => $2)
 WHERE shard = (
-  SELECT shard FROM outbox_shards AS free
-  WHERE (lease_expires_at IS NULL OR lease_expires_at <= clock_timestamp())
-    AND EXISTS (SELECT FROM outbox WHERE outbox.shard = free.shard)
-  ORDER BY lease_expires_at NULLS FIRST FOR UPDATE SKIP LOCKED LIMIT 1)
+  SELECT free.shard FROM outbox_shards AS free
+    CROSS JOIN LATERAL (SELECT FROM outbox WHERE outbox.shard = free.shard ORDER BY outbox.id LIMIT 1) AS oldest
+  WHERE free.lease_expires_at IS NULL OR free.lease_expires_at <= clock_timestamp()
+  ORDER BY free.lease_expires_at NULLS FIRST FOR UPDATE OF free SKIP LOCKED LIMIT 1)
 RETURNING shard
 """
 _READ = """
 SELECT id, topic, key, event_id, body, traceparent, created_at FROM outbox
 WHERE shard = $1 ORDER BY id LIMIT $2
 """
+# The range keeps to the head of the shard's index; within it a late commit may have put an event that was not sent.
 _SETTLE = """
-WITH sent AS (DELETE FROM outbox WHERE id = ANY ($3::bigint[]))
+WITH sent AS (
+  DELETE FROM outbox
+  WHERE shard = $1 AND id <= (SELECT max(place) FROM unnest($3::bigint[]) AS place) AND id = ANY ($3))
 UPDATE outbox_shards SET lease_token = NULL, lease_expires_at = clock_timestamp()
 WHERE shard = $1 AND lease_token = $2
 """
@@ -85,23 +91,26 @@ def shard_of(key: str) -> int:
 
 
 class Outbox:
-    """What relays do: lease a shard, read its oldest events, settle those that the bus has acknowledged."""
+    """What relays do: take a shard with its oldest events, and settle those that the bus has acknowledged."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def lease(self, token: UUID, *, ttl_s: float) -> int | None:
+    async def take(self, token: UUID, *, ttl_s: float, at_most: int) -> TakenShard | None:
         """A shard that holds events and that no relay has, or None. After `ttl_s` another may take it."""
-        shard: int | None = await self._database.fetchval(_LEASE, token, ttl_s)
-        return shard
-
-    async def read(self, shard: int, *, at_most: int) -> list[WaitingEvent]:
-        """The oldest events of the shard, in order."""
-        return [_waiting(row) for row in await self._database.fetch(_READ, shard, at_most)]
+        async with self._database.transaction() as connection:
+            await connection.execute(_LIGHTLY)
+            shard = await connection.fetchval(_LEASE, token, ttl_s)
+            if shard is None:
+                return None
+            rows = await connection.fetch(_READ, shard, at_most)
+        return TakenShard(shard, [_waiting(row) for row in rows])
 
     async def settle(self, shard: int, token: UUID, sent: Sequence[int]) -> None:
         """Delete what was sent, by place, and give the shard back if it is still ours."""
-        await self._database.execute(_SETTLE, shard, token, sent)
+        async with self._database.transaction() as connection:
+            await connection.execute(_LIGHTLY)
+            await connection.execute(_SETTLE, shard, token, sent)
 
     async def backlog(self) -> Backlog:
         """What waits in all shards."""
