@@ -41,7 +41,7 @@ async def test_merging_many_rounds_of_changes_comes_to_the_same_as_a_dict(stage:
 
     for content in range(6):
         keys = chance.sample(range(6000), 2500) if content < 4 else chance.sample(range(6000), 3)
-        changed = [entry(number, None if chance.random() < 0.2 else content) for number in keys]
+        changed = [entry(number, None if content % 2 and chance.random() < 0.2 else content) for number in keys]
         await settle(stage, changed)
         await snapshots.merge(lease, stage.sync_id)
         expected |= {some.key: some for some in changed}
@@ -79,3 +79,13 @@ async def test_a_snapshot_that_forgot_everything_is_empty(stage: Stage) -> None:
     await snapshots.merge(lease, stage.sync_id)
 
     assert await snapshots.size(stage.sync_id) == (0, 0)
+
+
+async def test_keys_that_nobody_knew_are_forgotten_without_a_trace(stage: Stage) -> None:
+    lease = await lease_of(stage)
+    snapshots = Snapshots(stage.database)
+    await settle(stage, [entry(number, 1 if number % 3 else None) for number in range(900)])
+
+    await snapshots.merge(lease, stage.sync_id)
+
+    assert (await snapshots.size(stage.sync_id))[0] == 600

@@ -50,6 +50,7 @@ class Page:
     first_key: RowKey
     last_key: RowKey
     entries: int
+    has_tombstones: bool
     body: bytes
     algorithm: int = ALGORITHM
 
@@ -62,7 +63,8 @@ def hash_row(body: bytes) -> RowHash:
 def pack(entries: Sequence[Entry]) -> Page:
     """One page of entries that are in key order; not empty."""
     body = b"".join(_encode(entry) for entry in entries)
-    return Page(entries[0].key, entries[-1].key, len(entries), zlib.compress(body, _COMPRESSION_LEVEL))
+    forgets = any(entry.is_tombstone for entry in entries)
+    return Page(entries[0].key, entries[-1].key, len(entries), forgets, zlib.compress(body, _COMPRESSION_LEVEL))
 
 
 def pages(entries: Iterable[Entry]) -> Iterator[Page]:
@@ -100,9 +102,8 @@ def overlay(base: Iterable[Entry], above: Iterable[Entry]) -> Iterator[Entry]:
 def _encode(entry: Entry) -> bytes:
     flags = (_HAS_DELIVERED if entry.delivered is not None else 0) | (_HAS_DEAD if entry.dead is not None else 0)
     parts = [part.encode() for part in entry.key]
-    lengths = b"".join(len(part).to_bytes(_LENGTH_BYTES) for part in parts)
-    head = bytes((flags, len(parts)))
-    return b"".join((head, lengths, *parts, entry.delivered or b"", entry.dead or b""))
+    lengths = [len(part).to_bytes(_LENGTH_BYTES) for part in parts]
+    return b"".join((bytes((flags, len(parts))), *lengths, *parts, entry.delivered or b"", entry.dead or b""))
 
 
 def _decode(raw: memoryview, at: int) -> tuple[Entry, int]:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from tailrace.core.ids import SyncId
 from tailrace.core.rows import RowKey
 from tailrace.core.runs import Lease
-from tailrace.core.snapshots import Entry, Page, overlay, pages, unpack
+from tailrace.core.snapshots import ENTRIES_PER_PAGE, Entry, Page, overlay, pages, unpack
 from tailrace.store.database import Connection, Database
 from tailrace.store.shards import hold
 
@@ -14,8 +14,8 @@ SETTLED = 1
 
 _PAGES_PER_FETCH = 8
 _INSERT = """
-INSERT INTO snapshot_pages (sync_id, level, first_key, last_key, entries, algorithm, body)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO snapshot_pages (sync_id, level, first_key, last_key, entries, has_tombstones, algorithm, body)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 """
 _BASE_AFTER = """
 SELECT last_key, body FROM snapshot_pages
@@ -27,6 +27,14 @@ SELECT DISTINCT pages.first_key, pages.body FROM snapshot_pages AS pages
 JOIN (SELECT ARRAY(SELECT jsonb_array_elements_text(parts)) AS key FROM jsonb_array_elements($2::jsonb) AS parts)
   AS wanted ON wanted.key COLLATE "C" BETWEEN pages.first_key AND pages.last_key
 WHERE pages.sync_id = $1 AND pages.level = 0 ORDER BY pages.first_key
+"""
+# Pages of the base do not overlap: if the last one that begins in time ends before, none is in the way.
+_PROMOTE = """
+UPDATE snapshot_pages AS settled SET level = 0
+WHERE sync_id = $1 AND level = 1 AND entries >= $2 AND NOT has_tombstones AND coalesce((
+  SELECT base.last_key < settled.first_key FROM snapshot_pages AS base
+  WHERE base.sync_id = $1 AND base.level = 0 AND base.first_key <= settled.last_key
+  ORDER BY base.first_key DESC LIMIT 1), true)
 """
 _NEXT_SETTLED = """
 SELECT first_key, last_key, body FROM snapshot_pages WHERE sync_id = $1 AND level = 1 ORDER BY first_key LIMIT 1
@@ -70,8 +78,13 @@ class Snapshots:
     async def merge(self, lease: Lease, sync_id: SyncId) -> None:
         """Merge all that runs have settled into the base, a settled page a transaction; a crash leaves whole pages.
 
+        Large pages of keys that the base does not have become pages of the base as they are.
+
         :raises LeaseLost: the sync's run belongs to another executor; what was merged stays right.
         """
+        async with self._database.transaction() as connection:
+            await hold(connection, lease)
+            await connection.execute(_PROMOTE, sync_id, ENTRIES_PER_PAGE // 2)
         while await self._merge_one(lease, sync_id):
             pass
 
@@ -124,7 +137,10 @@ def _shares(starts: list[list[str]], above: list[Entry]) -> Iterator[tuple[list[
 
 async def _insert(connection: Connection, sync_id: SyncId, level: int, made: Iterator[Page]) -> None:
     rows = [
-        (sync_id, level, list(page.first_key), list(page.last_key), page.entries, page.algorithm, page.body)
+        (
+            *(sync_id, level, list(page.first_key), list(page.last_key)),
+            *(page.entries, page.has_tombstones, page.algorithm, page.body),
+        )
         for page in made
     ]
     if rows:

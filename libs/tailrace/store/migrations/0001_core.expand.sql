@@ -122,6 +122,7 @@ CREATE TABLE snapshot_pages (
   first_key text[] COLLATE "C" NOT NULL,
   last_key text[] COLLATE "C" NOT NULL,
   entries int NOT NULL CHECK (entries > 0),
+  has_tombstones boolean NOT NULL,
   algorithm smallint NOT NULL,
   body bytea NOT NULL,
   PRIMARY KEY (sync_id, level, first_key)
