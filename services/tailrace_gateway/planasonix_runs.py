@@ -15,7 +15,7 @@ from tailrace_gateway.models import Body, NoBody, NoQuery
 from tailrace_gateway.paging import Listing, PagedQuery
 from tailrace_gateway.problems import Fault, Malformed, Unprocessable
 from tailrace_gateway.run_views import RUN, planasonix_statuses, run_item, whole_run
-from tailrace_gateway.starts import Start, Started, forget_repeat, once_by_key, start
+from tailrace_gateway.starts import Start, Started, forget_repeat, note_end, once_by_key, start
 from tailrace_gateway.stores import Stores
 from tailrace_gateway.sync_bodies import Id
 from tailrace_gateway.wire import Item, item, one, page, seconds
@@ -72,8 +72,7 @@ async def list_runs(call: Call[NoBody, RunsQuery]) -> Answer:
 async def get_run(call: Call[NoBody, NoQuery]) -> Answer:
     """One run with its books."""
     run = await call.stores.runs.get(call.identity.workspace_id, RunId(call.path["run_id"]))
-    if run.status.is_terminal:
-        await forget_repeat(call.stores, call.identity, run.sync_id)
+    await note_end(call.stores, call.identity, run)
     return Answer(one(whole_run(run)))
 
 

@@ -13,7 +13,7 @@ from tailrace_gateway.calls import Answer, Call
 from tailrace_gateway.models import Body, Moment, NoBody, NoQuery, Query
 from tailrace_gateway.problems import Fault, Malformed, Unprocessable
 from tailrace_gateway.run_views import rudderstack_run, rudderstack_statuses
-from tailrace_gateway.starts import Start, forget_repeat, once_by_key, start, start_or_repeat
+from tailrace_gateway.starts import Start, forget_repeat, note_end, once_by_key, start, start_or_repeat
 
 PER_PAGE = 50
 PER_PAGE_MOST = 1000
@@ -81,8 +81,7 @@ async def get_sync(call: Call[NoBody, NoQuery]) -> Answer:
     run = await call.stores.runs.get(workspace_id, RunId(call.path["run_id"]))
     if run.sync_id != sync.id:
         raise NotFound("no such run")
-    if run.status.is_terminal:
-        await forget_repeat(call.stores, call.identity, sync.id)
+    await note_end(call.stores, call.identity, run)
     return Answer(rudderstack_run(run))
 
 

@@ -16,7 +16,7 @@ from tailrace.events.outgoing import outgoing
 from tailrace.store.database import Connection
 from tailrace.store.idempotency import Answer as KeptAnswer
 from tailrace.store.idempotency import Request
-from tailrace.store.runs import NewRun
+from tailrace.store.runs import NewRun, Run
 from tailrace.store.tokens import Identity
 from tailrace_gateway.calls import Answer, AnyCall
 from tailrace_gateway.stores import Stores
@@ -102,8 +102,14 @@ async def start_or_repeat(call: AnyCall, wanted: Start) -> RunId:
     return started.run_id
 
 
+async def note_end(stores: Stores, identity: Identity, run: Run) -> None:
+    """The run is shown to the caller: if it has ended, and the caller started it, its next start is no repeat."""
+    if run.status.is_terminal and run.requested_by == identity.name:
+        await forget_repeat(stores, identity, run.sync_id)
+
+
 async def forget_repeat(stores: Stores, identity: Identity, sync_id: SyncId) -> None:
-    """The next start of this sync is a start of its own: the caller knows how the last one ended."""
+    """The next start of this sync is a start of its own."""
     await stores.idempotency.forget(identity.workspace_id, _repeat_key(sync_id))
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tailrace.core.ids import WorkspaceId
 from tailrace.store.tokens import Role
 from tests.gateway.caller import Caller
 from tests.gateway.conftest import Gateway
@@ -160,10 +161,10 @@ class TestIdempotencyKey:
 
         assert refused.status == 422
 
-    async def test_key_of_another_token_is_another_key(self, gateway: Gateway, admin: Caller, sync_id: str) -> None:
-        identity = await gateway.stores.tokens.verify(admin.token)
-        assert identity is not None
-        other = await gateway.caller(identity.workspace_id, Role.EDITOR)
+    async def test_key_of_another_token_is_another_key(
+        self, gateway: Gateway, admin: Caller, workspace_id: WorkspaceId, sync_id: str
+    ) -> None:
+        other = await gateway.caller(workspace_id, Role.EDITOR)
         await admin.post(RUN, {"syncId": sync_id}, headers=KEY)
 
         refused = await other.post(RUN, {"syncId": sync_id}, headers=KEY)

@@ -6,6 +6,7 @@ import re
 import pytest
 import pytest_asyncio
 
+from tailrace.core.ids import WorkspaceId
 from tailrace.store.tokens import Role
 from tests.gateway.caller import Caller
 from tests.gateway.conftest import Gateway
@@ -70,11 +71,9 @@ async def test_start_of_another_body_while_a_sync_runs_is_refused_with_its_id(ad
 
 
 async def test_start_by_another_token_while_a_sync_runs_is_refused_with_its_id(
-    gateway: Gateway, admin: Caller, sync_id: str
+    gateway: Gateway, admin: Caller, workspace_id: WorkspaceId, sync_id: str
 ) -> None:
-    identity = await gateway.stores.tokens.verify(admin.token)
-    assert identity is not None
-    other = await gateway.caller(identity.workspace_id, Role.EDITOR)
+    other = await gateway.caller(workspace_id, Role.EDITOR)
     first = await admin.post(f"/v2/retl-connections/{sync_id}/start")
 
     second = await other.post(f"/v2/retl-connections/{sync_id}/start")
@@ -114,6 +113,20 @@ async def test_start_after_the_end_was_read_is_a_new_sync(admin: Caller, engine:
     assert again.json != first.json
 
 
+async def test_repeat_is_one_also_when_somebody_else_has_read_the_end(
+    gateway: Gateway, admin: Caller, workspace_id: WorkspaceId, engine: Engine, sync_id: str
+) -> None:
+    first = await admin.post(f"/v2/retl-connections/{sync_id}/start")
+    await engine.begin(first.json["syncId"])
+    await engine.end(first.json["syncId"], "succeeded")
+    viewer = await gateway.caller(workspace_id, Role.VIEWER)
+    await viewer.get(f"/v2/retl-connections/{sync_id}/syncs/{first.json['syncId']}")
+
+    again = await admin.post(f"/v2/retl-connections/{sync_id}/start")
+
+    assert again.json == first.json
+
+
 async def test_start_after_stop_is_a_new_sync(admin: Caller, sync_id: str) -> None:
     first = await admin.post(f"/v2/retl-connections/{sync_id}/start")
     await admin.post(f"/v2/retl-connections/{sync_id}/stop")
@@ -142,11 +155,9 @@ async def test_fifty_identical_starts_at_once_are_one_sync(gateway: Gateway, adm
 
 
 async def test_fifty_starts_by_fifty_callers_are_one_200_and_409_with_its_id(
-    gateway: Gateway, admin: Caller, sync_id: str
+    gateway: Gateway, workspace_id: WorkspaceId, sync_id: str
 ) -> None:
-    identity = await gateway.stores.tokens.verify(admin.token)
-    assert identity is not None
-    callers = [await gateway.caller(identity.workspace_id, Role.EDITOR) for _ in range(50)]
+    callers = [await gateway.caller(workspace_id, Role.EDITOR) for _ in range(50)]
 
     answers = await asyncio.gather(*(each.post(f"/v2/retl-connections/{sync_id}/start") for each in callers))
 
