@@ -6,6 +6,7 @@ BROAD_EXCEPTS: dict[str, str] = {
     "libs/tailrace/embedded/guard.py:main": "the edge of a process, which tells its owner and ends",
     "libs/tailrace/runtime/lifecycle.py:run_process": "the top of a service: logs it and gives an exit code",
     "services/tailrace_executor/handlers.py:Crew._work": "one run must not end the others: logged, left to its lease",
+    "services/tailrace_scheduler/firing.py:Firing._fire": "one sync must not stop all others: logged, left due",
     "services/tailrace_gateway/app.py:_told": "the edge of HTTP: a crash is logged and told without its details",
 }
 

@@ -46,6 +46,7 @@ RATE_LIMIT_WAIT = Histogram(
     "tailrace_rate_limit_wait_seconds", "Waits for a rate limit.", registry=REGISTRY, buckets=_SECONDS
 )
 DLQ_OPEN = Gauge("tailrace_dlq_open", "Dead letters not resolved.", ["error_code"], registry=REGISTRY)
+DLQ_LETTERS = Counter("tailrace_dlq_letters_total", "Rows that became dead letters.", ["error_code"], registry=REGISTRY)
 SCHEDULE_LAG = Histogram("tailrace_schedule_lag_seconds", "From due to started.", registry=REGISTRY, buckets=_SECONDS)
 SCHEDULE_TICKS = Counter(
     "tailrace_schedule_ticks_total", "Ticks, by what became of them.", ["outcome"], registry=REGISTRY

@@ -44,6 +44,7 @@ _ENABLED = """
 SELECT enabled FROM syncs WHERE workspace_id = $1 AND id = $2 AND deleted_at IS NULL FOR SHARE
 """
 _KNOWN = "SELECT true FROM syncs WHERE workspace_id = $1 AND id = $2"
+_WORKSPACE = "SELECT workspace_id FROM syncs WHERE id = $1 AND deleted_at IS NULL"
 _DEFINITION = "SELECT definition FROM sync_versions WHERE sync_id = $1 AND version = $2"
 # FOR SHARE holds off a delete of either connection until the sync that needs it is there.
 _CONNECTIONS = """
@@ -193,6 +194,16 @@ class Syncs:
         """
         if not await self._database.fetchval(_KNOWN, workspace_id, sync_id):
             raise _not_found()
+
+    async def workspace_of(self, connection: Connection, sync_id: str) -> WorkspaceId:
+        """The workspace that a sync belongs to, for requests that name the sync alone.
+
+        :raises NotFound: there is no such sync.
+        """
+        workspace_id: str | None = await connection.fetchval(_WORKSPACE, sync_id)
+        if workspace_id is None:
+            raise _not_found()
+        return WorkspaceId(workspace_id)
 
     async def definition(self, sync_id: SyncId, version: int) -> SyncDefinition:
         """The definition that a run has pinned; deleted syncs keep theirs.

@@ -1,0 +1,73 @@
+"""Runs that nobody works on: cancelled ones to be closed, queued ones to be told of once more."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from tailrace.core.ids import RunId, SyncId, WorkspaceId
+from tailrace.core.runs import COUNTS, Books, Lease
+from tailrace.store.database import Database
+
+# The lease that is taken here fences off an owner who wakes up late, as a takeover by an executor does.
+_ADOPT = """
+WITH picked AS (
+  SELECT shards.run_id, shards.shard FROM run_shards AS shards JOIN runs ON runs.id = shards.run_id
+  WHERE runs.status = 'cancelling' AND shards.state <> 'done'
+    AND coalesce(shards.lease_expires_at, runs.cancel_requested_at) < clock_timestamp() - $2::interval
+  ORDER BY shards.queued_at LIMIT 1 FOR UPDATE OF shards, runs SKIP LOCKED
+)
+UPDATE run_shards AS shards SET state = 'running', lease_epoch = lease_epoch + 1, lease_token = gen_random_uuid(),
+  lease_owner = $1, lease_expires_at = clock_timestamp() + $3::interval, heartbeat_seq = heartbeat_seq + 1
+FROM picked JOIN runs ON runs.id = picked.run_id
+WHERE shards.run_id = picked.run_id AND shards.shard = picked.shard
+RETURNING shards.*, runs.workspace_id, runs.sync_id
+"""
+_FORGOTTEN = """
+SELECT id, workspace_id, sync_id FROM runs
+WHERE status = 'queued' AND queued_at < clock_timestamp() - $1::interval
+ORDER BY queued_at LIMIT $2
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """A cancelled shard whose owner is gone: ours now, to be closed before the lease ends."""
+
+    lease: Lease
+    workspace_id: WorkspaceId
+    sync_id: SyncId
+    books: Books
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A run that waits for an executor."""
+
+    run_id: RunId
+    workspace_id: WorkspaceId
+    sync_id: SyncId
+
+
+class AbandonedRuns:
+    """Finds them for any number of schedulers at once."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def adopt_cancelled(self, *, owner: str, dead_for_s: float, ttl_s: float) -> Adopted | None:
+        """Take over a shard of a run that is to end, if its lease ended, or it was handed back, `dead_for_s` ago."""
+        row = await self._database.fetchrow(_ADOPT, owner, timedelta(seconds=dead_for_s), timedelta(seconds=ttl_s))
+        if row is None:
+            return None
+        counts = {name: row[f"rows_{name}"] for name in COUNTS}
+        return Adopted(
+            Lease(RunId(row["run_id"]), row["shard"], row["lease_token"], row["lease_epoch"]),
+            WorkspaceId(row["workspace_id"]),
+            SyncId(row["sync_id"]),
+            Books(**counts, reasons=row["reasons"]),
+        )
+
+    async def waiting(self, *, for_s: float, limit: int) -> Sequence[Waiting]:
+        """Runs that have been queued for longer, the longest first."""
+        rows = await self._database.fetch(_FORGOTTEN, timedelta(seconds=for_s), limit)
+        return [Waiting(RunId(row["id"]), WorkspaceId(row["workspace_id"]), SyncId(row["sync_id"])) for row in rows]

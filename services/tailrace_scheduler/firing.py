@@ -1,0 +1,107 @@
+"""Fires the schedules that are due: any number of schedulers at once, each sync by one of them."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+
+import structlog
+
+from tailrace.core.clock import Clock
+from tailrace.core.errors import Unavailable
+from tailrace.core.ids import SyncId
+from tailrace.observe import fields, metrics
+from tailrace.store.schedules import Fired, Schedules
+from tailrace_scheduler.announce import run_queued
+
+CLOCKS_APART_S = 60.0
+"""A database whose clock is further from ours has jumped: firing by it could skip or repeat hours."""
+
+_SYNCS_AT_ONCE = 200
+_LANES = 4
+_HOLD_OFF_S = 60.0
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Firing:
+    """`fired` is called when runs have been queued."""
+
+    schedules: Schedules
+    clock: Clock
+    random: Random
+    fired: Callable[[], None]
+    held_off: dict[SyncId, float] = field(default_factory=dict)
+
+    async def fire_due(self) -> None:
+        """Fire every sync that is due.
+
+        One that cannot be fired is logged and tried again in a minute; the others do not wait for it.
+
+        :raises StoreUnavailable: what was fired is fired, the rest is still due.
+        :raises Unavailable: `CLOCKS_APART`; nothing was fired.
+        """
+        await self.check_clocks()
+        while due := await self.schedules.due(without=self._held_off(), limit=_SYNCS_AT_ONCE):
+            # Shuffled, or all schedulers would reach for the same sync.
+            sweep = _Sweep(self.random.sample(list(due), len(due)))
+            async with asyncio.TaskGroup() as tasks:
+                for _ in range(_LANES):
+                    tasks.create_task(self._fire(sweep))
+            if sweep.cut_short is not None:
+                raise sweep.cut_short
+            if not sweep.fired and not sweep.failed:
+                return
+            self.held_off |= dict.fromkeys(sweep.failed, self.clock.monotonic() + _HOLD_OFF_S)
+
+    async def check_clocks(self) -> None:
+        """Return if the database's clock and ours tell about the same time.
+
+        :raises Unavailable: they do not.
+        """
+        apart_s = (await self.schedules.now() - self.clock.now()).total_seconds()
+        if abs(apart_s) > CLOCKS_APART_S:
+            raise Unavailable(
+                f"the database's clock is {apart_s:+.0f} s from ours: set the one that is wrong; no schedule fires",
+                code="CLOCKS_APART",
+            )
+
+    def _held_off(self) -> set[SyncId]:
+        now = self.clock.monotonic()
+        self.held_off = {sync_id: until for sync_id, until in self.held_off.items() if until > now}
+        return set(self.held_off)
+
+    async def _fire(self, sweep: "_Sweep") -> None:
+        while sweep.waiting and sweep.cut_short is None:
+            sync_id = sweep.waiting.pop()
+            try:
+                fired = await self.schedules.fire(sync_id, run_queued)
+            except Unavailable as error:
+                sweep.cut_short = error
+            except Exception:  # noqa: BLE001 - one sync must not stop the schedules of all others
+                _log.exception("schedule.failed", **{fields.SYNC_ID: sync_id})
+                sweep.failed.add(sync_id)
+            else:
+                if fired is not None:
+                    sweep.fired += 1
+                    self._tell(fired)
+
+    def _tell(self, fired: Fired) -> None:
+        for outcome, ticks in fired.outcomes.items():
+            metrics.SCHEDULE_TICKS.labels(outcome).inc(ticks)
+        if fired.run_id is not None and fired.lag_s is not None:
+            metrics.SCHEDULE_LAG.observe(fired.lag_s)
+            self.fired()
+        told = {str(outcome): ticks for outcome, ticks in fired.outcomes.items()}
+        _log.info("schedule.fired", ticks=told, **{fields.SYNC_ID: fired.sync_id, fields.RUN_ID: fired.run_id})
+
+
+@dataclass(slots=True)
+class _Sweep:
+    """Syncs to be fired, and what became of those that were taken out."""
+
+    waiting: list[SyncId]
+    fired: int = 0
+    failed: set[SyncId] = field(default_factory=set)
+    cut_short: Unavailable | None = None

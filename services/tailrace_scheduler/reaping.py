@@ -1,0 +1,89 @@
+"""Looks after runs that nobody works on."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import NAMESPACE_URL, uuid5
+
+import structlog
+
+from tailrace.core.clock import Clock
+from tailrace.core.errors import LeaseLost
+from tailrace.core.outgoing import OutgoingEvent
+from tailrace.core.runs import RunStatus
+from tailrace.events.models import RunFinished, RunQueued
+from tailrace.events.outgoing import outgoing
+from tailrace.observe import fields, metrics
+from tailrace.store.abandoned import AbandonedRuns, Adopted, Waiting
+from tailrace.store.database import Database
+from tailrace.store.outbox import enqueue
+from tailrace.store.shards import Ending, Shards
+
+WAITS_LONG_S = 60.0
+"""Executors look for themselves every few seconds; a run that waits longer is told of once more, once a minute."""
+
+CODE = "CANCELLED"
+
+_TTL_S = 30.0
+_WAITING_AT_ONCE = 50
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Reaping:
+    """`dead_for_s` is how long executors have had to take a run over before we close it."""
+
+    database: Database
+    abandoned: AbandonedRuns
+    shards: Shards
+    clock: Clock
+    owner: str
+    dead_for_s: float
+    told: Callable[[], None]
+
+    async def close_cancelled(self) -> None:
+        """Close runs that somebody cancelled and whose executors are gone; what was delivered stays."""
+        while adopted := await self.abandoned.adopt_cancelled(
+            owner=self.owner, dead_for_s=self.dead_for_s, ttl_s=_TTL_S
+        ):
+            try:
+                await self.shards.finish(adopted.lease, self._ending(adopted))
+            except LeaseLost:
+                continue
+            metrics.RUNS.labels(RunStatus.CANCELLED).inc()
+            _log.info("run.reaped", **{fields.RUN_ID: adopted.lease.run_id, fields.SYNC_ID: adopted.sync_id})
+            self.told()
+
+    async def tell_again(self) -> None:
+        """Wake executors for runs that have waited long: their first event may be lost."""
+        waiting = await self.abandoned.waiting(for_s=WAITS_LONG_S, limit=_WAITING_AT_ONCE)
+        if not waiting:
+            return
+        _log.warning("runs.waiting", count=len(waiting), longest=waiting[0].run_id)
+        minute = int(self.clock.now().timestamp() // WAITS_LONG_S)
+        async with self.database.transaction() as connection:
+            await enqueue(connection, [_again(run, minute) for run in waiting])
+        self.told()
+
+    def _ending(self, adopted: Adopted) -> Ending:
+        books = adopted.books
+        finished = RunFinished(
+            run_id=adopted.lease.run_id,
+            sync_id=adopted.sync_id,
+            workspace_id=adopted.workspace_id,
+            status=RunStatus.CANCELLED,
+            read=books.read,
+            delivered=books.delivered,
+            skipped=books.skipped,
+            rejected=books.failed,
+            error_code=CODE,
+            finished_at=self.clock.now(),
+        )
+        return Ending(RunStatus.CANCELLED, outgoing(finished, key=adopted.lease.run_id), CODE)
+
+
+def _again(run: Waiting, minute: int) -> OutgoingEvent:
+    """The same event for all schedulers of the minute."""
+    event = RunQueued(run_id=run.run_id, sync_id=run.sync_id, workspace_id=run.workspace_id)
+    event_id = str(uuid5(NAMESPACE_URL, f"tailrace:{run.run_id}:{minute}"))
+    return OutgoingEvent(event.type, run.sync_id, event.model_dump_json().encode(), event_id)
