@@ -102,6 +102,8 @@ def _parts_of(url: str) -> dict[str, Any]:
     host = unquote(split.hostname or "") or options.get("host")
     if split.scheme not in {"postgresql", "postgres"} or not host or not split.username:
         raise ValueError("url needs scheme, user and host: postgresql://user:password@host:port/database")
+    if options.get("sslmode", SslMode.PREFER) not in set(SslMode):
+        raise ValueError(f"sslmode in url must be one of {', '.join(SslMode)}")
     if options.keys() - set(_URL_OPTIONS):
         raise ValueError(f"url takes only these options: {', '.join(_URL_OPTIONS)}")
     parts = {"host": host, "port": port, "user": unquote(split.username)}
