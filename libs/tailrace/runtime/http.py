@@ -8,6 +8,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from types import SimpleNamespace
 from typing import Self
 
@@ -29,6 +30,8 @@ from yarl import URL
 from tailrace.connector_kit.http import HttpClient, HttpRequest, HttpResponse
 from tailrace.core.errors import DestinationInvalid, DestinationUnavailable, InDoubt
 from tailrace.runtime.addresses import AddressForbidden, guarded_socket
+
+_ONE_GO_BYTES = 1_048_576
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ class AiohttpClient(HttpClient):
                 request.method,
                 url,
                 headers=request.headers,
-                data=request.body or None,
+                data=_payload(request.body),
                 allow_redirects=False,
                 trace_request_ctx=progress,
             ) as response:
@@ -120,6 +123,13 @@ def _connector(limits: HttpLimits, *, allow_private: bool) -> TCPConnector:
         ssl=ssl.create_default_context(),
         socket_factory=guarded_socket(allow_private=allow_private),
     )
+
+
+def _payload(body: bytes) -> bytes | BytesIO | None:
+    # aiohttp copies bytes to the socket at one go; a stream it sends piece by piece.
+    if len(body) > _ONE_GO_BYTES:
+        return BytesIO(body)
+    return body or None
 
 
 def _marks_sending() -> TraceConfig:
