@@ -22,6 +22,8 @@ from tailrace.connector_kit.warehouse import Reading, Warehouse
 from tailrace.core.errors import CredentialsRefused, SourceInvalid, SourceUnavailable, TailraceError
 from tailrace.core.rows import Block, Column, ColumnKind, RowKey
 
+# The driver's own state machine trips over a connection that ends between two answers: InternalClientError.
+_LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _CLOSE_S = 5.0
 _PREPARE_S = 30.0
 _GRACE_S = 5.0
@@ -100,7 +102,7 @@ class PostgresWarehouse(Warehouse):
         try:
             yield cls(connection, settings)
         finally:
-            with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with suppress(*_LOST):
                 await connection.close(timeout=_CLOSE_S)
 
     async def check(self) -> None:
@@ -187,7 +189,7 @@ class PostgresWarehouse(Warehouse):
         try:
             async with asyncio.timeout(_CLOSE_S):
                 await transaction.rollback()
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except _LOST:
             self._connection.terminate()
 
 
@@ -289,8 +291,9 @@ def _translated() -> Iterator[None]:
     except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidPasswordError) as error:
         raise CredentialsRefused("the warehouse refused user or password") from error
     except asyncpg.PostgresError as error:
-        raise _classified(error) from error
-    except (OSError, TimeoutError, asyncpg.InterfaceError) as error:
+        # The words of an error about a value hold the value, and a traceback would show them.
+        raise _classified(error) from None if _is_about_a_row(error) else error
+    except _LOST as error:
         raise SourceUnavailable(f"the warehouse does not answer: {type(error).__name__}") from error
 
 
@@ -306,10 +309,13 @@ def _classified(error: asyncpg.PostgresError) -> TailraceError:
         return SourceInvalid(f"the warehouse says: {error}")
     if state[:2] in _QUERY_STATES:
         return SourceInvalid(f"the warehouse refuses the query: {error}{_place(error)}", code="SOURCE_QUERY")
-    if state[:2] in _ROW_STATES:
-        # Its words hold the value.
+    if _is_about_a_row(error):
         return SourceInvalid(f"the query fails on a value of a row: {what}", code="SOURCE_QUERY")
     return SourceUnavailable(f"the warehouse cannot answer now: {what}")
+
+
+def _is_about_a_row(error: asyncpg.PostgresError) -> bool:
+    return (error.sqlstate or "")[:2] in _ROW_STATES
 
 
 def _place(error: asyncpg.PostgresError) -> str:
