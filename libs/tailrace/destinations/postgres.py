@@ -35,6 +35,8 @@ from tailrace.core.errors import (
 from tailrace.core.rows import DELIVERED, Operation, RowOutcome, rejected
 from tailrace.core.syncs import SyncMode
 
+# The driver's own state machine trips over a connection that ends between two answers: InternalClientError.
+_LOST = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _CLOSE_S = 5.0
 _ACQUIRE_S = 30.0
 _GRACE_S = 5.0
@@ -46,7 +48,7 @@ _EXISTS = rejected("ALREADY_EXISTS", "a row with this key is there already")
 _MISSING = rejected("NOT_FOUND", "there is no row with this key")
 
 _TABLES = """
-    SELECT n.nspname || '.' || c.relname AS name,
+    SELECT c.oid, n.nspname AS schema_name, c.relname AS table_name, n.nspname || '.' || c.relname AS name,
            has_any_column_privilege(c.oid, 'INSERT') AS may_insert,
            has_any_column_privilege(c.oid, 'UPDATE') AND has_any_column_privilege(c.oid, 'SELECT') AS may_update,
            has_table_privilege(c.oid, 'DELETE') AND has_any_column_privilege(c.oid, 'SELECT') AS may_delete
@@ -54,12 +56,6 @@ _TABLES = """
     WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
       AND has_schema_privilege(n.oid, 'USAGE')
     ORDER BY name
-"""
-_TABLE = """
-    SELECT c.oid, n.nspname AS schema_name, c.relname AS table_name
-    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
-      AND n.nspname || '.' || c.relname = $1
 """
 _COLUMNS = """
     SELECT a.attname::text AS name, format_type(a.atttypid, a.atttypmod) AS data_type,
@@ -166,7 +162,7 @@ class PostgresDestination(Destination):
         async with self._connection() as connection:
             try:
                 return await connection.fetch(sql, rows)
-            except (OSError, TimeoutError, asyncpg.InterfaceError) as error:
+            except _LOST as error:
                 connection.terminate()
                 raise InDoubt(f"the batch was sent and the answer is lost: {type(error).__name__}") from error
 
@@ -185,11 +181,12 @@ class PostgresDestination(Destination):
             await self._pool.release(connection, timeout=_CLOSE_S)
 
     async def _table(self, object_name: str) -> Table:
-        found = await self._ask(_TABLE, object_name)
+        tables = await self._ask(_TABLES)
+        found = [table for table in tables if table["name"] == object_name]
         if len(found) != 1:
-            known = ", ".join(record["name"] for record in await self._ask(_TABLES))
+            known = ", ".join(table["name"] for table in tables)
             raise DestinationInvalid(f"there is no table {object_name!r}, written as schema.table; there are: {known}")
-        oid, schema_name, table_name = found[0]
+        [(oid, schema_name, table_name, *_)] = found
         return Table(
             name=f"{schema_name}.{table_name}",
             quoted_name=f"{quote_name(schema_name)}.{quote_name(table_name)}",
@@ -221,7 +218,7 @@ async def _close(pool: "Pool[asyncpg.Record]") -> None:
     try:
         async with asyncio.timeout(_CLOSE_S):
             await pool.close()
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+    except (*_LOST, asyncpg.PostgresError):
         pool.terminate()
 
 
@@ -257,7 +254,7 @@ def _translated() -> Iterator[None]:
         yield
     except asyncpg.PostgresError as error:
         raise _meaning(error, is_sent=False) from error
-    except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+    except _LOST as error:
         raise DestinationUnavailable(f"the destination does not answer: {type(error).__name__}") from error
 
 

@@ -1,0 +1,24 @@
+from collections.abc import AsyncIterator
+
+import pytest_asyncio
+
+from tailrace.connector_kit.registry import destination_type
+from tailrace.destinations.http import HttpDestination
+from tailrace.testing.destination_contract import DestinationContract
+from tests.destinations.http_rig import SECRET, HttpRig, opened, settings
+from tests.destinations.http_service import PeopleService
+
+
+@pytest_asyncio.fixture
+async def rig() -> AsyncIterator[HttpRig]:
+    service = PeopleService(SECRET)
+    async with service.served(), opened(settings(service.url)) as destination:
+        yield HttpRig(destination, service)
+
+
+class TestHttpDestination(DestinationContract):
+    pass
+
+
+def test_registry_finds_it() -> None:
+    assert destination_type("http") is HttpDestination
