@@ -44,7 +44,7 @@ class Dev:
 
 @asynccontextmanager
 async def a_dev(*arguments: str, environment: Mapping[str, str] | None = None) -> AsyncIterator[Dev]:
-    """`tailrace dev --json` with these arguments, killed at the end."""
+    """`tailrace dev --json` with these arguments; it ends with the scope."""
     process = await asyncio.create_subprocess_exec(
         COMMAND,
         "dev",
@@ -60,8 +60,9 @@ async def a_dev(*arguments: str, environment: Mapping[str, str] | None = None) -
         yield Dev(process, json.loads(line))
     finally:
         if process.returncode is None:
-            process.kill()
-        await process.wait()
+            process.terminate()
+        async with asyncio.timeout(_WAIT_S):
+            await process.wait()
 
 
 async def test_first_line_says_where_it_is_and_the_token_opens_it() -> None:

@@ -42,6 +42,6 @@ def _text(platform: Platform) -> str:
         f"  token      {platform.token}\n"
         f"  workspace  {platform.workspace_id}\n"
         f"  database   {platform.database_url}\n"
-        f"Try: curl -H 'Authorization: Bearer {platform.token}' {platform.url}/syncs\n"
+        f"Try: curl -H 'Authorization: Bearer {platform.token}' {platform.url}/api/reverse-etl/syncs\n"
         "Ctrl-C ends it.\n"
     )
