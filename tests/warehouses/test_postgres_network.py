@@ -1,0 +1,56 @@
+import asyncio
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+import pytest
+import pytest_asyncio
+
+from tailrace.connector_kit.warehouse import Reading, Warehouse
+from tailrace.core.errors import SourceUnavailable
+from tailrace.warehouses.postgres import PostgresWarehouse
+from tests.bus.network import Network
+from tests.warehouses.postgres_rig import settings
+
+READING = Reading("SELECT g AS id, repeat('x', 1000) AS v FROM generate_series(1, 5000) g", ("id",), rows_per_block=10)
+
+
+@pytest_asyncio.fixture
+async def network(empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Network]:
+    parts = urlsplit(empty_database_url)
+    async with Network.around(f"{parts.hostname}:{parts.port}", monkeypatch) as network:
+        yield network
+
+
+@pytest_asyncio.fixture
+async def warehouse(empty_database_url: str, network: Network) -> AsyncIterator[Warehouse]:
+    async with PostgresWarehouse.open(settings(empty_database_url, statement_timeout_s=1)) as opened:
+        yield opened
+
+
+async def test_server_that_falls_silent_is_unavailable_in_time(warehouse: Warehouse, network: Network) -> None:
+    async with asyncio.timeout(25), warehouse.read(READING) as blocks:
+        await anext(blocks)
+        network.swallow()
+
+        with pytest.raises(SourceUnavailable):
+            await anext(blocks)
+
+
+async def test_connection_that_breaks_is_unavailable(warehouse: Warehouse, network: Network) -> None:
+    async with asyncio.timeout(25), warehouse.read(READING) as blocks:
+        await anext(blocks)
+        network.cut()
+
+        with pytest.raises(SourceUnavailable):
+            await anext(blocks)
+
+
+async def test_what_the_reader_raises_is_not_taken_for_the_warehouse_s(warehouse: Warehouse) -> None:
+    with pytest.raises(TimeoutError):
+        await _read_and_fail(warehouse)
+
+
+async def _read_and_fail(warehouse: Warehouse) -> None:
+    async with warehouse.read(READING) as blocks:
+        await anext(blocks)
+        raise TimeoutError
