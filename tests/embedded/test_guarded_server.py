@@ -159,6 +159,19 @@ async def test_owner_does_what_a_killed_guard_cannot(tmp_path: Path) -> None:
     assert not (tmp_path / "server").exists()
 
 
+async def test_our_environment_is_none_of_the_servers_business(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TAILRACE_SECRET_KEYS", "confidential")
+    charge = replace(a_charge(tmp_path), environment={"LC_ALL": "C"})
+
+    async with GuardedServer.open(charge) as server:
+        await server.start([{"run": ["env"]}, SLEEPS], at_once, READY_S)
+
+    environment = (tmp_path / "server.log").read_text()
+    assert "LC_ALL=C\n" in environment
+    assert "PATH=" in environment
+    assert "confidential" not in environment
+
+
 async def test_log_of_the_time_before_is_kept_beside(tmp_path: Path) -> None:
     async with GuardedServer.open(a_charge(tmp_path)) as server:
         await server.start([{"run": ["echo", "first"]}, SLEEPS], at_once, READY_S)

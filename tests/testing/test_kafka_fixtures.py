@@ -41,8 +41,8 @@ async def test_message_sent_to_the_shared_broker_is_read_again(kafka_bootstrap: 
 
 @pytest.mark.parametrize("turn", ["first", "second"])
 async def test_topics_go_with_their_test(kafka_bootstrap: str, topic_prefix: str, turn: str) -> None:
-    # Another worker may take the other turn at the same time.
-    name = f"left-by-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
+    # Another process may take its turns on the broker at the same time.
+    name = f"left-by-{os.getpid()}"
     await make_topic(kafka_bootstrap, f"{topic_prefix}.{name}")
 
     topics = await topics_of(kafka_bootstrap)

@@ -23,6 +23,8 @@ _POLL_S = 0.01
 _OPEN_S = 10.0
 _SLACK_S = 15.0
 _LOG_FILE = "server.log"
+# A server may run as another user, who could read our secrets in its environment, and PGOPTIONS is for clients.
+_INHERITED = {"PATH", "HOME", "TMPDIR", "TZ", "JAVA_HOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"}
 _LOG_TAIL_CHARACTERS = 4_000
 
 Step: TypeAlias = Mapping[str, object]
@@ -54,6 +56,7 @@ class Charge:
     user: tuple[int, int] | None = None
     """User and group id of the server and its directory; None: our own."""
     environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Beside the few variables of ours that any program needs; no other is passed on."""
     lifeline: Lifeline | None = None
 
     def to_json(self) -> str:
@@ -228,6 +231,7 @@ def _spawn_guard(charge: Charge) -> "subprocess.Popen[bytes]":
         stderr=subprocess.DEVNULL,
         bufsize=0,
         cwd="/",
+        env={name: value for name, value in os.environ.items() if name in _INHERITED},
         start_new_session=True,
     )
     os.set_blocking(guard.stdout.fileno(), False)  # type: ignore[union-attr]  # opened as a pipe

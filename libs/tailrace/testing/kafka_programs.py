@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,6 +64,7 @@ def _fetch(jars: Path) -> None:
     """Has Maven copy the jars beside their place and moves them there once they are complete."""
     if jars.exists():
         return
+    sys.stderr.write(f"Fetching Apache Kafka (44 MB) into {jars}, once\n")
     fresh = jars.with_suffix(".new")
     shutil.rmtree(fresh, ignore_errors=True)
     goal = ["dependency:copy-dependencies", f"-DoutputDirectory={fresh}"]
