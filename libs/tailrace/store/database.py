@@ -27,6 +27,8 @@ _LOST = (
     OSError,
     TimeoutError,
     asyncpg.InterfaceError,
+    # What a connection says that the server ended while it was idle within a transaction.
+    asyncpg.InternalClientError,
     asyncpg.TooManyConnectionsError,
     asyncpg.TargetServerAttributeNotMatched,
     *_STALE,
