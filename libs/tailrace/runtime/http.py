@@ -4,6 +4,7 @@ It sends every request exactly once, follows no redirect, reads no proxy from th
 address that it is about to connect to: a guard in the resolver would not see addresses written as numbers.
 """
 
+import re
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -31,6 +32,7 @@ from tailrace.connector_kit.http import HttpClient, HttpRequest, HttpResponse
 from tailrace.core.errors import DestinationInvalid, DestinationUnavailable, InDoubt
 from tailrace.runtime.addresses import AddressForbidden, guarded_socket
 
+_HOST = re.compile(r"[\w.:%-]+")
 _ONE_GO_BYTES = 1_048_576
 
 
@@ -98,7 +100,8 @@ class AiohttpClient(HttpClient):
             url = URL(text)
         except ValueError:
             url = URL()
-        if url.scheme not in self._schemes or not url.host or url.user is not None or url.password is not None:
+        is_plain = url.user is None and url.password is None and _HOST.fullmatch(url.host or "")
+        if url.scheme not in self._schemes or not is_plain:
             schemes = " or ".join(sorted(self._schemes))
             raise DestinationInvalid(f"the destination's address must be {schemes}://host/..., without user@")
         return url
