@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.gateway.caller import A_SOURCE, Caller
+from tests.gateway.caller import A_DESTINATION, A_SOURCE, HTTP_SETTINGS, Caller
 from tests.gateway.conftest import Gateway
 
 SYNCS = "/api/reverse-etl/syncs"
@@ -67,12 +67,14 @@ async def test_compressed_body_is_refused_unread(admin: Caller) -> None:
     [
         {"name": "a\x00b"},
         {"na\x00me": "x"},
-        {"name": "x", "connector": "http", "settings": {"url": {"deep": ["\x00"]}}},
+        {"settings": HTTP_SETTINGS | {"objects": ["a\x00b"]}},
     ],
     ids=["value", "name", "deep"],
 )
 async def test_nul_is_refused_wherever_it_stands(admin: Caller, body: dict[str, Any]) -> None:
-    assert (await admin.post("/api/destinations", body)).status == 422
+    refused = await admin.post("/api/destinations", A_DESTINATION | body)
+
+    assert (refused.status, refused.json["errors"][0]["code"]) == (422, "nul")
 
 
 @pytest.mark.parametrize("number", [b"1" + b"0" * 30, b"-" + b"9" * 400, b"1e400", b"-0", b"18446744073709551616"])

@@ -2,6 +2,7 @@
 
 import base64
 import os
+import string
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -12,6 +13,7 @@ from tailrace_gateway.paging import Cursors, Listing
 from tailrace_gateway.planasonix_syncs import SyncsQuery
 from tailrace_gateway.problems import Malformed
 
+_ALPHABET = string.ascii_letters + string.digits + "-_"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LAST = (NOW - timedelta(days=3, microseconds=7), "retl_sync_z")
 
@@ -116,9 +118,15 @@ def test_cursor_of_another_key_is_refused(cursors: Cursors, clock: HeldClock) ->
         cursors.after(_listing(cursor=cursor))
 
 
-def test_every_altered_byte_is_noticed(cursors: Cursors) -> None:
-    cursor = _next(cursors, _listing())
-    altered = [cursor[:at] + ("A" if cursor[at] != "A" else "B") + cursor[at + 1 :] for at in range(len(cursor))]
+@pytest.mark.parametrize("last_id", ["a", "ab", "abc"], ids=["no spare bits", "two", "four"])
+def test_every_altered_bit_is_noticed(cursors: Cursors, last_id: str) -> None:
+    cursor = cursors.next(_listing(), [(NOW, last_id)], more=True) or ""
+    altered = [
+        cursor[:at] + other + cursor[at + 1 :]
+        for at in range(len(cursor))
+        for other in _ALPHABET
+        if other != cursor[at]
+    ]
 
     refused = [each for each in altered if _is_refused(cursors, each)]
 

@@ -16,6 +16,7 @@ PREFIXES = pytest.mark.parametrize("prefix", ["", "/v1"], ids=["without prefix",
 _TABLES = """
 CREATE TABLE accounts (external_id text PRIMARY KEY, name text NOT NULL, revenue numeric);
 CREATE TABLE contacts (email text);
+REVOKE UPDATE, DELETE ON contacts FROM CURRENT_USER;
 """
 
 
@@ -132,12 +133,13 @@ class TestSyncAgainstDiscovery:
         ("change", "pointer"),
         [
             ({"objectName": "public.nothing"}, "/objectName"),
+            ({"objectName": "public.contacts"}, "/syncMode"),
             (
                 {"fieldMappings": [{"source": "a", "destination": "nothing", "key": True}]},
                 "/fieldMappings/0/destination",
             ),
         ],
-        ids=["object", "field"],
+        ids=["object", "mode", "field"],
     )
     async def test_what_the_destination_does_not_have_is_refused(
         self, admin: Caller, source_id: str, crm_id: str, change: dict[str, Any], pointer: str

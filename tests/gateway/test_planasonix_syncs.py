@@ -1,16 +1,21 @@
 """The Planasonix contract: syncs, field by field as its examples show them."""
 
+import asyncio
 import re
 from typing import Any
 
 import pytest
 
+from tailrace.testing.eventually import eventually
 from tailrace.testing.fake_http import answer
 from tests.gateway.caller import A_DESTINATION, A_SOURCE, HTTP_SETTINGS, Caller, a_sync
 from tests.gateway.conftest import Gateway
 from tests.gateway.engine import Engine
 
 SYNCS = "/api/reverse-etl/syncs"
+_WAITING = """
+SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+"""
 _SECONDS = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z")
 
 PREFIXES = pytest.mark.parametrize("prefix", ["", "/v1"], ids=["without prefix", "with /v1"])
@@ -127,6 +132,27 @@ async def test_delete_cancels_the_run_and_keeps_its_history(admin: Caller, sync_
 
     runs = await admin.get(f"/api/reverse-etl/runs?sync_id={sync_id}")
     assert [run["attributes"]["status"] for run in runs.json["data"]] == ["cancelled"]
+
+
+async def test_repeat_of_a_start_after_delete_is_404(admin: Caller, sync_id: str) -> None:
+    await admin.post(f"/v2/retl-connections/{sync_id}/start")
+    await admin.delete(f"{SYNCS}/{sync_id}")
+
+    missing = await admin.post(f"/v2/retl-connections/{sync_id}/start")
+
+    assert missing.status == 404
+
+
+async def test_delete_waits_for_a_start_and_cancels_its_run(gateway: Gateway, admin: Caller, sync_id: str) -> None:
+    database = gateway.stores.database
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks, database.transaction() as connection:
+        await connection.execute("LOCK TABLE outbox IN ACCESS EXCLUSIVE MODE")
+        tasks.create_task(admin.post("/api/reverse-etl/sync/run", {"syncId": sync_id}))
+        await eventually(lambda: database.fetchval(_WAITING), 1)
+        tasks.create_task(admin.delete(f"{SYNCS}/{sync_id}"))
+        await eventually(lambda: database.fetchval(_WAITING), 2)
+
+    assert await database.fetchval("SELECT status FROM runs") == "cancelled"
 
 
 @PREFIXES

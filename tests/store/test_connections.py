@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import Awaitable
 
 import pytest
 import pytest_asyncio
@@ -14,7 +15,11 @@ from tailrace.store.database import Database
 from tailrace.store.secrets import SecretBox
 from tailrace.store.syncs import NewSync, Syncs
 from tailrace.store.workspaces import Workspaces
+from tailrace.testing.eventually import eventually
 
+_WAITING = """
+SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+"""
 DRAFT = ConnectionDraft(
     name="crm",
     settings={"url": "https://crm", "auth": {"token": "***"}},
@@ -202,16 +207,24 @@ class TestInUse:
 
         assert await connections.list(workspace_id, DESTINATION) == []
 
-    async def test_sync_and_delete_at_once_never_leave_a_sync_without_its_end(
+    async def test_delete_waits_for_a_sync_in_the_making_and_sees_it(
         self, database: Database, connections: Connections, workspace_id: WorkspaceId, new_sync: NewSync
     ) -> None:
-        deleting = connections.delete(workspace_id, DESTINATION, new_sync.definition.destination_id)
+        source_id = new_sync.definition.source_id
+        async with asyncio.timeout(30), asyncio.TaskGroup() as tasks, database.transaction() as connection:
+            await connection.execute("LOCK TABLE sync_versions IN ACCESS EXCLUSIVE MODE")
+            making = tasks.create_task(Syncs(database).create(new_sync))
+            await eventually(lambda: database.fetchval(_WAITING), 1)
+            deleting = tasks.create_task(_refusal(connections.delete(workspace_id, SOURCE, source_id)))
+            await eventually(lambda: database.fetchval(_WAITING), 2)
 
-        outcomes = await asyncio.gather(
-            Syncs(database).create(new_sync), deleting, Syncs(database).create(new_sync), return_exceptions=True
-        )
+        assert deleting.result() == making.result().id
 
-        left = await connections.list(workspace_id, DESTINATION)
-        syncs = await Syncs(database).list(workspace_id)
-        assert bool(left) == bool(syncs)
-        assert {type(each) for each in outcomes if isinstance(each, Exception)} <= {Conflict, NotFound}
+
+async def _refusal(deleting: Awaitable[object]) -> str | None:
+    """The id of the sync that stands in the way."""
+    try:
+        await deleting
+    except Conflict as conflict:
+        return conflict.existing_id
+    return None
