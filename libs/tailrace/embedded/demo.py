@@ -17,6 +17,7 @@ from tailrace.runtime.ending import Ending
 from tailrace.runtime.service import Service
 
 _GRACE_S = 30.0
+_WAREHOUSE = "demo_warehouse"
 
 
 class DemoFailed(TailraceError):
@@ -43,7 +44,7 @@ async def demo(services: Sequence[Service], options: DemoOptions) -> None:
     show: Show = JsonShow() if options.as_json else TextShow(Console())
 
     async def play(platform: Platform) -> None:
-        warehouse = await DemoWarehouse.create(platform.postgres)
+        warehouse = await DemoWarehouse.create(await platform.postgres.ensure_database(_WAREHOUSE))
         async with open_crm() as crm, DemoApi.open(platform.url, platform.token) as api:
             told = await tell(Stage(api, warehouse, crm, show))
             if told.wrong:

@@ -6,11 +6,9 @@ from dataclasses import astuple, dataclass
 import asyncpg
 
 from tailrace.embedded.demo_customers import Customer
-from tailrace.embedded.postgres import EmbeddedPostgres
 
 QUERY = "SELECT id, email, full_name, plan, monthly_spend, country FROM customers"
 
-_DATABASE = "demo_warehouse"
 _TABLE = "customers"
 _STATEMENT_S = 30.0
 _CREATE = """
@@ -27,9 +25,9 @@ class DemoWarehouse:
     dsn: str
 
     @classmethod
-    async def create(cls, postgres: EmbeddedPostgres) -> "DemoWarehouse":
-        """An empty warehouse beside the state store."""
-        warehouse = cls(await postgres.ensure_database(_DATABASE))
+    async def create(cls, dsn: str) -> "DemoWarehouse":
+        """A warehouse in this empty database, with no customers yet."""
+        warehouse = cls(dsn)
         connection = await warehouse._connect()
         try:
             await connection.execute(_CREATE)

@@ -1,0 +1,80 @@
+"""The four services as they are deployed: a process each, started by the command, on one PostgreSQL and no Kafka."""
+
+import signal
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+
+import pytest
+
+from tailrace.embedded.demo_api import DemoApi
+from tailrace.embedded.demo_crm import open_crm
+from tailrace.embedded.demo_show import JsonShow
+from tailrace.embedded.demo_story import Stage, tell
+from tailrace.embedded.demo_warehouse import DemoWarehouse
+from tailrace.embedded.ports import free_port
+from tests.cli.commands import tailrace
+from tests.runtime.processes import SECRET_KEY, Process, a_process, asked, becomes, environment
+
+SERVICES = ("gateway", "scheduler", "executor", "dlq")
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+async def test_service_gets_ready_and_ends_with_zero(name: str, database_url: str) -> None:
+    async with a_service(name, environment(database_url, PORT="0", LOG_LEVEL="debug")) as process:
+        await process.logged("service.started")
+        address = await process.address()
+        await becomes(lambda: status_of(f"{address}/readyz"), 200)
+
+        process.signal(signal.SIGTERM)
+
+        assert await process.ended() == 0
+        assert len(process.lines) == len(process.raw.splitlines())
+        assert SECRET_KEY.encode() not in process.raw
+        assert database_url.encode() not in process.raw
+
+
+@pytest.mark.parametrize("name", SERVICES)
+async def test_service_outlives_an_outage_of_kafka_from_its_start(name: str, database_url: str) -> None:
+    settings = environment(database_url, PORT="0", KAFKA_BOOTSTRAP="127.0.0.1:1")
+    async with a_service(name, settings) as process:
+        await process.logged("service.started")
+        address = await process.address()
+        await becomes(lambda: status_of(f"{address}/readyz"), 503)
+
+        assert (await asked(f"{address}/livez"))[0] == 200
+        process.signal(signal.SIGTERM)
+
+        assert await process.ended() == 0
+
+
+async def test_runs_go_through_four_processes_that_only_poll(database_url: str, empty_database_url: str) -> None:
+    port = str(free_port())
+    settings = environment(database_url, PORT=port, POLL_S="0.5", ALLOW_PRIVATE_DESTINATIONS="true")
+    workspace = (await tailrace("workspace", "create", "Acme", environment=settings)).stdout.strip()
+    token = (await tailrace("token", "create", "--workspace", workspace, environment=settings)).stdout.strip()
+    warehouse = await DemoWarehouse.create(empty_database_url)
+    async with AsyncExitStack() as stack:
+        processes = [await stack.enter_async_context(a_service(name, settings)) for name in SERVICES]
+        await processes[0].logged("gateway.opened")
+        crm = await stack.enter_async_context(open_crm())
+        api = await stack.enter_async_context(DemoApi.open(f"http://127.0.0.1:{port}", token))
+
+        told = await tell(Stage(api, warehouse, crm, JsonShow()))
+
+        assert told.wrong == []
+        assert [await ended(process) for process in processes] == [0, 0, 0, 0]
+
+
+def a_service(name: str, settings: Mapping[str, str]) -> AbstractAsyncContextManager[Process]:
+    return a_process("-c", "from tailrace.cli.main import app; app()", name, environment=settings)
+
+
+async def ended(process: Process) -> int:
+    process.signal(signal.SIGTERM)
+    return await process.ended()
+
+
+async def status_of(url: str) -> int:
+    return (await asked(url))[0]
