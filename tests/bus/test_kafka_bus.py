@@ -93,6 +93,19 @@ class TestKafkaBus(BusContract):
             late = await member.receive(at_most=10, wait_s=3)
         assert [*received, *values(late)] == ["before", "after"]
 
+    async def test_restart_of_a_member_disturbs_no_other(self, rig: KafkaRig) -> None:
+        async with rig.member("a") as other:
+            async with rig.member("b"):
+                await rig.bus.publish([rig.message(f"v{n}", key=f"k{n}") for n in range(40)])
+                first = await collect(other, 1)
+
+            async with rig.member("b") as restarted:
+                again = await other.receive(at_most=100, wait_s=2 * WAITS.session_s / 3)
+                of_restarted = await collect(restarted, 1)
+
+        assert not {message.partition for message in of_restarted} & {message.partition for message in first}
+        assert not set(values(again)) & set(values(first))
+
     async def test_silent_network_holds_nobody_for_long(self, rig: KafkaRig) -> None:
         await rig.bus.publish([rig.message("before")])
         began_at = time.monotonic()

@@ -21,9 +21,8 @@ FROM unnest($1::smallint[], $2::text[], $3::text[], $4::text[], $5::bytea[])
 ORDER BY place
 ON CONFLICT (event_id) DO NOTHING
 """
-# A lease or a deletion that a crash of the server forgets only sends events again. A plan is made each time: one made
-# for the empty table would read all of a backlog in each round.
-_LIGHTLY = "SET LOCAL synchronous_commit = off; SET LOCAL plan_cache_mode = force_custom_plan"
+# A lease or a deletion that a crash of the server forgets only sends events again.
+_LIGHTLY = "SET LOCAL synchronous_commit = off"
 # Least recently released first, so that a busy shard starves no other.
 _LEASE = """
 UPDATE outbox_shards SET lease_token = $1, lease_expires_at = clock_timestamp() + make_interval(secs => $2)
