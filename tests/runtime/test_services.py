@@ -4,6 +4,7 @@ import signal
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
+import aiohttp
 import pytest
 
 from tailrace.embedded.demo_api import DemoApi
@@ -57,13 +58,18 @@ async def test_runs_go_through_four_processes_that_only_poll(database_url: str, 
     warehouse = await DemoWarehouse.create(empty_database_url)
     async with AsyncExitStack() as stack:
         processes = [await stack.enter_async_context(a_service(name, settings)) for name in SERVICES]
-        await processes[0].logged("gateway.opened")
+        gateway, _, executor, _ = processes
+        await gateway.logged("gateway.opened")
         crm = await stack.enter_async_context(open_crm())
         api = await stack.enter_async_context(DemoApi.open(f"http://127.0.0.1:{port}", token))
 
         told = await tell(Stage(api, warehouse, crm, JsonShow()))
 
         assert told.wrong == []
+        assert 'tailrace_runs_total{status="succeeded"} 2.0' in await metrics_of(executor)
+        assert 'tailrace_rows_total{outcome="delivered"} 10095.0' in await metrics_of(executor)
+        assert 'tailrace_destination_request_duration_seconds_count{connector="http"}' in await metrics_of(executor)
+        assert 'route="/api/reverse-etl/sync/run"} 1.0' in await metrics_of(gateway)
         assert [await ended(process) for process in processes] == [0, 0, 0, 0]
 
 
@@ -74,6 +80,11 @@ def a_service(name: str, settings: Mapping[str, str]) -> AbstractAsyncContextMan
 async def ended(process: Process) -> int:
     process.signal(signal.SIGTERM)
     return await process.ended()
+
+
+async def metrics_of(process: Process) -> str:
+    async with aiohttp.ClientSession() as session, session.get(f"{await process.address()}/metrics") as response:
+        return await response.text()
 
 
 async def status_of(url: str) -> int:

@@ -5,6 +5,7 @@ destination that is out of order, a batch that holds a bad row nobody has named 
 """
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from random import Random
@@ -86,7 +87,7 @@ class Deliverer:
 
     async def _send(self, batch: Batch) -> BatchResult:
         async with self.pacer.turn(self.tenure):
-            code = "ok"
+            code, sent_at = "ok", time.perf_counter()
             try:
                 async with asyncio.timeout(min(self.patience.request_s, max(0.0, self.tenure.left_s))):
                     return await self.destination.write(self.plan, batch)
@@ -98,6 +99,7 @@ class Deliverer:
                 raise
             finally:
                 metrics.DESTINATION_REQUESTS.labels(connector=self.destination.name, code=code).inc()
+                metrics.DESTINATION_DURATION.labels(self.destination.name).observe(time.perf_counter() - sent_at)
 
     async def _bisect(self, batch: Batch, refusal: BatchRefused) -> Sequence[RowOutcome]:
         """Halve a refused batch until the bad rows stand alone."""
