@@ -40,11 +40,9 @@ class Triage:
             _log.warning("letters.unknown", count=len(unknown), **{fields.RUN_ID: event.run_id})
 
     async def reconcile(self) -> None:
-        """Notice what no event told of, and open letters again whose replay ended without them."""
+        """Notice what no event told of."""
         while noticed := await self.upkeep.notice_oldest():
             _tell(noticed)
-        while let_go := await self.upkeep.let_go():
-            _log.info("letters.let_go", count=let_go)
 
     async def count(self) -> None:
         """Show how many letters are open, by code."""

@@ -6,9 +6,8 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from tailrace.core.errors import Invalid, LeaseLost, StoreUnavailable, TailraceError
-from tailrace.core.runs import RunStatus
-from tailrace.events.models import RunFinished
-from tailrace.events.outgoing import outgoing
+from tailrace.core.runs import RunName, RunStatus
+from tailrace.events.run_events import CANCELLED, run_finished
 from tailrace.observe import metrics
 from tailrace.pipeline.tenure import Stopped, StopReason, Tenure
 from tailrace.pipeline.walk import walk
@@ -103,19 +102,8 @@ async def _finish(
     if status is RunStatus.SUCCEEDED and error is not None:
         status = RunStatus.FAILED
     code, message = _reason(status, error)
-    finished = RunFinished(
-        run_id=claim.lease.run_id,
-        sync_id=claim.sync_id,
-        workspace_id=claim.workspace_id,
-        status=status,
-        read=books.read,
-        delivered=books.delivered,
-        skipped=books.skipped,
-        rejected=books.failed,
-        error_code=code,
-        finished_at=bench.clock.now(),
-    )
-    ending = Ending(status, outgoing(finished, key=claim.lease.run_id), code, message)
+    name = RunName(claim.lease.run_id, claim.sync_id, claim.workspace_id)
+    ending = Ending(status, run_finished(name, status, books, at=bench.clock.now(), error_code=code), code, message)
     await _until_stored(bench, tenure, lambda: bench.shards.finish(claim.lease, ending))
     metrics.RUNS.labels(status=status).inc()
     _log.info("run.finished", run_id=claim.lease.run_id, sync_id=claim.sync_id, status=status, code=code)
@@ -123,7 +111,7 @@ async def _finish(
 
 def _reason(status: RunStatus, error: TailraceError | None) -> tuple[str | None, str | None]:
     if status is RunStatus.CANCELLED:
-        return "CANCELLED", None
+        return CANCELLED, None
     return (None, None) if error is None else (error.code, error.message)
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from tailrace.core.ids import DeadLetterId, SyncId
+from tailrace.events.run_events import run_queued
 from tailrace.store.database import Connection
 from tailrace.store.dead_letters import DeadLetter, LetterFilter, LetterState, Resolution
 from tailrace.store.replays import ReplayRequest
@@ -12,7 +13,7 @@ from tailrace_gateway.calls import Answer, Call
 from tailrace_gateway.models import Body, Moment, NoBody, NoQuery, Query
 from tailrace_gateway.paging import Listing, PagedQuery
 from tailrace_gateway.problems import Fault, Unprocessable
-from tailrace_gateway.starts import announce, once_by_key
+from tailrace_gateway.starts import once_by_key
 from tailrace_gateway.sync_bodies import Id
 from tailrace_gateway.wire import Item, item, one, page, seconds
 
@@ -92,7 +93,7 @@ async def _replay(
     call: Call[ResolveLetters, NoQuery], connection: Connection, ids: list[DeadLetterId]
 ) -> dict[str, Any]:
     request = ReplayRequest(call.identity.workspace_id, ids, call.identity.name)
-    run = await call.stores.replays.start(connection, request, announce)
+    run = await call.stores.replays.start(connection, request, run_queued)
     return {"resolved_ids": [], "replaying_ids": ids, "replay_run_id": run.run_id, "resolved_at": None}
 
 

@@ -15,7 +15,7 @@ from tailrace_gateway.models import Body, NoBody, NoQuery
 from tailrace_gateway.paging import Listing, PagedQuery
 from tailrace_gateway.problems import Fault, Malformed, Unprocessable
 from tailrace_gateway.run_views import RUN, planasonix_statuses, run_item, whole_run
-from tailrace_gateway.starts import Start, Started, forget_repeat, note_end, once_by_key, start
+from tailrace_gateway.starts import Start, Started, forget_repeat, note_end, once_by_key, start, stop
 from tailrace_gateway.stores import Stores
 from tailrace_gateway.sync_bodies import Id
 from tailrace_gateway.wire import Item, item, one, page, seconds
@@ -95,9 +95,7 @@ class _Overtaken(Exception):
 async def _request_cancel(stores: Stores, identity: Identity, run: Run) -> None:
     with suppress(_Overtaken):
         async with stores.database.transaction() as connection:
-            cancelled = await stores.runs.request_cancel(
-                connection, identity.workspace_id, run.sync_id, requested_by=identity.name
-            )
+            cancelled = await stop(stores, connection, identity, run.sync_id)
             if cancelled not in {None, run.id}:
                 raise _Overtaken
 

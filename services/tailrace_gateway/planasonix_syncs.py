@@ -10,7 +10,7 @@ from tailrace_gateway.calls import Answer, Call
 from tailrace_gateway.models import Body, NoBody, NoQuery
 from tailrace_gateway.paging import Listing, PagedQuery
 from tailrace_gateway.problems import Fault, Unprocessable
-from tailrace_gateway.starts import forget_repeat
+from tailrace_gateway.starts import forget_repeat, stop
 from tailrace_gateway.sync_bodies import CreateSync, Id, UpdateSync, definition_of, schedule_of
 from tailrace_gateway.wire import Item, item, one, page, seconds
 
@@ -84,7 +84,7 @@ async def delete_sync(call: Call[NoBody, NoQuery]) -> Answer:
     sync = await call.stores.syncs.get(identity.workspace_id, call.path["sync_id"])
     moment = await call.stores.syncs.delete(identity.workspace_id, sync.id)
     async with call.stores.database.transaction() as connection:
-        await call.stores.runs.request_cancel(connection, identity.workspace_id, sync.id, requested_by=identity.name)
+        await stop(call.stores, connection, identity, sync.id)
     await forget_repeat(call.stores, identity, sync.id)
     return Answer(one(item(KIND, sync.id, {"deleted": True, "deleted_at": seconds(moment)})))
 

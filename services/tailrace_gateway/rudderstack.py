@@ -13,7 +13,7 @@ from tailrace_gateway.calls import Answer, Call
 from tailrace_gateway.models import Body, Moment, NoBody, NoQuery, Query
 from tailrace_gateway.problems import Fault, Malformed, Unprocessable
 from tailrace_gateway.run_views import rudderstack_run, rudderstack_statuses
-from tailrace_gateway.starts import Start, forget_repeat, note_end, once_by_key, start, start_or_repeat
+from tailrace_gateway.starts import Start, forget_repeat, note_end, once_by_key, start, start_or_repeat, stop
 
 PER_PAGE = 50
 PER_PAGE_MOST = 1000
@@ -90,7 +90,7 @@ async def stop_sync(call: Call[NoBody, NoQuery]) -> Answer:
     identity = call.identity
     sync = await call.stores.syncs.get(identity.workspace_id, call.path["connection_id"])
     async with call.stores.database.transaction() as connection:
-        await call.stores.runs.request_cancel(connection, identity.workspace_id, sync.id, requested_by=identity.name)
+        await stop(call.stores, connection, identity, sync.id)
     await forget_repeat(call.stores, identity, sync.id)
     return Answer(None, 204)
 

@@ -9,14 +9,12 @@ import orjson
 
 from tailrace.core.errors import Conflict
 from tailrace.core.ids import RunId, SyncId, new_run_id
-from tailrace.core.outgoing import OutgoingEvent
 from tailrace.core.runs import RunKind, RunTrigger
-from tailrace.events.models import RunQueued
-from tailrace.events.outgoing import outgoing
+from tailrace.events.run_events import run_cancelled_in_queue, run_queued
 from tailrace.store.database import Connection
 from tailrace.store.idempotency import Answer as KeptAnswer
 from tailrace.store.idempotency import Request
-from tailrace.store.runs import NewRun, Run
+from tailrace.store.runs import CancelRequest, NewRun, Run
 from tailrace.store.tokens import Identity
 from tailrace_gateway.calls import Answer, AnyCall
 from tailrace_gateway.stores import Stores
@@ -113,10 +111,10 @@ async def forget_repeat(stores: Stores, identity: Identity, sync_id: SyncId) -> 
     await stores.idempotency.forget(identity.workspace_id, _repeat_key(sync_id))
 
 
-def announce(run: NewRun) -> OutgoingEvent:
-    """The event that tells executors of a queued run."""
-    queued = RunQueued(run_id=run.run_id, sync_id=run.sync_id, workspace_id=run.workspace_id)
-    return outgoing(queued, key=run.sync_id)
+async def stop(stores: Stores, connection: Connection, identity: Identity, sync_id: SyncId) -> RunId | None:
+    """Ask the sync's run to end, in the caller's transaction; None where it has none."""
+    request = CancelRequest(identity.workspace_id, sync_id, identity.name)
+    return await stores.runs.request_cancel(connection, request, run_cancelled_in_queue)
 
 
 async def _queue(stores: Stores, connection: Connection, identity: Identity, wanted: Start) -> Started:
@@ -129,7 +127,7 @@ async def _queue(stores: Stores, connection: Connection, identity: Identity, wan
         trigger=RunTrigger.API,
         requested_by=identity.name,
     )
-    queued_at = await stores.runs.start(connection, new, announce(new))
+    queued_at = await stores.runs.start(connection, new, run_queued(new))
     return Started(run_id, wanted.sync_id, wanted.kind, queued_at)
 
 

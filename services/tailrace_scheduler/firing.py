@@ -10,9 +10,9 @@ import structlog
 from tailrace.core.clock import Clock
 from tailrace.core.errors import Unavailable
 from tailrace.core.ids import SyncId
+from tailrace.events.run_events import run_queued
 from tailrace.observe import fields, metrics
 from tailrace.store.schedules import Fired, Schedules
-from tailrace_scheduler.announce import run_queued
 
 CLOCKS_APART_S = 60.0
 """A database whose clock is further from ours has jumped: firing by it could skip or repeat hours."""

@@ -10,12 +10,12 @@ from tailrace.core.errors import Conflict, Invalid, NotFound, TailraceError
 from tailrace.core.ids import SyncId, new_run_id
 from tailrace.core.runs import RunKind, RunTrigger
 from tailrace.events.models import RunRequested
+from tailrace.events.run_events import run_queued
 from tailrace.observe import fields, metrics
 from tailrace.store.database import Connection, Database
 from tailrace.store.inbox import take_in
 from tailrace.store.runs import NewRun, Runs
 from tailrace.store.syncs import Syncs
-from tailrace_scheduler.announce import run_queued
 
 REPEATED = "repeated"
 UNKNOWN = "unknown"

@@ -1,7 +1,7 @@
 """Looks after runs that nobody works on."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import NAMESPACE_URL, uuid5
 
 import structlog
@@ -9,9 +9,8 @@ import structlog
 from tailrace.core.clock import Clock
 from tailrace.core.errors import LeaseLost
 from tailrace.core.outgoing import OutgoingEvent
-from tailrace.core.runs import RunStatus
-from tailrace.events.models import RunFinished, RunQueued
-from tailrace.events.outgoing import outgoing
+from tailrace.core.runs import RunName, RunStatus
+from tailrace.events.run_events import CANCELLED, run_finished, run_queued
 from tailrace.observe import fields, metrics
 from tailrace.store.abandoned import AbandonedRuns, Adopted, Waiting
 from tailrace.store.database import Database
@@ -20,8 +19,6 @@ from tailrace.store.shards import Ending, Shards
 
 WAITS_LONG_S = 60.0
 """Executors look for themselves every few seconds; a run that waits longer is told of once more, once a minute."""
-
-CODE = "CANCELLED"
 
 _TTL_S = 30.0
 _WAITING_AT_ONCE = 50
@@ -66,24 +63,12 @@ class Reaping:
         self.told()
 
     def _ending(self, adopted: Adopted) -> Ending:
-        books = adopted.books
-        finished = RunFinished(
-            run_id=adopted.lease.run_id,
-            sync_id=adopted.sync_id,
-            workspace_id=adopted.workspace_id,
-            status=RunStatus.CANCELLED,
-            read=books.read,
-            delivered=books.delivered,
-            skipped=books.skipped,
-            rejected=books.failed,
-            error_code=CODE,
-            finished_at=self.clock.now(),
-        )
-        return Ending(RunStatus.CANCELLED, outgoing(finished, key=adopted.lease.run_id), CODE)
+        name = RunName(adopted.lease.run_id, adopted.sync_id, adopted.workspace_id)
+        told = run_finished(name, RunStatus.CANCELLED, adopted.books, at=self.clock.now(), error_code=CANCELLED)
+        return Ending(RunStatus.CANCELLED, told, CANCELLED)
 
 
 def _again(run: Waiting, minute: int) -> OutgoingEvent:
     """The same event for all schedulers of the minute."""
-    event = RunQueued(run_id=run.run_id, sync_id=run.sync_id, workspace_id=run.workspace_id)
     event_id = str(uuid5(NAMESPACE_URL, f"tailrace:{run.run_id}:{minute}"))
-    return OutgoingEvent(event.type, run.sync_id, event.model_dump_json().encode(), event_id)
+    return replace(run_queued(run), event_id=event_id)

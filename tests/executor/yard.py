@@ -15,14 +15,13 @@ from tailrace.core.clock import SystemClock
 from tailrace.core.ids import RunId, new_run_id
 from tailrace.core.runs import RunKind, RunTrigger
 from tailrace.core.syncs import FieldMapping, ManualSchedule, SyncDefinition, SyncMode
-from tailrace.events.models import RunQueued
-from tailrace.events.outgoing import outgoing
+from tailrace.events.run_events import run_cancelled_in_queue, run_queued
 from tailrace.runtime.health import Health
 from tailrace.runtime.service import Chassis
 from tailrace.runtime.settings import Settings
 from tailrace.store.connections import ConnectionDraft, ConnectionKind, Connections
 from tailrace.store.database import Database
-from tailrace.store.runs import NewRun, Run, Runs
+from tailrace.store.runs import CancelRequest, NewRun, Run, Runs
 from tailrace.store.secrets import SecretBox
 from tailrace.store.syncs import NewSync, Sync, SyncChange, Syncs
 from tailrace.store.workspaces import Workspaces
@@ -53,17 +52,15 @@ class Yard:
         run_id = new_run_id()
         sync = self.sync
         new = NewRun(run_id, sync.workspace_id, sync.id, kind, RunTrigger.API, "a test")
-        queued = RunQueued(run_id=run_id, sync_id=sync.id, workspace_id=sync.workspace_id)
         async with self.chassis.database.transaction() as connection:
-            await Runs(self.chassis.database).start(connection, new, outgoing(queued, key=sync.id))
+            await Runs(self.chassis.database).start(connection, new, run_queued(new))
         return run_id
 
     async def cancel(self) -> None:
         """Ask the active run to end."""
         async with self.chassis.database.transaction() as connection:
-            await Runs(self.chassis.database).request_cancel(
-                connection, self.sync.workspace_id, self.sync.id, requested_by="ada"
-            )
+            request = CancelRequest(self.sync.workspace_id, self.sync.id, "ada")
+            await Runs(self.chassis.database).request_cancel(connection, request, run_cancelled_in_queue)
 
     async def look(self, run_id: RunId) -> Run:
         """The run as it stands."""

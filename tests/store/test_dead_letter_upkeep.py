@@ -6,9 +6,10 @@ from datetime import timedelta
 import pytest
 
 from tailrace.core.ids import DeadLetterId
+from tailrace.events.run_events import run_cancelled_in_queue
 from tailrace.store.dead_letter_upkeep import KEPT_DAYS, DeadLetterUpkeep, Noticed
 from tailrace.store.dead_letters import LetterState, Resolution
-from tailrace.store.runs import Runs
+from tailrace.store.runs import CancelRequest, Runs
 from tests.store.conftest import A_WORKSPACE, Stage
 from tests.store.letters import INVALID, Grave
 
@@ -84,27 +85,16 @@ async def test_open_letters_are_counted_by_code(grave: Grave, upkeep: DeadLetter
     assert await upkeep.open_by_error_code() == {INVALID: 2, "RATE_LIMIT": 1}
 
 
-async def test_letters_of_a_replay_cancelled_in_the_queue_are_let_go(grave: Grave, upkeep: DeadLetterUpkeep) -> None:
+async def test_letters_of_a_replay_cancelled_in_the_queue_are_open_again(grave: Grave) -> None:
     ids = await grave.bury("a", "b")
     await grave.finish()
     await grave.replay(ids)
-    while_queued = await upkeep.let_go()
     async with grave.database.transaction() as connection:
-        await Runs(grave.database).request_cancel(connection, A_WORKSPACE, grave.stage.sync_id, requested_by="ann")
+        await Runs(grave.database).request_cancel(
+            connection, CancelRequest(A_WORKSPACE, grave.stage.sync_id, "ann"), run_cancelled_in_queue
+        )
 
-    let_go = await upkeep.let_go()
-
-    assert (while_queued, let_go) == (0, 2)
     assert [await grave.state(letter_id) for letter_id in ids] == [LetterState.OPEN, LetterState.OPEN]
-
-
-async def test_letters_of_a_running_replay_stay_with_it(grave: Grave, upkeep: DeadLetterUpkeep) -> None:
-    ids = await grave.bury("a")
-    await grave.finish()
-    await grave.claim_run(await grave.replay(ids))
-
-    assert await upkeep.let_go() == 0
-    assert await grave.state(ids[0]) == LetterState.REPLAYING
 
 
 async def test_letters_resolved_long_ago_are_forgotten(grave: Grave, upkeep: DeadLetterUpkeep) -> None:

@@ -9,8 +9,8 @@ from tailrace.core.ids import DeadLetterId
 from tailrace.core.rows import Operation, RowKey
 from tailrace.core.runs import Books, RunKind, RunStatus, RunTrigger
 from tailrace.core.settlements import NewDeadLetter, Position, Settlement, dedupe_key_of_content
-from tailrace.store.dead_letters import LetterState, Resolution
-from tailrace.store.replays import MOST_ATTEMPTS, ReplayRequest, begin_replay, end_replay
+from tailrace.store.dead_letters import LetterState, Resolution, end_replay
+from tailrace.store.replays import MOST_ATTEMPTS, ReplayRequest, begin_replay
 from tailrace.store.runs import Runs
 from tailrace.testing.eventually import eventually
 from tests.store.conftest import A_WORKSPACE, Stage

@@ -80,6 +80,7 @@ def test_setting_may_name_several_keys() -> None:
 @pytest.mark.parametrize(
     "setting",
     ["", ",", "short", "not base64!", base64.b64encode(os.urandom(31)).decode(), base64.b64encode(NEW).decode() + ","],
+    ids=["empty", "comma", "short", "no base64", "31 bytes", "one key and nothing"],
 )
 def test_setting_that_cannot_work_says_how_to_make_one(setting: str) -> None:
     with pytest.raises(Invalid, match="openssl rand -base64 32") as refused:

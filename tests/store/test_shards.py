@@ -6,8 +6,9 @@ import pytest
 
 from tailrace.core.errors import Conflict, LeaseLost
 from tailrace.core.runs import RunStatus
+from tailrace.events.run_events import run_cancelled_in_queue
 from tailrace.store.database import Database
-from tailrace.store.runs import RunFilter, Runs
+from tailrace.store.runs import CancelRequest, RunFilter, Runs
 from tailrace.store.shards import Ending, Shards
 from tests.store.conftest import A_WORKSPACE, Stage, an_event
 
@@ -95,10 +96,11 @@ async def test_a_queued_run_is_cancelled_at_once_and_never_claimed(stage: Stage)
     runs = Runs(stage.database)
 
     async with stage.database.transaction() as connection:
-        asked = await runs.request_cancel(connection, A_WORKSPACE, stage.sync_id, requested_by="ada")
+        asked = await runs.request_cancel(connection, request_of(stage), run_cancelled_in_queue)
 
     assert asked == run_id
     assert (await runs.get(A_WORKSPACE, run_id)).status is RunStatus.CANCELLED
+    assert await outbox_size(stage.database, "tailrace.run.finished.v1") == 1
     assert await Shards(stage.database).claim(owner="pod", ttl_s=30, grace_s=5) is None
 
 
@@ -108,14 +110,14 @@ async def test_the_executor_of_a_running_run_learns_that_it_is_to_end(stage: Sta
     await shards.claim(owner="pod", ttl_s=30, grace_s=5)
 
     async with stage.database.transaction() as connection:
-        await runs.request_cancel(connection, A_WORKSPACE, stage.sync_id, requested_by="ada")
+        await runs.request_cancel(connection, request_of(stage), run_cancelled_in_queue)
 
     assert await shards.cancelling([run_id]) == {run_id}
 
 
 async def test_nothing_is_left_to_cancel_when_nothing_runs(stage: Stage) -> None:
     async with stage.database.transaction() as connection:
-        asked = await Runs(stage.database).request_cancel(connection, A_WORKSPACE, stage.sync_id, requested_by="ada")
+        asked = await Runs(stage.database).request_cancel(connection, request_of(stage), run_cancelled_in_queue)
 
     assert asked is None
 
@@ -142,5 +144,9 @@ async def run_to_end(stage: Stage, shards: Shards) -> str:
     return run_id
 
 
-async def outbox_size(database: Database) -> int:
-    return int(await database.fetchval("SELECT count(*) FROM outbox"))
+def request_of(stage: Stage) -> CancelRequest:
+    return CancelRequest(A_WORKSPACE, stage.sync_id, "ada")
+
+
+async def outbox_size(database: Database, topic: str = "") -> int:
+    return int(await database.fetchval("SELECT count(*) FROM outbox WHERE topic LIKE $1 || '%'", topic))

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Self
 from uuid import UUID
 
-from tailrace.core.ids import RunId
+from tailrace.core.ids import RunId, SyncId, WorkspaceId
 
 
 class RunKind(StrEnum):
@@ -81,6 +81,15 @@ class Books:
 
 COUNTS = tuple(entry.name for entry in fields(Books) if entry.name != "reasons")
 """The names of the counters, in the order in which they are stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunName:
+    """A run and what it belongs to: all that an event needs to name it."""
+
+    run_id: RunId
+    sync_id: SyncId
+    workspace_id: WorkspaceId
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,12 +27,6 @@ _KNOWN = "SELECT id FROM dead_letters WHERE id = ANY ($1::text[])"
 _OPEN = """
 SELECT error_code, count(*) AS letters FROM dead_letters WHERE state IN ('open', 'replaying') GROUP BY error_code
 """
-_LET_GO = """
-UPDATE dead_letters SET state = 'open', replay_run_id = NULL WHERE id = ANY (ARRAY(
-  SELECT letters.id FROM dead_letters AS letters JOIN runs ON runs.id = letters.replay_run_id
-  WHERE letters.state = 'replaying' AND runs.status IN ('succeeded', 'failed', 'cancelled')
-  ORDER BY letters.id LIMIT $1 FOR UPDATE OF letters SKIP LOCKED)) AND state = 'replaying'
-"""
 _PRUNE = """
 DELETE FROM dead_letters WHERE id = ANY (ARRAY(
   SELECT id FROM dead_letters WHERE state = 'resolved' AND resolved_at < clock_timestamp() - make_interval(days => $1)
@@ -73,10 +67,6 @@ class DeadLetterUpkeep:
         """How many letters are not resolved, over all workspaces."""
         rows = await self._database.fetch(_OPEN)
         return Counter({row["error_code"]: row["letters"] for row in rows})
-
-    async def let_go(self) -> int:
-        """Open the letters again whose replay has ended without them, a bounded number a call; gives how many."""
-        return await self._database.execute(_LET_GO, AT_ONCE)
 
     async def prune(self) -> int:
         """Delete letters that were resolved longer ago than `KEPT_DAYS`, a bounded number a call; gives how many."""

@@ -10,7 +10,7 @@ from tailrace.core.errors import Conflict, NotFound
 from tailrace.core.ids import DeadLetterId, RunId, SyncId, WorkspaceId
 from tailrace.core.rows import RowKey
 from tailrace.core.settlements import DedupeKey, payload_binding
-from tailrace.store.database import Connection, Database, Record
+from tailrace.store.database import Connection, Database, Record, touched
 from tailrace.store.secrets import SecretBox
 
 SKIPPED = "skipped"
@@ -51,6 +51,9 @@ UPDATE dead_letters SET state = 'resolved', resolution = $2, resolved_by = $3, r
 WHERE id = ANY ($1::text[]) AND state = 'open'
 """
 _NOW = "SELECT clock_timestamp()"
+_END_REPLAY = """
+UPDATE dead_letters SET state = 'open', replay_run_id = NULL WHERE replay_run_id = $1 AND state = 'replaying'
+"""
 _KEYS_OF_REPLAY = """
 SELECT DISTINCT row_key FROM dead_letters WHERE replay_run_id = $1 AND state = 'replaying' AND row_key IS NOT NULL
 """
@@ -216,6 +219,11 @@ async def lock_letters(
             run_id = row["replay_run_id"]
             raise Conflict(f"run {run_id} replays dead letter {row['id']}", code="REPLAYING", existing_id=run_id)
     return letters
+
+
+async def end_replay(connection: Connection, run_id: RunId) -> int:
+    """Open again what the run has not delivered; gives how many. No harm if there is nothing left."""
+    return touched(await connection.execute(_END_REPLAY, run_id))
 
 
 def named(ids: Collection[str]) -> str:

@@ -17,7 +17,6 @@ MOST_ATTEMPTS = 10
 _BEGIN = """
 UPDATE dead_letters SET state = 'replaying', replay_run_id = $2 WHERE id = ANY ($1::text[]) AND state = 'open'
 """
-_END = "UPDATE dead_letters SET state = 'open', replay_run_id = NULL WHERE replay_run_id = $1 AND state = 'replaying'"
 _WITHOUT_KEY = "have no key to find their row by: mend the row, the next run reads it again"
 _EXHAUSTED = f"were tried {MOST_ATTEMPTS} times: resolve them, or mend the rows at their source"
 
@@ -69,11 +68,6 @@ async def begin_replay(connection: Connection, letter_ids: Sequence[DeadLetterId
     wanted = set(letter_ids)
     if touched(await connection.execute(_BEGIN, list(wanted), run_id)) != len(wanted):
         raise Conflict("some of these dead letters are not open: list them anew", code="LETTER_NOT_OPEN")
-
-
-async def end_replay(connection: Connection, run_id: RunId) -> int:
-    """Open again what the run has not delivered; gives how many. No harm if there is nothing left."""
-    return touched(await connection.execute(_END, run_id))
 
 
 def _only_sync(letters: Sequence[Record]) -> SyncId:

@@ -7,8 +7,9 @@ from datetime import datetime
 from tailrace.core.errors import Conflict, NotFound
 from tailrace.core.ids import RunId, SyncId, WorkspaceId
 from tailrace.core.outgoing import OutgoingEvent
-from tailrace.core.runs import COUNTS, Books, RunKind, RunStatus, RunTrigger
+from tailrace.core.runs import COUNTS, Books, RunKind, RunName, RunStatus, RunTrigger
 from tailrace.store.database import Connection, Database, Record
+from tailrace.store.dead_letters import end_replay
 from tailrace.store.outbox import enqueue
 
 _RACES = 3
@@ -48,7 +49,7 @@ _COUNT = "SELECT count(*) FROM runs" + _FILTER  # noqa: S608 - two constants
 _CANCEL_QUEUED = """
 UPDATE runs SET status = 'cancelled', cancel_requested_at = clock_timestamp(), cancel_requested_by = $3,
   finished_at = clock_timestamp(), error_code = 'CANCELLED', error_message = 'cancelled by ' || $3
-WHERE workspace_id = $1 AND sync_id = $2 AND status = 'queued' RETURNING id
+WHERE workspace_id = $1 AND sync_id = $2 AND status = 'queued' RETURNING id, finished_at
 """
 _CLOSE_SHARDS = "UPDATE run_shards SET state = 'done' WHERE run_id = $1"
 _CANCEL_RUNNING = """
@@ -71,6 +72,18 @@ class NewRun:
 
 AnnounceRun = Callable[[NewRun], OutgoingEvent]
 """From a run that is about to be queued to the event that tells of it."""
+
+AnnounceEnd = Callable[[RunName, datetime], OutgoingEvent]
+"""From a run that ended in the queue, and the moment, to the event that tells of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequest:
+    """Somebody wants the active run of a sync to end."""
+
+    workspace_id: WorkspaceId
+    sync_id: SyncId
+    requested_by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,14 +180,18 @@ class Runs:
         return RunId(found) if found else None
 
     async def request_cancel(
-        self, connection: Connection, workspace_id: WorkspaceId, sync_id: SyncId, *, requested_by: str
+        self, connection: Connection, request: CancelRequest, announce: AnnounceEnd
     ) -> RunId | None:
         """Ask the active run to end: at once if no executor has it. None where nothing is left to ask."""
-        queued = await connection.fetchval(_CANCEL_QUEUED, workspace_id, sync_id, requested_by)
-        if queued:
-            await connection.execute(_CLOSE_SHARDS, queued)
-            return RunId(queued)
-        running = await connection.fetchval(_CANCEL_RUNNING, workspace_id, sync_id, requested_by)
+        asked = (request.workspace_id, request.sync_id, request.requested_by)
+        queued = await connection.fetchrow(_CANCEL_QUEUED, *asked)
+        if queued is not None:
+            run = RunName(RunId(queued["id"]), request.sync_id, request.workspace_id)
+            await connection.execute(_CLOSE_SHARDS, run.run_id)
+            await end_replay(connection, run.run_id)
+            await enqueue(connection, [announce(run, queued["finished_at"])])
+            return run.run_id
+        running = await connection.fetchval(_CANCEL_RUNNING, *asked)
         return RunId(running) if running else None
 
 

@@ -9,8 +9,8 @@ from tailrace.core.ids import RunId, SyncId, WorkspaceId
 from tailrace.core.outgoing import OutgoingEvent
 from tailrace.core.runs import COUNTS, Books, Lease, RunKind, RunStatus
 from tailrace.store.database import Connection, Database, Record, touched
+from tailrace.store.dead_letters import end_replay
 from tailrace.store.outbox import enqueue
-from tailrace.store.replays import end_replay
 
 _CLAIM = """
 WITH picked AS (
