@@ -14,7 +14,8 @@ from tailrace.bus.kafka_access import KafkaAccess, KafkaWaits
 from tailrace.bus.topics import make_missing_topics
 from tailrace.core.errors import BusUnavailable, Invalid
 from tailrace.events.topics import Topic
-from tailrace.testing.bus_contract import PARTITIONS, BusContract, BusRig, collect, collect_until, values
+from tailrace.testing.bus_contract import PARTITIONS, BusContract, BusRig
+from tailrace.testing.received import collect, collect_until, values
 from tests.bus.network import Network
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]

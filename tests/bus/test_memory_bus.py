@@ -4,7 +4,8 @@ import pytest
 
 from tailrace.bus.memory import MemoryBus
 from tailrace.core.errors import BusUnavailable
-from tailrace.testing.bus_contract import PARTITIONS, BusContract, BusRig, collect, values
+from tailrace.testing.bus_contract import PARTITIONS, BusContract, BusRig
+from tailrace.testing.received import collect, values
 
 
 class MemoryRig(BusRig):

@@ -16,7 +16,7 @@ from tailrace.observe import metrics
 from tailrace.observe.tracing import traced
 from tailrace.store.database import Database
 from tailrace.store.outbox import Outbox, enqueue
-from tailrace.testing.bus_contract import by_key, collect
+from tailrace.testing.received import by_key, collect
 from tests.bus.conftest import NAMES, QUEUED_TOPIC, commit, queued
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

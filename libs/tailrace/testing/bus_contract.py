@@ -3,20 +3,19 @@
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import pytest
 
-from tailrace.bus.base import Bus, Message, Received, Subscription
+from tailrace.bus.base import Bus, Message, Subscription
 from tailrace.core.errors import BusUnavailable, Invalid
+from tailrace.testing.received import by_key, collect, collect_by_both, collect_until, values
 
 PARTITIONS = 4
 """How many partitions the topic of a rig has."""
 
-_COLLECT_S = 45.0
-_RECEIVE_S = 0.5
+_PUBLISH_S = 45.0
 
 
 class BusRig(ABC):
@@ -75,7 +74,7 @@ class BusContract:
         assert len({(message.partition, message.offset) for message in received}) == 500
 
     async def test_messages_of_one_key_keep_their_order(self, rig: BusRig) -> None:
-        async with asyncio.timeout(_COLLECT_S):
+        async with asyncio.timeout(_PUBLISH_S):
             for first in range(0, 100, 10):
                 await rig.bus.publish(
                     [rig.message(f"{n:03}", key=key) for n in range(first, first + 10) for key in "abcde"]
@@ -306,49 +305,3 @@ class BusContract:
 
         assert not while_down
         assert "after" in received
-
-
-async def collect(subscription: Subscription, count: int, *, at_most: int = 1000) -> list[Received]:
-    """So many messages, however many calls they take; a TimeoutError if they do not come."""
-    received: list[Received] = []
-    async with asyncio.timeout(_COLLECT_S):
-        while len(received) < count:
-            received += await subscription.receive(at_most=at_most, wait_s=_RECEIVE_S)
-    return received
-
-
-async def collect_until(subscription: Subscription, last: str) -> list[str]:
-    """The values up to one that is waited for."""
-    received: list[str] = []
-    async with asyncio.timeout(_COLLECT_S):
-        while last not in received:
-            received += values(await subscription.receive(at_most=1000, wait_s=_RECEIVE_S))
-    return received
-
-
-async def collect_by_both(one: Subscription, other: Subscription, count: int) -> tuple[list[Received], list[Received]]:
-    """So many different messages in all, by two members that read side by side."""
-    collected: tuple[list[Received], list[Received]] = ([], [])
-
-    def are_complete() -> bool:
-        return len(Counter(values([*collected[0], *collected[1]]))) >= count
-
-    async def read(subscription: Subscription, into: list[Received]) -> None:
-        while not are_complete():
-            into += await subscription.receive(at_most=1000, wait_s=_RECEIVE_S)
-
-    async with asyncio.timeout(_COLLECT_S), asyncio.TaskGroup() as tasks:
-        tasks.create_task(read(one, collected[0]))
-        tasks.create_task(read(other, collected[1]))
-    return collected
-
-
-def values(received: Sequence[Received]) -> list[str]:
-    """The values as text, in order."""
-    return [(message.value or b"").decode() for message in received]
-
-
-def by_key(received: Sequence[Received]) -> dict[bytes | None, list[str]]:
-    """The values of each key, in order."""
-    keys = dict.fromkeys(message.key for message in received)
-    return {key: values([message for message in received if message.key == key]) for key in keys}
