@@ -1,7 +1,9 @@
 import asyncio
 import gzip
 import socket
+import ssl
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from tailrace.core.errors import DestinationInvalid, DestinationUnavailable, InD
 from tailrace.runtime.http import AiohttpClient, HttpLimits
 from tailrace.testing.eventually import eventually
 from tests.runtime.certificates import self_signed
-from tests.runtime.raw_server import HANG_UP, OK, SILENCE, RawServer, raw_server
+from tests.runtime.raw_server import HANG_UP, OK, SILENCE, raw_server
 
 METHODS = ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "POST", "PATCH"]
 SHORT = HttpLimits(connect_s=0.3, total_s=0.3)
@@ -157,16 +159,22 @@ async def test_handshake_that_never_ends_means_that_nothing_was_sent() -> None:
 
 
 async def test_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) -> None:
-    server = RawServer([OK])
-    listener = await asyncio.start_server(server._serve, "127.0.0.1", 0, ssl=self_signed(tmp_path))
-    port = listener.sockets[0].getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        async with asyncio.TaskGroup() as tasks:
+            received = tasks.create_task(asyncio.to_thread(_receive_by_tls, listener, self_signed(tmp_path)))
 
-    with pytest.raises(DestinationInvalid, match="certificate"):
-        await send(f"https://127.0.0.1:{port}/")
+            with pytest.raises(DestinationInvalid, match="certificate"):
+                await send(f"https://127.0.0.1:{listener.getsockname()[1]}/")
 
-    listener.close()
-    await listener.wait_closed()
-    assert server.requests == []
+    assert received.result() == b""
+
+
+def _receive_by_tls(listener: socket.socket, context: ssl.SSLContext) -> bytes:
+    listener.settimeout(10)
+    connection = listener.accept()[0]
+    with connection, suppress(OSError), context.wrap_socket(connection, server_side=True) as secured:
+        return secured.recv(1)
+    return b""
 
 
 async def test_cancelled_request_closes_its_connection() -> None:
@@ -204,12 +212,31 @@ async def test_large_body_arrives_whole() -> None:
         "https://example.com:99999/canary",
         "https:///canary",
         "javascript:canary",
+        "https://a..b/canary",
+        "https://./canary",
+        "https://xn--/canary",
+        "https://xn--a/canary",
+        "https://256.256.256.256/canary",
+        f"https://{'a' * 64}.com/canary",
     ],
 )
 async def test_address_that_is_none_is_refused_without_repeating_it(url: str) -> None:
     with pytest.raises(DestinationInvalid) as refused:
         await send(url)
 
+    assert "canary" not in "".join(traceback.format_exception(refused.value))
+
+
+@pytest.mark.parametrize(
+    ("method", "headers"),
+    [("GE T", {}), ("PUT", {"a": "canary\r\nX-Injected: 1"}), ("PUT", {"a": "\0canary"})],
+)
+async def test_request_that_would_become_another_is_not_sent(method: str, headers: dict[str, str]) -> None:
+    async with raw_server() as server, AiohttpClient.open(allow_private=True) as client:
+        with pytest.raises((DestinationInvalid, InDoubt)) as refused:
+            await client.send(HttpRequest(method, server.url, headers, b""))
+
+    assert server.requests == []
     assert "canary" not in "".join(traceback.format_exception(refused.value))
 
 

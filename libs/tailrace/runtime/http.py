@@ -21,7 +21,6 @@ from aiohttp import (
     ClientSession,
     ClientTimeout,
     DummyCookieJar,
-    InvalidURL,
     TCPConnector,
     TraceConfig,
     TraceRequestHeadersSentParams,
@@ -78,7 +77,7 @@ class AiohttpClient(HttpClient):
             yield cls(session, allow_private=allow_private, limits=bounds)
 
     async def send(self, request: HttpRequest) -> HttpResponse:
-        url = self._address(request.url)
+        url, host = self._address(request.url)
         progress = SimpleNamespace(is_sending=False)
         try:
             async with self._session.request(
@@ -90,21 +89,23 @@ class AiohttpClient(HttpClient):
                 trace_request_ctx=progress,
             ) as response:
                 return await self._whole(response)
-        except InvalidURL:
-            raise DestinationInvalid("the destination's address is malformed") from None  # its text is the address
+        except ValueError as error:
+            raise _meaning(
+                error, host, is_sending=progress.is_sending
+            ) from None  # its text may be the address or a header
         except (ClientError, TimeoutError, OSError) as error:
-            raise _meaning(error, url.host or "", is_sending=progress.is_sending) from error
+            raise _meaning(error, host, is_sending=progress.is_sending) from error
 
-    def _address(self, text: str) -> URL:
+    def _address(self, text: str) -> tuple[URL, str]:
         try:
             url = URL(text)
+            host = url.host or ""
         except ValueError:
-            url = URL()
-        is_plain = url.user is None and url.password is None and _HOST.fullmatch(url.host or "")
-        if url.scheme not in self._schemes or not is_plain:
+            url, host = URL(), ""
+        if url.scheme not in self._schemes or not _HOST.fullmatch(host) or url.user or url.password:
             schemes = " or ".join(sorted(self._schemes))
             raise DestinationInvalid(f"the destination's address must be {schemes}://host/..., without user@")
-        return url
+        return url, host
 
     async def _whole(self, response: ClientResponse) -> HttpResponse:
         body = bytearray()
@@ -153,4 +154,6 @@ def _meaning(error: Exception, host: str, *, is_sending: bool) -> Exception:
         return DestinationInvalid(f"{host} is at an address that is not allowed: only public addresses are")
     if isinstance(error, ClientConnectorCertificateError):
         return DestinationInvalid(f"{host} shows a certificate that is not valid")
+    if isinstance(error, ValueError):
+        return DestinationInvalid("the address, the method or a header holds what HTTP does not allow")
     return DestinationUnavailable(f"{host} cannot be reached: {what}")
