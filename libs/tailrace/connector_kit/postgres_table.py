@@ -82,21 +82,29 @@ class Table:
                 return f"DELETE FROM {self.quoted_name} AS target USING {rows} WHERE {_is_same(target)}"  # noqa: S608  # names are quoted
 
     def _insert(self, target: Target) -> str:
-        names = ", ".join(f"input.c{i}" for i in range(len(target.fields)))
-        return f"INSERT INTO {self.quoted_name} AS target ({_list(target.fields)}) SELECT {names} FROM"
+        places = ", ".join(_places(target).values())
+        return f"INSERT INTO {self.quoted_name} AS target ({_list(target.fields)}) SELECT {places} FROM"
 
     def _insert_what_is_new(self, target: Target, rows: str) -> str:
-        # An INSERT cannot return the number of its row: it is found again by its key.
+        # An INSERT cannot return the number of its row: it is found again by its key. A row that was there already
+        # with the same values counts as applied: it is most likely ours, sent before an answer was lost.
         keys = _list(target.key_fields)
         places = _places(target)
+        held = ", ".join(f"target.{quote_name(name)}" for name in target.fields)
         return f"""
             WITH input AS MATERIALIZED (SELECT * FROM {rows}),
-                 target AS ({self._insert(target)} input ORDER BY input.n ON CONFLICT ({keys}) DO NOTHING
-                            RETURNING {keys})
-            SELECT ARRAY(SELECT min(input.n) FROM input JOIN target ON {_is_same(target)}
-                         GROUP BY {", ".join(places[name] for name in target.key_fields)}) AS applied,
-                   (SELECT count(*) FROM target) = (SELECT count(*) FROM input) AS are_all
-        """  # noqa: S608  # names are quoted
+                 added AS (INSERT INTO {self.quoted_name} AS target ({_list(target.fields)})
+                           SELECT {", ".join(places.values())} FROM input ORDER BY input.n
+                           ON CONFLICT ({keys}) DO NOTHING RETURNING {keys}),
+                 counted AS (SELECT (SELECT count(*) FROM added) = (SELECT count(*) FROM input) AS are_all)
+            SELECT are_all, CASE WHEN NOT are_all THEN
+                       ARRAY(SELECT min(input.n) FROM input JOIN added AS target ON {_is_same(target)}
+                             GROUP BY {", ".join(places[name] for name in target.key_fields)})
+                       || ARRAY(SELECT input.n FROM input JOIN {self.quoted_name} AS target ON {_is_same(target)}
+                                WHERE ROW({held})::text = ROW({", ".join(places.values())})::text)
+                   END AS applied
+            FROM counted
+        """  # noqa: S608 - quoted names of the catalogue
 
     def _update(self, target: Target, rows: str) -> str:
         places = _places(target)
@@ -106,6 +114,10 @@ class Table:
                             RETURNING input.n)
             SELECT array_agg(n) AS applied, false AS are_all FROM target
         """  # noqa: S608  # names are quoted
+
+    def is_repeatable(self, target: Target) -> bool:
+        """Whether the same batch may be applied twice without harm."""
+        return target.operation is not Operation.INSERT or self._is_unique(target)
 
     def _is_unique(self, target: Target) -> bool:
         return frozenset(target.key_fields) in self.unique_keys

@@ -4,8 +4,10 @@ The server reads the batch with `json_to_recordset`, with each field as the type
 times keep what they have. Tables and fields are those of the catalogue and nothing else. A batch is applied whole or
 not at all; a batch that some row spoils is refused, and a row that is alone is rejected with PostgreSQL's own words.
 
-An upsert needs a unique index on exactly the key fields. An insert of a key that exists is rejected, if there is such
-an index. An update of a row that does not exist is rejected. A delete of a row that does not exist is delivered.
+An upsert needs a unique index on exactly the key fields. With such an index, an insert of a key that exists is
+rejected, unless the row there has the very values of the insert: it is taken for delivered, by an attempt whose answer
+was lost. Without one, an insert adds rows blindly, and what is sent again is there twice. An update of a row that does
+not exist is rejected. A delete of a row that does not exist is delivered.
 """
 
 import asyncio
@@ -44,7 +46,7 @@ _ROW_STATES = frozenset({"21", "22", "23", "38", "39", "44", "54", "P0"})
 _SETTINGS_STATES = frozenset({"0A", "3D", "3F", "42"})
 _UNCERTAIN_STATES = frozenset({"08", "58", "XX"})
 _SHUTDOWN_STATES = frozenset({"40003", "57P01", "57P02"})
-_EXISTS = rejected("ALREADY_EXISTS", "a row with this key is there already")
+_EXISTS = rejected("ALREADY_EXISTS", "a row with this key and other values is there already")
 _MISSING = rejected("NOT_FOUND", "there is no row with this key")
 
 _TABLES = """
@@ -139,7 +141,7 @@ class PostgresDestination(Destination):
             target=target,
             rows_per_batch=self._settings.rows_per_batch,
             bytes_per_batch=self._settings.bytes_per_batch,
-            is_idempotent=target.operation is not Operation.INSERT,
+            is_idempotent=table.is_repeatable(target),
             details={"sql": table.statement(target)},
         )
 

@@ -140,11 +140,6 @@ class DestinationContract:
         assert verdicts(outcomes) == [Verdict.DELIVERED, Verdict.REJECTED, Verdict.DELIVERED]
         assert names(await rig.people()) == {"1": "Ada", "2": "Bob", "3": "Joe"}
 
-    async def test_insert_is_not_repeated_blindly(self, rig: DestinationRig) -> None:
-        plan = await rig.plan(Operation.INSERT)
-
-        assert not plan.is_idempotent
-
     async def test_update_of_a_row_that_is_not_there_is_rejected_and_the_others_go(self, rig: DestinationRig) -> None:
         await write(rig, Operation.UPSERT, person("1", "Ada"), person("3", "Joe"))
 
