@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tailrace.core.ids import SyncId
 from tailrace.core.syncs import ManualSchedule
 from tailrace.store.connections import ConnectionKind
 from tailrace.store.runs import Run, RunFilter
@@ -80,13 +81,12 @@ async def update_sync(call: Call[UpdateSync, NoQuery]) -> Answer:
 
 async def delete_sync(call: Call[NoBody, NoQuery]) -> Answer:
     """Delete a sync and cancel its run; runs and dead letters can still be read."""
-    identity = call.identity
-    sync = await call.stores.syncs.get(identity.workspace_id, call.path["sync_id"])
-    moment = await call.stores.syncs.delete(identity.workspace_id, sync.id)
+    identity, sync_id = call.identity, SyncId(call.path["sync_id"])
     async with call.stores.database.transaction() as connection:
-        await stop(call.stores, connection, identity, sync.id)
-    await forget_repeat(call.stores, identity, sync.id)
-    return Answer(one(item(KIND, sync.id, {"deleted": True, "deleted_at": seconds(moment)})))
+        moment = await call.stores.syncs.delete(connection, identity.workspace_id, sync_id)
+        await stop(call.stores, connection, identity, sync_id)
+    await forget_repeat(call.stores, identity, sync_id)
+    return Answer(one(item(KIND, sync_id, {"deleted": True, "deleted_at": seconds(moment)})))
 
 
 async def toggle_sync(call: Call[ToggleSync, NoQuery]) -> Answer:

@@ -200,7 +200,8 @@ class TestInUse:
         self, database: Database, connections: Connections, workspace_id: WorkspaceId, new_sync: NewSync
     ) -> None:
         sync = await Syncs(database).create(new_sync)
-        await Syncs(database).delete(workspace_id, sync.id)
+        async with database.transaction() as connection:
+            await Syncs(database).delete(connection, workspace_id, sync.id)
 
         await connections.delete(workspace_id, SOURCE, new_sync.definition.source_id)
         await connections.delete(workspace_id, DESTINATION, new_sync.definition.destination_id)

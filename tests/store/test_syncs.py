@@ -140,12 +140,13 @@ async def test_list_is_oldest_first_and_can_be_restricted(syncs: Syncs, sync: Sy
 async def test_deleted_sync_is_hidden_and_its_versions_stay(
     database: Database, syncs: Syncs, sync: Sync, workspace_id: WorkspaceId
 ) -> None:
-    await syncs.delete(workspace_id, sync.id)
+    async with database.transaction() as connection:
+        await syncs.delete(connection, workspace_id, sync.id)
+        with pytest.raises(NotFound):
+            await syncs.delete(connection, workspace_id, sync.id)
 
     with pytest.raises(NotFound):
         await syncs.get(workspace_id, sync.id)
-    with pytest.raises(NotFound):
-        await syncs.delete(workspace_id, sync.id)
     assert await syncs.list(workspace_id) == []
     assert await syncs.definition(sync.id, 1) == sync.definition
     assert await database.fetchval("SELECT next_run_at FROM syncs") is None
@@ -159,8 +160,9 @@ async def test_sync_of_another_workspace_is_not_found(database: Database, syncs:
         await syncs.get(other, sync.id)
     with pytest.raises(NotFound):
         await syncs.update(other, sync.id, SyncChange(name="theirs"))
-    with pytest.raises(NotFound):
-        await syncs.delete(other, sync.id)
+    async with database.transaction() as connection:
+        with pytest.raises(NotFound):
+            await syncs.delete(connection, other, sync.id)
     with pytest.raises(NotFound):
         await syncs.require_known(other, sync.id)
 

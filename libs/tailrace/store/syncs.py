@@ -165,12 +165,14 @@ class Syncs:
         """
         return await self.update(workspace_id, sync_id, SyncChange(enabled=enabled))
 
-    async def delete(self, workspace_id: WorkspaceId, sync_id: str) -> datetime:
-        """Hide the sync for good; runs and dead letters stay, the caller cancels its run. Gives the moment.
+    async def delete(self, connection: Connection, workspace_id: WorkspaceId, sync_id: str) -> datetime:
+        """Hide the sync for good; gives the moment. Runs and dead letters stay.
+
+        Waits for a start that is under way. The caller cancels the sync's run in the same transaction.
 
         :raises NotFound: the workspace has none of that id.
         """
-        moment: datetime | None = await self._database.fetchval(_DELETE, workspace_id, sync_id)
+        moment: datetime | None = await connection.fetchval(_DELETE, workspace_id, sync_id)
         if moment is None:
             raise _not_found()
         return moment

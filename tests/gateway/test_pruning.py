@@ -1,0 +1,52 @@
+"""Remembered answers go when their time is over."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from structlog.testing import capture_logs
+
+from tailrace.core.ids import WorkspaceId
+from tailrace.runtime.service import Chassis
+from tailrace.store.database import Database, Waits
+from tailrace.store.idempotency import Idempotency, Request
+from tailrace.testing.eventually import eventually
+from tailrace_gateway.pruning import BEAT, prune_keys
+
+_NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
+_COUNT = "SELECT count(*) FROM idempotency_keys"
+_AGE = "UPDATE idempotency_keys SET created_at = created_at - interval '25 hours' WHERE key = 'old'"
+
+
+async def test_keys_past_their_day_go_and_the_others_stay(chassis: Chassis) -> None:
+    idempotency = Idempotency(chassis.database)
+    async with chassis.database.transaction() as connection:
+        await idempotency.claim(connection, Request(WorkspaceId("ws"), "old", b"1"))
+        await idempotency.claim(connection, Request(WorkspaceId("ws"), "new", b"1"))
+        await connection.execute(_AGE)
+
+    async with asyncio.TaskGroup() as tasks:
+        pruning = tasks.create_task(prune_keys(idempotency, chassis.health))
+        await eventually(lambda: chassis.database.fetchval(_COUNT), 1)
+        pruning.cancel()
+
+    assert await chassis.database.fetchval("SELECT key FROM idempotency_keys") == "new"
+
+
+async def test_outage_of_the_store_only_puts_it_off(chassis: Chassis) -> None:
+    async with Database.open(_NOWHERE, application_name="test", waits=Waits(1, 1)) as away:
+        with capture_logs() as logs:
+            async with asyncio.TaskGroup() as tasks:
+                pruning = tasks.create_task(prune_keys(Idempotency(away), chassis.health))
+                await eventually(_later(lambda: [line["event"] for line in logs]), ["keys.prune_failed"])
+                was_done = pruning.done()
+                pruning.cancel()
+
+    assert not was_done
+    assert chassis.health.live().checks == {BEAT: "ok"}
+
+
+def _later(look: Callable[[], list[str]]) -> Callable[[], Awaitable[list[str]]]:
+    async def look_later() -> list[str]:
+        return look()
+
+    return look_later
