@@ -176,6 +176,14 @@ async def test_service_waits_for_the_schema(empty_database_url: str) -> None:
         await becomes(lambda: _status(f"{address}/readyz"), 200)
 
 
+async def test_service_waits_for_its_database_to_be_made(database_url: str) -> None:
+    async with tiny("count", f"{database_url.partition('?')[0]}_later") as process:
+        awaited = await process.logged("schema.awaited")
+
+        assert "InvalidCatalogNameError" in str(awaited["reasons"])
+        assert (await asked(f"{await process.address()}/livez"))[0] == 200
+
+
 async def test_process_that_waits_for_postgres_stops_when_told() -> None:
     async with tiny("count", "postgresql://nobody:x@127.0.0.1:1/nowhere") as process:
         await process.logged("schema.awaited")

@@ -25,6 +25,14 @@ async def test_read_only_database_is_not_ready(empty_database_url: str) -> None:
             await Readiness(database, empty_database_url).check_writable()
 
 
+async def test_server_that_does_not_let_us_in_is_not_ready(database_url: str) -> None:
+    foreign = database_url.replace(name_in(database_url), "nowhere")
+
+    async with Database.open(foreign, application_name="test") as database:
+        with pytest.raises(StoreUnavailable, match="InvalidCatalogNameError"):
+            await Readiness(database, foreign).check_writable()
+
+
 async def test_missing_migration_says_what_to_run(empty_database_url: str) -> None:
     async with Database.open(empty_database_url, application_name="test") as database:
         with pytest.raises(StoreUnavailable, match="tailrace db upgrade") as caught:

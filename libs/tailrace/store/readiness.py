@@ -1,5 +1,7 @@
 """What a service must know of its database before it takes work."""
 
+import asyncpg
+
 from tailrace.core.errors import StoreUnavailable
 from tailrace.store.database import Database
 from tailrace.store.migrations import pending
@@ -19,9 +21,12 @@ class Readiness:
     async def check_writable(self) -> None:
         """Return if the server takes writes.
 
-        :raises StoreUnavailable: it does not answer, or it is read-only.
+        :raises StoreUnavailable: it does not answer, does not let us in, or is read-only.
         """
-        await self._database.execute(_WRITE)
+        try:
+            await self._database.execute(_WRITE)
+        except asyncpg.PostgresError as error:
+            raise StoreUnavailable(f"the state store refuses us: {type(error).__name__}") from error
 
     async def check_schema(self) -> None:
         """Return if no migration is missing; asks no more once that is so, since migrations go forward only.
