@@ -1,5 +1,6 @@
 """Somebody who calls the API, and what they usually say."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
@@ -48,7 +49,7 @@ class Caller:
         self, method: str, path: str, body: Json = None, *, headers: Mapping[str, str] | None = None
     ) -> Answered:
         """Send a body of bytes as it is, anything else as JSON, None as nothing."""
-        raw = body if isinstance(body, bytes) else b"" if body is None else orjson.dumps(body)
+        raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         sent = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {self.token}"} if self.token else {})
         async with self.session.request(
             method, self.url + path, data=BytesIO(raw), headers=sent | dict(headers or {})
