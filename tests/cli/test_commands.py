@@ -142,6 +142,19 @@ async def test_topics_cannot_be_made_without_a_broker() -> None:
     assert "TAILRACE_KAFKA_BOOTSTRAP" in ended.stderr
 
 
+async def test_missing_topics_are_made_once(kafka_bootstrap: str, topic_prefix: str) -> None:
+    set_up = {"TAILRACE_KAFKA_BOOTSTRAP": kafka_bootstrap, "TAILRACE_TOPIC_PREFIX": topic_prefix}
+    apply = ("kafka", "topics", "apply", "--replication-factor", "1", "--json")
+    wanted = (await tailrace("kafka", "topics", "list", "--json", environment=set_up)).json()["topics"]
+
+    first = await tailrace(*apply, environment=set_up)
+    second = await tailrace(*apply, environment=set_up)
+
+    assert (first.code, second.code) == (0, 0)
+    assert sorted(first.json()["made"]) == sorted(wanted)
+    assert second.json() == {"made": []}
+
+
 @pytest.mark.parametrize("name", ["gateway", "scheduler", "executor", "dlq"])
 async def test_every_service_is_a_command(name: str) -> None:
     ended = await tailrace(name, "--help")

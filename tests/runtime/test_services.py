@@ -1,7 +1,7 @@
-"""The four services as they are deployed: a process each, started by the command, on one PostgreSQL and no Kafka."""
+"""The four services as they are deployed: a process each, on one PostgreSQL, with and without Kafka."""
 
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 import aiohttp
@@ -10,9 +10,8 @@ import pytest
 from tailrace.embedded.demo_api import DemoApi
 from tailrace.embedded.demo_crm import open_crm
 from tailrace.embedded.demo_show import JsonShow
-from tailrace.embedded.demo_story import Stage, tell
+from tailrace.embedded.demo_story import Stage, Told, tell
 from tailrace.embedded.demo_warehouse import DemoWarehouse
-from tailrace.embedded.ports import free_port
 from tests.cli.commands import tailrace
 from tests.runtime.processes import SECRET_KEY, Process, a_process, asked, becomes, environment
 
@@ -51,26 +50,47 @@ async def test_service_outlives_an_outage_of_kafka_from_its_start(name: str, dat
 
 
 async def test_runs_go_through_four_processes_that_only_poll(database_url: str, empty_database_url: str) -> None:
-    port = str(free_port())
-    settings = environment(database_url, PORT=port, POLL_S="0.5", ALLOW_PRIVATE_DESTINATIONS="true")
-    workspace = (await tailrace("workspace", "create", "Acme", environment=settings)).stdout.strip()
-    token = (await tailrace("token", "create", "--workspace", workspace, environment=settings)).stdout.strip()
-    warehouse = await DemoWarehouse.create(empty_database_url)
+    settings = environment(database_url, PORT="0", POLL_S="0.5", ALLOW_PRIVATE_DESTINATIONS="true")
     async with AsyncExitStack() as stack:
         processes = [await stack.enter_async_context(a_service(name, settings)) for name in SERVICES]
-        gateway, _, executor, _ = processes
-        await gateway.logged("gateway.opened")
-        crm = await stack.enter_async_context(open_crm())
-        api = await stack.enter_async_context(DemoApi.open(f"http://127.0.0.1:{port}", token))
 
-        told = await tell(Stage(api, warehouse, crm, JsonShow()))
+        told = await story(stack, settings, processes, empty_database_url)
 
         assert told.wrong == []
-        assert 'tailrace_runs_total{status="succeeded"} 2.0' in await metrics_of(executor)
-        assert 'tailrace_rows_total{outcome="delivered"} 10095.0' in await metrics_of(executor)
-        assert 'tailrace_destination_request_duration_seconds_count{connector="http"}' in await metrics_of(executor)
-        assert 'route="/api/reverse-etl/sync/run"} 1.0' in await metrics_of(gateway)
+        gateway, _, executor, _ = [await metrics_of(process) for process in processes]
+        assert 'tailrace_runs_total{status="succeeded"} 2.0' in executor
+        assert 'tailrace_rows_total{outcome="delivered"} 10095.0' in executor
+        assert 'tailrace_destination_request_duration_seconds_count{connector="http"}' in executor
+        assert 'route="/api/reverse-etl/sync/run"} 1.0' in gateway
         assert [await ended(process) for process in processes] == [0, 0, 0, 0]
+
+
+async def test_with_kafka_runs_start_long_before_anybody_would_look(
+    database_url: str, empty_database_url: str, kafka_bootstrap: str, topic_prefix: str
+) -> None:
+    kafka = {"KAFKA_BOOTSTRAP": kafka_bootstrap, "TOPIC_PREFIX": topic_prefix, "POLL_S": "300"}
+    settings = environment(database_url, PORT="0", ALLOW_PRIVATE_DESTINATIONS="true", **kafka)
+    made = await tailrace("kafka", "topics", "apply", "--replication-factor", "1", environment=settings)
+    async with AsyncExitStack() as stack:
+        processes = [await stack.enter_async_context(a_service(name, settings)) for name in SERVICES]
+        await processes[2].logged("subscription.opened")
+
+        told = await story(stack, settings, processes, empty_database_url)
+
+        assert (made.code, told.wrong) == (0, [])
+        assert [await ended(process) for process in processes] == [0, 0, 0, 0]
+
+
+async def story(
+    stack: AsyncExitStack, settings: Mapping[str, str], processes: Sequence[Process], warehouse_url: str
+) -> Told:
+    """What came of the demo's two runs, played over the API of these processes."""
+    workspace = (await tailrace("workspace", "create", "Acme", environment=settings)).stdout.strip()
+    token = (await tailrace("token", "create", "--workspace", workspace, environment=settings)).stdout.strip()
+    opened = await processes[0].logged("gateway.opened")
+    crm = await stack.enter_async_context(open_crm())
+    api = await stack.enter_async_context(DemoApi.open(f"http://127.0.0.1:{opened['port']}", token))
+    return await tell(Stage(api, await DemoWarehouse.create(warehouse_url), crm, JsonShow()))
 
 
 def a_service(name: str, settings: Mapping[str, str]) -> AbstractAsyncContextManager[Process]:
