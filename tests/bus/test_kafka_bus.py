@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
 
 from tailrace.bus.base import Message
 from tailrace.bus.kafka import KafkaBus, KafkaSubscription
@@ -51,6 +52,17 @@ async def a_foreign_producer(bootstrap: str) -> AsyncIterator[AIOKafkaProducer]:
         yield producer
     finally:
         await producer.stop()
+
+
+async def committed(rig: KafkaRig, group: str) -> dict[int, int]:
+    """The offset that the group has committed on each partition."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=rig.bootstrap)
+    await admin.start()
+    try:
+        offsets = await admin.list_consumer_group_offsets(f"{rig.topic}.{group}")
+    finally:
+        await admin.close()
+    return {place.partition: mark.offset for place, mark in offsets.items()}
 
 
 async def ended(tasks: set[asyncio.Task[Any]]) -> None:
@@ -106,6 +118,21 @@ class TestKafkaBus(BusContract):
 
         assert not {message.partition for message in of_restarted} & {message.partition for message in first}
         assert not set(values(again)) & set(values(first))
+
+    async def test_group_has_its_mark_on_every_partition_before_the_first_message(self, rig: KafkaRig) -> None:
+        async with rig.member("a") as member:
+            await member.receive(at_most=10, wait_s=0.5)
+
+        assert await committed(rig, "group") == dict.fromkeys(range(PARTITIONS), 0)
+
+    async def test_mark_passes_over_no_message_that_is_not_committed(self, rig: KafkaRig) -> None:
+        await rig.bus.publish([rig.message("one")])
+        async with rig.member("a") as member:
+            [received] = await collect(member, 1)
+            await member.receive(at_most=10, wait_s=0.5)
+
+        marks = await committed(rig, "group")
+        assert marks == {number: 0 for number in range(PARTITIONS) if number != received.partition}
 
     async def test_silent_network_holds_nobody_for_long(self, rig: KafkaRig) -> None:
         await rig.bus.publish([rig.message("before")])

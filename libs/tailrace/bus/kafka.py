@@ -139,6 +139,7 @@ class KafkaSubscription(Subscription):
         self._progress_at = time.monotonic()
         self._was_behind = False
         self._read_to: dict[TopicPartition, int] = {}
+        self._marked: set[TopicPartition] = set()
 
     async def receive(self, *, at_most: int, wait_s: float) -> Sequence[Received]:
         try:
@@ -151,6 +152,8 @@ class KafkaSubscription(Subscription):
         self._measure()
         if received or time.monotonic() - self._progress_at > self._waits.stall_s:
             await self._refuse_stall(is_moving=bool(received))
+        if not received:
+            await self._mark_start()
         return received
 
     async def commit(self) -> None:
@@ -159,6 +162,19 @@ class KafkaSubscription(Subscription):
                 await self._consumer.commit()
         except _FAILURES as error:
             raise BusUnavailable(f"the commit did not succeed: {type(error).__name__}") from error
+
+    async def _mark_start(self) -> None:
+        """Commit where the group begins on partitions without messages: a scaler counts from the mark, or from zero."""
+        unmarked = self._consumer.assignment() - self._marked - self._read_to.keys()
+        if not unmarked:
+            return
+        try:
+            async with asyncio.timeout(self._waits.request_s):
+                starts = {place: await self._consumer.position(place) for place in unmarked}
+                await self._consumer.commit(starts)
+        except _FAILURES as error:
+            _log.debug("start.not_marked", error=type(error).__name__)
+        self._marked |= unmarked
 
     def _measure(self) -> None:
         lags = dict.fromkeys(self._consumer.subscription(), 0)

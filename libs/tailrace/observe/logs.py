@@ -25,7 +25,8 @@ _USER_INFO = re.compile(r"(?<=://)[^/\s@]+@")
 _API_TOKEN = re.compile(r"\btrc_\w{12,}")
 # PostgreSQL quotes row values behind these words.
 _ROW_VALUES = re.compile(r"^(DETAIL|CONTEXT|WHERE):.*$", re.MULTILINE)
-_NOISY = {"aiokafka": logging.WARNING, "asyncio": logging.WARNING, "aiohttp.access": logging.WARNING}
+# aiokafka tells twenty times a second that a broker is down; the bus says so itself, once a wait.
+_NOISY = {"aiokafka": logging.CRITICAL, "asyncio": logging.WARNING, "aiohttp.access": logging.WARNING}
 
 
 def configure_logs(*, level: str, form: str, bound: Mapping[str, str]) -> None:
