@@ -1,4 +1,4 @@
-"""The DLQ manager: notices dead letters, counts them, lets go of those whose replay is over, forgets old ones."""
+"""The DLQ manager: notices dead letters, counts them, forgets old ones."""
 
 import asyncio
 from collections.abc import Iterator

@@ -67,8 +67,9 @@ async def test_event_told_three_times_counts_its_letters_once(surroundings: Surr
     before = noticed_of(INVALID)
 
     async with surroundings.running(serve):
-        for _ in range(3):
-            tell(surroundings, grave, *ids, event_id="the same")
+        tell(surroundings, grave, *ids, event_id="the same")
+        tell(surroundings, grave, *ids, event_id="the same")
+        tell(surroundings, grave, *ids, event_id="another")
         await eventually(lambda: unnoticed(grave), 0)
         [last] = await grave.bury("c")
         tell(surroundings, grave, last)

@@ -1,4 +1,4 @@
-"""What keeps dead letters in order behind the users' backs: noticed, counted, let go of, and forgotten in time."""
+"""What keeps dead letters in order behind the users' backs: noticed, counted, and forgotten in time."""
 
 from collections import Counter
 from collections.abc import Sequence
