@@ -11,6 +11,7 @@ from tailrace.core.errors import DestinationUnavailable, SourceUnavailable
 from tailrace.core.runs import RunKind
 from tailrace.core.syncs import SyncDefinition
 from tailrace.pipeline.batch import Recipe
+from tailrace.pipeline.brake import Brake, BrakeLimits
 from tailrace.pipeline.deliver import Deliverer
 from tailrace.pipeline.modes import only_operation
 from tailrace.pipeline.pace import Pacer
@@ -52,7 +53,7 @@ async def open_route(claim: Claim, bench: Bench, tenure: Tenure, ledger: RunLedg
                 lambda keys: bench.dead_letters.still_dead(claim.sync_id, keys),
             ),
             deliverer=Deliverer(claim.sync_id, destination, plan, pacer, tenure, bench.random, bench.patience),
-            settler=Settler(ledger, window, bench.clock, every_s=bench.checkpoint_s),
+            settler=Settler(ledger, window, Brake(BrakeLimits()), bench.clock, every_s=bench.checkpoint_s),
             window=window,
             tenure=tenure,
         )

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 import pytest
 
 from tailrace.core.batches import Batch
-from tailrace.core.errors import DestinationUnavailable, InDoubt, LeaseLost, SourceUnavailable, Throttled
-from tailrace.core.rows import DELIVERED, RowOutcome, retry
+from tailrace.core.errors import DestinationUnavailable, InDoubt, Invalid, LeaseLost, SourceUnavailable, Throttled
+from tailrace.core.rows import DELIVERED, RowOutcome, rejected, retry
+from tailrace.pipeline.brake import BrakeLimits
 from tailrace.pipeline.tenure import Stopped, StopReason
 from tests.pipeline.world import IMPATIENT, MemoryDestination, World, people
 
@@ -196,3 +197,40 @@ def _is_down(_: Batch) -> Sequence[RowOutcome]:
 
 def _throttles(_: Batch) -> Sequence[RowOutcome]:
     raise Throttled("later", retry_after_s=600)
+
+
+async def test_destination_that_refuses_nearly_everything_stops_the_run_early() -> None:
+    world = World(people(5000), MemoryDestination(always=_refuses_all), window_rows=50)
+
+    with pytest.raises(Invalid) as stopped:
+        await world.run()
+
+    assert stopped.value.code == "FAILURE_THRESHOLD"
+    assert 100 <= len(world.ledger.letters) <= 200
+    assert world.ledger.books.balance
+
+
+async def test_long_row_of_refusals_stops_the_run_however_well_it_began() -> None:
+    world = World(people(5000), MemoryDestination(always=_refuses_from_3000), window_rows=50)
+    world.brake = BrakeLimits(in_a_row=300)
+
+    with pytest.raises(Invalid):
+        await world.run()
+
+    assert 300 <= len(world.ledger.letters) <= 400
+
+
+async def test_few_bad_rows_do_not_stop_a_run() -> None:
+    world = World(people(99), MemoryDestination(always=_refuses_all))
+
+    books = await world.run()
+
+    assert books.rejected == 99
+
+
+def _refuses_all(batch: Batch) -> Sequence[RowOutcome]:
+    return [rejected("BAD", "no") for _ in batch.rows]
+
+
+def _refuses_from_3000(batch: Batch) -> Sequence[RowOutcome]:
+    return [rejected("BAD", "no") if row.key >= ("3000",) else DELIVERED for row in batch.rows]

@@ -24,6 +24,7 @@ from tailrace.core.settlements import DedupeKey, NewDeadLetter, Position, Settle
 from tailrace.core.snapshots import Entry
 from tailrace.core.syncs import FieldMapping, SyncDefinition, SyncMode
 from tailrace.pipeline.batch import Recipe
+from tailrace.pipeline.brake import Brake, BrakeLimits
 from tailrace.pipeline.deliver import Deliverer, Patience
 from tailrace.pipeline.modes import only_operation
 from tailrace.pipeline.pace import Limits, Pacer
@@ -209,6 +210,7 @@ class World:
     destination: MemoryDestination = field(default_factory=MemoryDestination)
     mode: SyncMode = SyncMode.UPSERT
     window_rows: int = 2000
+    brake: BrakeLimits = field(default_factory=BrakeLimits)
     warehouse: MemoryWarehouse = field(init=False)
     ledger: MemoryLedger = field(default_factory=MemoryLedger)
     limits: NoLimits = field(default_factory=NoLimits)
@@ -243,7 +245,7 @@ class World:
             snapshot=FrozenSnapshot([entry for entry in known if keys is None or entry.key in keys]),
             recipe=Recipe(SYNC, self.mode, kind, plan, self.ledger.still_dead),
             deliverer=Deliverer(SYNC, self.destination, plan, pacer, self.tenure, Random(1), IMPATIENT),
-            settler=Settler(self.ledger, window, clock, every_s=0.01),
+            settler=Settler(self.ledger, window, Brake(self.brake), clock, every_s=0.01),
             window=window,
             tenure=self.tenure,
         )

@@ -5,7 +5,7 @@ done share one checkpoint. Nothing behind a parcel that failed is settled: it wi
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,6 +14,7 @@ from tailrace.core.clock import Clock
 from tailrace.core.errors import TailraceError
 from tailrace.core.settlements import Settlement
 from tailrace.pipeline.batch import Parcel
+from tailrace.pipeline.brake import Brake
 
 
 class Ledger(Protocol):
@@ -59,22 +60,25 @@ class Window:
 class Settler:
     """Writes the checkpoints of one run."""
 
-    def __init__(self, ledger: Ledger, window: Window, clock: Clock, *, every_s: float) -> None:
+    def __init__(self, ledger: Ledger, window: Window, brake: Brake, clock: Clock, *, every_s: float) -> None:
         self._ledger = ledger
         self._window = window
+        self._brake = brake
         self._clock = clock
         self._every_s = every_s
         self._group: list[tuple[Parcel, BatchResult | None]] = []
         self._oldest = 0.0
 
-    async def settle(self, sent: "asyncio.Queue[Sent | None]") -> TailraceError | None:
-        """Settle parcels until the end mark, or up to the first that failed; gives that failure."""
+    async def settle(
+        self, sent: "asyncio.Queue[Sent | None]", fail: Callable[[TailraceError], None]
+    ) -> TailraceError | None:
+        """Settle parcels until the end mark, or up to the first that failed; gives that failure.
+
+        `fail` is told as soon as the brake stops the run.
+        """
         failure: TailraceError | None = None
         while (following := await self._next(sent)) is not None:
-            if failure is not None:
-                await self._window.leave(following.parcel.rows_to_send)
-                continue
-            answer = await self._answer(following)
+            answer = failure or await self._answer(following)
             if isinstance(answer, TailraceError):
                 failure = answer
                 await self._window.leave(following.parcel.rows_to_send)
@@ -82,6 +86,8 @@ class Settler:
             self._add(following.parcel, answer)
             if self._is_due:
                 await self._commit()
+            if (failure := self._brake.verdict) is not None:
+                fail(failure)
         await self._commit()
         return failure
 
@@ -117,6 +123,7 @@ class Settler:
         if not self._group:
             self._oldest = self._clock.monotonic()
         self._group.append((parcel, result))
+        self._brake.add(result.outcomes if result else ())
 
     async def _commit(self) -> None:
         if not self._group:

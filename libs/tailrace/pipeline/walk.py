@@ -74,7 +74,7 @@ async def deliver_and_settle(parcels: AsyncIterator[Parcel], route: Route) -> No
     """
     flight = _Flight()
     async with asyncio.TaskGroup() as tasks:
-        settling = tasks.create_task(route.settler.settle(flight.sent))
+        settling = tasks.create_task(route.settler.settle(flight.sent, flight.fail))
         feeding = tasks.create_task(_feed(parcels, route, flight, tasks))
         ending = tasks.create_task(_first(route.tenure.stopped(), flight.broken.wait()))
         await asyncio.wait({feeding, ending}, return_when=asyncio.FIRST_COMPLETED)
