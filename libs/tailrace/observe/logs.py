@@ -13,6 +13,7 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from tailrace.observe.fields import TRACE_ID
+from tailrace.observe.seldom import Seldom
 from tailrace.observe.tracing import current_traceparent
 
 MASK = "***"
@@ -25,8 +26,9 @@ _USER_INFO = re.compile(r"(?<=://)[^/\s@]+@")
 _API_TOKEN = re.compile(r"\btrc_\w{12,}")
 # PostgreSQL quotes row values behind these words.
 _ROW_VALUES = re.compile(r"^(DETAIL|CONTEXT|WHERE):.*$", re.MULTILINE)
-# aiokafka tells twenty times a second that a broker is down; the bus says so itself, once a wait.
-_NOISY = {"aiokafka": logging.CRITICAL, "asyncio": logging.WARNING, "aiohttp.access": logging.WARNING}
+_NOISY = {"aiokafka": logging.WARNING, "asyncio": logging.WARNING, "aiohttp.access": logging.WARNING}
+
+_AIOKAFKA_EVERY_S = 30.0
 
 
 def configure_logs(*, level: str, form: str, bound: Mapping[str, str]) -> None:
@@ -50,6 +52,8 @@ def configure_logs(*, level: str, form: str, bound: Mapping[str, str]) -> None:
             ],
         )
     )
+    # It tells twenty times a second that a broker is down, and it alone tells why.
+    handler.addFilter(Seldom("aiokafka", every_s=_AIOKAFKA_EVERY_S))
     logging.basicConfig(handlers=[handler], level=least, force=True)
     logging.captureWarnings(capture=True)
     for name, quiet in _NOISY.items():
