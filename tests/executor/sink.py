@@ -1,9 +1,10 @@
 """A service that takes batches by HTTP, writes each row down before it answers, and refuses what it is told to."""
 
 import asyncio
+import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,16 +13,26 @@ from aiohttp.test_utils import TestServer
 
 Row = dict[str, Any]
 
+_TAKEN = 3
+
 
 @dataclass
 class Sink:
-    """What arrived. `is_bad` picks the rows to reject; while `status` is not 200, every batch is answered with it."""
+    """What arrived.
+
+    `is_bad` picks the rows to reject; while `status` is not 200, every batch is answered with it. A sink that is
+    `busy_for_s` takes nothing after its third request until that time has passed.
+    """
 
     url: str = ""
     rows: list[Row] = field(default_factory=list)
     requests: int = 0
     status: int = 200
     delay_s: float = 0.0
+    busy_for_s: float = 0.0
+    asked_at: list[float] = field(default_factory=list)
+    in_flight: int = 0
+    most_in_flight: int = 0
     is_bad: Callable[[Row], bool] = lambda _: False
     was_asked: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -29,15 +40,34 @@ class Sink:
         """Answer one batch."""
         batch = await request.json()
         self.requests += 1
-        results = [self._result(row) for row in batch["rows"]] if self.status == 200 else []
-        self.was_asked.set()
-        await asyncio.sleep(self.delay_s)
-        return web.json_response({"results": results}, status=self.status)
+        self.asked_at.append(time.monotonic())
+        with self._counted():
+            if self._is_busy:
+                return web.Response(status=429, headers={"Retry-After": f"{self.busy_for_s:.0f}"})
+            results = [self._result(row) for row in batch["rows"]] if self.status == 200 else []
+            self.was_asked.set()
+            await asyncio.sleep(self.delay_s)
+            return web.json_response({"results": results}, status=self.status)
 
     @property
     def times_by_id(self) -> Counter[int]:
         """How often each row was taken."""
         return Counter(row["id"] for row in self.rows)
+
+    @property
+    def _is_busy(self) -> bool:
+        if self.requests <= _TAKEN or not self.busy_for_s:
+            return False
+        return time.monotonic() < self.asked_at[_TAKEN] + self.busy_for_s
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
 
     def _result(self, row: Row) -> dict[str, str]:
         if self.is_bad(row):
