@@ -137,6 +137,17 @@ async def test_loop_that_ended_as_it_should_is_not_missed(health: Health, clock:
     assert health.live().is_well
 
 
+async def test_draining_process_is_not_restarted_for_loops_that_ended(
+    health: Health, clock: StillClock, stopping: asyncio.Event
+) -> None:
+    health.beat("poll", within_s=10)
+    stopping.set()
+
+    clock.at += 100
+
+    assert health.live().is_well
+
+
 async def test_store_that_is_down_does_not_make_a_process_dead(health: Health) -> None:
     store = Store()
     store.is_down = True

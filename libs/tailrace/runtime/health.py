@@ -77,7 +77,9 @@ class Health:
         return self._known
 
     def live(self) -> Report:
-        """Whether the loops of this process go on."""
+        """Whether the loops of this process go on; while it drains they may end one by one."""
+        if self._stopping.is_set():
+            return Report({})
         now = self._clock.monotonic()
         return Report({name: _age(beat, now) for name, beat in self._beats.items()})
 
