@@ -1,11 +1,13 @@
 """Relay and reading loop over a broker that is killed, frozen and wiped under them."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
 
+from tailrace.bus.base import Message
 from tailrace.bus.cloudevents import Incoming
 from tailrace.bus.consume import Reader, consume
 from tailrace.bus.kafka import KafkaBus
@@ -13,15 +15,34 @@ from tailrace.bus.kafka_access import KafkaAccess, KafkaWaits
 from tailrace.bus.relay import Pace, Relay
 from tailrace.bus.topics import make_missing_topics
 from tailrace.events.models import RunQueued
+from tailrace.events.topics import Topic
 from tailrace.store.database import Database
 from tailrace.store.outbox import Outbox
 from tailrace.testing.kafka_server import KafkaServer
+from tailrace.testing.received import collect, values
 from tests.bus.conftest import NAMES, commit, queued
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
 
 WAITS = KafkaWaits(publish_s=2, request_s=1, commit_s=2, join_s=12, stop_s=1.5, session_s=6)
 READER = Reader(NAMES, (RunQueued,), "executor", "pod-0")
+
+
+A_MEMBER = """
+import asyncio, sys
+from tailrace.bus.kafka import KafkaBus
+from tailrace.bus.kafka_access import KafkaAccess, KafkaWaits
+
+async def main(bootstrap, topic, group):
+    async with KafkaBus.open(KafkaAccess(bootstrap), waits=KafkaWaits(session_s=6)) as bus:
+        async with bus.subscribe([topic], group=group, member="killed") as member:
+            while not await member.receive(at_most=100, wait_s=1):
+                pass
+            print("received", flush=True)
+            await asyncio.sleep(60)
+
+asyncio.run(main(*sys.argv[1:]))
+"""
 
 
 class Platform:
@@ -127,3 +148,24 @@ async def test_new_empty_cluster_in_the_place_of_the_old_one_is_used_without_a_r
 
         await platform.has_handled(*range(10, 20))
     assert await platform.pending() == 0
+
+
+async def test_what_a_killed_process_had_in_hand_comes_to_another(kafka_bootstrap: str, topic_prefix: str) -> None:
+    topic, access = f"{topic_prefix}.test", KafkaAccess(kafka_bootstrap)
+    await make_missing_topics(access, [Topic(topic, 1)], replication_factor=1)
+    async with KafkaBus.open(access, waits=WAITS) as bus:
+        await bus.publish([Message(topic, "key", b"in hand", {})])
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", A_MEMBER, kafka_bootstrap, topic, topic_prefix, stdout=asyncio.subprocess.PIPE
+        )
+        assert process.stdout
+        async with asyncio.timeout(30):
+            said = await process.stdout.readline()
+        process.kill()
+        await process.wait()
+
+        async with bus.subscribe([topic], group=topic_prefix, member="heir") as heir:
+            received = await collect(heir, 1)
+
+    assert said == b"received\n"
+    assert values(received) == ["in hand"]
