@@ -79,7 +79,7 @@ class Health:
     def live(self) -> Report:
         """Whether the loops of this process go on; while it drains they may end one by one."""
         if self._stopping.is_set():
-            return Report({})
+            return Report(dict.fromkeys(self._beats, OK))
         now = self._clock.monotonic()
         return Report({name: _age(beat, now) for name, beat in self._beats.items()})
 
