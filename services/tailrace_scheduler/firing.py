@@ -1,7 +1,7 @@
 """Fires the schedules that are due: any number of schedulers at once, each sync by one of them."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
@@ -17,8 +17,9 @@ from tailrace.store.schedules import Fired, Schedules
 CLOCKS_APART_S = 60.0
 """A database whose clock is further from ours has jumped: firing by it could skip or repeat hours."""
 
-_SYNCS_AT_ONCE = 200
-_LANES = 4
+_LISTED_AT_ONCE = 1000
+_FIRED_AT_ONCE = 25
+_LANES = 2
 _HOLD_OFF_S = 60.0
 
 _log = structlog.get_logger(__name__)
@@ -43,9 +44,8 @@ class Firing:
         :raises Unavailable: `CLOCKS_APART`; nothing was fired.
         """
         await self.check_clocks()
-        while due := await self.schedules.due(without=self._held_off(), limit=_SYNCS_AT_ONCE):
-            # Shuffled, or all schedulers would reach for the same sync.
-            sweep = _Sweep(self.random.sample(list(due), len(due)))
+        while due := await self.schedules.due(without=self._held_off(), limit=_LISTED_AT_ONCE):
+            sweep = _Sweep(self._cut(due))
             async with asyncio.TaskGroup() as tasks:
                 for _ in range(_LANES):
                     tasks.create_task(self._fire(sweep))
@@ -67,6 +67,13 @@ class Firing:
                 code="CLOCKS_APART",
             )
 
+    def _cut(self, due: Sequence[SyncId]) -> list[list[SyncId]]:
+        """The same pieces for all schedulers, each beginning somewhere else: they meet whole pieces that are done."""
+        ordered = sorted(due)
+        pieces = [ordered[at : at + _FIRED_AT_ONCE] for at in range(0, len(ordered), _FIRED_AT_ONCE)]
+        first = self.random.randrange(len(pieces))
+        return pieces[first:] + pieces[:first]
+
     def _held_off(self) -> set[SyncId]:
         now = self.clock.monotonic()
         self.held_off = {sync_id: until for sync_id, until in self.held_off.items() if until > now}
@@ -74,18 +81,17 @@ class Firing:
 
     async def _fire(self, sweep: "_Sweep") -> None:
         while sweep.waiting and sweep.cut_short is None:
-            sync_id = sweep.waiting.pop()
+            some = sweep.waiting.pop()
             try:
-                fired = await self.schedules.fire(sync_id, run_queued)
+                fired = await self.schedules.fire(some, run_queued)
             except Unavailable as error:
                 sweep.cut_short = error
             except Exception:  # noqa: BLE001 - one sync must not stop the schedules of all others
-                _log.exception("schedule.failed", **{fields.SYNC_ID: sync_id})
-                sweep.failed.add(sync_id)
+                sweep.part(some)
             else:
-                if fired is not None:
-                    sweep.fired += 1
-                    self._tell(fired)
+                sweep.fired += len(fired)
+                for one in fired:
+                    self._tell(one)
 
     def _tell(self, fired: Fired) -> None:
         for outcome, ticks in fired.outcomes.items():
@@ -99,9 +105,17 @@ class Firing:
 
 @dataclass(slots=True)
 class _Sweep:
-    """Syncs to be fired, and what became of those that were taken out."""
+    """Syncs to be fired, some at a time, and what became of those that were taken out."""
 
-    waiting: list[SyncId]
+    waiting: list[list[SyncId]]
     fired: int = 0
     failed: set[SyncId] = field(default_factory=set)
     cut_short: Unavailable | None = None
+
+    def part(self, some: list[SyncId]) -> None:
+        """These cannot be fired together: find out which of them cannot be fired alone."""
+        if len(some) > 1:
+            self.waiting += [[sync_id] for sync_id in some]
+            return
+        _log.exception("schedule.failed", **{fields.SYNC_ID: some[0]})
+        self.failed.update(some)

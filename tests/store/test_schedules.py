@@ -8,12 +8,12 @@ import pytest
 
 from tailrace.core.due import TickOutcome
 from tailrace.core.errors import Invalid
-from tailrace.core.ids import SyncId
+from tailrace.core.ids import SyncId, new_sync_id
 from tailrace.core.outgoing import OutgoingEvent
 from tailrace.core.syncs import CronSchedule
 from tailrace.store.database import Database, Record
 from tailrace.store.runs import NewRun, Runs
-from tailrace.store.schedules import KEPT_DAYS, Schedules
+from tailrace.store.schedules import KEPT_DAYS, Fired, Schedules
 from tailrace.store.syncs import SyncChange, Syncs
 from tests.store.conftest import A_WORKSPACE, Stage, an_event
 
@@ -39,6 +39,25 @@ async def make_due(stage: Stage, *, ago: timedelta, schedule: dict[str, Any] | N
     return now - ago
 
 
+async def add_due_sync(stage: Stage) -> SyncId:
+    sync_id = new_sync_id()
+    await stage.database.execute(
+        """
+        INSERT INTO syncs (id, workspace_id, name, destination_id, definition, schedule, next_run_at)
+        SELECT $1, workspace_id, 'more', destination_id, '{}', $2, clock_timestamp() FROM syncs LIMIT 1
+        """,
+        sync_id,
+        HOURLY,
+    )
+    return sync_id
+
+
+async def fire(stage: Stage, schedules: Schedules) -> Fired | None:
+    """Fire the sync; None if there was nothing to do."""
+    fired = await schedules.fire([stage.sync_id], announce)
+    return fired[0] if fired else None
+
+
 async def ticks(stage: Stage) -> list[tuple[datetime, str]]:
     rows = await stage.database.fetch("SELECT * FROM schedule_ticks WHERE sync_id = $1 ORDER BY 2", stage.sync_id)
     return [(row["scheduled_for"], row["outcome"]) for row in rows]
@@ -56,7 +75,7 @@ async def next_run_at(stage: Stage) -> datetime:
 async def test_due_tick_starts_a_run_and_tells_of_it(stage: Stage, schedules: Schedules) -> None:
     tick = await make_due(stage, ago=timedelta(seconds=3))
 
-    fired = await schedules.fire(stage.sync_id, announce)
+    fired = await fire(stage, schedules)
 
     [run] = await runs(stage)
     assert fired is not None
@@ -73,18 +92,38 @@ async def test_fired_sync_is_not_due_again(stage: Stage, schedules: Schedules) -
     await make_due(stage, ago=timedelta(0))
 
     before = await schedules.due(without=(), limit=10)
-    await schedules.fire(stage.sync_id, announce)
-    again = await schedules.fire(stage.sync_id, announce)
+    await fire(stage, schedules)
+    again = await fire(stage, schedules)
 
     assert (before, again) == ([stage.sync_id], None)
     assert await schedules.due(without=(), limit=10) == []
     assert len(await runs(stage)) == 1
 
 
+async def test_several_syncs_are_fired_together_each_by_its_own_state(stage: Stage, schedules: Schedules) -> None:
+    await make_due(stage, ago=timedelta(0))
+    others = [await add_due_sync(stage) for _ in range(3)]
+    await stage.start_run()
+    await stage.database.execute("UPDATE syncs SET enabled = false WHERE id = $1", others[0])
+
+    fired = await schedules.fire([stage.sync_id, *others], announce)
+
+    told = {one.sync_id: (one.run_id is not None, dict(one.outcomes)) for one in fired}
+    assert told == {
+        stage.sync_id: (False, {TickOutcome.SKIPPED_OVERLAP: 1}),
+        others[1]: (True, {TickOutcome.STARTED: 1}),
+        others[2]: (True, {TickOutcome.STARTED: 1}),
+    }
+    rows = await stage.database.fetch("SELECT id, sync_id FROM runs WHERE trigger = 'schedule'")
+    assert {row["sync_id"]: row["id"] for row in rows} == {one.sync_id: one.run_id for one in fired if one.run_id}
+    assert await stage.database.fetchval("SELECT count(*) FROM run_shards") == 3
+    assert await stage.database.fetchval("SELECT count(*) FROM outbox") == 3
+
+
 async def test_ticks_missed_within_a_day_become_one_run(stage: Stage, schedules: Schedules) -> None:
     first = await make_due(stage, ago=2 * HOUR + timedelta(minutes=5))
 
-    await schedules.fire(stage.sync_id, announce)
+    await fire(stage, schedules)
 
     assert await ticks(stage) == [
         (first, "coalesced"),
@@ -98,7 +137,7 @@ async def test_ticks_missed_within_a_day_become_one_run(stage: Stage, schedules:
 async def test_ticks_missed_for_longer_start_nothing(stage: Stage, schedules: Schedules) -> None:
     first = await make_due(stage, ago=25 * HOUR, schedule={"type": "interval", "every_minutes": 48 * 60})
 
-    fired = await schedules.fire(stage.sync_id, announce)
+    fired = await fire(stage, schedules)
 
     assert fired is not None
     assert (fired.run_id, fired.lag_s) == (None, None)
@@ -110,7 +149,7 @@ async def test_tick_during_a_run_is_skipped_for_all_to_see(stage: Stage, schedul
     active = await stage.start_run()
     tick = await make_due(stage, ago=timedelta(0))
 
-    fired = await schedules.fire(stage.sync_id, announce)
+    fired = await fire(stage, schedules)
 
     assert fired is not None
     assert (fired.run_id, fired.outcomes) == (None, {TickOutcome.SKIPPED_OVERLAP: 1})
@@ -125,7 +164,7 @@ async def test_sync_that_is_off_is_left_alone(stage: Stage, schedules: Schedules
     await stage.database.execute(f"UPDATE syncs SET {change}")
 
     assert await schedules.due(without=(), limit=10) == []
-    assert await schedules.fire(stage.sync_id, announce) is None
+    assert await fire(stage, schedules) is None
 
 
 async def test_sync_in_another_schedulers_hands_is_passed_over(stage: Stage, schedules: Schedules) -> None:
@@ -133,7 +172,7 @@ async def test_sync_in_another_schedulers_hands_is_passed_over(stage: Stage, sch
 
     async with stage.database.transaction() as theirs:
         await theirs.execute("SELECT FROM syncs FOR NO KEY UPDATE")
-        ours = await schedules.fire(stage.sync_id, announce)
+        ours = await fire(stage, schedules)
 
     assert ours is None
     assert await ticks(stage) == []
@@ -148,9 +187,9 @@ async def test_scheduler_that_dies_between_tick_and_run_leaves_both_to_others(
         raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):
-        await schedules.fire(stage.sync_id, die)
+        await schedules.fire([stage.sync_id], die)
     left = await ticks(stage)
-    fired = await schedules.fire(stage.sync_id, announce)
+    fired = await fire(stage, schedules)
 
     assert left == []
     assert fired is not None
@@ -160,12 +199,12 @@ async def test_scheduler_that_dies_between_tick_and_run_leaves_both_to_others(
 
 async def test_tick_that_was_recorded_before_starts_nothing(stage: Stage, schedules: Schedules) -> None:
     tick = await make_due(stage, ago=timedelta(minutes=1))
-    await schedules.fire(stage.sync_id, announce)
+    await fire(stage, schedules)
     await stage.database.execute("UPDATE runs SET status = 'succeeded'")
     # As if the clock had gone back and the tick had been computed once more.
     await stage.database.execute("UPDATE syncs SET next_run_at = $1", tick)
 
-    fired = await schedules.fire(stage.sync_id, announce)
+    fired = await fire(stage, schedules)
 
     assert fired is not None
     assert fired.outcomes == {}
@@ -175,7 +214,7 @@ async def test_tick_that_was_recorded_before_starts_nothing(stage: Stage, schedu
 
 async def test_changed_schedule_holds_from_its_next_tick(stage: Stage, schedules: Schedules) -> None:
     tick = await make_due(stage, ago=timedelta(0))
-    await schedules.fire(stage.sync_id, announce)
+    await fire(stage, schedules)
     await stage.database.execute("UPDATE runs SET status = 'succeeded'")
     destination_id = await stage.database.fetchval("SELECT destination_id FROM syncs")
     await stage.database.execute("UPDATE syncs SET definition = $1", A_DEFINITION | {"destination_id": destination_id})
@@ -187,7 +226,7 @@ async def test_changed_schedule_holds_from_its_next_tick(stage: Stage, schedules
     assert (coming.month, coming.day, coming.hour) == (1, 1, 0)
     assert coming > tick
     # At the hour at which the old schedule had its tick.
-    assert await schedules.fire(stage.sync_id, announce) is None
+    assert await fire(stage, schedules) is None
     assert await ticks(stage) == [(tick, "started")]
 
 
@@ -195,7 +234,7 @@ async def test_schedule_that_cannot_be_read_is_named_and_left(stage: Stage, sche
     await make_due(stage, ago=timedelta(0), schedule={"type": "lunar"})
 
     with pytest.raises(Invalid, match=stage.sync_id) as refused:
-        await schedules.fire(stage.sync_id, announce)
+        await fire(stage, schedules)
 
     assert refused.value.code == "SCHEDULE_UNREADABLE"
     assert await schedules.due(without=(), limit=10) == [stage.sync_id]
@@ -205,7 +244,7 @@ async def test_schedule_that_cannot_be_read_is_named_and_left(stage: Stage, sche
 async def test_manual_sync_with_a_stray_tick_comes_to_rest(stage: Stage, schedules: Schedules) -> None:
     await make_due(stage, ago=timedelta(0), schedule={"type": "manual"})
 
-    await schedules.fire(stage.sync_id, announce)
+    await fire(stage, schedules)
 
     assert await schedules.due(without=(), limit=10) == []
     assert await runs(stage) == []

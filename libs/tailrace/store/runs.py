@@ -1,6 +1,6 @@
 """Runs: started at most one at a time for a sync, read with their books, cancelled."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -21,6 +21,18 @@ WHERE workspace_id = $2 AND id = $3 AND deleted_at IS NULL
 ON CONFLICT (sync_id) WHERE status IN ('queued', 'running', 'cancelling') DO NOTHING
 RETURNING queued_at
 """
+# In the order of syncs, so that two transactions that start several cannot wait for each other.
+_START_ALL = """
+INSERT INTO runs (id, workspace_id, sync_id, sync_version, kind, trigger, requested_by, status)
+SELECT new.id, syncs.workspace_id, syncs.id, syncs.version, new.kind, new.trigger, new.requested_by, 'queued'
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
+  AS new (id, workspace_id, sync_id, kind, trigger, requested_by)
+JOIN syncs ON syncs.id = new.sync_id AND syncs.workspace_id = new.workspace_id AND syncs.deleted_at IS NULL
+ORDER BY syncs.id
+ON CONFLICT (sync_id) WHERE status IN ('queued', 'running', 'cancelling') DO NOTHING
+RETURNING id
+"""
+_ADD_SHARDS = "INSERT INTO run_shards (run_id, shard) SELECT run_id, 0 FROM unnest($1::text[]) AS run_id"
 _ADD_SHARD = "INSERT INTO run_shards (run_id, shard) VALUES ($1, 0)"
 _SYNC_EXISTS = "SELECT true FROM syncs WHERE workspace_id = $1 AND id = $2 AND deleted_at IS NULL"
 _ACTIVE = """
@@ -145,6 +157,23 @@ class Runs:
             if not await connection.fetchval(_SYNC_EXISTS, new.workspace_id, new.sync_id):
                 raise NotFound("no such sync")
         raise Conflict("runs of this sync come and go too fast: try again", code="RUN_ACTIVE")
+
+    async def start_all(
+        self, connection: Connection, some: Sequence[NewRun], announce: AnnounceRun
+    ) -> Collection[RunId]:
+        """Queue runs of different syncs, where none is active, in the caller's transaction; gives those queued."""
+        columns = (
+            [new.run_id for new in some],
+            [new.workspace_id for new in some],
+            [new.sync_id for new in some],
+            [new.kind for new in some],
+            [new.trigger for new in some],
+            [new.requested_by for new in some],
+        )
+        started = {RunId(row["id"]) for row in await connection.fetch(_START_ALL, *columns)}
+        await connection.execute(_ADD_SHARDS, list(started))
+        await enqueue(connection, [announce(new) for new in some if new.run_id in started])
+        return started
 
     async def get(self, workspace_id: WorkspaceId, run_id: RunId) -> Run:
         """One run.
