@@ -19,7 +19,7 @@ from tailrace.pipeline.tenure import Tenure
 from tailrace.store.checkpoints import Checkpoints, Place
 from tailrace.store.shards import Claim
 
-_LETTERS_PER_EVENT = 200
+_LETTERS_PER_EVENT = 100
 _RETRY_S = 0.5
 
 _log = structlog.get_logger(__name__)

@@ -231,3 +231,21 @@ async def test_dead_letter_carries_the_very_bytes_that_would_have_been_sent() ->
 
     (letter,) = world.ledger.letters.values()
     assert orjson.loads(letter.payload) == {"id": "1", "name": "bad"}
+
+
+async def test_codes_of_a_chatty_destination_are_kept_short_and_few() -> None:
+    world = World(people(300), MemoryDestination(always=_gives_each_row_a_code))
+
+    books = await world.run()
+
+    assert books.rejected == 150
+    assert sum(count for reason, count in books.reasons.items() if reason.startswith("rejected.")) == 150
+    assert len(books.reasons) <= 102
+    assert max(len(letter.error_code) for letter in world.ledger.letters.values()) == 64
+
+
+def _gives_each_row_a_code(batch: Batch) -> Sequence[RowOutcome]:
+    return [
+        rejected(f"code of {row.key[0]}: " + "é" * 100 + row.key[0] * 50, "no") if int(row.key[0]) % 2 else DELIVERED
+        for row in batch.rows
+    ]

@@ -1,5 +1,6 @@
 """A source row on its way: read, mapped, compared, and told what became of it."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -23,6 +24,12 @@ class ColumnKind(StrEnum):
     TIMESTAMP = "timestamp"  # as ISO 8601 text, UTC where the type has a zone
     JSON = "json"  # as JSON text
     OTHER = "other"  # anything that JSON can hold as it is
+
+
+CODE_LIMIT = 64
+"""Characters of an error code that are kept."""
+
+_UNFIT = re.compile(r"[^A-Za-z0-9_.:-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +100,11 @@ class RowOutcome:
 
 
 DELIVERED = RowOutcome(Verdict.DELIVERED)
+
+
+def fit_code(code: str) -> str:
+    """An error code that fits into labels and events: ASCII letters, digits and `_.:-`, not too many of them."""
+    return _UNFIT.sub("_", code)[:CODE_LIMIT] or "UNKNOWN"
 
 
 def rejected(code: str, message: str, *, field: str | None = None) -> RowOutcome:

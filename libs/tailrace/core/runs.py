@@ -43,6 +43,10 @@ class RunStatus(StrEnum):
         return self in {RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED}
 
 
+REASONS_LIMIT = 100
+"""So many reasons are told apart: a destination may answer each row with a code of its own."""
+
+
 @dataclass(frozen=True, slots=True)
 class Books:
     """What became of every row, and why; only ever added to.
@@ -63,7 +67,7 @@ class Books:
 
     def __add__(self, other: Self) -> Self:
         counts = {name: getattr(self, name) + getattr(other, name) for name in COUNTS}
-        return type(self)(**counts, reasons=dict(Counter(self.reasons) + Counter(other.reasons)))
+        return type(self)(**counts, reasons=_sum_of_reasons(self.reasons, other.reasons))
 
     @property
     def balance(self) -> bool:
@@ -77,6 +81,15 @@ class Books:
     def failed(self) -> int:
         """Rows that became dead letters."""
         return self.rejected + self.undeleted
+
+
+def _sum_of_reasons(known: Mapping[str, int], more: Mapping[str, int]) -> dict[str, int]:
+    """The sum; what would be one reason too many counts as its kind's `OTHER`."""
+    total = Counter(known)
+    for reason, count in more.items():
+        has_room = reason in total or len(total) < REASONS_LIMIT
+        total[reason if has_room else f"{reason.partition('.')[0]}.OTHER"] += count
+    return dict(total)
 
 
 COUNTS = tuple(entry.name for entry in fields(Books) if entry.name != "reasons")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from tailrace.core.rows import Change, Operation, RowOutcome, Verdict
+from tailrace.core.rows import Change, Operation, RowOutcome, Verdict, fit_code
 from tailrace.core.runs import Books
 from tailrace.core.settlements import DedupeKey, NewDeadLetter, Position, Settlement, dedupe_key
 from tailrace.core.snapshots import Entry
@@ -39,20 +39,21 @@ class Tally:
         if outcome.verdict is Verdict.DELIVERED:
             self._count("delivered")
         else:
-            self._count("skipped", outcome.code)
+            self._count("skipped", fit_code(outcome.code))
         self.entries.append(Entry(mapped.row.key, delivered=mapped.row.row_hash))
         self._clear(change)
 
     def add_rejected(self, change: RowChange, mapped: MappedRow, outcome: RowOutcome) -> None:
         """A row that became a dead letter; it stays out of later runs while neither it nor the letter changes."""
-        self._count("rejected", outcome.code)
+        code = fit_code(outcome.code)
+        self._count("rejected", code)
         row = mapped.row
         values = orjson.loads(row.body)
         letter = NewDeadLetter(
             dedupe_key=mapped.dedupe_key or dedupe_key(row.key),
             row_key=row.key or None,
             operation=self.operation,
-            error_code=outcome.code,
+            error_code=code,
             message=outcome.message,
             record_keys={name: values[name] for name in self.key_fields},
             payload=row.body,
