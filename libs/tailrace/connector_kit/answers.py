@@ -54,7 +54,7 @@ def _meaning(response: HttpResponse, now: datetime) -> TailraceError:
     if status >= _FIRST_OWN_ERROR or status in _LATER:
         return DestinationUnavailable(f"the destination is out of order: {told}")
     if status in _CREDENTIALS:
-        return CredentialsRefused(f"the destination refuses the credentials: {told}")
+        return CredentialsRefused(f"the destination refuses the credentials ({told}): put valid ones into its settings")
     if status in _ROW:
         return BatchRefused(f"the destination refuses the batch: {told}")
     if status < _FIRST_ERROR:

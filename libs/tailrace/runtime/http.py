@@ -156,4 +156,4 @@ def _meaning(error: Exception, host: str, *, is_sending: bool) -> Exception:
         return DestinationInvalid(f"{host} shows a certificate that is not valid")
     if isinstance(error, ValueError):
         return DestinationInvalid("the address, the method or a header holds what HTTP does not allow")
-    return DestinationUnavailable(f"{host} cannot be reached: {what}")
+    return DestinationUnavailable(f"{host} cannot be reached ({what}): check the address, and whether it is up")

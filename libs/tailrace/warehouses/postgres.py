@@ -120,7 +120,7 @@ class PostgresWarehouse(Warehouse):
             with _translated():
                 attributes = await self._attributes(query)
                 projections = ", ".join(map(_projection, attributes))
-                await self._connection.prepare(_wrapped(projections, query), timeout=_PREPARE_S)
+                await self._try_out(_wrapped(projections, query))
         columns = [Column(attribute.name, _kind(attribute)) for attribute in attributes]
         self._promised[query] = columns
         return columns
@@ -167,6 +167,13 @@ class PostgresWarehouse(Warehouse):
                 code="KEY_COLUMN_MISSING",
             )
 
+    async def _try_out(self, wrapped: str) -> None:
+        """Have the server look at a query that is a statement, as a part of a larger one."""
+        try:
+            await self._connection.prepare(wrapped, timeout=_PREPARE_S)
+        except asyncpg.PostgresSyntaxError as error:
+            raise SourceInvalid("the query must be a SELECT that only reads", code="SOURCE_QUERY") from error
+
     async def _attributes(self, query: str) -> Sequence[Attribute]:
         # Alone, before it stands in parentheses: a text that would close them early is no statement.
         statement = await self._connection.prepare(query, timeout=_PREPARE_S)
@@ -194,9 +201,10 @@ class PostgresWarehouse(Warehouse):
 
 
 async def _connect(settings: PostgresWarehouseSettings) -> "asyncpg.Connection[asyncpg.Record]":
-    with _translated():
+    options = settings.connect_options()
+    with _translated(), _reached(options["host"], options["port"]):
         connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(
-            **settings.connect_options(),
+            **options,
             command_timeout=settings.statement_timeout_s + _GRACE_S,
             statement_cache_size=0,
             server_settings={"application_name": "tailrace"},
@@ -281,6 +289,17 @@ def _iso_utc(text: str) -> str:
 
 def _iso_local(text: str) -> str:
     return text.replace(" ", "T", 1)
+
+
+@contextmanager
+def _reached(host: str, port: int) -> Iterator[None]:
+    """Say where nobody answers."""
+    try:
+        yield
+    except (OSError, TimeoutError) as error:
+        raise SourceUnavailable(
+            f"no PostgreSQL answers at {host}:{port} ({type(error).__name__}): check the source's address and network"
+        ) from error
 
 
 @contextmanager
