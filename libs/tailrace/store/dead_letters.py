@@ -22,24 +22,16 @@ _COLUMNS = """
 SELECT id, workspace_id, sync_id, run_id, operation, error_code, message, record_keys, attempts, first_seen_at,
   last_seen_at, state, resolution, resolved_at, resolved_by, replay_run_id, payload_truncated FROM dead_letters
 """
-_LIST = (
-    _COLUMNS
-    + """
-WHERE workspace_id = $1 AND (state = 'resolved') = $2 AND ($3::timestamptz IS NULL OR (first_seen_at, id) < ($3, $4))
-"""
-)
-_NEWEST_FIRST = " ORDER BY first_seen_at DESC, id DESC LIMIT $5"
+_LIST = _COLUMNS + " WHERE workspace_id = $1 AND (state = 'resolved') = $2"
+_NEWEST_FIRST = " ORDER BY first_seen_at DESC, id DESC LIMIT $3"
 _GET = _COLUMNS + " WHERE workspace_id = $1 AND id = $2"
 _PAYLOAD = "SELECT sync_id, dedupe_key, payload FROM dead_letters WHERE workspace_id = $1 AND id = $2"
-_STATS = """
+_OPEN = """
 SELECT error_code, count(*) AS letters, clock_timestamp() AS computed_at FROM dead_letters
 WHERE workspace_id = $1 AND state IN ('open', 'replaying')
-  AND ($2::text IS NULL OR sync_id = $2) AND ($3::timestamptz IS NULL OR first_seen_at >= $3)
-GROUP BY error_code
-UNION ALL
-SELECT NULL, count(*), clock_timestamp() FROM dead_letters
-WHERE workspace_id = $1 AND state = 'resolved'
-  AND ($2::text IS NULL OR sync_id = $2) AND ($3::timestamptz IS NULL OR first_seen_at >= $3)
+"""
+_RESOLVED = """
+SELECT NULL, count(*), clock_timestamp() FROM dead_letters WHERE workspace_id = $1 AND state = 'resolved'
 """
 # In the order of ids, so that two callers with the same letters cannot wait for each other.
 _LOCK = """
@@ -139,11 +131,12 @@ class DeadLetters:
         limit: int = 50,
     ) -> list[DeadLetter]:
         """Letters, newest first; `after` is the (first_seen_at, id) of the last one seen."""
-        arguments = [workspace_id, which.resolved, *(after or (None, None)), limit]
-        if which.sync_id is None:
-            rows = await self._database.fetch(_LIST + _NEWEST_FIRST, *arguments)
-        else:
-            rows = await self._database.fetch(_LIST + " AND sync_id = $6" + _NEWEST_FIRST, *arguments, which.sync_id)
+        asked = _Conditions([workspace_id, which.resolved, limit])
+        if which.sync_id is not None:
+            asked.add("sync_id = {}", which.sync_id)
+        if after is not None:
+            asked.add("(first_seen_at, id) < ({}, {})", *after)
+        rows = await self._database.fetch(_LIST + asked.sql + _NEWEST_FIRST, *asked.arguments)
         return [_letter(row) for row in rows]
 
     async def get(self, workspace_id: WorkspaceId, letter_id: DeadLetterId) -> DeadLetter:
@@ -173,7 +166,13 @@ class DeadLetters:
         self, workspace_id: WorkspaceId, *, sync_id: SyncId | None = None, since: datetime | None = None
     ) -> LetterStats:
         """Counts of one instant, over letters first seen at `since` or later."""
-        rows = await self._database.fetch(_STATS, workspace_id, sync_id, since)
+        asked = _Conditions([workspace_id])
+        if sync_id is not None:
+            asked.add("sync_id = {}", sync_id)
+        if since is not None:
+            asked.add("first_seen_at >= {}", since)
+        counted = f"{_OPEN}{asked.sql} GROUP BY error_code UNION ALL {_RESOLVED}{asked.sql}"
+        rows = await self._database.fetch(counted, *asked.arguments)
         by_error_code = {row["error_code"]: row["letters"] for row in rows if row["error_code"] is not None}
         [resolved] = [row for row in rows if row["error_code"] is None]
         return LetterStats(sum(by_error_code.values()), resolved["letters"], by_error_code, resolved["computed_at"])
@@ -230,6 +229,20 @@ def named(ids: Collection[str]) -> str:
     """The first few of the ids, for a message."""
     some = sorted(ids)[:_NAMED_AT_MOST]
     return ", ".join(some) + (f" and {len(ids) - len(some)} more" if len(ids) > len(some) else "")
+
+
+@dataclass(slots=True)
+class _Conditions:
+    """Conditions that are asked for, so that each combination is planned by itself."""
+
+    arguments: list[object]
+    sql: str = ""
+
+    def add(self, condition: str, *arguments: object) -> None:
+        """A condition with a pair of braces for each of its arguments."""
+        places = (f"${len(self.arguments) + at}" for at in range(1, len(arguments) + 1))
+        self.sql += " AND " + condition.format(*places)
+        self.arguments += arguments
 
 
 def _letter(row: Record) -> DeadLetter:
