@@ -10,6 +10,7 @@ from tailrace.bus.cloudevents import Incoming
 from tailrace.core.ids import DeadLetterId
 from tailrace.events.models import RowFailed
 from tailrace.observe import fields, metrics
+from tailrace.observe.failpoints import failpoint
 from tailrace.store.dead_letter_upkeep import DeadLetterUpkeep, Noticed
 
 UNKNOWN = "unknown"
@@ -33,7 +34,9 @@ class Triage:
         if not isinstance(event, RowFailed):
             raise TypeError(f"{incoming.topic} brings failed rows, not {event.type}")
         ids = [DeadLetterId(letter_id) for letter_id in event.dead_letter_ids]
+        failpoint("dlq.after_consume_before_upsert")
         noticed = await self.upkeep.notice(ids)
+        failpoint("dlq.after_upsert_before_commit_offset")
         _tell(noticed)
         if sum(entry.letters for entry in noticed) < len(ids) and (unknown := await self.upkeep.unknown(ids)):
             metrics.EVENTS.labels(RowFailed.type, UNKNOWN).inc()

@@ -9,6 +9,7 @@ from tailrace.core.errors import Invalid, LeaseLost, StoreUnavailable, TailraceE
 from tailrace.core.runs import RunName, RunStatus
 from tailrace.events.run_events import CANCELLED, run_finished
 from tailrace.observe import metrics
+from tailrace.observe.failpoints import failpoint
 from tailrace.pipeline.tenure import Stopped, StopReason, Tenure
 from tailrace.pipeline.walk import walk
 from tailrace.store.shards import Claim, Ending
@@ -92,6 +93,7 @@ async def _walk(claim: Claim, bench: Bench, tenure: Tenure, ledger: RunLedger) -
 
 async def _hand_back(claim: Claim, bench: Bench, tenure: Tenure, why: TailraceError) -> None:
     _log.info("run.handed_back", run_id=claim.lease.run_id, code=why.code)
+    failpoint("exec.during_sigterm_handback")
     await _until_stored(bench, tenure, lambda: bench.shards.hand_back(claim.lease))
 
 
@@ -104,7 +106,9 @@ async def _finish(
     code, message = _reason(status, error)
     name = RunName(claim.lease.run_id, claim.sync_id, claim.workspace_id)
     ending = Ending(status, run_finished(name, status, books, at=bench.clock.now(), error_code=code), code, message)
+    failpoint("exec.before_finish")
     await _until_stored(bench, tenure, lambda: bench.shards.finish(claim.lease, ending))
+    failpoint("exec.finish_after_commit")
     metrics.RUNS.labels(status=status).inc()
     _log.info("run.finished", run_id=claim.lease.run_id, sync_id=claim.sync_id, status=status, code=code)
 

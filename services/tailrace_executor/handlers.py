@@ -9,6 +9,7 @@ import structlog
 from tailrace.core.errors import StoreUnavailable
 from tailrace.core.ids import RunId
 from tailrace.observe import metrics
+from tailrace.observe.failpoints import failpoint
 from tailrace.pipeline.tenure import StopReason, Tenure
 from tailrace.store.shards import Claim
 from tailrace_executor.bench import Bench
@@ -76,6 +77,7 @@ class Crew:
             return False
         if claim is None:
             return False
+        failpoint("exec.after_claim")
         tenure = Tenure(self.bench.clock, until=terms.until(stamp))
         self.tenures[claim.lease.run_id] = tenure
         tasks.create_task(self._work(claim, tenure))

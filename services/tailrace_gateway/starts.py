@@ -11,6 +11,7 @@ from tailrace.core.errors import Conflict
 from tailrace.core.ids import RunId, SyncId, new_run_id
 from tailrace.core.runs import RunKind, RunTrigger
 from tailrace.events.run_events import run_cancelled_in_queue, run_queued
+from tailrace.observe.failpoints import failpoint
 from tailrace.store.database import Connection
 from tailrace.store.idempotency import Answer as KeptAnswer
 from tailrace.store.idempotency import Request
@@ -74,6 +75,7 @@ async def once_by_key(call: AnyCall, act: Callable[[Connection], Awaitable[Answe
         answer = await act(connection)
         body = orjson.dumps(answer.payload)
         await call.stores.idempotency.keep(connection, request, KeptAnswer(answer.status, body))
+    failpoint("api.after_commit_before_response")
     return answer
 
 
@@ -97,6 +99,7 @@ async def start_or_repeat(call: AnyCall, wanted: Start) -> RunId:
                 raise
             return RunId(known)
         await idempotency.note(connection, request, started.run_id)
+    failpoint("api.after_commit_before_response")
     return started.run_id
 
 
@@ -128,6 +131,7 @@ async def _queue(stores: Stores, connection: Connection, identity: Identity, wan
         requested_by=identity.name,
     )
     queued_at = await stores.runs.start(connection, new, run_queued(new))
+    failpoint("api.after_run_insert_before_commit")
     return Started(run_id, wanted.sync_id, wanted.kind, queued_at)
 
 

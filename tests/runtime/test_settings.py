@@ -146,3 +146,12 @@ def test_every_setting_is_described() -> None:
 
 def _environment() -> dict[str, str]:
     return {"TAILRACE_DATABASE_URL": DSN, "TAILRACE_SECRET_KEY": "c2VjcmV0"}
+
+
+def test_failpoint_that_is_unknown_is_refused_with_those_that_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TAILRACE_FAILPOINT", "exec.before_lunch:1:kill")
+
+    message = refused()
+
+    assert "TAILRACE_FAILPOINT" in message
+    assert "exec.before_send" in message

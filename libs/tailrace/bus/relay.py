@@ -17,6 +17,7 @@ from tailrace.core.errors import Unavailable
 from tailrace.core.outgoing import TakenShard, WaitingEvent
 from tailrace.events.topics import TopicNames
 from tailrace.observe import fields, metrics
+from tailrace.observe.failpoints import failpoint
 
 _log = structlog.get_logger(__name__)
 _BACKLOG_EVERY_S = 15.0
@@ -129,6 +130,7 @@ class Relay:
         sent: list[int] = []
         try:
             await self._publish(taken.events)
+            failpoint("relay.after_send_before_delete")
             sent = [held.place for held in taken.events]
         finally:
             await self._outbox.settle(taken.shard, token, sent)

@@ -18,6 +18,7 @@ from tailrace.core.errors import BatchRefused, DestinationUnavailable, InDoubt, 
 from tailrace.core.ids import SyncId
 from tailrace.core.rows import RowOutcome, Verdict, rejected
 from tailrace.observe import metrics
+from tailrace.observe.failpoints import failpoint
 from tailrace.pipeline.batch import idempotency_key
 from tailrace.pipeline.pace import Pacer
 from tailrace.pipeline.tenure import Tenure
@@ -66,6 +67,7 @@ class Deliverer:
             todo = [at for at in todo if at not in final]
             if todo:
                 asked = [got.retry_after_s or 0.0 for got in outcomes]
+                failpoint("exec.mid_backoff")
                 await self.tenure.sleep(max(self._backoff_s(attempt), *asked))
         return BatchResult(batch, [final[at] for at in range(len(batch.rows))])
 
@@ -83,6 +85,7 @@ class Deliverer:
                 if attempt >= self.patience.attempts:
                     raise
                 _log.info("delivery.retried", sync_id=self.sync_id, code=error.code, attempt=attempt)
+                failpoint("exec.mid_backoff")
                 await self.tenure.sleep(self._backoff_s(attempt))
 
     async def _send(self, batch: Batch) -> BatchResult:

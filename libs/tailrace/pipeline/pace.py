@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 from tailrace.core.clock import Clock
 from tailrace.observe import metrics
+from tailrace.observe.failpoints import failpoint
 from tailrace.pipeline.tenure import Tenure
 
 REQUESTS_IN_FLIGHT = 16
@@ -71,6 +72,7 @@ class Pacer:
         asked = self._clock.monotonic()
         async with self._in_flight, self._slots.held(tenure):
             await self._tokens.take(tenure)
+            failpoint("exec.before_send")
             tenure.check()
             metrics.RATE_LIMIT_WAIT.observe(self._clock.monotonic() - asked)
             yield
@@ -102,6 +104,7 @@ class _Tokens:
         chunk = max(1, math.floor((rate or REQUESTS_IN_FLIGHT / _CHUNK_S) * _CHUNK_S))
         wait_s = await self._store.reserve(self._limits.scope, tokens=chunk, rate_per_s=rate, burst=chunk)
         if wait_s > 0:
+            failpoint("exec.mid_token_wait")
             await tenure.sleep(wait_s)
         self._left, self._valid_until = chunk, self._clock.monotonic() + _CHUNK_VALID_S
 

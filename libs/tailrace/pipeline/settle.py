@@ -13,6 +13,7 @@ from tailrace.core.batches import BatchResult
 from tailrace.core.clock import Clock
 from tailrace.core.errors import TailraceError
 from tailrace.core.settlements import Settlement
+from tailrace.observe.failpoints import failpoint
 from tailrace.pipeline.batch import Parcel
 from tailrace.pipeline.brake import Brake
 
@@ -129,6 +130,7 @@ class Settler:
         if not self._group:
             return
         group, self._group = self._group, []
+        failpoint("exec.after_response_before_checkpoint")
         await self._ledger.commit(_settlement(group))
         for parcel, _ in group:
             await self._window.leave(parcel.rows_to_send)

@@ -12,6 +12,7 @@ from tailrace.core.rows import Block, RowKey
 from tailrace.core.settlements import Position
 from tailrace.core.snapshots import Entry
 from tailrace.core.syncs import SyncDefinition
+from tailrace.observe.failpoints import failpoint
 from tailrace.pipeline.batch import Parcel, Recipe, batch
 from tailrace.pipeline.deliver import Deliverer
 from tailrace.pipeline.diff import diff
@@ -54,6 +55,7 @@ async def walk(route: Route) -> None:
     definition, start = route.definition, route.start
     columns = await route.warehouse.columns(definition.source_query)
     mapper = Mapper(definition.field_mappings, columns, start)
+    failpoint("exec.before_first_read")
     async with route.warehouse.read(_reading(route)) as blocks:
         rows = map_fields(blocks, mapper)
         changes = diff(rows, route.snapshot.entries(after=start.after))
@@ -64,7 +66,10 @@ async def walk(route: Route) -> None:
 async def map_fields(blocks: AsyncIterator[Block], mapper: Mapper) -> AsyncIterator[list[MappedRow]]:
     """Rows as the destination would get them, a list a block."""
     async for block in blocks:
-        yield mapper.map_block(block)
+        failpoint("exec.mid_read")
+        mapped = mapper.map_block(block)
+        failpoint("exec.after_map")
+        yield mapped
 
 
 async def deliver_and_settle(parcels: AsyncIterator[Parcel], route: Route) -> None:

@@ -29,6 +29,7 @@ from yarl import URL
 
 from tailrace.connector_kit.http import HttpClient, HttpRequest, HttpResponse
 from tailrace.core.errors import DestinationInvalid, DestinationUnavailable, InDoubt
+from tailrace.observe.failpoints import failpoint
 from tailrace.runtime.addresses import AddressForbidden, guarded_socket
 
 _HOST = re.compile(r"[\w.:%-]+")
@@ -88,6 +89,7 @@ class AiohttpClient(HttpClient):
                 allow_redirects=False,
                 trace_request_ctx=progress,
             ) as response:
+                failpoint("exec.after_send_before_response")
                 return await self._whole(response)
         except ValueError as error:
             raise _meaning(

@@ -14,7 +14,7 @@ from typing import NoReturn
 import structlog
 
 from tailrace.core.errors import Invalid, TailraceError
-from tailrace.observe import fields
+from tailrace.observe import failpoints, fields
 from tailrace.observe.logs import configure_logs
 from tailrace.runtime.chassis import open_chassis
 from tailrace.runtime.ending import Ending
@@ -78,6 +78,8 @@ async def _run(service: Service, given: Settings | None) -> None:
     settings = given or load_settings(Settings)
     bound = {fields.SERVICE: service.name, fields.POD: settings.pod_name}
     configure_logs(level=settings.log_level, form=settings.log_format, bound=bound)
+    if settings.failpoint is not None:
+        failpoints.arm(failpoints.parse_failpoint(settings.failpoint))
     ending = Ending(grace_s=settings.shutdown_grace_s)
     with ending.by_signals():
         async with ending.bounded(), open_chassis(settings, service.name, ending.stopping) as chassis:

@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tailrace.core.errors import Invalid
+from tailrace.observe.failpoints import parse_failpoint
 
 PREFIX = "TAILRACE_"
 SECRETS_DIR = "TAILRACE_SECRETS_DIR"
@@ -107,6 +108,17 @@ class Settings(KafkaSettings, StoreSettings):
     executor_max_runs: int = Field(50, ge=1, le=1000, description="Runs that one executor works on at once.")
     window_rows: int = Field(2000, ge=1, le=1_000_000, description="Rows sent without a checkpoint at most.")
     checkpoint_s: float = Field(0.5, gt=0, le=5, description="Longest time between checkpoints while rows flow.")
+
+    failpoint: str | None = Field(
+        None, description="Breaks this process on purpose, `name:nth:action`: for tests only."
+    )
+
+    @field_validator("failpoint")
+    @classmethod
+    def _is_failpoint(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_failpoint(value)
+        return value
 
     @field_validator("port", "ops_port", mode="before")
     @classmethod

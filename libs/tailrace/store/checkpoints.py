@@ -13,6 +13,7 @@ from tailrace.core.outgoing import OutgoingEvent
 from tailrace.core.rows import RowKey
 from tailrace.core.runs import COUNTS, Books, Lease
 from tailrace.core.settlements import NewDeadLetter, Position, Settlement, payload_binding
+from tailrace.observe.failpoints import failpoint
 from tailrace.store.database import Connection, Database
 from tailrace.store.outbox import enqueue
 from tailrace.store.secrets import SecretBox
@@ -90,12 +91,15 @@ class Checkpoints:
             if stand is None or stand["checkpoint_seq"] != place.seq:
                 raise LeaseLost(f"run {place.lease.run_id} belongs to another executor")
             letters = await self._add_letters(connection, place, settlement.letters)
+            failpoint("exec.ckpt_after_dlq_insert")
             if settlement.cleared:
                 await connection.execute(_CLEAR_LETTERS, place.sync_id, list(settlement.cleared))
             await add_settled(connection, place.sync_id, settlement.entries)
             await enqueue(connection, announce(place.seq + 1, letters))
             reasons = (Books(reasons=stand["reasons"]) + Books(reasons=settlement.books.reasons)).reasons
             await _advance(connection, place, settlement, reasons)
+            failpoint("exec.ckpt_after_run_update_before_commit")
+        failpoint("exec.ckpt_after_commit")
 
     async def _add_letters(
         self, connection: Connection, place: Place, letters: Sequence[NewDeadLetter]

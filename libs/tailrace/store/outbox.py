@@ -7,6 +7,7 @@ from uuid import UUID
 
 from tailrace.core.errors import Invalid
 from tailrace.core.outgoing import MAX_EVENT_BYTES, OutgoingEvent, TakenShard, WaitingEvent
+from tailrace.observe.failpoints import failpoint
 from tailrace.observe.tracing import current_traceparent
 from tailrace.store.database import Connection, Database, Record
 
@@ -110,6 +111,7 @@ class Outbox:
         async with self._database.transaction() as connection:
             await connection.execute(_LIGHTLY)
             await connection.execute(_SETTLE, shard, token, sent)
+            failpoint("relay.after_delete_before_commit")
 
     async def backlog(self) -> Backlog:
         """What waits in all shards."""

@@ -13,6 +13,7 @@ from tailrace.core.errors import Invalid
 from tailrace.core.ids import RunId, SyncId, WorkspaceId, new_run_id
 from tailrace.core.runs import RunKind, RunTrigger
 from tailrace.core.syncs import CronSchedule, IntervalSchedule, ManualSchedule, Schedule
+from tailrace.observe.failpoints import failpoint
 from tailrace.store.database import Connection, Database, Record
 from tailrace.store.runs import AnnounceRun, NewRun, Runs
 
@@ -101,8 +102,11 @@ class Schedules:
             if not taken:
                 return []
             await _record(connection, taken)
+            failpoint("sched.after_tick_insert")
             await self._start(connection, [sync for sync in taken if sync.starts], announce)
+            failpoint("sched.after_run_insert")
             await connection.execute(_MOVE_ON, [sync.id for sync in taken], [sync.due.next_run_at for sync in taken])
+        failpoint("sched.after_commit")
         return [Fired(sync.id, sync.outcomes, sync.run_id, sync.lag_s) for sync in taken]
 
     async def prune(self) -> int:
