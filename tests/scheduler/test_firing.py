@@ -7,44 +7,29 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import pairwise
 
 import pytest
 import pytest_asyncio
 
 from tailrace.core.clock import SystemClock
 from tailrace.core.errors import Unavailable
-from tailrace.core.ids import SyncId, new_sync_id
 from tailrace.observe import metrics
 from tailrace.store.database import Database, Waits
 from tailrace.store.runs import Runs
 from tailrace.store.schedules import Schedules
 from tailrace_scheduler.firing import CLOCKS_APART_S, Firing
+from tests.scheduler.hours import add_sync, an_hour_goes_by, assert_fired_once, count_due
 from tests.store.conftest import Stage
 
 SCHEDULERS = 5
-SYNCS = 25
+SYNCS = 150
 HOURS = 6
 
-_ADD_SYNC = """
-INSERT INTO syncs (id, workspace_id, name, destination_id, definition, schedule, next_run_at)
-SELECT $1, workspace_id, 'more', destination_id, '{}', $2, clock_timestamp() + $3::interval FROM syncs LIMIT 1
-"""
-# An hour goes by: everything that happened is an hour older, and the runs are done. Ticks make a detour, since one
-# would come to lie on the one before it.
-_AN_HOUR_GOES_BY = (
-    "UPDATE runs SET status = 'succeeded' WHERE status = 'queued'",
-    "UPDATE syncs SET next_run_at = next_run_at - interval '1 hour'",
-    "UPDATE schedule_ticks SET scheduled_for = scheduled_for - interval '10000 hours'",
-    "UPDATE schedule_ticks SET scheduled_for = scheduled_for + interval '9999 hours'",
-)
-_DUE = "SELECT count(*) FROM syncs WHERE next_run_at <= clock_timestamp()"
 _KILL_ONE = """
 SELECT count(pg_terminate_backend(pid)) FROM (
   SELECT pid FROM pg_stat_activity WHERE application_name = 'victim' AND state = 'idle in transaction'
     AND datname = current_database() ORDER BY random() LIMIT 1) AS picked
 """
-HOURLY = {"type": "interval", "every_minutes": 60}
 
 
 @dataclass(slots=True)
@@ -70,7 +55,7 @@ class Chaos:
         """Let them work until nothing is due."""
         async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
             working = [tasks.create_task(work(pool)) for pool in self.pools]
-            while await self.database.fetchval(_DUE):
+            while await count_due(self.database):
                 await asyncio.sleep(self.luck.uniform(0.001, 0.02))
                 seat = self.luck.randrange(len(working))
                 if self.luck.random() < 0.5:
@@ -106,16 +91,9 @@ async def pools(database_url: str) -> AsyncIterator[list[Database]]:
         yield opened
 
 
-async def add_sync(stage: Stage, *, due_in: timedelta, schedule: object = HOURLY) -> SyncId:
-    sync_id = new_sync_id()
-    await stage.database.execute(_ADD_SYNC, sync_id, schedule, due_in)
-    return sync_id
-
-
 async def live_through(stage: Stage, chaos: Chaos, *, hours: int) -> None:
     for _ in range(hours):
-        for statement in _AN_HOUR_GOES_BY:
-            await stage.database.execute(statement)
+        await an_hour_goes_by(stage)
         await chaos.fire_all()
 
 
@@ -127,25 +105,13 @@ def count_of(outcome: str) -> float:
 async def test_every_tick_is_fired_once_by_schedulers_that_are_killed_all_the_time(
     stage: Stage, pools: list[Database], seed: int
 ) -> None:
-    ids = [await add_sync(stage, due_in=timedelta(minutes=59, seconds=number)) for number in range(SYNCS)]
+    ids = [await add_sync(stage, due_in=timedelta(minutes=59, milliseconds=number)) for number in range(SYNCS)]
     chaos = Chaos(stage.database, pools, random.Random(seed))
 
     await live_through(stage, chaos, hours=HOURS)
 
-    ticks = await stage.database.fetch("SELECT * FROM schedule_ticks ORDER BY sync_id, scheduled_for")
-    runs = {row["id"] for row in await stage.database.fetch("SELECT id FROM runs")}
-    told = [row["body"].decode() for row in await stage.database.fetch("SELECT body FROM outbox")]
-    gaps = {
-        later["scheduled_for"] - earlier["scheduled_for"]
-        for earlier, later in pairwise(ticks)
-        if earlier["sync_id"] == later["sync_id"]
-    }
-    assert Counter(row["sync_id"] for row in ticks) == dict.fromkeys(ids, HOURS)
-    assert {row["outcome"] for row in ticks} == {"started"}
-    assert gaps == {timedelta(hours=1)}
-    assert {row["run_id"] for row in ticks} == runs
-    assert len(runs) == len(told) == SYNCS * HOURS
-    assert all(sum(run_id in body for body in told) == 1 for run_id in runs)
+    await assert_fired_once(stage, ids, hours=HOURS)
+    assert await stage.database.fetchval("SELECT count(*) FROM outbox") == SYNCS * HOURS
     assert chaos.killed["tasks"] > HOURS
     assert chaos.killed["connections"] > 0
 
