@@ -11,6 +11,8 @@ from tests.fixtures.postgres import PostgresServer
 from tests.walks.flights import load, open_warehouse
 from tests.walks.installation import Installation, Site, install
 from tests.walks.listener import Listener, open_listener
+from tests.walks.people import People, open_people
+from tests.walks.platform import Platform, open_platform
 from tests.walks.sink import Sink, open_sink
 
 
@@ -59,6 +61,20 @@ async def installation_on_own_kafka(
 async def listener(installation: Installation) -> AsyncIterator[Listener]:
     """Another service on the same Kafka."""
     async with open_listener(installation.site.bootstrap, installation.site.topic_prefix) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def platform(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Platform]:
+    """`tailrace dev`: all services in one process on a PostgreSQL in the box, without Kafka."""
+    async with open_platform(tmp_path_factory.mktemp("dev") / "dev.log") as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture
+async def people(platform: Platform, empty_database_url: str, sink: Sink) -> AsyncIterator[People]:
+    """A warehouse of people, and an admin of the platform."""
+    async with platform.admin() as admin, open_people(admin, empty_database_url, sink) as opened:
         yield opened
 
 

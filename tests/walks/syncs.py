@@ -1,4 +1,4 @@
-"""A sync of flights as its owner sees it: defined, started and watched over the API."""
+"""A sync as its owner sees it: defined, started and watched over the API."""
 
 import asyncio
 import logging
@@ -34,7 +34,7 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
-class FlightSync:
+class SyncOwner:
     """A sync with its source and destination."""
 
     caller: Caller
@@ -93,15 +93,22 @@ class FlightSync:
 
     async def replay(self, letter_ids: Sequence[str]) -> str:
         """Have dead letters tried again; gives the id of the run that does it."""
-        body = {"entryIds": list(letter_ids), "resolution": "fixed_upstream", "replay": True}
-        answered = await self.caller.post("/api/reverse-etl/dlq/resolve", body)
-        assert answered.status == 200, answered.raw
-        return str(answered.attributes["replay_run_id"])
+        return str((await self._resolve(letter_ids, "fixed_upstream", replay=True))["replay_run_id"])
+
+    async def resolve(self, letter_ids: Sequence[str], resolution: str) -> None:
+        """Be done with dead letters."""
+        await self._resolve(letter_ids, resolution, replay=False)
 
     async def change(self, **changes: Json) -> None:
         """Change the definition."""
         answered = await self.caller.put(f"/api/reverse-etl/syncs/{self.id}", changes)
         assert answered.status == 200, answered.raw
+
+    async def _resolve(self, letter_ids: Sequence[str], resolution: str, *, replay: bool) -> Json:
+        body = {"entryIds": list(letter_ids), "resolution": resolution, "replay": replay}
+        answered = await self.caller.post("/api/reverse-etl/dlq/resolve", body)
+        assert answered.status == 200, answered.raw
+        return answered.attributes
 
     async def _pages(self, path: str, more: str = "") -> list[Json]:
         items: list[Json] = []
@@ -118,7 +125,7 @@ class FlightSync:
 
 async def a_flight_sync(
     caller: Caller, warehouse_url: str, sink: Sink, *, key: Sequence[str], query: str = EVERYTHING
-) -> FlightSync:
+) -> SyncOwner:
     """A sync from the warehouse to the sink that runs when asked."""
     source = {"name": "flights", "connector": "postgres", "settings": {"url": warehouse_url, "allow_superuser": True}}
     destination = {"name": "sink", "connector": "http", "settings": sink.settings}
@@ -133,4 +140,4 @@ async def a_flight_sync(
         "fieldMappings": mappings(key),
         "syncMode": "upsert",
     }
-    return FlightSync(caller, await caller.made("/api/reverse-etl/syncs", body), source_id, destination_id)
+    return SyncOwner(caller, await caller.made("/api/reverse-etl/syncs", body), source_id, destination_id)

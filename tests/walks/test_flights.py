@@ -12,7 +12,7 @@ from tests.walks.installation import SERVICES, Installation, way_in
 from tests.walks.listener import Listener
 from tests.walks.rows import NONE, compare
 from tests.walks.sink import REFUSED, Sink
-from tests.walks.syncs import FlightSync, a_flight_sync
+from tests.walks.syncs import SyncOwner, a_flight_sync
 
 pytestmark = [pytest.mark.walk, pytest.mark.xdist_group("kafka"), pytest.mark.timeout(300)]
 
@@ -34,7 +34,7 @@ class Stage:
     """What the walk goes over."""
 
     warehouse: Warehouse
-    sync: FlightSync
+    sync: SyncOwner
     sink: Sink
     listener: Listener
 
