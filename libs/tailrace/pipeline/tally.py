@@ -1,11 +1,12 @@
 """What became of rows, added up until a checkpoint writes it."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import orjson
 
-from tailrace.core.rows import Change, Operation, RowOutcome, Verdict, fit_code
+from tailrace.core.rows import Change, Operation, Row, RowOutcome, Verdict, fit_code
 from tailrace.core.runs import Books
 from tailrace.core.settlements import DedupeKey, NewDeadLetter, Position, Settlement, dedupe_key
 from tailrace.core.snapshots import Entry
@@ -48,14 +49,13 @@ class Tally:
         code = fit_code(outcome.code)
         self._count("rejected", code)
         row = mapped.row
-        values = orjson.loads(row.body)
         letter = NewDeadLetter(
             dedupe_key=mapped.dedupe_key or dedupe_key(row.key),
             row_key=row.key or None,
             operation=self.operation,
             error_code=code,
             message=outcome.message,
-            record_keys={name: values[name] for name in self.key_fields},
+            record_keys=_record_keys(row, self.key_fields),
             payload=row.body,
             row_hash=row.row_hash,
         )
@@ -107,3 +107,17 @@ class Tally:
     def _clear(self, change: RowChange) -> None:
         if change.known is not None and change.known.dead is not None:
             self.cleared.append(dedupe_key(change.known.key))
+
+
+def _record_keys(row: Row, key_fields: Sequence[str]) -> dict[str, object]:
+    """The key as it is sent; as the warehouse writes it where a reader of JSON would lose digits, or fail."""
+    try:
+        values = orjson.loads(row.body)
+    except orjson.JSONDecodeError:
+        values = {}
+    # A row without a whole key has no text; what is NULL in it, or cannot be read, shows as null.
+    texts = row.key or (None,) * len(key_fields)
+    sent = ((name, values.get(name), text) for name, text in zip(key_fields, texts, strict=True))
+    return {
+        name: text if value is None or isinstance(value, (float, dict, list)) else value for name, value, text in sent
+    }
