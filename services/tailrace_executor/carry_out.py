@@ -85,6 +85,8 @@ async def _walk(claim: Claim, bench: Bench, tenure: Tenure, ledger: RunLedger) -
             code="CRASH_LOOP",
         )
     if not claim.checkpoint_seq:
+        if await bench.snapshots.forget_other_target(claim.lease, claim.sync_id):
+            _log.info("snapshot.forgotten", run_id=claim.lease.run_id, sync_id=claim.sync_id)
         await bench.snapshots.merge(claim.lease, claim.sync_id)
     async with open_route(claim, bench, tenure, ledger) as route:
         await walk(route)

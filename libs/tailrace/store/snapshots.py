@@ -6,7 +6,7 @@ from tailrace.core.ids import SyncId
 from tailrace.core.rows import RowKey
 from tailrace.core.runs import Lease
 from tailrace.core.snapshots import ENTRIES_PER_PAGE, Entry, Page, overlay, pages, unpack
-from tailrace.store.database import Connection, Database
+from tailrace.store.database import Connection, Database, touched
 from tailrace.store.shards import hold
 
 BASE = 0
@@ -48,6 +48,21 @@ SELECT first_key, last_key FROM snapshot_pages
 WHERE sync_id = $1 AND level = 0 AND first_key <= $2 ORDER BY first_key DESC LIMIT 1
 """
 _TAKE = "DELETE FROM snapshot_pages WHERE sync_id = $1 AND level = $2 AND first_key = $3 RETURNING body"
+# Pages are written by checkpoints alone, so the last run that wrote one tells whom they speak of.
+_FORGET_OTHER_TARGET = """
+WITH before AS (
+  SELECT sync_version AS version FROM runs
+  WHERE sync_id = $1 AND id <> $2
+    AND EXISTS (SELECT FROM run_shards WHERE run_id = runs.id AND checkpoint_seq > 0)
+  ORDER BY queued_at DESC LIMIT 1
+), targets AS (
+  SELECT count(DISTINCT (definition -> 'destination_id', definition -> 'object_name',
+    definition ->> 'sync_mode' = 'delete')) AS number
+  FROM sync_versions JOIN runs ON runs.sync_id = sync_versions.sync_id
+  WHERE runs.id = $2 AND version IN (runs.sync_version, (SELECT version FROM before))
+)
+DELETE FROM snapshot_pages USING targets WHERE snapshot_pages.sync_id = $1 AND targets.number > 1
+"""
 _SIZE = """
 SELECT coalesce(sum(entries), 0)::bigint, coalesce(sum(length(body)), 0)::bigint FROM snapshot_pages
 WHERE sync_id = $1
@@ -74,6 +89,17 @@ class Snapshots:
         wanted = set(keys)
         rows = await self._database.fetch(_BASE_OF_KEYS, sync_id, [list(key) for key in keys])
         return [entry for row in rows for entry in unpack(row["body"]) if entry.key in wanted]
+
+    async def forget_other_target(self, lease: Lease, sync_id: SyncId) -> bool:
+        """Forget what was delivered if the run sends to another object, or deletes where rows were written before.
+
+        Gives whether there was something to forget. To be called before the first checkpoint of a run.
+
+        :raises LeaseLost: nothing was changed.
+        """
+        async with self._database.transaction() as connection:
+            await hold(connection, lease)
+            return touched(await connection.execute(_FORGET_OTHER_TARGET, sync_id, lease.run_id)) > 0
 
     async def merge(self, lease: Lease, sync_id: SyncId) -> None:
         """Merge all that runs have settled into the base, a settled page a transaction; a crash leaves whole pages.
