@@ -1,0 +1,74 @@
+"""What must hold after any fault, told from what can be seen outside: source, sink, letters and the run's record."""
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+from tailrace.core.runs import RunStatus
+from tailrace.store.runs import Run
+from tests.faults.sink import Row
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What was seen of one run. `source` was there for all of the run, and nothing else was."""
+
+    source: Collection[Row]
+    arrived: Counter[Row]
+    dead: Collection[int]
+    run: Run
+    takeovers: int
+    window_rows: int
+
+    @property
+    def repeated(self) -> int:
+        """How many rows came that had come before."""
+        return self.arrived.total() - len(self.arrived)
+
+    @property
+    def repeats_allowed(self) -> int:
+        """Each owner that was lost may have sent so much that nobody knew of."""
+        return self.takeovers * self.window_rows
+
+
+def breaches(facts: Facts) -> list[str]:
+    """What does not hold of a run that sends its whole source; empty if all is well."""
+    return [*_rows(facts), *_books(facts)]
+
+
+def misplaced(table: Mapping[int, str], wanted: Mapping[int, str]) -> list[str]:
+    """How the destination's table differs from what it should be."""
+    keys = table.keys() | wanted.keys()
+    return [
+        f"table: {key} is {table.get(key)!r}, not {wanted.get(key)!r}" for key in keys if _differ(table, wanted, key)
+    ]
+
+
+def _rows(facts: Facts) -> Iterator[str]:
+    lost = [row for row in facts.source if row not in facts.arrived and row[0] not in facts.dead]
+    invented = facts.arrived.keys() - set(facts.source)
+    if lost:
+        yield f"no loss: {len(lost)} rows neither arrived nor are dead letters, such as {lost[:3]}"
+    if invented:
+        yield f"no invention: {len(invented)} rows arrived that were never in the source, such as {list(invented)[:3]}"
+    if facts.repeated > facts.repeats_allowed:
+        yield f"few repeats: {facts.repeated} rows came again, {facts.repeats_allowed} may"
+
+
+def _books(facts: Facts) -> Iterator[str]:
+    run, books = facts.run, facts.run.books
+    if run.status is not RunStatus.SUCCEEDED:
+        yield f"every run ends: this one is {run.status}, {run.error_code}: {run.error_message}"
+    told = {"read": books.read, "delivered": books.delivered, "rejected": books.rejected, "skipped": books.skipped}
+    seen = {
+        "read": len(facts.source),
+        "delivered": len(facts.source) - len(facts.dead),
+        "rejected": len(facts.dead),
+        "skipped": 0,
+    }
+    if told != seen or not books.balance:
+        yield f"books: they say {told}, seen was {seen}"
+
+
+def _differ(table: Mapping[int, str], wanted: Mapping[int, str], key: int) -> bool:
+    return table.get(key) != wanted.get(key)
