@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -32,6 +33,16 @@ async def test_row_that_asks_for_ever_is_a_dead_letter_in_the_end() -> None:
 
     assert (books.rejected, books.reasons["rejected.LOCKED"]) == (2, 2)
     assert len(world.destination.requests) == 3
+
+
+async def test_row_that_wants_to_wait_for_years_waits_no_longer_than_a_throttled_batch() -> None:
+    world = World(people(2), patience=replace(IMPATIENT, throttle_cap_s=0.01))
+    world.destination.answers = [lambda batch: [retry("LOCKED", "locked", retry_after_s=1e9)] * len(batch.rows)]
+
+    async with asyncio.timeout(5):
+        books = await world.run()
+
+    assert books.delivered == 2
 
 
 async def test_throttled_batch_waits_as_told_and_uses_up_no_attempt() -> None:

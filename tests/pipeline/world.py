@@ -210,6 +210,7 @@ class World:
     destination: MemoryDestination = field(default_factory=MemoryDestination)
     mode: SyncMode = SyncMode.UPSERT
     window_rows: int = 2000
+    patience: Patience = IMPATIENT
     brake: BrakeLimits = field(default_factory=BrakeLimits)
     warehouse: MemoryWarehouse = field(init=False)
     ledger: MemoryLedger = field(default_factory=MemoryLedger)
@@ -244,7 +245,7 @@ class World:
             warehouse=self.warehouse,
             snapshot=FrozenSnapshot([entry for entry in known if keys is None or entry.key in keys]),
             recipe=Recipe(SYNC, self.mode, kind, plan, self.ledger.still_dead),
-            deliverer=Deliverer(SYNC, self.destination, plan, pacer, self.tenure, Random(1), IMPATIENT),
+            deliverer=Deliverer(SYNC, self.destination, plan, pacer, self.tenure, Random(1), self.patience),
             settler=Settler(self.ledger, window, Brake(self.brake), clock, every_s=0.01),
             window=window,
             tenure=self.tenure,

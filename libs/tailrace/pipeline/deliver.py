@@ -66,9 +66,9 @@ class Deliverer:
             final |= {at: got for at, got in settled.items() if got is not None}
             todo = [at for at in todo if at not in final]
             if todo:
-                asked = [got.retry_after_s or 0.0 for got in outcomes]
+                asked_s = max(got.retry_after_s or 0.0 for got in outcomes)
                 failpoint("exec.mid_backoff")
-                await self.tenure.sleep(max(self._backoff_s(attempt), *asked))
+                await self.tenure.sleep(max(self._backoff_s(attempt), min(asked_s, self.patience.throttle_cap_s)))
         return BatchResult(batch, [final[at] for at in range(len(batch.rows))])
 
     async def _attempt(self, batch: Batch, attempt: int) -> Sequence[RowOutcome]:
