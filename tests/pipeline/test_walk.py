@@ -249,3 +249,12 @@ def _gives_each_row_a_code(batch: Batch) -> Sequence[RowOutcome]:
         rejected(f"code of {row.key[0]}: " + "é" * 100 + row.key[0] * 50, "no") if int(row.key[0]) % 2 else DELIVERED
         for row in batch.rows
     ]
+
+
+async def test_many_rows_without_a_key_are_written_down_some_at_a_time() -> None:
+    world = World([(None, str(number)) for number in range(30_000)])
+
+    books = await world.run()
+
+    assert books.rejected == 30_000
+    assert max(len(settlement.letters) for settlement in world.ledger.settlements) < 10_000

@@ -17,6 +17,8 @@ from tailrace.observe.failpoints import failpoint
 from tailrace.pipeline.batch import Parcel
 from tailrace.pipeline.brake import Brake
 
+_LETTERS_PER_CHECKPOINT = 5000
+
 
 class Ledger(Protocol):
     """Where checkpoints are written."""
@@ -118,7 +120,8 @@ class Settler:
     @property
     def _is_due(self) -> bool:
         waiting = sum(parcel.rows_to_send for parcel, _ in self._group)
-        return waiting * 2 >= self._window.rows or self._left_s <= 0
+        letters = sum(len(parcel.decided.letters) for parcel, _ in self._group)
+        return waiting * 2 >= self._window.rows or letters >= _LETTERS_PER_CHECKPOINT or self._left_s <= 0
 
     def _add(self, parcel: Parcel, result: BatchResult | None) -> None:
         if not self._group:

@@ -22,6 +22,8 @@ from tailrace.store.snapshots import add_settled
 PAYLOAD_LIMIT_BYTES = 1 << 20
 MESSAGE_LIMIT = 2000
 
+_LETTERS_PER_STATEMENT = 1000  # a statement has seconds, however many rows were refused
+
 Announce = Callable[[int, Mapping[DeadLetterId, str]], Sequence[OutgoingEvent]]
 """From the checkpoint's number and the letters it wrote (id to error code) to the events that tell of it."""
 
@@ -104,13 +106,14 @@ class Checkpoints:
     async def _add_letters(
         self, connection: Connection, place: Place, letters: Sequence[NewDeadLetter]
     ) -> dict[DeadLetterId, str]:
-        if not letters:
-            return {}
-        columns = zip(*(self._sealed(letter, place.sync_id) for letter in letters), strict=True)
-        rows = await connection.fetch(
-            _ADD_LETTERS, place.workspace_id, place.sync_id, place.lease.run_id, *(list(column) for column in columns)
-        )
-        return {DeadLetterId(row["id"]): row["error_code"] for row in rows}
+        written: dict[DeadLetterId, str] = {}
+        names = (place.workspace_id, place.sync_id, place.lease.run_id)
+        for at in range(0, len(letters), _LETTERS_PER_STATEMENT):
+            sealed = [self._sealed(letter, place.sync_id) for letter in letters[at : at + _LETTERS_PER_STATEMENT]]
+            columns = (list(column) for column in zip(*sealed, strict=True))
+            rows = await connection.fetch(_ADD_LETTERS, *names, *columns)
+            written |= {DeadLetterId(row["id"]): row["error_code"] for row in rows}
+        return written
 
     def _sealed(self, letter: NewDeadLetter, sync_id: SyncId) -> tuple[object, ...]:
         fits = len(letter.payload) <= PAYLOAD_LIMIT_BYTES
