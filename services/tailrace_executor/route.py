@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 
 from tailrace.connector_kit.destination import Destination, Target
 from tailrace.connector_kit.registry import destination_type, validate_settings, warehouse_type
@@ -38,6 +39,8 @@ async def open_route(claim: Claim, bench: Bench, tenure: Tenure, ledger: RunLedg
         warehouse = await _open_warehouse(stack, definition, bench)
         destination, pacer = await _open_destination(stack, definition, bench)
         plan = await destination.plan(_target(definition))
+        # A batch beyond the window would be sent twice as a whole.
+        plan = replace(plan, rows_per_batch=min(plan.rows_per_batch, bench.window_rows))
         window = Window(bench.window_rows)
         yield Route(
             definition=definition,

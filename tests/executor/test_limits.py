@@ -72,3 +72,13 @@ async def test_everybody_is_silent_when_the_destination_asks_for_it(yard: Yard, 
     gaps = [later - earlier for earlier, later in pairwise(sink.asked_at)]
     assert max(gaps) > 0.9
     assert set(sink.times_by_id.values()) == {2}
+
+
+async def test_batch_is_never_larger_than_the_window(yard: Yard, sink: Sink) -> None:
+    await yard.add_people(1, 12)
+    run_id = await yard.start()
+
+    async with yard.executor(window_rows=4):
+        await yard.ended(run_id)
+
+    assert (len(sink.rows), sink.requests) == (12, 3)
