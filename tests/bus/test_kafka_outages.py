@@ -1,8 +1,9 @@
 """Relay and reading loop over a broker that is killed, frozen and wiped under them."""
 
 import asyncio
+import gc
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -99,6 +100,14 @@ class Platform:
         assert isinstance(incoming.event, RunQueued)
         self._handled.add(incoming.event.run_id)
         self._changed.set()
+
+
+@pytest.fixture(autouse=True)
+def nothing_breaks_unheard(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """No task, callback or future of the library ends with an error that nobody looks at."""
+    yield
+    gc.collect()
+    assert [record.getMessage() for record in caplog.get_records("call") if record.name == "asyncio"] == []
 
 
 async def test_what_was_written_while_the_broker_was_dead_is_handled(

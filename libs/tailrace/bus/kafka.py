@@ -10,6 +10,7 @@ from typing import Self
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, KafkaTimeoutError, UnknownTopicOrPartitionError
+from aiokafka.producer.message_accumulator import MessageAccumulator
 
 from tailrace.bus.base import Bus, Message, Received, Subscription
 from tailrace.bus.kafka_access import Compression, KafkaAccess, KafkaWaits
@@ -234,9 +235,24 @@ def _retrieve(future: "asyncio.Future[object]") -> None:
 async def _give_up(producer: AIOKafkaProducer, wait_s: float) -> None:
     """Close without waiting for acknowledgements: `stop` alone waits until a broker answers, however long."""
     await _end("sender", producer._sender.close(), wait_s)  # noqa: SLF001 - the library has no other way
-    producer._message_accumulator.fail_all(KafkaTimeoutError())  # noqa: SLF001 - the same
+    _fail_unsent(producer._message_accumulator)  # noqa: SLF001 - the same
     await _end("producer", producer.stop(), wait_s)
     await _end("client", producer.client.close(), wait_s)
+
+
+def _fail_unsent(accumulator: MessageAccumulator) -> None:
+    """End every batch that waits, and look at each failure: nobody else does once its sender has given up."""
+    queued = {batch for batches in accumulator._batches.values() for batch in batches}  # noqa: SLF001 - the same
+    # A batch that was tried before takes itself from the pending ones when it ends.
+    pending = accumulator._pending_batches  # noqa: SLF001 - the same
+    pending |= queued
+    unsent = [batch for batch in pending if not batch.future.done()]
+    accumulator.fail_all(KafkaTimeoutError())
+    for batch in unsent:
+        messages = (future for future, _ in batch._msg_futures)  # noqa: SLF001 - the same
+        for future in (batch.future, batch._drain_waiter, *messages):  # noqa: SLF001 - the same
+            if future.done() and not future.cancelled():
+                future.exception()
 
 
 async def _leave(consumer: AIOKafkaConsumer, wait_s: float) -> None:
