@@ -103,9 +103,11 @@ class _Tokens:
         rate = self._limits.requests_per_s
         chunk = max(1, math.floor((rate or REQUESTS_IN_FLIGHT / _CHUNK_S) * _CHUNK_S))
         wait_s = await self._store.reserve(self._limits.scope, tokens=chunk, rate_per_s=rate, burst=chunk)
-        if wait_s > 0:
+        while wait_s > 0:
             failpoint("exec.mid_token_wait")
             await tenure.sleep(wait_s)
+            # Somebody may have been told to come back later while this one slept.
+            wait_s = await self._store.reserve(self._limits.scope, tokens=0, rate_per_s=None, burst=chunk)
         self._left, self._valid_until = chunk, self._clock.monotonic() + _CHUNK_VALID_S
 
 

@@ -23,15 +23,22 @@ _STALE = (
     asyncpg.CrashShutdownError,
     asyncpg.ReadOnlySQLTransactionError,
 )
+_ROLLED_BACK = (
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.LockNotAvailableError,
+)
 _LOST = (
     OSError,
     TimeoutError,
     asyncpg.InterfaceError,
     # What a connection says that the server ended while it was idle within a transaction.
     asyncpg.InternalClientError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.TooManyConnectionsError,
     asyncpg.TargetServerAttributeNotMatched,
     *_STALE,
+    *_ROLLED_BACK,
 )
 _KEEPALIVE_S = 10
 _USER_TIMEOUT_MS = 20_000
@@ -67,7 +74,11 @@ class Database:
             timeout=bounds.acquire_s,
             init=_speak_json,
             connect=_connect,
-            server_settings={"application_name": application_name},
+            server_settings={
+                "application_name": application_name,
+                # A process frozen within a transaction would keep its locks from all others for as long as it is frozen.
+                "idle_in_transaction_session_timeout": f"{(bounds.acquire_s + bounds.command_s) * 1000:.0f}",
+            },
             target_session_attrs=SessionAttribute.read_write,
         )
         async with pool:
@@ -77,7 +88,8 @@ class Database:
     async def connection(self) -> AsyncIterator[Connection]:
         """A connection outside any transaction.
 
-        :raises StoreUnavailable: the server is lost, frozen or full; what the command did is unknown.
+        :raises StoreUnavailable: the server is lost, frozen or full, or broke off a deadlock; what the command did is
+            unknown.
         """
         try:
             connection = await self._pool.acquire(timeout=self._waits.acquire_s)
