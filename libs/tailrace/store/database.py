@@ -76,7 +76,7 @@ class Database:
             connect=_connect,
             server_settings={
                 "application_name": application_name,
-                # A process frozen within a transaction would keep its locks from all others for as long as it is frozen.
+                # A process frozen within a transaction would keep its locks for as long as it is frozen.
                 "idle_in_transaction_session_timeout": f"{(bounds.acquire_s + bounds.command_s) * 1000:.0f}",
             },
             target_session_attrs=SessionAttribute.read_write,
@@ -88,7 +88,7 @@ class Database:
     async def connection(self) -> AsyncIterator[Connection]:
         """A connection outside any transaction.
 
-        :raises StoreUnavailable: the server is lost, frozen or full, or broke off a deadlock; what the command did is
+        :raises StoreUnavailable: the server is lost, frozen, full or broke off a deadlock; what the command did is
             unknown.
         """
         try:
