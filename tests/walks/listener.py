@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import orjson
 
@@ -11,11 +12,12 @@ from tailrace.bus.base import Bus, Message, Subscription
 from tailrace.bus.cloudevents import Incoming, decode
 from tailrace.bus.kafka import KafkaBus
 from tailrace.bus.kafka_access import KafkaAccess
-from tailrace.events.models import BatchCompleted, Event, RunFinished, RunRequested
+from tailrace.events.models import BatchCompleted, Event, RunFinished, RunQueued, RunRequested
 from tailrace.events.topics import TopicNames
 
 _HEARS_WITHIN_S = 30.0
-_LISTENED: tuple[type[Event], ...] = (BatchCompleted, RunFinished)
+_OfRun = TypeVar("_OfRun", RunQueued, BatchCompleted, RunFinished)
+_LISTENED: tuple[type[Event], ...] = (RunQueued, BatchCompleted, RunFinished)
 
 
 @dataclass(slots=True)
@@ -27,16 +29,22 @@ class Listener:
     subscription: Subscription
     heard: dict[tuple[str, str], Incoming] = field(default_factory=dict)
 
+    async def queued(self, run_id: str) -> RunQueued:
+        """That the run waited for an executor, once it was told."""
+        await self._listen(lambda: bool(self._of(RunQueued, run_id)))
+        [queued] = self._of(RunQueued, run_id)
+        return queued
+
     async def finished(self, run_id: str) -> RunFinished:
         """How that run ended, once it was told."""
-        await self._listen(lambda: bool(self._finished(run_id)))
-        [finished] = self._finished(run_id)
+        await self._listen(lambda: bool(self._of(RunFinished, run_id)))
+        [finished] = self._of(RunFinished, run_id)
         return finished
 
     async def batches(self, run_id: str, *, delivered: int) -> list[BatchCompleted]:
         """The checkpoints of that run, once they come to so many rows delivered, or more."""
-        await self._listen(lambda: sum(batch.delivered for batch in self._batches(run_id)) >= delivered)
-        return self._batches(run_id)
+        await self._listen(lambda: sum(batch.delivered for batch in self._of(BatchCompleted, run_id)) >= delivered)
+        return self._of(BatchCompleted, run_id)
 
     async def request(self, asked: Mapping[str, object], *, key: str) -> None:
         """Ask for a run in bare JSON, without headers, as any service may."""
@@ -51,13 +59,9 @@ class Listener:
                     incoming = decode(received, models[received.topic])
                     self.heard[incoming.source, incoming.event_id] = incoming
 
-    def _finished(self, run_id: str) -> list[RunFinished]:
+    def _of(self, model: type[_OfRun], run_id: str) -> list[_OfRun]:
         events = [incoming.event for incoming in self.heard.values()]
-        return [event for event in events if isinstance(event, RunFinished) and event.run_id == run_id]
-
-    def _batches(self, run_id: str) -> list[BatchCompleted]:
-        events = [incoming.event for incoming in self.heard.values()]
-        return [event for event in events if isinstance(event, BatchCompleted) and event.run_id == run_id]
+        return [event for event in events if isinstance(event, model) and event.run_id == run_id]
 
 
 @asynccontextmanager

@@ -21,7 +21,7 @@ async def test_run_needs_no_kafka_and_is_told_of_when_kafka_is_back(
     own_kafka: KafkaServer, installation_on_own_kafka: Installation, flights_url: str, sink: Sink
 ) -> None:
     installation, site = installation_on_own_kafka, installation_on_own_kafka.site
-    gateway, *_ = await installation.start(*SERVICES, poll_s=1)
+    gateway, scheduler, *_ = await installation.start(*SERVICES, poll_s=1)
     async with way_in(installation, gateway) as door, open_warehouse(flights_url) as warehouse:
         sync = await a_flight_sync(door.admin, flights_url, sink, key=BY_HOUR, query=NEW_YEAR)
         flights = await rows_in(warehouse, NEW_YEAR)
@@ -33,11 +33,14 @@ async def test_run_needs_no_kafka_and_is_told_of_when_kafka_is_back(
         assert compare(sink.rows(), flights) == NONE
         assert await _waiting(site.database_url) > 0
 
+        await scheduler.first("relay.held")
         await own_kafka.start()
         async with open_listener(site.bootstrap, site.topic_prefix) as listener:
+            queued = await listener.queued(run.id)
             finished = await listener.finished(run.id)
             batches = await listener.batches(run.id, delivered=len(flights))
 
+        assert queued.sync_id == sync.id
         assert (finished.status, finished.delivered) == ("succeeded", len(flights))
         assert sum(batch.delivered for batch in batches) == len(flights)
         await eventually(lambda: _waiting(site.database_url), 0)
