@@ -22,6 +22,12 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _COMMENT_MARK = re.compile(r"/\*|\*/")
+_SORTED_ENCODINGS = frozenset({"UTF8", "LATIN1", "SQL_ASCII"})
+
+
+def by_code_point(text: str, *, encoding: str) -> str:
+    """The SQL of a text that is compared byte by byte, such that it sorts by code point whatever the encoding."""
+    return text if encoding in _SORTED_ENCODINGS else f"convert_to({text}, 'UTF8')"
 
 
 def quote_name(name: str) -> str:

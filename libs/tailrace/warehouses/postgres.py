@@ -17,7 +17,7 @@ from asyncpg.types import Attribute
 from pydantic import BaseModel, Field
 
 from tailrace.connector_kit.postgres_settings import PostgresSettings, keep_alive
-from tailrace.connector_kit.sql import one_statement, quote_name
+from tailrace.connector_kit.sql import by_code_point, one_statement, quote_name
 from tailrace.connector_kit.warehouse import Reading, Warehouse
 from tailrace.core.errors import CredentialsRefused, SourceInvalid, SourceUnavailable, TailraceError
 from tailrace.core.rows import Block, Column, ColumnKind, RowKey
@@ -152,7 +152,8 @@ class PostgresWarehouse(Warehouse):
         await self._connection.fetch(_SET_UP, *timeouts, timeout=_PREPARE_S)
         attributes = await self._attributes(reading.query)
         self._check_promise(reading, attributes)
-        sql, arguments = _statement(reading, attributes)
+        encoding = getattr(self._connection.get_settings(), "server_encoding", "UTF8")
+        sql, arguments = _statement(reading, attributes, encoding)
         return await self._connection.cursor(sql, *arguments, timeout=self._wait_s), len(attributes)
 
     def _check_promise(self, reading: Reading, attributes: Sequence[Attribute]) -> None:
@@ -234,31 +235,32 @@ def _block(records: Sequence[Any], width: int) -> Block:
     return Block(rows, [None if None in key else key for key in keys])
 
 
-def _statement(reading: Reading, attributes: Sequence[Attribute]) -> tuple[str, Sequence[object]]:
+def _statement(reading: Reading, attributes: Sequence[Attribute], encoding: str) -> tuple[str, Sequence[object]]:
     keys = [f"{_ROWS}.{quote_name(name)}" for name in reading.key_columns]
     has_null = f"num_nulls({', '.join(keys)}) > 0"
     texts = [f'({key})::text COLLATE "C"' for key in keys]
     selected = [_projection(attribute) for attribute in attributes] + texts
-    order = list(range(len(attributes) + 1, len(selected) + 1))
     if len(keys) > 1:
         # NULL in any part puts the row last; as one expression, the sort can still abbreviate it.
         selected[len(attributes)] = f'(CASE WHEN {has_null} THEN NULL ELSE ({keys[0]})::text END) COLLATE "C"'
-    condition, arguments = _condition(reading, texts, has_null)
+    order = [by_code_point(text, encoding=encoding) for text in selected[len(attributes) :]]
+    condition, arguments = _condition(reading, texts, has_null, encoding)
     sql = f"""{_wrapped(", ".join(selected), reading.query)} {condition}
-        ORDER BY {", ".join(map(str, order))}, (CASE WHEN {has_null} THEN ({_ROWS}.*)::text END) COLLATE "C"
+        ORDER BY {", ".join(order)}, (CASE WHEN {has_null} THEN ({_ROWS}.*)::text END) COLLATE "C"
     """
     return sql, arguments
 
 
-def _condition(reading: Reading, texts: Sequence[str], has_null: str) -> tuple[str, Sequence[object]]:
+def _condition(reading: Reading, texts: Sequence[str], has_null: str, encoding: str) -> tuple[str, Sequence[object]]:
     numbered = range(1, len(texts) + 1)
     if reading.only is not None:
         columns = [[key[part] for key in reading.only] for part in range(len(texts))]
         wanted = ", ".join(f"${number}::text[]" for number in numbered)
         return f"WHERE ({', '.join(texts)}) IN (SELECT * FROM unnest({wanted}))", columns  # noqa: S608 - quoted names
     if reading.after is not None:
-        last = ", ".join(f"${number}::text" for number in numbered)
-        return f"WHERE ({', '.join(texts)}) > ({last}) OR {has_null}", reading.after
+        here = ", ".join(by_code_point(text, encoding=encoding) for text in texts)
+        last = ", ".join(by_code_point(f"${number}::text", encoding=encoding) for number in numbered)
+        return f"WHERE ({here}) > ({last}) OR {has_null}", reading.after
     return "", ()
 
 
