@@ -263,3 +263,11 @@ async def test_hostile_keys_are_data(rig: PostgresWarehouseRig, key: RowKey) -> 
     blocks = await collect(rig, Reading("SELECT * FROM users", ("id",), only=[key]))
 
     assert keys(blocks) == [key]
+
+
+async def test_blocks_of_large_rows_are_small(rig: PostgresWarehouseRig) -> None:
+    query = "SELECT g AS id, repeat('x', 4000000) AS v FROM generate_series(1, 30) AS g"
+
+    blocks = await read(rig, query, "id")
+
+    assert [len(block.rows) for block in blocks] == [20, 4, 4, 2]

@@ -16,6 +16,7 @@ from asyncpg.transaction import Transaction
 from asyncpg.types import Attribute
 from pydantic import BaseModel, Field
 
+from tailrace.connector_kit.blocks import FIRST_ROWS, rows_that_fit
 from tailrace.connector_kit.postgres_settings import PostgresSettings, keep_alive
 from tailrace.connector_kit.sql import by_code_point, one_statement, quote_name
 from tailrace.connector_kit.warehouse import Reading, Warehouse
@@ -219,12 +220,14 @@ async def _connect(settings: PostgresWarehouseSettings) -> "asyncpg.Connection[a
 async def _blocks(
     cursor: "Cursor[asyncpg.Record]", rows_per_block: int, width: int, wait_s: float
 ) -> AsyncIterator[Block]:
-    records: Sequence[Any] = [None]
+    records: Sequence[Any] = [()]
+    at_once = min(FIRST_ROWS, rows_per_block)
     while records:
         with _translated():
-            records = await cursor.fetch(rows_per_block, timeout=wait_s)
+            records = await cursor.fetch(at_once, timeout=wait_s)
         if records:
             yield _block(records, width)
+            at_once = rows_that_fit(records, at_most=rows_per_block)
 
 
 def _block(records: Sequence[Any], width: int) -> Block:
