@@ -37,6 +37,15 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Timed:
+    """The part of a case that counts."""
+
+    rows: int
+    wall_s: float
+    cpu_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Measured:
     """What a case came to."""
 
@@ -46,11 +55,23 @@ class Measured:
     peak_rss_mib: float
 
 
-async def naive(place: Place) -> tuple[int, float]:
+class Watch:
+    """Wall and CPU time of this process from its making on."""
+
+    def __init__(self) -> None:
+        self._wall_s = time.perf_counter()
+        self._cpu_s = time.process_time()
+
+    def stop(self, rows: int) -> Timed:
+        """What it took to do so many rows."""
+        return Timed(rows, time.perf_counter() - self._wall_s, time.process_time() - self._cpu_s)
+
+
+async def naive(place: Place) -> Timed:
     """The loop that anybody would write: no outcomes, no state, no limits, nothing kept."""
     connection = await asyncpg.connect(place.warehouse_url)
     rows = 0
-    started = time.perf_counter()
+    watch = Watch()
     async with aiohttp.ClientSession() as session, connection.transaction(readonly=True):
         cursor = await connection.cursor(QUERY)
         while block := await cursor.fetch(_ROWS_PER_FETCH):
@@ -58,16 +79,16 @@ async def naive(place: Place) -> tuple[int, float]:
                 some = [dict(row) for row in block[at : at + ROWS_PER_BATCH]]
                 await session.post(place.sink_url, data=orjson.dumps({"rows": some}, default=str))
                 rows += len(some)
-    return rows, time.perf_counter() - started
+    return watch.stop(rows)
 
 
-async def full(place: Place) -> tuple[int, float]:
+async def full(place: Place) -> Timed:
     """A first run by an executor, with every guarantee."""
     async with open_chassis(place.database_url) as chassis:
         return await _timed_run(await _yard(place, chassis), RunKind.INCREMENTAL)
 
 
-async def unchanged(place: Place) -> tuple[int, float]:
+async def unchanged(place: Place) -> Timed:
     """A second run that finds nothing to send."""
     async with open_chassis(place.database_url) as chassis:
         yard = await _yard(place, chassis)
@@ -75,7 +96,7 @@ async def unchanged(place: Place) -> tuple[int, float]:
         return await _timed_run(yard, RunKind.INCREMENTAL)
 
 
-CASES: dict[str, Callable[[Place], Coroutine[None, None, tuple[int, float]]]] = {
+CASES: dict[str, Callable[[Place], Coroutine[None, None, Timed]]] = {
     "naive": naive,
     "full": full,
     "rejected": full,
@@ -84,14 +105,14 @@ CASES: dict[str, Callable[[Place], Coroutine[None, None, tuple[int, float]]]] = 
 """The sink of `rejected` refuses every tenth row."""
 
 
-async def _timed_run(yard: Yard, kind: RunKind) -> tuple[int, float]:
+async def _timed_run(yard: Yard, kind: RunKind) -> Timed:
     async with yard.executor():
-        started = time.perf_counter()
+        watch = Watch()
         run = await yard.ended(await yard.start(kind))
-        took_s = time.perf_counter() - started
+        timed = watch.stop(run.books.read)
     if run.status is not RunStatus.SUCCEEDED:
         raise SystemExit(f"the run ended as {run.status}: {run.error_message}")
-    return run.books.read, took_s
+    return timed
 
 
 async def _yard(place: Place, chassis: Chassis) -> Yard:
@@ -105,11 +126,9 @@ async def _yard(place: Place, chassis: Chassis) -> Yard:
 def _measure(name: str, place: Place) -> Measured:
     configure_logs(level="error", form="console", bound={})
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        before = resource.getrusage(resource.RUSAGE_SELF)
-        rows, wall_s = runner.run(CASES[name](place))
-        after = resource.getrusage(resource.RUSAGE_SELF)
-    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Measured(rows, wall_s, cpu_s, after.ru_maxrss / _KIB_PER_MIB)
+        timed = runner.run(CASES[name](place))
+    peak_rss_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _KIB_PER_MIB
+    return Measured(timed.rows, timed.wall_s, timed.cpu_s, peak_rss_mib)
 
 
 if __name__ == "__main__":
