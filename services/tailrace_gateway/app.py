@@ -17,6 +17,7 @@ from tailrace.observe.metrics import HTTP_DURATION, HTTP_REQUESTS
 from tailrace.store.tokens import Identity
 from tailrace_gateway.auth import authenticate, authorize
 from tailrace_gateway.calls import Answer, Call, Route
+from tailrace_gateway.docs_page import add_docs
 from tailrace_gateway.models import NoBody
 from tailrace_gateway.problems import Fault, Malformed, problem_of, problem_of_status
 from tailrace_gateway.reading import BODY_SIZE_LIMIT_BYTES, read_body, read_json, read_query
@@ -28,13 +29,13 @@ _KEY = re.compile(r"[\x21-\x7e]{1,200}")
 _IDEMPOTENCY_KEY = "Idempotency-Key"
 _UNMATCHED = "unmatched"
 _DETAILS = {
-    404: "no such path; the API's document lists them",
+    404: "no such path; /openapi.json lists them, /docs shows them",
     405: "this path does not take that method",
     408: "the body did not arrive in time",
     413: f"the body must not be larger than {BODY_SIZE_LIMIT_BYTES} bytes",
     415: "send the body uncompressed",
 }
-_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Server": "tailrace"}
+_HEADERS = {"X-Content-Type-Options": "nosniff", "Server": "tailrace"}
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +48,7 @@ def make_app(stores: Stores, routes: Sequence[Route]) -> web.Application:
     for route in routes:
         for prefix in route.prefixes:
             app.router.add_route(route.method, prefix + route.path, _served(route, stores))
+    add_docs(app)
     app.on_response_prepare.append(_dress)
     return app
 
@@ -160,3 +162,4 @@ async def _told(request: web.Request, handler: _Next) -> web.StreamResponse:
 
 async def _dress(_request: web.Request, response: web.StreamResponse) -> None:
     response.headers.update(_HEADERS)
+    response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeAlias, TypeVar
 
+from pydantic import BaseModel
 from yarl import URL
 
 from tailrace.store.tokens import Identity, Role
@@ -46,9 +47,11 @@ Handler: TypeAlias = Callable[[AnyCall], Awaitable[Answer]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """An operation of the API: all that a document about it needs.
+    """An operation of the API: all that is needed to serve and to describe it.
 
-    `path` is served under each of `prefixes`. `is_body_optional` lets an empty body stand for `{}`.
+    `path` is served under each of `prefixes`. `is_body_optional` lets an empty body stand for `{}`. `errors` are the
+    statuses beyond those that any operation may answer; `answer` is None where there is no body. The description is
+    `about` or what the handler says of itself.
     """
 
     method: str
@@ -56,8 +59,22 @@ class Route:
     role: Role
     handler: Handler
     summary: str
+    operation_id: str = field(kw_only=True)
+    answer: type[BaseModel] | None = field(kw_only=True)
     body: type[Body] = NoBody
     query: type[Query] = NoQuery
     status: int = 200
     prefixes: tuple[str, ...] = ("", "/v1")
     is_body_optional: bool = False
+    takes_key: bool = False
+    errors: tuple[int, ...] = ()
+    about: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Operations that are described together."""
+
+    name: str
+    about: str
+    routes: tuple[Route, ...]

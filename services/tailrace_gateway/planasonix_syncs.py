@@ -11,6 +11,7 @@ from tailrace_gateway.calls import Answer, Call
 from tailrace_gateway.models import Body, NoBody, NoQuery
 from tailrace_gateway.paging import Listing, PagedQuery
 from tailrace_gateway.problems import Fault, Unprocessable
+from tailrace_gateway.run_views import last_run
 from tailrace_gateway.starts import forget_repeat, stop
 from tailrace_gateway.sync_bodies import CreateSync, Id, UpdateSync, definition_of, schedule_of
 from tailrace_gateway.wire import Item, item, one, page, seconds
@@ -131,7 +132,7 @@ def _whole(sync: Sync, last: Run | None) -> Item:
         "version": sync.version,
         "source_query": sync.definition.source_query,
         "field_mappings": [_mapping(mapping) for mapping in mappings],
-        "last_run": None if last is None else _last_run(last),
+        "last_run": None if last is None else last_run(last),
     }
     return brief
 
@@ -145,12 +146,3 @@ def _mapping(mapping: dict[str, Any]) -> dict[str, Any]:
 
 def _schedule(schedule: AnySchedule) -> dict[str, Any]:
     return schedule.model_dump(mode="json")
-
-
-def _last_run(run: Run) -> dict[str, Any]:
-    return {
-        "id": run.id,
-        "status": run.status,
-        "started_at": seconds(run.started_at),
-        "finished_at": seconds(run.finished_at),
-    }

@@ -1,9 +1,7 @@
 """Every operation of the API, in one table: served, guarded and documented from here."""
 
-from tailrace.store.connections import ConnectionKind
 from tailrace.store.tokens import Role
 from tailrace_gateway import (
-    connections_api,
     connectors_api,
     planasonix_destinations,
     planasonix_dlq,
@@ -11,20 +9,29 @@ from tailrace_gateway import (
     planasonix_syncs,
     rudderstack,
 )
-from tailrace_gateway.calls import Route
-from tailrace_gateway.connections_api import (
-    ConnectionsQuery,
-    CreateDestination,
-    CreateSource,
-    UpdateDestination,
-    UpdateSource,
+from tailrace_gateway.answers import (
+    Connector,
+    DeadLetter,
+    DeadLetterStats,
+    DeletedSync,
+    DestinationObject,
+    ObjectField,
+    ResolvedLetters,
+    ReverseEtlDestination,
+    Sync,
+    SyncBrief,
+    ToggledSync,
 )
+from tailrace_gateway.calls import Route, Section
+from tailrace_gateway.connection_routes import DESTINATIONS, SOURCES
+from tailrace_gateway.envelopes import Many, One, OneOrMany, Page
 from tailrace_gateway.planasonix_destinations import DestinationsQuery, FieldsQuery, ObjectsQuery
 from tailrace_gateway.planasonix_dlq import LettersQuery, ResolveLetters, StatsQuery
 from tailrace_gateway.planasonix_runs import RunsQuery, StartRuns
 from tailrace_gateway.planasonix_syncs import SyncsQuery, ToggleSync
 from tailrace_gateway.rudderstack import StartSync
 from tailrace_gateway.rudderstack import SyncsQuery as ConnectionSyncsQuery
+from tailrace_gateway.run_answers import ConnectionSync, ConnectionSyncs, QueuedRun, Run, RunBrief, StartedSync
 from tailrace_gateway.sync_bodies import CreateSync, UpdateSync
 
 _RETL = "/api/reverse-etl"
@@ -34,25 +41,55 @@ _RUN = "/api/runs/{run_id}"
 _V2 = ("/v2", "")
 
 SYNCS = (
-    Route("GET", f"{_RETL}/syncs", Role.VIEWER, planasonix_syncs.list_syncs, "List syncs", query=SyncsQuery),
+    Route(
+        "GET",
+        f"{_RETL}/syncs",
+        Role.VIEWER,
+        planasonix_syncs.list_syncs,
+        "List syncs",
+        operation_id="listSyncs",
+        answer=Page[SyncBrief],
+        query=SyncsQuery,
+    ),
     Route(
         "POST",
         f"{_RETL}/syncs",
         Role.EDITOR,
         planasonix_syncs.create_sync,
         "Create a sync",
+        operation_id="createSync",
+        answer=One[Sync],
         body=CreateSync,
         status=201,
     ),
-    Route("GET", _SYNC, Role.VIEWER, planasonix_syncs.get_sync, "Get a sync"),
-    Route("PUT", _SYNC, Role.EDITOR, planasonix_syncs.update_sync, "Update a sync", body=UpdateSync),
-    Route("DELETE", _SYNC, Role.EDITOR, planasonix_syncs.delete_sync, "Delete a sync"),
+    Route("GET", _SYNC, Role.VIEWER, planasonix_syncs.get_sync, "Get a sync", operation_id="getSync", answer=One[Sync]),
+    Route(
+        "PUT",
+        _SYNC,
+        Role.EDITOR,
+        planasonix_syncs.update_sync,
+        "Update a sync",
+        operation_id="updateSync",
+        answer=One[Sync],
+        body=UpdateSync,
+    ),
+    Route(
+        "DELETE",
+        _SYNC,
+        Role.EDITOR,
+        planasonix_syncs.delete_sync,
+        "Delete a sync",
+        operation_id="deleteSync",
+        answer=One[DeletedSync],
+    ),
     Route(
         "POST",
         f"{_RETL}/sync/toggle",
         Role.EDITOR,
         planasonix_syncs.toggle_sync,
         "Pause a sync or let it go on",
+        operation_id="toggleSync",
+        answer=One[ToggledSync],
         body=ToggleSync,
     ),
 )
@@ -63,26 +100,51 @@ RUNS = (
         Role.EDITOR,
         planasonix_runs.start_runs,
         "Start runs",
+        operation_id="startRuns",
+        answer=OneOrMany[QueuedRun],
+        takes_key=True,
+        errors=(409,),
         body=StartRuns,
     ),
-    Route("GET", f"{_RETL}/runs", Role.VIEWER, planasonix_runs.list_runs, "List runs", query=RunsQuery),
-    Route("GET", _RUN, Role.VIEWER, planasonix_runs.get_run, "Get a run with its books"),
+    Route(
+        "GET",
+        f"{_RETL}/runs",
+        Role.VIEWER,
+        planasonix_runs.list_runs,
+        "List runs",
+        operation_id="listRuns",
+        answer=Page[RunBrief],
+        query=RunsQuery,
+    ),
+    Route(
+        "GET",
+        _RUN,
+        Role.VIEWER,
+        planasonix_runs.get_run,
+        "Get a run with its books",
+        operation_id="getRun",
+        answer=One[Run],
+    ),
     Route(
         "POST",
         f"{_RUN}/cancel",
         Role.EDITOR,
         planasonix_runs.cancel_run,
         "Ask a run to end",
+        operation_id="cancelRun",
+        answer=One[Run],
         is_body_optional=True,
     ),
 )
-DESTINATIONS = (
+DISCOVERY = (
     Route(
         "GET",
         f"{_RETL}/destinations",
         Role.VIEWER,
         planasonix_destinations.list_destinations,
         "List destinations",
+        operation_id="listReverseEtlDestinations",
+        answer=Many[ReverseEtlDestination],
         query=DestinationsQuery,
     ),
     Route(
@@ -91,6 +153,9 @@ DESTINATIONS = (
         Role.VIEWER,
         planasonix_destinations.list_objects,
         "List the objects of a destination",
+        operation_id="listDestinationObjects",
+        answer=Many[DestinationObject],
+        errors=(424,),
         query=ObjectsQuery,
     ),
     Route(
@@ -99,17 +164,31 @@ DESTINATIONS = (
         Role.VIEWER,
         planasonix_destinations.list_fields,
         "List the fields of an object",
+        operation_id="listObjectFields",
+        answer=Many[ObjectField],
+        errors=(424,),
         query=FieldsQuery,
     ),
 )
 DEAD_LETTERS = (
-    Route("GET", f"{_RETL}/dlq", Role.VIEWER, planasonix_dlq.list_letters, "List dead letters", query=LettersQuery),
+    Route(
+        "GET",
+        f"{_RETL}/dlq",
+        Role.VIEWER,
+        planasonix_dlq.list_letters,
+        "List dead letters",
+        operation_id="listDeadLetters",
+        answer=Page[DeadLetter],
+        query=LettersQuery,
+    ),
     Route(
         "GET",
         f"{_RETL}/dlq/stats",
         Role.VIEWER,
         planasonix_dlq.letter_stats,
         "Count dead letters",
+        operation_id="countDeadLetters",
+        answer=One[DeadLetterStats],
         query=StatsQuery,
     ),
     Route(
@@ -118,6 +197,10 @@ DEAD_LETTERS = (
         Role.EDITOR,
         planasonix_dlq.resolve_letters,
         "Resolve dead letters",
+        operation_id="resolveDeadLetters",
+        answer=One[ResolvedLetters],
+        takes_key=True,
+        errors=(409,),
         body=ResolveLetters,
     ),
 )
@@ -128,6 +211,10 @@ RUDDERSTACK = (
         Role.EDITOR,
         rudderstack.start_sync,
         "Start a sync of a connection",
+        operation_id="startConnectionSync",
+        answer=StartedSync,
+        takes_key=True,
+        errors=(409,),
         body=StartSync,
         prefixes=_V2,
         is_body_optional=True,
@@ -138,6 +225,8 @@ RUDDERSTACK = (
         Role.VIEWER,
         rudderstack.list_syncs,
         "List the syncs of a connection",
+        operation_id="listConnectionSyncs",
+        answer=ConnectionSyncs,
         query=ConnectionSyncsQuery,
         prefixes=_V2,
     ),
@@ -147,6 +236,8 @@ RUDDERSTACK = (
         Role.VIEWER,
         rudderstack.get_sync,
         "Get a sync of a connection",
+        operation_id="getConnectionSync",
+        answer=ConnectionSync,
         prefixes=_V2,
     ),
     Route(
@@ -155,36 +246,34 @@ RUDDERSTACK = (
         Role.EDITOR,
         rudderstack.stop_sync,
         "Stop the sync of a connection",
+        operation_id="stopConnectionSync",
+        answer=None,
         status=204,
         prefixes=_V2,
         is_body_optional=True,
     ),
 )
-CONNECTORS = (Route("GET", "/api/connectors", Role.VIEWER, connectors_api.list_connectors, "List connectors"),)
-
-
-def _connection_routes(
-    kind: ConnectionKind, path: str, body: type[CreateSource], change: type[UpdateSource]
-) -> tuple[Route, ...]:
-    one = f"{path}/{{connection_id}}"
-    api = connections_api
-    return (
-        Route("GET", path, Role.VIEWER, api.list_all(kind), f"List {kind}s", query=ConnectionsQuery),
-        Route("POST", path, Role.ADMIN, api.create(kind), f"Create a {kind}", body=body, status=201),
-        Route("GET", one, Role.VIEWER, api.get(kind), f"Get a {kind}"),
-        Route("PUT", one, Role.ADMIN, api.update(kind), f"Update a {kind}", body=change),
-        Route("DELETE", one, Role.ADMIN, api.delete(kind), f"Delete a {kind}"),
-        Route("POST", f"{one}/test", Role.EDITOR, api.test(kind), f"Test a {kind}", is_body_optional=True),
-    )
-
-
-ROUTES: tuple[Route, ...] = (
-    *SYNCS,
-    *RUNS,
-    *DESTINATIONS,
-    *DEAD_LETTERS,
-    *RUDDERSTACK,
-    *CONNECTORS,
-    *_connection_routes(ConnectionKind.SOURCE, "/api/sources", CreateSource, UpdateSource),
-    *_connection_routes(ConnectionKind.DESTINATION, "/api/destinations", CreateDestination, UpdateDestination),
+CONNECTORS = (
+    Route(
+        "GET",
+        "/api/connectors",
+        Role.VIEWER,
+        connectors_api.list_connectors,
+        "List connectors",
+        operation_id="listConnectors",
+        answer=Many[Connector],
+    ),
 )
+
+
+SECTIONS = (
+    Section("Syncs", "Planasonix contract: what is sent, from where to where, and when.", SYNCS),
+    Section("Runs", "Planasonix contract: runs, started and followed. Beside it: one run with its books.", RUNS),
+    Section("Discovery", "Planasonix contract: what destinations take, asked from them live.", DISCOVERY),
+    Section("Dead letters", "Planasonix contract: rows that were not taken, each with its reason.", DEAD_LETTERS),
+    Section("Connections", "RudderStack contract: its connection is a sync, its sync a run.", RUDDERSTACK),
+    Section("Connectors", "What sources and destinations can be made of.", CONNECTORS),
+    Section("Sources", "Warehouses that queries run in.", SOURCES),
+    Section("Destinations", "What rows are written to.", DESTINATIONS),
+)
+ROUTES: tuple[Route, ...] = tuple(route for section in SECTIONS for route in section.routes)

@@ -31,6 +31,16 @@ def rudderstack_statuses(word: str) -> Sequence[RunStatus]:
     return [status for status, shown in _RUDDERSTACK.items() if shown == word]
 
 
+def last_run(run: Run) -> dict[str, Any]:
+    """How the newest run of a sync stands."""
+    return {
+        "id": run.id,
+        "status": _PLANASONIX[run.status],
+        "started_at": seconds(run.started_at),
+        "finished_at": seconds(run.finished_at),
+    }
+
+
 def run_item(run: Run) -> Item:
     """A run in the Planasonix contract's envelope."""
     books = run.books

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 from tailrace.core.pointers import pointer
@@ -54,6 +54,7 @@ Name = Annotated[str, Field(min_length=1, max_length=256)]
 Id = Annotated[str, Field(min_length=1, max_length=64)]
 ScheduleBody = Annotated[ManualBody | IntervalBody | CronBody, Field(discriminator="type")]
 Mappings = Annotated[tuple[FieldMappingBody, ...], Field(min_length=1, max_length=10_000)]
+Mode = Annotated[SyncMode, WithJsonSchema({"type": "string", "enum": [str(mode) for mode in OFFERED_MODES]})]
 SourceQuery = Annotated[str, Field(min_length=1, max_length=65_536)]
 
 
@@ -66,7 +67,7 @@ class CreateSync(Body):
     destination_id: Id
     object_name: Name
     field_mappings: Mappings
-    sync_mode: SyncMode
+    sync_mode: Mode
     schedule: ScheduleBody | None = None
     enabled: bool = True
 
@@ -80,7 +81,7 @@ class UpdateSync(Body):
     destination_id: Id | None = None
     object_name: Name | None = None
     field_mappings: Mappings | None = None
-    sync_mode: SyncMode | None = None
+    sync_mode: Mode | None = None
     schedule: ScheduleBody | None = None
     enabled: bool | None = None
 

@@ -9,6 +9,8 @@ from typing import Any
 import orjson
 from aiohttp import ClientSession
 
+from tests.gateway.documented import require_documented
+
 Json = Any
 
 A_SOURCE = {
@@ -48,13 +50,15 @@ class Caller:
     async def call(
         self, method: str, path: str, body: Json = None, *, headers: Mapping[str, str] | None = None
     ) -> Answered:
-        """Send a body of bytes as it is, anything else as JSON, None as nothing."""
+        """Send a body of bytes as it is, anything else as JSON, None as nothing; the answer must be documented."""
         raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         sent = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {self.token}"} if self.token else {})
         async with self.session.request(
             method, self.url + path, data=BytesIO(raw), headers=sent | dict(headers or {})
         ) as got:
-            return Answered(got.status, dict(got.headers), await got.read())
+            answered = Answered(got.status, dict(got.headers), await got.read())
+        require_documented(method, path, answered.status, answered.headers, answered.raw)
+        return answered
 
     async def get(self, path: str) -> Answered:
         return await self.call("GET", path)

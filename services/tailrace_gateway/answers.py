@@ -1,0 +1,203 @@
+"""What answers about syncs, destinations, dead letters, connectors and connections hold."""
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import Field
+
+from tailrace.connector_kit.destination import Level
+from tailrace.core.syncs import Schedule, SyncMode
+from tailrace_gateway.envelopes import Count, Item, RunWord, Seconds, Told, Unnamed
+
+ConnectionWord = Annotated[
+    Literal["connected", "failing"],
+    Field(description="`failing` after a test that failed, until one succeeds or the settings change."),
+]
+
+
+class SyncBriefAttributes(Told):
+    """A sync in a listing."""
+
+    name: str
+    source_id: str
+    destination_id: str
+    object_name: str
+    sync_mode: SyncMode
+    enabled: bool
+    schedule: Schedule
+    next_run_at: Seconds | None
+    created_at: Seconds
+    updated_at: Seconds
+
+
+class Mapping(Told):
+    """A source column, or a constant, that becomes a destination field; `key` only where it is one."""
+
+    source: str | None = None
+    value: str | int | float | bool | None = None
+    destination: str
+    key: bool = False
+
+
+class LastRun(Told):
+    """How the newest run of a sync stands."""
+
+    id: str
+    status: RunWord
+    started_at: Seconds | None
+    finished_at: Seconds | None
+
+
+class SyncAttributes(SyncBriefAttributes):
+    """A sync; `version` counts the changes of its definition."""
+
+    version: Annotated[int, Field(ge=1)]
+    source_query: str
+    field_mappings: list[Mapping]
+    last_run: LastRun | None
+
+
+class DeletedAttributes(Told):
+    """A thing that was deleted."""
+
+    deleted: Literal[True]
+    deleted_at: Seconds
+
+
+class DeletedSyncAttributes(DeletedAttributes):
+    """A sync that was deleted."""
+
+
+class DeletedSourceAttributes(DeletedAttributes):
+    """A source that was deleted."""
+
+
+class DeletedDestinationAttributes(DeletedAttributes):
+    """A destination that was deleted."""
+
+
+class ToggledSyncAttributes(Told):
+    """A sync that was paused or goes on."""
+
+    enabled: bool
+    updated_at: Seconds
+
+
+class ReverseEtlDestinationAttributes(Told):
+    """A destination that syncs can write to."""
+
+    name: str
+    connector: str
+    status: ConnectionWord
+    objects_discoverable: bool
+
+
+class DestinationObjectAttributes(Told):
+    """Something that rows can be written to."""
+
+    label: str
+    api_name: str
+    supports_upsert: bool
+    sync_modes: list[SyncMode]
+    writable: bool
+
+
+class ObjectFieldAttributes(Told):
+    """A field of an object."""
+
+    label: str
+    data_type: str
+    required: bool
+    updateable: bool
+    external_id: bool
+
+
+class DeadLetterAttributes(Told):
+    """A row that the destination, or the mapping, did not take."""
+
+    sync_id: str
+    run_id: str
+    error_code: str
+    message: str
+    record_keys: dict[str, Any]
+    attempts: Count
+    first_seen_at: Seconds
+    last_seen_at: Seconds
+    resolved: bool
+    state: Literal["open", "replaying", "resolved"]
+    resolution: str | None
+    resolved_at: Seconds | None
+    replay_run_id: str | None
+
+
+class DeadLetterStatsAttributes(Told):
+    """How many dead letters there are, the open ones by code."""
+
+    open_count: Count
+    resolved_count: Count
+    by_error_code: dict[str, Count]
+    computed_at: Seconds
+
+
+class ResolvedLettersAttributes(Told):
+    """Letters that are resolved now, or that a run tries again and resolves by delivery."""
+
+    resolved_ids: list[str]
+    replaying_ids: list[str]
+    replay_run_id: str | None
+    resolved_at: Seconds | None
+
+
+class ConnectorAttributes(Told):
+    """A connector; a form can be drawn from `settings_schema`, a JSON Schema."""
+
+    kind: Literal["source", "destination"]
+    label: str
+    level: Level | None
+    settings_schema: dict[str, Any]
+    secret_fields: list[str]
+
+
+class SourceAttributes(Told):
+    """A source; secrets are shown as `***`."""
+
+    name: str
+    connector: str
+    settings: dict[str, Any]
+    status: ConnectionWord
+    checked_at: Seconds | None
+    check_code: str | None
+    created_at: Seconds
+    updated_at: Seconds
+
+
+class DestinationAttributes(SourceAttributes):
+    """A destination, and how fast it may be written to; null is no limit."""
+
+    requests_per_second: float | None
+    max_in_flight: int | None
+
+
+class ConnectionTestAttributes(Told):
+    """Whether the connection works; if not, `message` says what to do about it."""
+
+    status: ConnectionWord
+    code: str | None
+    message: str | None
+
+
+SyncBrief: TypeAlias = Item[Literal["reverse_etl_sync"], SyncBriefAttributes]
+Sync: TypeAlias = Item[Literal["reverse_etl_sync"], SyncAttributes]
+DeletedSync: TypeAlias = Item[Literal["reverse_etl_sync"], DeletedSyncAttributes]
+ToggledSync: TypeAlias = Item[Literal["reverse_etl_sync"], ToggledSyncAttributes]
+ReverseEtlDestination: TypeAlias = Item[Literal["reverse_etl_destination"], ReverseEtlDestinationAttributes]
+DestinationObject: TypeAlias = Item[Literal["destination_object"], DestinationObjectAttributes]
+ObjectField: TypeAlias = Item[Literal["destination_field"], ObjectFieldAttributes]
+DeadLetter: TypeAlias = Item[Literal["reverse_etl_dlq_entry"], DeadLetterAttributes]
+DeadLetterStats: TypeAlias = Unnamed[Literal["reverse_etl_dlq_stats"], DeadLetterStatsAttributes]
+ResolvedLetters: TypeAlias = Unnamed[Literal["reverse_etl_dlq_resolve"], ResolvedLettersAttributes]
+Connector: TypeAlias = Item[Literal["connector"], ConnectorAttributes]
+Source: TypeAlias = Item[Literal["source"], SourceAttributes]
+DeletedSource: TypeAlias = Item[Literal["source"], DeletedSourceAttributes]
+Destination: TypeAlias = Item[Literal["destination"], DestinationAttributes]
+DeletedDestination: TypeAlias = Item[Literal["destination"], DeletedDestinationAttributes]
+ConnectionTest: TypeAlias = Item[Literal["connection_test"], ConnectionTestAttributes]
