@@ -1,6 +1,7 @@
 """What an executor does: claims runs as long as it has room, works on them, lets go of them in order."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -11,9 +12,10 @@ from tailrace.core.ids import RunId
 from tailrace.observe import metrics
 from tailrace.observe.failpoints import failpoint
 from tailrace.pipeline.tenure import StopReason, Tenure
-from tailrace.store.shards import Claim
+from tailrace.store.shards import Claim, Sighting
 from tailrace_executor.bench import Bench
 from tailrace_executor.carry_out import carry_out
+from tailrace_executor.watch import Watch
 
 _CANCEL_POLL_S = 1.0
 _JITTER = 0.2
@@ -33,10 +35,12 @@ class Crew:
 
     async def claim_runs(self, stopping: asyncio.Event, tasks: asyncio.TaskGroup) -> None:
         """Claim run after run until stopped; woken by events, and every few seconds without."""
+        watch = Watch(self.bench.clock, self.bench.terms.heartbeat_s)
         while not stopping.is_set():
             self.wake.clear()
+            silent = await self._silent(watch)
             while len(self.tenures) < self.max_runs and not stopping.is_set():
-                if not await self._claim_one(tasks):
+                if not await self._claim_one(tasks, silent):
                     break
             with suppress(TimeoutError):
                 async with asyncio.timeout(self.poll_s * self.bench.random.uniform(1 - _JITTER, 1 + _JITTER)):
@@ -67,11 +71,20 @@ class Crew:
             self.wake.clear()
             await self.wake.wait()
 
-    async def _claim_one(self, tasks: asyncio.TaskGroup) -> bool:
+    async def _silent(self, watch: Watch) -> Sequence[Sighting]:
+        try:
+            return watch.silent(await self.bench.shards.sighted())
+        except StoreUnavailable as error:
+            _log.warning("claim.delayed", code=error.code)
+            return ()
+
+    async def _claim_one(self, tasks: asyncio.TaskGroup, silent: Sequence[Sighting]) -> bool:
         terms = self.bench.terms
         stamp = self.bench.clock.monotonic()
         try:
-            claim = await self.bench.shards.claim(owner=self.bench.owner, ttl_s=terms.ttl_s, grace_s=terms.grace_s)
+            claim = await self.bench.shards.claim(
+                owner=self.bench.owner, ttl_s=terms.ttl_s, grace_s=terms.grace_s, silent=silent
+            )
         except StoreUnavailable as error:
             _log.warning("claim.delayed", code=error.code)
             return False

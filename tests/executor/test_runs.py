@@ -138,7 +138,7 @@ async def test_run_of_a_dead_executor_is_taken_over_and_nothing_is_lost(yard: Ya
     dead = await Shards(yard.chassis.database).claim(owner="dead", ttl_s=0.2, grace_s=0)
     assert dead is not None
 
-    async with yard.executor(takeover_grace_s=0.1):
+    async with yard.executor(takeover_grace_s=0.1, heartbeat_s=0.2):
         run = await yard.ended(run_id)
 
     assert run.status is RunStatus.SUCCEEDED
@@ -149,9 +149,9 @@ async def test_run_that_kills_its_executors_is_given_up(yard: Yard, sink: Sink) 
     run_id = await yard.start()
     shards = Shards(yard.chassis.database)
     for _ in range(3):
-        await shards.claim(owner="dead", ttl_s=0, grace_s=0)
+        await shards.claim(owner="dead", ttl_s=0, grace_s=0, silent=await shards.sighted())
 
-    async with yard.executor(takeover_grace_s=0):
+    async with yard.executor(takeover_grace_s=0, heartbeat_s=0.2):
         run = await yard.ended(run_id)
 
     assert (run.status, run.error_code) == (RunStatus.FAILED, "CRASH_LOOP")

@@ -38,7 +38,7 @@ async def test_a_run_whose_lease_ran_out_is_taken_over_with_another_token(stage:
     shards = Shards(stage.database)
     first = await shards.claim(owner="first", ttl_s=0, grace_s=0)
 
-    second = await shards.claim(owner="second", ttl_s=30, grace_s=0)
+    second = await shards.claim(owner="second", ttl_s=30, grace_s=0, silent=await shards.sighted())
 
     assert first is not None
     assert second is not None
@@ -47,11 +47,24 @@ async def test_a_run_whose_lease_ran_out_is_taken_over_with_another_token(stage:
     assert second.attempts_without_progress == 2
 
 
+async def test_a_lease_that_was_renewed_since_it_was_seen_is_not_taken_over(stage: Stage) -> None:
+    await stage.start_run()
+    shards = Shards(stage.database)
+    alive = await shards.claim(owner="alive", ttl_s=0, grace_s=0)
+    assert alive is not None
+    seen = await shards.sighted()
+    await shards.heartbeat(alive.lease, ttl_s=0)
+
+    assert await shards.claim(owner="second", ttl_s=30, grace_s=0, silent=seen) is None
+    assert await shards.claim(owner="second", ttl_s=30, grace_s=0) is None
+    assert await shards.claim(owner="second", ttl_s=30, grace_s=0, silent=await shards.sighted()) is not None
+
+
 async def test_a_lease_that_was_taken_over_can_neither_be_renewed_nor_finish(stage: Stage) -> None:
     await stage.start_run()
     shards = Shards(stage.database)
     first = await shards.claim(owner="first", ttl_s=0, grace_s=0)
-    second = await shards.claim(owner="second", ttl_s=30, grace_s=0)
+    second = await shards.claim(owner="second", ttl_s=30, grace_s=0, silent=await shards.sighted())
     assert first is not None
     assert second is not None
 

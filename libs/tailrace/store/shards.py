@@ -1,8 +1,10 @@
 """Shards of runs: claimed by lease, kept by heartbeat, handed back, closed. Every write carries the lease's token."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from tailrace.core.errors import LeaseLost
 from tailrace.core.ids import RunId, SyncId, WorkspaceId
@@ -16,7 +18,9 @@ _CLAIM = """
 WITH picked AS (
   SELECT shards.run_id, shards.shard FROM run_shards AS shards JOIN runs ON runs.id = shards.run_id
   WHERE (shards.state = 'queued' AND (shards.not_before IS NULL OR shards.not_before <= clock_timestamp()))
-     OR (shards.state = 'running' AND shards.lease_expires_at < clock_timestamp() - $3::interval)
+     OR (shards.state = 'running' AND shards.lease_expires_at < clock_timestamp() - $3::interval
+       AND (shards.run_id, shards.shard, shards.lease_token, shards.heartbeat_seq) IN (
+         SELECT * FROM unnest($4::text[], $5::smallint[], $6::uuid[], $7::bigint[])))
   ORDER BY shards.queued_at LIMIT 1 FOR UPDATE OF shards, runs SKIP LOCKED
 ), begun AS (
   UPDATE runs SET status = CASE status WHEN 'queued' THEN 'running' ELSE status END,
@@ -29,6 +33,7 @@ UPDATE run_shards AS shards SET state = 'running', lease_epoch = lease_epoch + 1
 FROM picked, begun WHERE shards.run_id = picked.run_id AND shards.shard = picked.shard
 RETURNING shards.*, begun.workspace_id, begun.sync_id, begun.sync_version, begun.kind, begun.status
 """
+_SIGHTED = "SELECT run_id, shard, lease_token, heartbeat_seq FROM run_shards WHERE state = 'running'"
 _HEARTBEAT = """
 UPDATE run_shards SET heartbeat_seq = heartbeat_seq + 1, lease_expires_at = clock_timestamp() + $4::interval
 WHERE run_id = $1 AND shard = $2 AND lease_token = $3 AND state = 'running'
@@ -67,6 +72,16 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Sighting:
+    """A lease as it was seen; its owner has been silent for as long as the next look sees the same."""
+
+    run_id: RunId
+    shard: int
+    token: UUID
+    heartbeat_seq: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ending:
     """How a run ends, and the event that tells it."""
 
@@ -82,10 +97,19 @@ class Shards:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def claim(self, *, owner: str, ttl_s: float, grace_s: float) -> Claim | None:
-        """Take the shard that has waited longest, or one whose owner's lease ended more than `grace_s` ago."""
-        row = await self._database.fetchrow(_CLAIM, owner, timedelta(seconds=ttl_s), timedelta(seconds=grace_s))
+    async def claim(self, *, owner: str, ttl_s: float, grace_s: float, silent: Sequence[Sighting] = ()) -> Claim | None:
+        """Take the shard that has waited longest, or one of the `silent` whose lease ended more than `grace_s` ago.
+
+        Silence is the caller's to see, on its own clock: this database's clock may have jumped past a live lease.
+        """
+        seen = ([getattr(one, name) for one in silent] for name in ("run_id", "shard", "token", "heartbeat_seq"))
+        row = await self._database.fetchrow(_CLAIM, owner, timedelta(seconds=ttl_s), timedelta(seconds=grace_s), *seen)
         return None if row is None else _claim(row)
+
+    async def sighted(self) -> list[Sighting]:
+        """All leases that somebody holds, or held when it died."""
+        rows = await self._database.fetch(_SIGHTED)
+        return [Sighting(RunId(row["run_id"]), row["shard"], row["lease_token"], row["heartbeat_seq"]) for row in rows]
 
     async def heartbeat(self, lease: Lease, *, ttl_s: float) -> None:
         """Keep a lease for `ttl_s` from a moment after the call.

@@ -1,0 +1,24 @@
+"""Whose heart has stopped: seen by this process itself, on a clock that nobody can set."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tailrace.core.clock import Clock
+from tailrace.store.shards import Sighting
+
+_SILENT_HEARTBEATS = 1.5
+
+
+@dataclass(slots=True)
+class Watch:
+    """What was seen of all leases, and since when it has been the same."""
+
+    clock: Clock
+    heartbeat_s: float
+    since: dict[Sighting, float] = field(default_factory=dict)
+
+    def silent(self, sighted: Sequence[Sighting]) -> list[Sighting]:
+        """Those that did not change for longer than an owner that lives can be silent."""
+        now = self.clock.monotonic()
+        self.since = {lease: self.since.get(lease, now) for lease in sighted}
+        return [lease for lease, since in self.since.items() if now - since >= _SILENT_HEARTBEATS * self.heartbeat_s]
