@@ -213,3 +213,21 @@ async def test_partial_success_counts_exactly() -> None:
 
     assert verdicts(result.outcomes).count(Verdict.REJECTED) == 7
     assert verdicts(result.outcomes).count(Verdict.DELIVERED) == 193
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        answer(200, {"errors": [{"index": 0, "message": "Authorization was Bearer s3cret-canary"}]}),
+        answer(200, {"errors": [{"index": 0, "code": "s3cret-canary"}]}),
+        answer(422, {"message": "s3cret-canary may not write"}),
+        answer(422, b"X-Key: 0ther-canary", {"content-type": "text/plain"}),
+    ],
+)
+async def test_secrets_that_the_answer_repeats_are_masked(response: HttpResponse) -> None:
+    secrets = {"bearer_token": "s3cret-canary", "headers": {"X-Key": "0ther-canary"}}
+
+    result = await written(response, 1, **secrets)
+
+    said = f"{result.outcomes[0].code} {result.outcomes[0].message}"
+    assert ("***" in said, "canary" in said) == (True, False)

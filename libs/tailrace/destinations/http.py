@@ -21,6 +21,7 @@ by halving), 429 and 503 with `Retry-After` ask to come back, 5xx is an outage, 
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Annotated, Literal, Self
 from urllib.parse import quote, urlsplit
 
@@ -41,6 +42,8 @@ from tailrace.core.syncs import SyncMode
 
 _MODES = frozenset({SyncMode.UPSERT, SyncMode.INSERT, SyncMode.UPDATE, SyncMode.DELETE})
 _TAIL = b"]}"
+_MASK = "***"
+_SECRET_LENGTH = 8
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?")
 _OWN_HEADERS = frozenset(
@@ -154,6 +157,7 @@ class HttpDestination(Destination):
         self._keys = settings.signing_keys
         self._headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
         self._headers |= {"Content-Type": "application/json", "Accept": "application/json"}
+        self._secrets = _secrets(settings)
         if settings.bearer_token is not None:
             self._headers["Authorization"] = f"Bearer {settings.bearer_token.get_secret_value()}"
 
@@ -195,9 +199,9 @@ class HttpDestination(Destination):
         except BatchRefused:
             if len(batch.rows) > 1:
                 raise
-            return BatchResult(batch, [_refused(response)])
-        requires_results = self._settings.requires_results
-        return BatchResult(batch, row_outcomes(response, len(batch.rows), requires_results=requires_results))
+            return BatchResult(batch, [self._masked(_refused(response))])
+        outcomes = row_outcomes(response, len(batch.rows), requires_results=self._settings.requires_results)
+        return BatchResult(batch, [self._masked(outcome) for outcome in outcomes])
 
     def _request(self, target: Target, batch: Batch) -> HttpRequest:
         body = b"".join((_head(target), b",".join([row.body for row in batch.rows]), _TAIL))
@@ -209,12 +213,28 @@ class HttpDestination(Destination):
         template = settings.delete_url if is_delete and settings.delete_url else settings.url
         return HttpRequest(settings.method, _with_object(template, target.object_name), headers, body)
 
+    def _masked(self, outcome: RowOutcome) -> RowOutcome:
+        """The outcome without our secrets, which some services repeat in what they say."""
+        if not outcome.code and not outcome.message:
+            return outcome
+        code, message = outcome.code, outcome.message
+        for secret in self._secrets:
+            code, message = code.replace(secret, _MASK), message.replace(secret, _MASK)
+        return replace(outcome, code=code, message=message)
+
     def _check_offered(self, object_name: str) -> None:
         offered = self._settings.objects
         if offered and object_name not in offered:
             raise DestinationInvalid(f"there is no object {object_name!r}; the settings offer {', '.join(offered)}")
         if object_name in {".", ".."}:
             raise DestinationInvalid(f"an object cannot be named {object_name!r}")
+
+
+def _secrets(settings: HttpSettings) -> Sequence[str]:
+    """Each word of what proves who we are, but for those too short to be a secret."""
+    values = [*settings.headers.values(), *([settings.bearer_token] if settings.bearer_token else [])]
+    words = {word for value in values for word in value.get_secret_value().split()}
+    return sorted((word for word in words if len(word) >= _SECRET_LENGTH), key=len, reverse=True)
 
 
 def _head(target: Target) -> bytes:
