@@ -56,6 +56,11 @@ class Sink:
         """What was taken, from that page on."""
         return Rows(chain.from_iterable(arrival.rows for arrival in self.ledger[since:]))
 
+    def rows_once_by_key(self) -> Rows:
+        """What a destination holds that takes a batch of a known Idempotency-Key for a repeat."""
+        batches = {arrival.idempotency_key: arrival.rows for arrival in self.ledger}
+        return Rows(chain.from_iterable(batches.values()))
+
     async def holds(self, rows: int) -> None:
         """Return once so many rows were taken."""
         async with asyncio.timeout(_COMES_WITHIN_S):

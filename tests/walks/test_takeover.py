@@ -9,7 +9,7 @@ import pytest
 from tests.walks.flights import BY_HOUR, EVERYTHING, ROWS, open_warehouse, rows_in
 from tests.walks.installation import SERVICES, Installation, way_in
 from tests.walks.listener import Listener
-from tests.walks.rows import compare
+from tests.walks.rows import NONE, compare
 from tests.walks.sink import Sink
 from tests.walks.syncs import a_flight_sync
 
@@ -48,9 +48,11 @@ async def test_run_whose_executor_is_killed_is_finished_by_another_without_loss(
 
         assert 0 < sink.rows(since=before).total() < ROWS
         assert (run.status, run.accounts) == ("succeeded", {"read": ROWS, "delivered": ROWS})
-        difference = compare(sink.rows(), await rows_in(warehouse, EVERYTHING))
+        flights = await rows_in(warehouse, EVERYTHING)
+        difference = compare(sink.rows(), flights)
         assert (difference.lost, difference.invented) == (0, 0)
         assert difference.repeated <= WINDOW_ROWS
+        assert compare(sink.rows_once_by_key(), flights) == NONE
         batches = await listener.batches(run_id, delivered=ROWS)
         assert sum(batch.delivered for batch in batches) == ROWS
         assert len({batch.epoch for batch in batches}) == 2
