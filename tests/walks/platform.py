@@ -45,7 +45,9 @@ async def open_platform(log: Path) -> AsyncIterator[Platform]:
     try:
         assert process.stdout is not None
         async with asyncio.timeout(_STARTS_WITHIN_S):
-            said = json.loads(await process.stdout.readline())
+            line = await process.stdout.readline()
+        assert line, log.read_text()
+        said = json.loads(line)
         yield Platform(said["url"], said["token"])
         process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(_ENDS_WITHIN_S):
