@@ -139,6 +139,7 @@ _DESTINATION_ITEM = _connection(
     requests_per_second=20.0,
     max_in_flight=4,
 )
+_TOKEN = {"name": "airflow", "role": "editor", "created_at": _CREATED, "expires_at": None, "revoked_at": None}
 _CONNECTOR_ITEM = _item(
     "connector",
     "postgres",
@@ -199,6 +200,7 @@ ASKED: dict[str, Json] = {
         "maxInFlight": 4,
     },
     "updateDestination": {"requestsPerSecond": 20},
+    "createToken": {"name": "airflow", "role": "editor"},
 }
 """Bodies of requests."""
 
@@ -278,6 +280,9 @@ TOLD: dict[str, Json] = {
     "updateDestination": _one(_DESTINATION_ITEM),
     "deleteDestination": _deleted("destination", _DESTINATION),
     "testDestination": _tested(_DESTINATION),
+    "listTokens": {"data": [_item("token", "4tQ9xZ2b", _TOKEN)]},
+    "createToken": _one(_item("token", "4tQ9xZ2b", {**_TOKEN, "token": "trc_4tQ9xZ2b_..."})),
+    "revokeToken": _one(_item("token", "4tQ9xZ2b", {"revoked": True})),
 }
 """Answers."""
 

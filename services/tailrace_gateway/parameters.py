@@ -10,6 +10,7 @@ _NAME = re.compile(r"{(\w+)}")
 _DESCRIPTIONS = {
     "connection_id": "The id of the source or destination; under retl-connections that of the sync.",
     "sync_id": "The id of the sync.",
+    "token_id": "The id of the token: the part of its text behind `trc_`.",
     "run_id": "The id of the run.",
     "destination_id": "The id of the destination.",
     "limit": "How many to show at most.",

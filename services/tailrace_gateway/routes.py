@@ -33,6 +33,7 @@ from tailrace_gateway.rudderstack import StartSync
 from tailrace_gateway.rudderstack import SyncsQuery as ConnectionSyncsQuery
 from tailrace_gateway.run_answers import ConnectionSync, ConnectionSyncs, QueuedRun, Run, RunBrief, StartedSync
 from tailrace_gateway.sync_bodies import CreateSync, UpdateSync
+from tailrace_gateway.tokens_api import TOKENS
 
 _RETL = "/api/reverse-etl"
 _SYNC = f"{_RETL}/syncs/{{sync_id}}"
@@ -275,5 +276,6 @@ SECTIONS = (
     Section("Connectors", "What sources and destinations can be made of.", CONNECTORS),
     Section("Sources", "Warehouses that queries run in.", SOURCES),
     Section("Destinations", "What rows are written to.", DESTINATIONS),
+    Section("Tokens", "Who may call: the tokens of the caller's workspace.", TOKENS),
 )
 ROUTES: tuple[Route, ...] = tuple(route for section in SECTIONS for route in section.routes)

@@ -15,6 +15,7 @@ async def test_declared_statuses_are_those_answered(
         "/api/sources": A_SOURCE,
         "/api/destinations": A_DESTINATION,
         "/api/reverse-etl/syncs": a_sync(destination_id, sourceId=source_id),
+        "/api/tokens": {"name": "ci", "role": "viewer"},
         "/retl-connections/{connection_id}/stop": None,
     }
     declared = {route.path: route.status for route in ROUTES if route.method == "POST" and route.path in bodies}
