@@ -102,7 +102,9 @@ _TOKEN = {
     "type": "http",
     "scheme": "bearer",
     "bearerFormat": "trc_<id>_<secret>",
-    "description": "Made by `tailrace token create` or POST /api/tokens; a viewer reads, an editor also acts, an admin also manages.",
+    "description": (
+        "Made by `tailrace token create` or POST /api/tokens; a viewer reads, an editor also acts, an admin also manages."
+    ),
 }
 
 
