@@ -103,7 +103,8 @@ _TOKEN = {
     "scheme": "bearer",
     "bearerFormat": "trc_<id>_<secret>",
     "description": (
-        "Made by `tailrace token create` or POST /api/tokens; a viewer reads, an editor also acts, an admin also manages."
+        "Made by `tailrace token create` or POST /api/tokens;"
+        " a viewer reads, an editor also acts, an admin also manages."
     ),
 }
 
