@@ -22,7 +22,7 @@ _OBSERVED_S = 5.0
 
 
 async def test_owner_whose_heart_beats_is_not_overtaken_however_late_it_seems(trial: Trial) -> None:
-    trial.sink.delay_s = 0.3
+    trial.sink.delay_s = 1.5
     await trial.executor()
     run_id = await trial.yard.start()
     await trial.claimed(run_id)
