@@ -23,7 +23,7 @@ PLACES = (
     KillAt("exec.ckpt_after_run_update_before_commit", 5),
     KillAt("exec.ckpt_after_commit", 5),
     KillAt("exec.mid_backoff", unavailable=range(40, 43)),
-    KillAt("exec.mid_token_wait", requests_per_s=100),
+    KillAt("exec.mid_token_wait", requests_per_s=20),
     KillAt("exec.before_finish"),
     KillAt("exec.finish_after_commit", takeovers=0),
     KillAt("exec.during_sigterm_handback", by_sigterm=True),
