@@ -70,12 +70,16 @@ class Pacer:
         :raises LeaseLost, Stopped: before the turn came.
         """
         asked = self._clock.monotonic()
-        async with self._in_flight, self._slots.held(tenure):
-            await self._tokens.take(tenure)
-            failpoint("exec.before_send")
-            tenure.check()
-            metrics.RATE_LIMIT_WAIT.observe(self._clock.monotonic() - asked)
-            yield
+        await tenure.acquire(self._in_flight)
+        try:
+            async with self._slots.held(tenure):
+                await self._tokens.take(tenure)
+                failpoint("exec.before_send")
+                tenure.check()
+                metrics.RATE_LIMIT_WAIT.observe(self._clock.monotonic() - asked)
+                yield
+        finally:
+            self._in_flight.release()
 
     async def block(self, for_s: float) -> None:
         """The destination wants silence for a while, from all executors."""
@@ -94,10 +98,13 @@ class _Tokens:
         self._valid_until = 0.0
 
     async def take(self, tenure: Tenure) -> None:
-        async with self._lock:
+        await tenure.acquire(self._lock)
+        try:
             if not self._left or self._clock.monotonic() > self._valid_until:
                 await self._reserve(tenure)
             self._left -= 1
+        finally:
+            self._lock.release()
 
     async def _reserve(self, tenure: Tenure) -> None:
         rate = self._limits.requests_per_s

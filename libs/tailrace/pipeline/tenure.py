@@ -73,6 +73,32 @@ class Tenure:
         """Return when somebody asks for the end."""
         await self._stop.wait()
 
+    async def acquire(self, turn: asyncio.Lock | asyncio.Semaphore) -> None:
+        """Wait for a lock or a place, but not past the end.
+
+        :raises LeaseLost, Stopped: as `check`; it is not ours then.
+        """
+        if not turn.locked():
+            await turn.acquire()
+            return
+        async with asyncio.TaskGroup() as tasks:
+            waiting = tasks.create_task(turn.acquire())
+            stopped = tasks.create_task(self._stop.wait())
+            try:
+                await asyncio.wait(
+                    {waiting, stopped}, timeout=max(0.0, self.left_s), return_when=asyncio.FIRST_COMPLETED
+                )
+            except asyncio.CancelledError:
+                if waiting.done():
+                    turn.release()
+                raise
+            is_ours = waiting.done()
+            waiting.cancel()
+            stopped.cancel()
+        if not is_ours:
+            self.check()
+            raise LeaseLost("the lease ran out before the turn came")
+
     async def sleep(self, wait_s: float) -> None:
         """Wait, but not past the end.
 
