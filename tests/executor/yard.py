@@ -121,13 +121,17 @@ async def open_chassis(database_url: str) -> AsyncIterator[Chassis]:
 
 
 async def make_sync(
-    chassis: Chassis, source: ConnectionDraft, sink: ConnectionDraft, definition: SyncDefinition
+    chassis: Chassis,
+    source: ConnectionDraft,
+    sink: ConnectionDraft,
+    definition: SyncDefinition,
+    connector: str = "http",
 ) -> Sync:
     """A sync of a new workspace; the ids in the definition are put in."""
     workspace = await Workspaces(chassis.database).create("yard")
     connections = Connections(chassis.database, chassis.box)
     warehouse = await connections.create(workspace.id, ConnectionKind.SOURCE, "postgres", source)
-    destination = await connections.create(workspace.id, ConnectionKind.DESTINATION, "http", sink)
+    destination = await connections.create(workspace.id, ConnectionKind.DESTINATION, connector, sink)
     whole = definition.model_copy(update={"source_id": warehouse.id, "destination_id": destination.id})
     return await Syncs(chassis.database).create(NewSync(workspace.id, "people", whole, ManualSchedule()))
 
