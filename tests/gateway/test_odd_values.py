@@ -30,6 +30,7 @@ def _whole_body(route: Route, ids: dict[str, str]) -> dict[str, Json]:
         "StartRuns": {"syncId": ids["sync_id"], "syncIds": [ids["sync_id"]], "fullRefresh": False},
         "ResolveLetters": {"entryIds": ["retl_dlq_x"], "resolution": "x", "replay": False},
         "StartSync": {"syncType": "full"},
+        "CreateToken": {"name": "x", "role": "viewer", "expiresAt": "2030-01-01T00:00:00Z"},
     }
     return known[route.body.__name__]
 
