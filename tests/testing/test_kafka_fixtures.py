@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tailrace.testing.eventually import eventually
 from tests.testing.kafka_clients import first_message, make_topic, send, topics_of
 
 REPOSITORY = Path(__file__).parents[2]
@@ -45,9 +46,11 @@ async def test_topics_go_with_their_test(kafka_bootstrap: str, topic_prefix: str
     name = f"left-by-{os.getpid()}"
     await make_topic(kafka_bootstrap, f"{topic_prefix}.{name}")
 
-    topics = await topics_of(kafka_bootstrap)
+    async def left() -> list[str]:
+        return [topic for topic in await topics_of(kafka_bootstrap) if topic.endswith(name)]
 
-    assert [topic for topic in topics if topic.endswith(name)] == [f"{topic_prefix}.{name}"]
+    # A broker tells of a new topic a moment after it said that it is there.
+    await eventually(left, [f"{topic_prefix}.{name}"])
 
 
 def test_status_tells_the_address_of_the_shared_broker(kafka_bootstrap: str) -> None:
