@@ -113,3 +113,8 @@ class Lease:
     shard: int
     token: UUID
     epoch: int
+
+    @property
+    def identity(self) -> tuple[RunId, int, UUID]:
+        """What a write has to match, in the order in which statements take it."""
+        return self.run_id, self.shard, self.token

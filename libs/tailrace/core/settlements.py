@@ -1,7 +1,7 @@
 """What one checkpoint writes, all of it or nothing."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import NewType
 
@@ -46,7 +46,7 @@ class Settlement:
     books: Books
     letters: Sequence[NewDeadLetter] = ()
     entries: Sequence[Entry] = ()
-    cleared: Sequence[DedupeKey] = field(default=())
+    cleared: Sequence[DedupeKey] = ()
 
 
 def dedupe_key(key: RowKey) -> DedupeKey:

@@ -34,11 +34,6 @@ class Tenure:
         self._reason = StopReason.SHUTDOWN
 
     @property
-    def is_stopping(self) -> bool:
-        """Whether somebody asked for the end."""
-        return self._stop.is_set()
-
-    @property
     def reason(self) -> StopReason:
         """Why the end was asked for."""
         return self._reason

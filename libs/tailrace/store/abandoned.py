@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from tailrace.core.ids import RunId, SyncId, WorkspaceId
-from tailrace.core.runs import COUNTS, Books, Lease
+from tailrace.core.runs import Books, Lease
 from tailrace.store.database import Database
+from tailrace.store.shards import books_in, lease_in
 
 # The lease that is taken here fences off an owner who wakes up late, as a takeover by an executor does.
 _ADOPT = """
@@ -59,13 +60,7 @@ class AbandonedRuns:
         row = await self._database.fetchrow(_ADOPT, owner, timedelta(seconds=dead_for_s), timedelta(seconds=ttl_s))
         if row is None:
             return None
-        counts = {name: row[f"rows_{name}"] for name in COUNTS}
-        return Adopted(
-            Lease(RunId(row["run_id"]), row["shard"], row["lease_token"], row["lease_epoch"]),
-            WorkspaceId(row["workspace_id"]),
-            SyncId(row["sync_id"]),
-            Books(**counts, reasons=row["reasons"]),
-        )
+        return Adopted(lease_in(row), WorkspaceId(row["workspace_id"]), SyncId(row["sync_id"]), books_in(row))
 
     async def waiting(self, *, for_s: float, limit: int) -> Sequence[Waiting]:
         """Runs that have been queued for longer, the longest first."""

@@ -87,7 +87,7 @@ class Checkpoints:
         :raises StoreUnavailable: it may have been written.
         """
         async with self._database.transaction() as connection:
-            stand = await connection.fetchrow(_STAND, *_identity(place.lease))
+            stand = await connection.fetchrow(_STAND, *place.lease.identity)
             if stand is not None and stand["checkpoint_seq"] == place.seq + 1:
                 return
             if stand is None or stand["checkpoint_seq"] != place.seq:
@@ -143,11 +143,7 @@ async def _advance(connection: Connection, place: Place, settlement: Settlement,
     checkpoint = {"after": position.after, "null_rows": position.null_rows}
     counts = (getattr(books, name) for name in COUNTS)
     ttl = timedelta(seconds=place.ttl_s)
-    await connection.execute(_ADVANCE, *_identity(place.lease), checkpoint, dict(reasons), ttl, *counts)
-
-
-def _identity(lease: Lease) -> tuple[object, ...]:
-    return lease.run_id, lease.shard, lease.token
+    await connection.execute(_ADVANCE, *place.lease.identity, checkpoint, dict(reasons), ttl, *counts)
 
 
 def _storable(text: str) -> str:

@@ -116,7 +116,7 @@ class Shards:
 
         :raises LeaseLost: somebody else has the shard, or nobody should.
         """
-        held = await self._database.execute(_HEARTBEAT, *_identity(lease), timedelta(seconds=ttl_s))
+        held = await self._database.execute(_HEARTBEAT, *lease.identity, timedelta(seconds=ttl_s))
         if not held:
             raise LeaseLost(f"run {lease.run_id} belongs to another executor")
 
@@ -127,7 +127,7 @@ class Shards:
 
     async def hand_back(self, lease: Lease, *, wait_s: float = 0.0) -> None:
         """Give the shard up at its checkpoint for anybody to take after `wait_s`; no harm if it is lost already."""
-        await self._database.execute(_HAND_BACK, *_identity(lease), timedelta(seconds=wait_s))
+        await self._database.execute(_HAND_BACK, *lease.identity, timedelta(seconds=wait_s))
 
     async def finish(self, lease: Lease, ending: Ending) -> None:
         """Close the shard and its run; letters of a replay that did not succeed are open again.
@@ -151,18 +151,23 @@ async def hold(connection: Connection, lease: Lease) -> None:
 
     :raises LeaseLost: it is not ours.
     """
-    if not await connection.fetchval(_HOLD, *_identity(lease)):
+    if not await connection.fetchval(_HOLD, *lease.identity):
         raise LeaseLost(f"run {lease.run_id} belongs to another executor")
 
 
-def _identity(lease: Lease) -> tuple[object, ...]:
-    return lease.run_id, lease.shard, lease.token
+def lease_in(row: Record) -> Lease:
+    """The lease that a row of a shard tells of."""
+    return Lease(RunId(row["run_id"]), row["shard"], row["lease_token"], row["lease_epoch"])
+
+
+def books_in(row: Record) -> Books:
+    """The books that a row of a shard holds."""
+    return Books(**{name: row[f"rows_{name}"] for name in COUNTS}, reasons=row["reasons"])
 
 
 def _claim(row: Record) -> Claim:
-    counts = {name: row[f"rows_{name}"] for name in COUNTS}
     return Claim(
-        lease=Lease(RunId(row["run_id"]), row["shard"], row["lease_token"], row["lease_epoch"]),
+        lease=lease_in(row),
         workspace_id=WorkspaceId(row["workspace_id"]),
         sync_id=SyncId(row["sync_id"]),
         sync_version=row["sync_version"],
@@ -171,5 +176,5 @@ def _claim(row: Record) -> Claim:
         attempts_without_progress=row["attempts_without_progress"],
         checkpoint_seq=row["checkpoint_seq"],
         checkpoint=row["checkpoint"],
-        books=Books(**counts, reasons=row["reasons"]),
+        books=books_in(row),
     )
