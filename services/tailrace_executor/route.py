@@ -14,6 +14,7 @@ from tailrace.core.syncs import SyncDefinition
 from tailrace.pipeline.batch import Recipe
 from tailrace.pipeline.brake import Brake, BrakeLimits
 from tailrace.pipeline.deliver import Deliverer
+from tailrace.pipeline.flight import Flight
 from tailrace.pipeline.modes import only_operation
 from tailrace.pipeline.pace import Pacer
 from tailrace.pipeline.settle import Settler, Window
@@ -55,10 +56,12 @@ async def open_route(claim: Claim, bench: Bench, tenure: Tenure, ledger: RunLedg
                 plan,
                 lambda keys: bench.dead_letters.still_dead(claim.sync_id, keys),
             ),
-            deliverer=Deliverer(claim.sync_id, destination, plan, pacer, tenure, bench.random, bench.patience),
-            settler=Settler(ledger, window, Brake(BrakeLimits()), bench.clock, every_s=bench.checkpoint_s),
-            window=window,
-            tenure=tenure,
+            flight=Flight(
+                deliverer=Deliverer(claim.sync_id, destination, plan, pacer, tenure, bench.random, bench.patience),
+                settler=Settler(ledger, window, Brake(BrakeLimits()), bench.clock, every_s=bench.checkpoint_s),
+                window=window,
+                tenure=tenure,
+            ),
         )
 
 

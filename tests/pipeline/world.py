@@ -26,6 +26,7 @@ from tailrace.core.syncs import FieldMapping, SyncDefinition, SyncMode
 from tailrace.pipeline.batch import Recipe
 from tailrace.pipeline.brake import Brake, BrakeLimits
 from tailrace.pipeline.deliver import Deliverer, Patience
+from tailrace.pipeline.flight import Flight
 from tailrace.pipeline.modes import only_operation
 from tailrace.pipeline.pace import Limits, Pacer
 from tailrace.pipeline.settle import Settler, Window
@@ -245,10 +246,12 @@ class World:
             warehouse=self.warehouse,
             snapshot=FrozenSnapshot([entry for entry in known if keys is None or entry.key in keys]),
             recipe=Recipe(SYNC, self.mode, kind, plan, self.ledger.still_dead),
-            deliverer=Deliverer(SYNC, self.destination, plan, pacer, self.tenure, Random(1), self.patience),
-            settler=Settler(self.ledger, window, Brake(self.brake), clock, every_s=0.01),
-            window=window,
-            tenure=self.tenure,
+            flight=Flight(
+                deliverer=Deliverer(SYNC, self.destination, plan, pacer, self.tenure, Random(1), self.patience),
+                settler=Settler(self.ledger, window, Brake(self.brake), clock, every_s=0.01),
+                window=window,
+                tenure=self.tenure,
+            ),
         )
 
 
