@@ -35,7 +35,10 @@ _LOST = (
     # What a connection says that the server ended while it was idle within a transaction.
     asyncpg.InternalClientError,
     asyncpg.IdleInTransactionSessionTimeoutError,
-    asyncpg.TooManyConnectionsError,
+    asyncpg.OperatorInterventionError,
+    # No room for another connection, no disk, no memory: all of that passes.
+    asyncpg.InsufficientResourcesError,
+    asyncpg.PostgresSystemError,
     asyncpg.TargetServerAttributeNotMatched,
     *_STALE,
     *_ROLLED_BACK,

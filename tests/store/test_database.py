@@ -1,0 +1,41 @@
+"""What PostgreSQL says when it cannot go on, and what a caller hears of it."""
+
+import asyncpg
+import pytest
+
+from tailrace.core.errors import StoreUnavailable
+from tailrace.store.database import Database
+
+_RAISE = "DO $$ BEGIN RAISE EXCEPTION 'asked for' USING ERRCODE = '{}'; END $$"
+
+
+@pytest.mark.parametrize(
+    "sqlstate",
+    [
+        pytest.param("08006", id="connection failure"),
+        pytest.param("25006", id="read-only: a demoted primary"),
+        pytest.param("40001", id="serialization failure"),
+        pytest.param("40P01", id="deadlock"),
+        pytest.param("53100", id="disk full"),
+        pytest.param("53200", id="out of memory"),
+        pytest.param("53300", id="too many connections"),
+        pytest.param("55P03", id="lock not available"),
+        pytest.param("57014", id="statement cancelled"),
+        pytest.param("57P01", id="shut down by its administrator"),
+        pytest.param("57P02", id="shut down by a crash"),
+        pytest.param("57P03", id="still starting"),
+        pytest.param("58030", id="input or output failed"),
+    ],
+)
+async def test_server_that_cannot_go_on_is_an_outage(database: Database, sqlstate: str) -> None:
+    with pytest.raises(StoreUnavailable):
+        await database.execute(_RAISE.format(sqlstate))
+
+    assert await database.fetchval("SELECT 1") == 1
+
+
+async def test_mistake_in_a_statement_is_no_outage(database: Database) -> None:
+    with pytest.raises(asyncpg.UndefinedTableError):
+        await database.execute("SELECT * FROM nowhere")
+
+    assert await database.fetchval("SELECT 1") == 1
