@@ -71,6 +71,29 @@ async def test_failing_check_is_named_with_its_reason(health: Health, clock: Sti
     assert report.checks == {"store": "the state store does not answer", "bus": "ok"}
 
 
+async def test_what_can_be_spared_is_shown_and_keeps_nobody_from_work(health: Health) -> None:
+    bus = Store()
+    bus.is_down = True
+    health.check("store", Store().check)
+    health.check("bus", bus.check, is_needed=False)
+
+    report = await health.ready()
+
+    assert (report.is_well, report.is_degraded) == (True, True)
+    assert report.checks == {"store": "ok", "bus": "the state store does not answer"}
+
+
+async def test_what_is_needed_takes_out_of_service_whatever_else_fails(health: Health) -> None:
+    store = Store()
+    store.is_down = True
+    health.check("store", store.check)
+    health.check("bus", Store().check, is_needed=False)
+
+    report = await health.ready()
+
+    assert (report.is_well, report.is_degraded) == (False, False)
+
+
 async def test_stopping_process_is_not_ready_and_asks_nobody(health: Health, stopping: asyncio.Event) -> None:
     store = Store()
     health.check("store", store.check)

@@ -4,7 +4,7 @@ Liveness never asks PostgreSQL or Kafka: their outage must not become a storm of
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from tailrace.core.clock import Clock
@@ -22,14 +22,20 @@ _KEEP_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What each check says; `ok` if it is well."""
+    """What each check says; `ok` if it is well. What is `spared` may fail and work still be done, if more slowly."""
 
     checks: Mapping[str, str]
+    spared: Collection[str] = ()
 
     @property
     def is_well(self) -> bool:
-        """Whether all checks are well."""
-        return all(said == OK for said in self.checks.values())
+        """Whether work may be given: everything that is needed is well."""
+        return all(said == OK for name, said in self.checks.items() if name not in self.spared)
+
+    @property
+    def is_degraded(self) -> bool:
+        """Whether something fails that can be spared."""
+        return any(self.checks.get(name, OK) != OK for name in self.spared)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +51,16 @@ class Health:
         self._clock = clock
         self._stopping = stopping
         self._checks: dict[str, Check] = {}
+        self._spared: set[str] = set()
         self._beats: dict[str, _Beat] = {}
         self._known: Report | None = None
         self._known_at = 0.0
 
-    def check(self, name: str, asked: Check) -> None:
-        """Make readiness depend on `asked`, which has three seconds to answer."""
+    def check(self, name: str, asked: Check, *, is_needed: bool = True) -> None:
+        """Make readiness depend on `asked`, which has three seconds to answer; or only show it, if not needed."""
         self._checks[name] = asked
+        if not is_needed:
+            self._spared.add(name)
 
     def beat(self, name: str, *, within_s: float = BEAT_WITHIN_S) -> None:
         """Say that a loop goes on, and will say so again in time.
@@ -72,7 +81,7 @@ class Health:
         if self._known is None or now - self._known_at > _KEEP_S:
             async with asyncio.TaskGroup() as group:
                 asked = {name: group.create_task(_ask(check)) for name, check in self._checks.items()}
-            self._known = Report({name: task.result() for name, task in asked.items()})
+            self._known = Report({name: task.result() for name, task in asked.items()}, self._spared)
             self._known_at = now
         return self._known
 

@@ -57,10 +57,16 @@ def _app(health: Health) -> web.Application:
 
 
 def _answer(report: Report) -> web.Response:
-    body = {"status": "ok" if report.is_well else "unavailable", "checks": dict(report.checks)}
+    body = {"status": _status(report), "checks": dict(report.checks)}
     return web.Response(
         status=200 if report.is_well else 503,
         body=orjson.dumps(body),
         content_type="application/json",
         headers=_NOT_CACHED,
     )
+
+
+def _status(report: Report) -> str:
+    if not report.is_well:
+        return "unavailable"
+    return "degraded" if report.is_degraded else "ok"
