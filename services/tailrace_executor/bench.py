@@ -1,10 +1,13 @@
 """What an executor works with: its repositories, and the pacers that its runs share."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
+from tailrace.connector_kit.destination import Destination
 from tailrace.connector_kit.http import HttpClient
+from tailrace.connector_kit.registry import destination_type, warehouse_type
+from tailrace.connector_kit.warehouse import Warehouse
 from tailrace.core.clock import Clock
 from tailrace.core.ids import SyncId
 from tailrace.core.rows import RowKey
@@ -40,6 +43,8 @@ class Bench:
     http: HttpClient
     clock: Clock
     random: Random
+    warehouse_type: Callable[[str], type[Warehouse]] = warehouse_type
+    destination_type: Callable[[str], type[Destination]] = destination_type
     pacers: dict[str, tuple[Limits, Pacer]] = field(default_factory=dict)
 
     def pacer(self, destination: StoredConnection) -> Pacer:

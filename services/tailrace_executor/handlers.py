@@ -56,8 +56,9 @@ class Crew:
                 asked = await self.bench.shards.cancelling(list(self.tenures))
             except StoreUnavailable:
                 continue
-            for run_id in asked & self.tenures.keys():
-                self.tenures[run_id].stop(StopReason.CANCELLED)
+            for run_id, tenure in self.tenures.items():
+                if run_id in asked:
+                    tenure.stop(StopReason.CANCELLED)
 
     def let_go(self) -> None:
         """Have every run stop at its next checkpoint and be handed back."""

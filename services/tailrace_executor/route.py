@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
 from tailrace.connector_kit.destination import Destination, Target
-from tailrace.connector_kit.registry import destination_type, validate_settings, warehouse_type
+from tailrace.connector_kit.registry import validate_settings
 from tailrace.connector_kit.warehouse import Warehouse
 from tailrace.core.errors import DestinationUnavailable, SourceUnavailable
 from tailrace.core.runs import RunKind
@@ -67,7 +67,7 @@ async def open_route(claim: Claim, bench: Bench, tenure: Tenure, ledger: RunLedg
 
 async def _open_warehouse(stack: AsyncExitStack, definition: SyncDefinition, bench: Bench) -> Warehouse:
     stored, values = await bench.connections.open_settings(definition.source_id)
-    kind = warehouse_type(stored.connector)
+    kind = bench.warehouse_type(stored.connector)
     settings = validate_settings(kind.settings_type, values)
     try:
         async with asyncio.timeout(_OPEN_S):
@@ -80,7 +80,7 @@ async def _open_destination(
     stack: AsyncExitStack, definition: SyncDefinition, bench: Bench
 ) -> tuple[Destination, Pacer]:
     stored, values = await bench.connections.open_settings(definition.destination_id)
-    kind = destination_type(stored.connector)
+    kind = bench.destination_type(stored.connector)
     settings = validate_settings(kind.settings_type, values)
     try:
         async with asyncio.timeout(_OPEN_S):
