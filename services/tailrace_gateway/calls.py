@@ -66,7 +66,6 @@ class Route:
     status: int = 200
     prefixes: tuple[str, ...] = ("", "/v1")
     is_body_optional: bool = False
-    takes_key: bool = False
     errors: tuple[int, ...] = ()
     about: str | None = None
 

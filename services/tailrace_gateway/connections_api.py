@@ -12,6 +12,8 @@ from tailrace_gateway.connector_settings import part, secrets_in, settings_type_
 from tailrace_gateway.models import Body, NoBody, NoQuery
 from tailrace_gateway.paging import Listing, PagedQuery
 from tailrace_gateway.problems import Fault, Unprocessable
+from tailrace_gateway.repeats import once_in_store, once_outside
+from tailrace_gateway.stores import Stores
 from tailrace_gateway.sync_bodies import Name
 from tailrace_gateway.wire import item, one, page, seconds
 
@@ -62,8 +64,12 @@ def create(kind: ConnectionKind) -> Handler:
         body = call.body
         parted = part(settings_type_of(kind, body.connector), body.settings, {})
         draft = ConnectionDraft(body.name, parted.shown, parted.secrets, (), *_limits(body, None))
-        stored = await call.stores.connections.create(call.identity.workspace_id, kind, body.connector, draft)
-        return Answer(one(connection_item(stored)), 201)
+
+        async def act(stores: Stores) -> Answer:
+            stored = await stores.connections.create(call.identity.workspace_id, kind, body.connector, draft)
+            return Answer(one(connection_item(stored)), 201)
+
+        return await once_in_store(call, act)
 
     return handle
 
@@ -131,20 +137,20 @@ def test(kind: ConnectionKind) -> Handler:
 
     async def handle(call: Call[NoBody, NoQuery]) -> Answer:
         stored = await _stored(call, kind)
-        code, message = None, None
-        try:
-            await call.stores.discovery.check(stored)
-        except (Invalid, Unavailable, InDoubt) as error:
-            code, message = error.code, error.message
-        await call.stores.connections.note_check(stored.id, code)
-        attributes = {
-            "status": CONNECTED if code is None else FAILING,
-            "code": code,
-            "message": message,
-        }
-        return Answer(one(item("connection_test", stored.id, attributes)))
+        return await once_outside(call, lambda: _tested(call.stores, stored))
 
     return handle
+
+
+async def _tested(stores: Stores, stored: StoredConnection) -> Answer:
+    code, message = None, None
+    try:
+        await stores.discovery.check(stored)
+    except (Invalid, Unavailable, InDoubt) as error:
+        code, message = error.code, error.message
+    await stores.connections.note_check(stored.id, code)
+    attributes = {"status": CONNECTED if code is None else FAILING, "code": code, "message": message}
+    return Answer(one(item("connection_test", stored.id, attributes)))
 
 
 async def _stored(call: AnyCall, kind: ConnectionKind) -> StoredConnection:

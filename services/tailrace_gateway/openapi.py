@@ -95,7 +95,13 @@ def errors_of(route: Route) -> list[int]:
         found.add(404)
     if route.method in {"POST", "PUT"}:
         found.update(_WITH_BODY)
+    if _takes_key(route):
+        found.add(409)
     return sorted(found)
+
+
+def _takes_key(route: Route) -> bool:
+    return route.method == "POST"
 
 
 _TOKEN = {
@@ -150,7 +156,7 @@ def _is_title(key: object, inner: object) -> bool:
 
 def _operation(route: Route, tag: str, schemas: _Schemas) -> Json:
     parameters = [*path_parameters(route.path), *query_parameters(route.query)]
-    if route.takes_key:
+    if _takes_key(route):
         parameters.append(IDEMPOTENCY_KEY)
     told = (route.about or inspect.getdoc(route.handler) or "").partition("\n\n:")[0]
     return {
@@ -186,7 +192,7 @@ def _answer(route: Route, schemas: _Schemas) -> Json:
             }
         },
     }
-    return told | ({"headers": {"Idempotent-Replayed": _REPLAYED}} if route.takes_key else {})
+    return told | ({"headers": {"Idempotent-Replayed": _REPLAYED}} if _takes_key(route) else {})
 
 
 _REPLAYED = {

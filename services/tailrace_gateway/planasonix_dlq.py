@@ -13,7 +13,7 @@ from tailrace_gateway.calls import Answer, Call
 from tailrace_gateway.models import Body, Moment, NoBody, NoQuery, Query
 from tailrace_gateway.paging import Listing, PagedQuery
 from tailrace_gateway.problems import Fault, Unprocessable
-from tailrace_gateway.starts import once_by_key
+from tailrace_gateway.repeats import once_by_key
 from tailrace_gateway.sync_bodies import Id
 from tailrace_gateway.wire import Item, item, one, page, seconds
 

@@ -14,8 +14,9 @@ from tailrace_gateway.calls import Answer, Call
 from tailrace_gateway.models import Body, NoBody, NoQuery
 from tailrace_gateway.paging import Listing, PagedQuery
 from tailrace_gateway.problems import Fault, Malformed, Unprocessable
+from tailrace_gateway.repeats import once_by_key, once_outside
 from tailrace_gateway.run_views import RUN, planasonix_statuses, run_item, whole_run
-from tailrace_gateway.starts import Start, Started, forget_repeat, note_end, once_by_key, start, stop
+from tailrace_gateway.starts import Start, Started, forget_repeat, note_end, start, stop
 from tailrace_gateway.stores import Stores
 from tailrace_gateway.sync_bodies import Id
 from tailrace_gateway.wire import Item, item, one, page, seconds
@@ -81,11 +82,15 @@ async def cancel_run(call: Call[NoBody, NoQuery]) -> Answer:
     stores, identity = call.stores, call.identity
     run_id = RunId(call.path["run_id"])
     run = await stores.runs.get(identity.workspace_id, run_id)
-    if not run.status.is_terminal:
+
+    async def act() -> Answer:
+        if run.status.is_terminal:
+            return Answer(one(whole_run(run)))
         await _request_cancel(stores, identity, run)
         await forget_repeat(stores, identity, run.sync_id)
-        run = await stores.runs.get(identity.workspace_id, run_id)
-    return Answer(one(whole_run(run)))
+        return Answer(one(whole_run(await stores.runs.get(identity.workspace_id, run_id))))
+
+    return await once_outside(call, act)
 
 
 class _Overtaken(Exception):

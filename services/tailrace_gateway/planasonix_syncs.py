@@ -11,8 +11,10 @@ from tailrace_gateway.calls import Answer, Call
 from tailrace_gateway.models import Body, NoBody, NoQuery
 from tailrace_gateway.paging import Listing, PagedQuery
 from tailrace_gateway.problems import Fault, Unprocessable
+from tailrace_gateway.repeats import once_in_store
 from tailrace_gateway.run_views import last_run
 from tailrace_gateway.starts import forget_repeat, stop
+from tailrace_gateway.stores import Stores
 from tailrace_gateway.sync_bodies import CreateSync, Id, UpdateSync, definition_of, schedule_of
 from tailrace_gateway.wire import Item, item, one, page, seconds
 
@@ -55,8 +57,11 @@ async def create_sync(call: Call[CreateSync, NoQuery]) -> Answer:
     await call.stores.discovery.require_target(workspace_id, definition)
     schedule = schedule_of(body) or ManualSchedule()
     new = NewSync(workspace_id, body.name, definition, schedule, enabled=body.enabled)
-    sync = await call.stores.syncs.create(new)
-    return Answer(one(_whole(sync, None)), 201)
+
+    async def act(stores: Stores) -> Answer:
+        return Answer(one(_whole(await stores.syncs.create(new), None)), 201)
+
+    return await once_in_store(call, act)
 
 
 async def get_sync(call: Call[NoBody, NoQuery]) -> Answer:
@@ -92,8 +97,13 @@ async def delete_sync(call: Call[NoBody, NoQuery]) -> Answer:
 
 async def toggle_sync(call: Call[ToggleSync, NoQuery]) -> Answer:
     """Pause a sync or let it go on; a run under way is not touched."""
-    sync = await call.stores.syncs.toggle(call.identity.workspace_id, call.body.sync_id, enabled=call.body.enabled)
-    return Answer(one(item(KIND, sync.id, {"enabled": sync.enabled, "updated_at": seconds(sync.updated_at)})))
+    body = call.body
+
+    async def act(stores: Stores) -> Answer:
+        sync = await stores.syncs.toggle(call.identity.workspace_id, body.sync_id, enabled=body.enabled)
+        return Answer(one(item(KIND, sync.id, {"enabled": sync.enabled, "updated_at": seconds(sync.updated_at)})))
+
+    return await once_in_store(call, act)
 
 
 async def _only_source(call: Call[CreateSync, NoQuery]) -> str:

@@ -103,8 +103,6 @@ RUNS = (
         "Start runs",
         operation_id="startRuns",
         answer=OneOrMany[QueuedRun],
-        takes_key=True,
-        errors=(409,),
         body=StartRuns,
     ),
     Route(
@@ -200,8 +198,6 @@ DEAD_LETTERS = (
         "Resolve dead letters",
         operation_id="resolveDeadLetters",
         answer=One[ResolvedLetters],
-        takes_key=True,
-        errors=(409,),
         body=ResolveLetters,
     ),
 )
@@ -214,8 +210,6 @@ RUDDERSTACK = (
         "Start a sync of a connection",
         operation_id="startConnectionSync",
         answer=StartedSync,
-        takes_key=True,
-        errors=(409,),
         body=StartSync,
         prefixes=_V2,
         is_body_optional=True,

@@ -12,8 +12,9 @@ from tailrace.store.runs import RunFilter
 from tailrace_gateway.calls import Answer, Call
 from tailrace_gateway.models import Body, Moment, NoBody, NoQuery, Query
 from tailrace_gateway.problems import Fault, Malformed, Unprocessable
+from tailrace_gateway.repeats import once_by_key
 from tailrace_gateway.run_views import rudderstack_run, rudderstack_statuses
-from tailrace_gateway.starts import Start, forget_repeat, note_end, once_by_key, start, start_or_repeat, stop
+from tailrace_gateway.starts import Start, forget_repeat, note_end, start, start_or_repeat, stop
 
 PER_PAGE = 50
 PER_PAGE_MOST = 1000
@@ -89,10 +90,14 @@ async def stop_sync(call: Call[NoBody, NoQuery]) -> Answer:
     """Ask the connection's run to end, if it has one."""
     identity = call.identity
     sync = await call.stores.syncs.get(identity.workspace_id, call.path["connection_id"])
-    async with call.stores.database.transaction() as connection:
+
+    async def act(connection: Connection) -> Answer:
         await stop(call.stores, connection, identity, sync.id)
+        return Answer(None, 204)
+
+    answer = await once_by_key(call, act)
     await forget_repeat(call.stores, identity, sync.id)
-    return Answer(None, 204)
+    return answer
 
 
 def _kind(body: StartSync) -> RunKind:

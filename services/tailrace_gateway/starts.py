@@ -1,11 +1,9 @@
 """Starting runs, safe to repeat: nothing here waits for a warehouse, a destination or the bus."""
 
 import hashlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-
-import orjson
 
 from tailrace.core.errors import Conflict
 from tailrace.core.ids import RunId, SyncId, new_run_id
@@ -13,17 +11,14 @@ from tailrace.core.runs import RunKind, RunTrigger
 from tailrace.events.run_events import run_cancelled_in_queue, run_queued
 from tailrace.observe.failpoints import failpoint
 from tailrace.store.database import Connection
-from tailrace.store.idempotency import Answer as KeptAnswer
 from tailrace.store.idempotency import Request
 from tailrace.store.runs import CancelRequest, NewRun, Run
 from tailrace.store.tokens import Identity
-from tailrace_gateway.calls import Answer, AnyCall
+from tailrace_gateway.calls import AnyCall
 from tailrace_gateway.stores import Stores
 
 REPEAT_S = 10.0
 """For so long the same start by the same caller is one start, for clients that send no Idempotency-Key."""
-
-REPLAYED = {"Idempotent-Replayed": "true"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,26 +52,6 @@ async def start(stores: Stores, connection: Connection, identity: Identity, want
         await stores.syncs.require_enabled(connection, identity.workspace_id, one.sync_id)
         started[one.sync_id] = await _queue(stores, connection, identity, one)
     return [started[one.sync_id] for one in wanted]
-
-
-async def once_by_key(call: AnyCall, act: Callable[[Connection], Awaitable[Answer]]) -> Answer:
-    """What `act` answers in a transaction; with an Idempotency-Key, the same to every repeat for a day.
-
-    :raises Invalid: the key was used for another request.
-    """
-    if call.idempotency_key is None:
-        async with call.stores.database.transaction() as connection:
-            return await act(connection)
-    request = Request(call.identity.workspace_id, f"{call.identity.token_id}/{call.idempotency_key}", call.sha256)
-    async with call.stores.database.transaction() as connection:
-        kept = await call.stores.idempotency.claim(connection, request)
-        if kept is not None:
-            return Answer(orjson.loads(kept.body), kept.status, REPLAYED)
-        answer = await act(connection)
-        body = orjson.dumps(answer.payload)
-        await call.stores.idempotency.keep(connection, request, KeptAnswer(answer.status, body))
-    failpoint("api.after_commit_before_response")
-    return answer
 
 
 async def start_or_repeat(call: AnyCall, wanted: Start) -> RunId:

@@ -1,15 +1,17 @@
 """What the handlers work with, made once for the process."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from tailrace.connector_kit.http import HttpClient
 from tailrace.runtime.service import Chassis
 from tailrace.store.connections import Connections
-from tailrace.store.database import Database
+from tailrace.store.database import Connection, Database, Within
 from tailrace.store.dead_letters import DeadLetters
 from tailrace.store.idempotency import Idempotency
 from tailrace.store.replays import Replays
 from tailrace.store.runs import Runs
+from tailrace.store.secrets import SecretBox
 from tailrace.store.syncs import Syncs
 from tailrace.store.tokens import Tokens
 from tailrace_gateway.discovery import Discovery
@@ -20,6 +22,7 @@ from tailrace_gateway.paging import Cursors
 class Stores:
     """A repository for each noun, and the ways to connectors and cursors."""
 
+    box: SecretBox
     database: Database
     tokens: Tokens
     connections: Connections
@@ -31,20 +34,28 @@ class Stores:
     discovery: Discovery
     cursors: Cursors
 
+    def within(self, connection: Connection) -> "Stores":
+        """The same stores, whose every statement belongs to the caller's transaction."""
+        inner = Within(connection)
+        return replace(self, **_repositories(inner, self.box))
+
 
 def open_stores(chassis: Chassis, http: HttpClient) -> Stores:
     """The stores on the chassis' database."""
-    database = chassis.database
-    connections, syncs, runs = Connections(database, chassis.box), Syncs(database), Runs(database)
-    return Stores(
-        database=database,
-        tokens=Tokens(database, chassis.box),
-        connections=connections,
-        syncs=syncs,
-        runs=runs,
-        dead_letters=DeadLetters(database, chassis.box),
-        replays=Replays(runs, syncs),
-        idempotency=Idempotency(database),
-        discovery=Discovery(connections, http),
-        cursors=Cursors(chassis.box, chassis.clock),
-    )
+    database, box = chassis.database, chassis.box
+    discovery = Discovery(Connections(database, box), http)
+    return Stores(box=box, discovery=discovery, cursors=Cursors(box, chassis.clock), **_repositories(database, box))
+
+
+def _repositories(database: Database, box: SecretBox) -> dict[str, Any]:
+    syncs, runs = Syncs(database), Runs(database)
+    return {
+        "database": database,
+        "tokens": Tokens(database, box),
+        "connections": Connections(database, box),
+        "syncs": syncs,
+        "runs": runs,
+        "dead_letters": DeadLetters(database, box),
+        "replays": Replays(runs, syncs),
+        "idempotency": Idempotency(database, box),
+    }

@@ -10,6 +10,8 @@ from tailrace_gateway.calls import Answer, Call, Route
 from tailrace_gateway.envelopes import Item, Many, One, Seconds, Told
 from tailrace_gateway.models import Body, Moment, NoBody, NoQuery
 from tailrace_gateway.problems import Fault, Unprocessable
+from tailrace_gateway.repeats import once_in_store
+from tailrace_gateway.stores import Stores
 from tailrace_gateway.sync_bodies import Name
 from tailrace_gateway.wire import Item as Shown
 from tailrace_gateway.wire import item, one, seconds
@@ -59,14 +61,18 @@ async def list_tokens(call: Call[NoBody, NoQuery]) -> Answer:
 
 
 async def create_token(call: Call[CreateToken, NoQuery]) -> Answer:
-    """A new token. Its text is in this answer and nowhere else; a repeat makes another token."""
+    """A new token. Its text is in this answer, and in that to a repeat with the same Idempotency-Key."""
     body = call.body
     _require_future(body.expires_at)
     new = NewToken(call.identity.workspace_id, body.name, body.role, body.expires_at)
-    token, text = await call.stores.tokens.create(new)
-    shown = _shown(token)
-    shown["attributes"] |= {"token": text}
-    return Answer(one(shown), 201)
+
+    async def act(stores: Stores) -> Answer:
+        token, text = await stores.tokens.create(new)
+        shown = _shown(token)
+        shown["attributes"] |= {"token": text}
+        return Answer(one(shown), 201)
+
+    return await once_in_store(call, act)
 
 
 async def revoke_token(call: Call[NoBody, NoQuery]) -> Answer:

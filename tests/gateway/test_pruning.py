@@ -18,7 +18,7 @@ _AGE = "UPDATE idempotency_keys SET created_at = created_at - interval '25 hours
 
 
 async def test_keys_past_their_day_go_and_the_others_stay(chassis: Chassis) -> None:
-    idempotency = Idempotency(chassis.database)
+    idempotency = Idempotency(chassis.database, chassis.box)
     async with chassis.database.transaction() as connection:
         await idempotency.claim(connection, Request(WorkspaceId("ws"), "old", b"1"))
         await idempotency.claim(connection, Request(WorkspaceId("ws"), "new", b"1"))
@@ -36,7 +36,7 @@ async def test_outage_of_the_store_only_puts_it_off(chassis: Chassis) -> None:
     async with Database.open(_NOWHERE, application_name="test", waits=Waits(1, 1)) as away:
         with capture_logs() as logs:
             async with asyncio.TaskGroup() as tasks:
-                pruning = tasks.create_task(prune_keys(Idempotency(away), chassis.health))
+                pruning = tasks.create_task(prune_keys(Idempotency(away, chassis.box), chassis.health))
                 await eventually(_later(lambda: [line["event"] for line in logs]), ["keys.prune_failed"])
                 was_done = pruning.done()
                 pruning.cancel()

@@ -4,10 +4,11 @@ import asyncio
 
 import pytest
 
-from tailrace.core.errors import Invalid
+from tailrace.core.errors import Conflict, Invalid
 from tailrace.core.ids import WorkspaceId
 from tailrace.store.database import Database
-from tailrace.store.idempotency import Answer, Idempotency, Request
+from tailrace.store.idempotency import ANSWERED_WITHIN_S, Answer, Idempotency, Request
+from tailrace.store.secrets import SecretBox
 
 A_REQUEST = Request(WorkspaceId("ws_a"), "key", b"1" * 32)
 ANOTHER = Request(WorkspaceId("ws_a"), "key", b"2" * 32)
@@ -18,7 +19,7 @@ _AGE = "UPDATE idempotency_keys SET created_at = created_at - make_interval(secs
 
 @pytest.fixture
 def idempotency(database: Database) -> Idempotency:
-    return Idempotency(database)
+    return Idempotency(database, SecretBox([bytes(32)]))
 
 
 async def _keep(database: Database, idempotency: Idempotency, answer: Answer = AN_ANSWER) -> Answer | None:
@@ -60,10 +61,61 @@ async def test_nothing_is_kept_of_a_transaction_that_rolls_back(database: Databa
     assert await _keep(database, idempotency) is None
 
 
-async def test_concurrent_repeats_wait_for_the_first(database: Database, idempotency: Idempotency) -> None:
+async def test_concurrent_repeats_wait_a_moment_for_the_first(database: Database, idempotency: Idempotency) -> None:
     answers = await asyncio.gather(*(_keep(database, idempotency) for _ in range(8)))
 
     assert sorted(answers, key=repr) == [*[AN_ANSWER] * 7, None]
+
+
+async def test_repeat_of_what_takes_longer_is_told_so(database: Database, idempotency: Idempotency) -> None:
+    async with database.transaction() as first:
+        await idempotency.claim(first, A_REQUEST)
+
+        with pytest.raises(Conflict) as refused:
+            await _keep(database, idempotency)
+
+    assert refused.value.code == "IN_PROGRESS"
+
+
+async def test_answer_cannot_be_read_in_the_database(database: Database, idempotency: Idempotency) -> None:
+    await _keep(database, idempotency)
+
+    stored: bytes = await database.fetchval("SELECT response FROM idempotency_keys")
+
+    assert AN_ANSWER.body not in stored
+
+
+class TestBegun:
+    """A request that acts on the outside: its key is taken before, its answer kept after."""
+
+    async def test_repeat_is_told_that_it_is_in_progress(self, idempotency: Idempotency) -> None:
+        first = await idempotency.begin(A_REQUEST)
+
+        with pytest.raises(Conflict) as repeated:
+            await idempotency.begin(A_REQUEST)
+        with pytest.raises(Invalid) as other:
+            await idempotency.begin(ANOTHER)
+
+        assert first is None
+        assert (repeated.value.code, other.value.code) == ("IN_PROGRESS", "IDEMPOTENCY_KEY_REUSED")
+
+    async def test_repeat_gets_the_answer_once_there_is_one(self, idempotency: Idempotency) -> None:
+        await idempotency.begin(A_REQUEST)
+        await idempotency.finish(A_REQUEST, AN_ANSWER)
+
+        assert await idempotency.begin(A_REQUEST) == AN_ANSWER
+
+    async def test_request_that_never_got_an_answer_is_taken_over(
+        self, database: Database, idempotency: Idempotency
+    ) -> None:
+        await idempotency.begin(A_REQUEST)
+        await database.execute(_AGE, ANSWERED_WITHIN_S + 1)
+
+        with pytest.raises(Invalid):
+            await idempotency.begin(ANOTHER)
+        taken = await idempotency.begin(A_REQUEST)
+
+        assert taken is None
 
 
 async def test_key_is_free_again_after_a_day(database: Database, idempotency: Idempotency) -> None:

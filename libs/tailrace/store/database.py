@@ -138,6 +138,18 @@ class Database:
         return touched(status)
 
 
+class Within(Database):
+    """A transaction that is open already, as a database: all that is done belongs to it, transactions nest in it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """The connection of the transaction."""
+        yield self._connection
+
+
 def touched(status: str) -> int:
     """The row count at the end of a command status such as `UPDATE 3`."""
     count = status.rpartition(" ")[2]

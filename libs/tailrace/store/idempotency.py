@@ -2,19 +2,29 @@
 
 from dataclasses import dataclass
 
-from tailrace.core.errors import Invalid
+import asyncpg
+
+from tailrace.core.errors import Conflict, Invalid
 from tailrace.core.ids import WorkspaceId
 from tailrace.store.database import Connection, Database, touched
+from tailrace.store.secrets import SecretBox
+
+ANSWERED_WITHIN_S = 120
+"""A request that was begun so long ago and has no answer is taken for dead."""
 
 _KEPT_HOURS = 24
 _PRUNED_AT_ONCE = 5000
+_PATIENCE = "2s"
 
-# Waits for a concurrent holder of the key; takes over a row that is past its time.
+# Waits a moment for a concurrent holder of the key; takes over a row that is past its time or was never answered.
 _CLAIM = """
-INSERT INTO idempotency_keys AS kept (workspace_id, key, request_sha256) VALUES ($1, $2, $3)
+WITH patience AS MATERIALIZED (SELECT set_config('lock_timeout', $6, true))
+INSERT INTO idempotency_keys AS kept (workspace_id, key, request_sha256) SELECT $1, $2, $3 FROM patience
 ON CONFLICT (workspace_id, key) DO UPDATE
   SET request_sha256 = $3, status = NULL, response = NULL, created_at = clock_timestamp()
   WHERE kept.created_at < clock_timestamp() - make_interval(hours => $4)
+    OR (kept.status IS NULL AND kept.request_sha256 = $3
+      AND kept.created_at < clock_timestamp() - make_interval(secs => $5))
 """
 _READ = "SELECT request_sha256, status, response FROM idempotency_keys WHERE workspace_id = $1 AND key = $2"
 _KEEP = "UPDATE idempotency_keys SET status = $3, response = $4 WHERE workspace_id = $1 AND key = $2"
@@ -54,20 +64,28 @@ class Answer:
 
 
 class Idempotency:
-    """Keys are kept for 24 hours. Nothing is kept of a request whose transaction rolls back."""
+    """Keys are kept for 24 hours, answers sealed. Nothing is kept of a request whose transaction rolls back."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, box: SecretBox) -> None:
         self._database = database
+        self._box = box
 
     async def claim(self, connection: Connection, request: Request) -> Answer | None:
         """Take the key for this transaction; the earlier answer if the same request had one.
 
-        Waits for a transaction that holds the key.
+        Waits a moment for a transaction that holds the key.
 
         :raises Invalid: `IDEMPOTENCY_KEY_REUSED`: the key was used for another request.
+        :raises Conflict: `IN_PROGRESS`: the same request has no answer yet.
         """
         names = (request.workspace_id, request.key)
-        if touched(await connection.execute(_CLAIM, *names, request.sha256, _KEPT_HOURS)):
+        try:
+            claimed = await connection.execute(
+                _CLAIM, *names, request.sha256, _KEPT_HOURS, float(ANSWERED_WITHIN_S), _PATIENCE
+            )
+        except asyncpg.LockNotAvailableError as error:
+            raise _in_progress() from error
+        if touched(claimed):
             return None
         row = await connection.fetchrow(_READ, *names)
         if row is None or row["request_sha256"] != request.sha256:
@@ -75,11 +93,28 @@ class Idempotency:
                 "this Idempotency-Key was used for another request; use a fresh key",
                 code="IDEMPOTENCY_KEY_REUSED",
             )
-        return Answer(row["status"], row["response"])
+        if row["status"] is None:
+            raise _in_progress()
+        return Answer(row["status"], self._box.open(row["response"], bound_to=_binding(request)))
 
     async def keep(self, connection: Connection, request: Request, answer: Answer) -> None:
-        """Remember the answer under the key that this transaction claimed."""
-        await connection.execute(_KEEP, request.workspace_id, request.key, answer.status, answer.body)
+        """Remember the answer under the key that was claimed."""
+        sealed = self._box.seal(answer.body, bound_to=_binding(request))
+        await connection.execute(_KEEP, request.workspace_id, request.key, answer.status, sealed)
+
+    async def begin(self, request: Request) -> Answer | None:
+        """Take the key until `finish` or `forget`; the earlier answer if the same request had one.
+
+        :raises Invalid: `IDEMPOTENCY_KEY_REUSED`: the key was used for another request.
+        :raises Conflict: `IN_PROGRESS`: the same request has no answer yet.
+        """
+        async with self._database.transaction() as connection:
+            return await self.claim(connection, request)
+
+    async def finish(self, request: Request, answer: Answer) -> None:
+        """Remember the answer to a request that was begun."""
+        async with self._database.connection() as connection:
+            await self.keep(connection, request, answer)
 
     async def recent(self, connection: Connection, request: Request, *, within_s: float) -> str | None:
         """What was noted under this key for the same request, if that is not longer ago."""
@@ -98,3 +133,11 @@ class Idempotency:
     async def prune(self) -> int:
         """Delete keys past their time, a few thousand a call; gives how many."""
         return await self._database.execute(_PRUNE, _KEPT_HOURS, _PRUNED_AT_ONCE)
+
+
+def _binding(request: Request) -> str:
+    return f"answer {request.workspace_id}/{request.key}"
+
+
+def _in_progress() -> Conflict:
+    return Conflict("the same request is being answered: repeat it in a moment", code="IN_PROGRESS")
