@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from tailrace.core.ids import WorkspaceId
 from tailrace_gateway.routes import ROUTES
 from tests.gateway.caller import A_DESTINATION, A_SOURCE, Answered, Caller, Json, a_sync
 from tests.gateway.conftest import Gateway
@@ -38,11 +39,10 @@ POSTS: Mapping[str, tuple[str, Json, Json]] = {
 
 
 @pytest.fixture
-async def ids(
-    admin: Caller, engine: Engine, source_id: str, destination_id: str, sync_id: str, another_sync_id: str
-) -> dict[str, str]:
+async def ids(admin: Caller, engine: Engine, source_id: str, destination_id: str, sync_id: str) -> dict[str, str]:
+    idle = await admin.made(f"{_RETL}/syncs", a_sync(destination_id, name="idle"))
     run_id = str((await admin.post(f"{_RETL}/sync/run", {"syncId": sync_id})).json["data"]["id"])
-    things = {"source": source_id, "destination": destination_id, "sync": sync_id, "idle": another_sync_id}
+    things = {"source": source_id, "destination": destination_id, "sync": sync_id, "idle": idle}
     return things | {"run": run_id, "letter": await engine.bury(run_id, "k")}
 
 
@@ -99,8 +99,8 @@ async def test_repeat_while_the_first_is_on_its_way_is_409(
     assert (repeated.status, repeated.json["code"]) == (409, "IN_PROGRESS")
 
 
-async def test_keys_of_two_callers_are_two_keys(gateway: Gateway, admin: Caller) -> None:
-    colleague = await gateway.caller((await gateway.stores.tokens.verify(admin.token)).workspace_id)  # type: ignore[union-attr]
+async def test_keys_of_two_callers_are_two_keys(gateway: Gateway, admin: Caller, workspace_id: WorkspaceId) -> None:
+    colleague = await gateway.caller(workspace_id)
 
     answers = [await each.post("/api/sources", A_SOURCE, headers=KEY) for each in (admin, colleague)]
 
