@@ -9,8 +9,8 @@ from tailrace.core.syncs import Schedule, SyncMode
 from tailrace_gateway.envelopes import Count, Item, RunWord, Seconds, Told, Unnamed
 
 ConnectionWord = Annotated[
-    Literal["connected", "failing"],
-    Field(description="`failing` after a test that failed, until one succeeds or the settings change."),
+    Literal["untested", "connected", "failing"],
+    Field(description="How the last test went; `untested` where there was none since the settings changed."),
 ]
 
 

@@ -30,7 +30,6 @@ _IDEMPOTENCY_KEY = "Idempotency-Key"
 _UNMATCHED = "unmatched"
 _DETAILS = {
     404: "no such path; /openapi.json lists them, /docs shows them",
-    405: "this path does not take that method",
     408: "the body did not arrive in time",
     413: f"the body must not be larger than {BODY_SIZE_LIMIT_BYTES} bytes",
     415: "send the body uncompressed",
@@ -144,6 +143,9 @@ async def _told(request: web.Request, handler: _Next) -> web.StreamResponse:
     headers: Mapping[str, str] = {}
     try:
         return await handler(request)
+    except web.HTTPMethodNotAllowed as error:
+        detail = f"this path takes {', '.join(sorted(error.allowed_methods))}"
+        problem, headers = problem_of_status(error.status, detail), error.headers
     except web.HTTPException as error:
         detail = _DETAILS.get(error.status, error.reason)
         problem, headers = problem_of_status(error.status, detail), error.headers

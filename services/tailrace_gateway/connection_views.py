@@ -5,12 +5,15 @@ from typing import Any
 from tailrace.store.connections import ConnectionKind, StoredConnection
 from tailrace_gateway.wire import Item, item, seconds
 
+UNTESTED = "untested"
 CONNECTED = "connected"
 FAILING = "failing"
 
 
 def status_of(stored: StoredConnection) -> str:
-    """`failing` after a test that failed, until one succeeds or the settings change; else `connected`."""
+    """How the last test went; `untested` where there was none since the settings changed."""
+    if stored.checked_at is None:
+        return UNTESTED
     return CONNECTED if stored.check_code is None else FAILING
 
 

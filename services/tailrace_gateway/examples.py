@@ -45,7 +45,7 @@ def _sync(**changes: object) -> Json:
 
 
 def _connection(kind: str, item_id: str, **attributes: object) -> Json:
-    common = {"status": "connected", "checked_at": None, "check_code": None}
+    common = {"status": "connected", "checked_at": _CREATED, "check_code": None}
     return _item(kind, item_id, {**attributes, **common, "created_at": _CREATED, "updated_at": _CREATED})
 
 

@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 from tailrace.core.pointers import pointer
 from tailrace_gateway.models import Body, Query
 from tailrace_gateway.problems import Fault, Malformed, Unprocessable
+from tailrace_gateway.wording import worded
 
 BODY_SIZE_LIMIT_BYTES = 1024 * 1024
 DEPTH_LIMIT = 32
@@ -27,12 +28,15 @@ def read_json(raw: bytes, *, or_empty: bool) -> object:
     :raises Malformed: not JSON, or nested too deep.
     :raises Unprocessable: text holds NUL, which no part of Tailrace can keep.
     """
-    if or_empty and raw.strip() in {b"", b"null"}:
-        return {}
+    if not raw.strip() or (or_empty and raw.strip() == b"null"):
+        if or_empty:
+            return {}
+        raise Malformed("the body is empty: send a JSON object; /openapi.json shows one", code="NOT_JSON")
     try:
         document: object = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        raise Malformed("the body is not JSON", code="NOT_JSON") from None
+    except orjson.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise Malformed(f"the body is not JSON: it goes wrong at {place}", code="NOT_JSON") from None
     _check_tree(document)
     return document
 
@@ -107,12 +111,8 @@ def _say(found: ErrorDetails, known: type[BaseModel]) -> str:
             return f"unknown; known are: {', '.join(_names(known))}"
         case "extra_forbidden":
             return "unknown"
-        case "union_tag_invalid":
-            return f"must be one of {found['ctx']['expected_tags']}"
-        case "value_error":
-            return found["msg"].removeprefix("Value error, ")
         case _:
-            return found["msg"]
+            return worded(found)
 
 
 def _names(known: type[BaseModel]) -> list[str]:

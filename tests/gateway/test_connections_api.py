@@ -31,7 +31,7 @@ async def test_created_destination_shows_everything_but_secrets(admin: Caller, p
         >= {
             "name": "CRM",
             "connector": "http",
-            "status": "connected",
+            "status": "untested",
             "requests_per_second": 2.5,
             "max_in_flight": 4,
         }.items()
@@ -278,7 +278,7 @@ class TestTest:
 
         updated = await admin.put(f"/api/destinations/{destination_id}", {"name": "mended"})
 
-        assert (updated.attributes["status"], updated.attributes["checked_at"]) == ("connected", None)
+        assert (updated.attributes["status"], updated.attributes["checked_at"]) == ("untested", None)
 
     async def test_source_that_is_away_says_so(self, admin: Caller, source_id: str) -> None:
         tested = await admin.post(f"/api/sources/{source_id}/test")

@@ -42,7 +42,7 @@ async def test_destinations_show_every_field_of_the_contract(admin: Caller, dest
                 "attributes": {
                     "name": "CRM",
                     "connector": "http",
-                    "status": "connected",
+                    "status": "untested",
                     "objects_discoverable": False,
                 },
             }

@@ -1,0 +1,85 @@
+"""Whoever sends a wrong request learns from the answer what to send instead."""
+
+import pytest
+
+from tests.gateway.caller import Caller, Json, a_sync
+
+SYNCS = "/api/reverse-etl/syncs"
+
+
+async def test_body_that_breaks_off_tells_where(admin: Caller) -> None:
+    refused = await admin.post(SYNCS, b'{"name": "a",\n "sourceQuery": }')
+
+    assert refused.status == 400
+    assert refused.json["detail"] == "the body is not JSON: it goes wrong at line 2, column 17"
+
+
+async def test_empty_body_tells_what_is_wanted(admin: Caller) -> None:
+    refused = await admin.post(SYNCS)
+
+    assert (refused.status, refused.json["code"]) == (400, "NOT_JSON")
+    assert refused.json["detail"].startswith("the body is empty: send a JSON object")
+
+
+async def test_wrong_method_tells_those_that_the_path_takes(admin: Caller) -> None:
+    refused = await admin.call("PATCH", f"{SYNCS}/retl_sync_x", {})
+
+    assert (refused.status, refused.headers["Allow"]) == (405, "DELETE,GET,PUT")
+    assert refused.json["detail"] == "this path takes DELETE, GET, PUT"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"name": None}, "must be text"),
+        ({"name": ""}, "must not be empty"),
+        ({"name": "x" * 257}, "must have at most 256 characters"),
+        ({"enabled": "yes"}, "must be true or false"),
+        ({"fieldMappings": {}}, "must be a list"),
+        ({"fieldMappings": []}, "must have at least 1 item(s)"),
+        ({"syncMode": "replace"}, "must be one of 'upsert', 'insert', 'update', 'delete' or 'mirror'"),
+        ({"schedule": {"type": "interval", "everyMinutes": 0}}, "must be at least 1"),
+        ({"schedule": {"type": "hourly"}}, "must be one of 'manual', 'interval', 'cron'"),
+        ({"schedule": {}}, "needs a member 'type'"),
+        ({"schedule": "hourly"}, "must be an object"),
+    ],
+    ids=lambda part: part if isinstance(part, str) else None,
+)
+async def test_value_that_cannot_work_is_told_in_plain_words(
+    admin: Caller, source_id: str, destination_id: str, change: Json, told: str
+) -> None:
+    refused = await admin.post(SYNCS, a_sync(destination_id) | change)
+
+    assert (refused.status, [fault["detail"] for fault in refused.json["errors"]]) == (422, [told])
+
+
+async def test_member_that_is_missing_is_told_with_its_place(admin: Caller) -> None:
+    refused = await admin.post("/api/reverse-etl/sync/toggle", {"enabled": True})
+
+    assert refused.json["message"] == refused.json["error"] == "/syncId: is required"
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("limit=many", "must be a whole number"),
+        ("limit=0", "must be at least 1"),
+        ("status=done", "must be one of 'queued', 'running', 'succeeded', 'failed' or 'cancelled'"),
+    ],
+)
+async def test_parameter_that_cannot_work_is_told_in_plain_words(admin: Caller, query: str, told: str) -> None:
+    refused = await admin.get(f"/api/reverse-etl/runs?{query}")
+
+    assert (refused.status, [fault["detail"] for fault in refused.json["errors"]]) == (422, [told])
+
+
+async def test_time_that_cannot_be_read_is_told_by_an_example(admin: Caller) -> None:
+    refused = await admin.get("/api/reverse-etl/dlq/stats?since=yesterday")
+
+    assert "2025-03-27T17:00:00Z" in refused.json["errors"][0]["detail"]
+
+
+async def test_connection_that_nobody_tested_does_not_claim_to_work(admin: Caller, destination_id: str) -> None:
+    listed = await admin.get("/api/reverse-etl/destinations")
+
+    assert [each["attributes"]["status"] for each in listed.json["data"]] == ["untested"]
