@@ -62,17 +62,6 @@ class Many(Told, Generic[ThingT]):
         return f"{params[0].__name__}List"
 
 
-class OneOrMany(Told, Generic[ThingT]):
-    """An answer that holds one thing, or several where the request named several."""
-
-    data: ThingT | list[ThingT]
-
-    @classmethod
-    def model_parametrized_name(cls, params: _Parameters) -> str:
-        """Named by its things."""
-        return f"{params[0].__name__}s"
-
-
 class PageMark(Told):
     """Where a page stands: `cursor` gives the next one, null on the last."""
 

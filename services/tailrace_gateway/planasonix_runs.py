@@ -1,10 +1,12 @@
 """The Planasonix contract: starting and listing runs. Beside it: one run with its books, and its end on request."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from tailrace.core.errors import Conflict, TailraceError
 from tailrace.core.ids import RunId, SyncId
 from tailrace.core.runs import RunKind
 from tailrace.store.database import Connection
@@ -13,19 +15,20 @@ from tailrace.store.tokens import Identity
 from tailrace_gateway.calls import Answer, Call
 from tailrace_gateway.models import Body, NoBody, NoQuery
 from tailrace_gateway.paging import Listing, PagedQuery
-from tailrace_gateway.problems import Fault, Malformed, Unprocessable
+from tailrace_gateway.problems import Fault, Malformed, Unprocessable, problem_of
 from tailrace_gateway.repeats import once_by_key, once_outside
 from tailrace_gateway.run_views import RUN, planasonix_statuses, run_item, whole_run
-from tailrace_gateway.starts import Start, Started, forget_repeat, note_end, start, stop
+from tailrace_gateway.starts import Refused, Start, Started, forget_repeat, note_end, start, start_each, stop
 from tailrace_gateway.stores import Stores
 from tailrace_gateway.sync_bodies import Id
 from tailrace_gateway.wire import Item, item, one, page, seconds
 
 SYNCS_AT_ONCE = 100
+REFUSAL = "reverse_etl_run_refusal"
 
 
 class StartRuns(Body):
-    """Start a run of one sync, or of several: all of them or none."""
+    """Start a run of one sync, or of each of several."""
 
     sync_id: Id | None = None
     sync_ids: Annotated[tuple[Id, ...], Field(min_length=1, max_length=SYNCS_AT_ONCE)] | None = None
@@ -40,14 +43,22 @@ class RunsQuery(PagedQuery):
 
 
 async def start_runs(call: Call[StartRuns, NoQuery]) -> Answer:
-    """Queue runs. `syncId` gives an object, `syncIds` an object for one and a list, in their order, for several."""
+    """Queue runs. `syncId` gives an object, `syncIds` an object for one and a list, in their order, for several.
+
+    Of several syncs each is started by itself; one that cannot be is told of at its place in the list.
+    The request fails only if none can be started.
+    """
     kind = RunKind.FULL if call.body.full_refresh else RunKind.INCREMENTAL
     wanted = [Start(SyncId(sync_id), kind) for sync_id in _chosen(call.body)]
 
     async def act(connection: Connection) -> Answer:
-        started = await start(call.stores, connection, call.identity, wanted)
-        items = [_queued(each) for each in started]
-        return Answer({"data": items if len(items) > 1 else items[0]})
+        if len(wanted) == 1:
+            return Answer(one(_queued(await start(call.stores, connection, call.identity, wanted[0]))))
+        outcomes = await start_each(call.stores, connection, call.identity, wanted)
+        refused = [each for each in outcomes if isinstance(each, Refused)]
+        if len(refused) == len(wanted):
+            raise _none_started(refused)
+        return Answer({"data": [_refused(each) if isinstance(each, Refused) else _queued(each) for each in outcomes]})
 
     return await once_by_key(call, act)
 
@@ -125,3 +136,24 @@ def _queued(started: Started) -> Item:
         "created_at": seconds(started.queued_at),
     }
     return item(RUN, started.run_id, attributes)
+
+
+def _refused(refused: Refused) -> Item:
+    problem = problem_of(refused.error)
+    attributes: dict[str, Any] = {
+        "sync_id": refused.sync_id,
+        "http_status": problem.status,
+        "error_code": problem.code,
+        "message": problem.detail,
+        "existing_id": problem.existing_id,
+    }
+    return item(REFUSAL, None, attributes)
+
+
+def _none_started(refused: Sequence[Refused]) -> TailraceError:
+    """The first refusal, which tells of all."""
+    first = refused[0].error
+    message = "; ".join(f"{each.sync_id}: {each.error.message}" for each in refused)
+    if isinstance(first, Conflict):
+        return Conflict(message, code=first.code, existing_id=first.existing_id)
+    return type(first)(message, code=first.code)

@@ -24,14 +24,14 @@ from tailrace_gateway.answers import (
 )
 from tailrace_gateway.calls import Route, Section
 from tailrace_gateway.connection_routes import DESTINATIONS, SOURCES
-from tailrace_gateway.envelopes import Many, One, OneOrMany, Page
+from tailrace_gateway.envelopes import Many, One, Page
 from tailrace_gateway.planasonix_destinations import DestinationsQuery, FieldsQuery, ObjectsQuery
 from tailrace_gateway.planasonix_dlq import LettersQuery, ResolveLetters, StatsQuery
 from tailrace_gateway.planasonix_runs import RunsQuery, StartRuns
 from tailrace_gateway.planasonix_syncs import SyncsQuery, ToggleSync
 from tailrace_gateway.rudderstack import StartSync
 from tailrace_gateway.rudderstack import SyncsQuery as ConnectionSyncsQuery
-from tailrace_gateway.run_answers import ConnectionSync, ConnectionSyncs, QueuedRun, Run, RunBrief, StartedSync
+from tailrace_gateway.run_answers import ConnectionSync, ConnectionSyncs, QueuedRuns, Run, RunBrief, StartedSync
 from tailrace_gateway.sync_bodies import CreateSync, UpdateSync
 from tailrace_gateway.tokens_api import TOKENS
 
@@ -102,7 +102,7 @@ RUNS = (
         planasonix_runs.start_runs,
         "Start runs",
         operation_id="startRuns",
-        answer=OneOrMany[QueuedRun],
+        answer=QueuedRuns,
         body=StartRuns,
     ),
     Route(

@@ -47,7 +47,7 @@ async def start_sync(call: Call[StartSync, NoQuery]) -> Answer:
         return Answer({"syncId": await start_or_repeat(call, wanted)})
 
     async def act(connection: Connection) -> Answer:
-        [started] = await start(call.stores, connection, call.identity, [wanted])
+        started = await start(call.stores, connection, call.identity, wanted)
         return Answer({"syncId": started.run_id})
 
     return await once_by_key(call, act)

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field, WithJsonSchema
 
 from tailrace.core.runs import RunKind, RunStatus, RunTrigger
-from tailrace_gateway.envelopes import Count, Item, RunWord, Seconds, Told
+from tailrace_gateway.envelopes import Count, Item, RunWord, Seconds, Told, Unnamed
 
 _MILLISECONDS = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$"
 
@@ -19,6 +19,16 @@ class QueuedRunAttributes(Told):
     status: Literal[RunStatus.QUEUED]
     full_refresh: bool
     created_at: Seconds
+
+
+class RefusedRunAttributes(Told):
+    """A sync of several that could not be started; `existing_id` is the run that it has already."""
+
+    sync_id: str
+    http_status: int
+    error_code: str
+    message: str
+    existing_id: str | None
 
 
 class RunBriefAttributes(Told):
@@ -110,5 +120,12 @@ class ConnectionSyncs(Told):
 
 
 QueuedRun: TypeAlias = Item[Literal["reverse_etl_run"], QueuedRunAttributes]
+RefusedRun: TypeAlias = Unnamed[Literal["reverse_etl_run_refusal"], RefusedRunAttributes]
 RunBrief: TypeAlias = Item[Literal["reverse_etl_run"], RunBriefAttributes]
 Run: TypeAlias = Item[Literal["reverse_etl_run"], RunAttributes]
+
+
+class QueuedRuns(Told):
+    """The run that was queued; where the request named several syncs, what came of each."""
+
+    data: QueuedRun | list[QueuedRun | RefusedRun]

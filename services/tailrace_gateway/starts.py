@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from tailrace.core.errors import Conflict
+from tailrace.core.errors import Conflict, Invalid, NotFound, TailraceError
 from tailrace.core.ids import RunId, SyncId, new_run_id
 from tailrace.core.runs import RunKind, RunTrigger
 from tailrace.events.run_events import run_cancelled_in_queue, run_queued
@@ -39,19 +39,37 @@ class Started:
     queued_at: datetime
 
 
-async def start(stores: Stores, connection: Connection, identity: Identity, wanted: Sequence[Start]) -> list[Started]:
-    """Queue all of the runs, or none, in the caller's transaction; gives them in the order asked for.
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A run that could not be queued, and why."""
 
-    :raises NotFound: a sync is not in the workspace.
-    :raises Invalid: `SYNC_PAUSED`: a sync is paused.
-    :raises Conflict: `RUN_ACTIVE` with the id of the run that one of the syncs has already.
+    sync_id: SyncId
+    error: TailraceError
+
+
+async def start(stores: Stores, connection: Connection, identity: Identity, wanted: Start) -> Started:
+    """Queue a run in the caller's transaction, which stays usable whatever comes of it.
+
+    :raises NotFound: the sync is not in the workspace.
+    :raises Invalid: `SYNC_PAUSED`.
+    :raises Conflict: `RUN_ACTIVE` with the id of the run that the sync has already.
     """
-    started: dict[str, Started] = {}
+    await stores.syncs.require_enabled(connection, identity.workspace_id, wanted.sync_id)
+    return await _queue(stores, connection, identity, wanted)
+
+
+async def start_each(
+    stores: Stores, connection: Connection, identity: Identity, wanted: Sequence[Start]
+) -> list[Started | Refused]:
+    """Queue what can be queued, in the caller's transaction; tells of each in the order asked for."""
+    outcomes: dict[str, Started | Refused] = {}
     # In the order of ids, so that two callers with the same syncs cannot wait for each other.
     for one in sorted(wanted, key=lambda each: each.sync_id):
-        await stores.syncs.require_enabled(connection, identity.workspace_id, one.sync_id)
-        started[one.sync_id] = await _queue(stores, connection, identity, one)
-    return [started[one.sync_id] for one in wanted]
+        try:
+            outcomes[one.sync_id] = await start(stores, connection, identity, one)
+        except (NotFound, Invalid, Conflict) as error:
+            outcomes[one.sync_id] = Refused(one.sync_id, error)
+    return [outcomes[one.sync_id] for one in wanted]
 
 
 async def start_or_repeat(call: AnyCall, wanted: Start) -> RunId:
@@ -66,7 +84,7 @@ async def start_or_repeat(call: AnyCall, wanted: Start) -> RunId:
         if known is not None:
             return RunId(known)
         try:
-            [started] = await start(call.stores, connection, call.identity, [wanted])
+            started = await start(call.stores, connection, call.identity, wanted)
         except Conflict:
             # A concurrent repeat may have won between the look and the start.
             known = await idempotency.recent(connection, request, within_s=REPEAT_S)

@@ -62,14 +62,37 @@ async def test_list_of_one_sync_gives_an_object(admin: Caller, sync_id: str) -> 
     assert started.attributes["sync_id"] == sync_id
 
 
-async def test_several_syncs_start_together_or_not_at_all(
+async def test_sync_that_cannot_be_started_is_told_of_at_its_place(
     gateway: Gateway, admin: Caller, sync_id: str, another_sync_id: str
 ) -> None:
     active = await admin.post(RUN, {"syncId": another_sync_id})
 
-    refused = await admin.post(RUN, {"syncIds": [sync_id, another_sync_id]})
+    answered = await admin.post(RUN, {"syncIds": ["retl_sync_unknown", another_sync_id, sync_id]})
+
+    unknown, refused, queued = answered.json["data"]
+    assert answered.status == 200
+    assert (queued["type"], queued["attributes"]["status"]) == ("reverse_etl_run", "queued")
+    assert unknown["type"] == refused["type"] == "reverse_etl_run_refusal"
+    assert (unknown["attributes"]["http_status"], unknown["attributes"]["error_code"]) == (404, "SYNC_NOT_FOUND")
+    assert refused["attributes"] == {
+        "sync_id": another_sync_id,
+        "http_status": 409,
+        "error_code": "RUN_ACTIVE",
+        "message": f"run {active.json['data']['id']} of this sync is active",
+        "existing_id": active.json["data"]["id"],
+    }
+    assert await gateway.stores.database.fetchval("SELECT count(*) FROM runs") == 2
+
+
+async def test_request_of_which_nothing_can_be_started_fails_and_tells_of_each(
+    gateway: Gateway, admin: Caller, sync_id: str
+) -> None:
+    active = await admin.post(RUN, {"syncId": sync_id})
+
+    refused = await admin.post(RUN, {"syncIds": [sync_id, "retl_sync_unknown"]})
 
     assert (refused.status, refused.json["existing_id"]) == (409, active.json["data"]["id"])
+    assert "retl_sync_unknown: no such sync" in refused.json["message"]
     assert await gateway.stores.database.fetchval("SELECT count(*) FROM runs") == 1
 
 
@@ -121,7 +144,9 @@ async def test_callers_with_the_same_syncs_in_other_orders_do_not_wait_for_each_
 
     answers = await asyncio.gather(*(admin.post(RUN, {"syncIds": ids}) for ids in [one_way, other_way] * 10))
 
-    assert sorted(answered.status for answered in answers) == [200] + [409] * 19
+    started = [item for answered in answers if answered.status == 200 for item in answered.json["data"]]
+    assert {answered.status for answered in answers} == {200, 409}
+    assert sum(item["type"] == "reverse_etl_run" for item in started) == 2
 
 
 class TestIdempotencyKey:
