@@ -9,7 +9,7 @@ from tailrace.connector_kit.http import HttpClient
 from tailrace.events.models import RunQueued
 from tailrace.events.topics import TopicNames
 from tailrace.pipeline.deliver import Patience
-from tailrace.runtime.http import AiohttpClient
+from tailrace.runtime.http import AiohttpClient, HttpLimits
 from tailrace.runtime.lifecycle import main
 from tailrace.runtime.service import Chassis, Service
 from tailrace.store.checkpoints import Checkpoints
@@ -26,8 +26,10 @@ from tailrace_executor.ledger import LeaseTerms
 
 async def serve(chassis: Chassis) -> None:
     """Work on runs until stopped; then every run stops at its checkpoint and is handed back."""
-    async with AiohttpClient.open(allow_private=chassis.settings.allow_private_destinations) as http:
-        crew = Crew(_bench(chassis, http), chassis.settings.executor_max_runs, chassis.settings.poll_s)
+    settings = chassis.settings
+    limits = HttpLimits(total_s=settings.request_timeout_s)
+    async with AiohttpClient.open(allow_private=settings.allow_private_destinations, limits=limits) as http:
+        crew = Crew(_bench(chassis, http), settings.executor_max_runs, settings.poll_s)
         async with asyncio.TaskGroup() as tasks:
             cancels = tasks.create_task(crew.heed_cancels())
             events = tasks.create_task(_read_events(chassis, crew))

@@ -29,21 +29,20 @@ async def carry_out(claim: Claim, bench: Bench, tenure: Tenure) -> None:
     """Work on a claimed shard until its run ends, is handed back, or belongs to somebody else."""
     try:
         async with asyncio.TaskGroup() as tasks:
-            beating = tasks.create_task(_keep_lease(claim, bench, tenure))
+            keeping = [tasks.create_task(_keep_lease(claim, bench, tenure)), tasks.create_task(tenure.ran_out())]
             await _work(claim, bench, tenure)
-            beating.cancel()
+            for task in keeping:
+                task.cancel()
     except* LeaseLost as lost:
         metrics.LEASES_LOST.inc()
         _log.warning("lease.lost", run_id=claim.lease.run_id, reason=str(lost.exceptions[0]))
 
 
 async def _keep_lease(claim: Claim, bench: Bench, tenure: Tenure) -> None:
-    """Renew the lease while the run is worked on; ends everything once it is lost."""
+    """Renew the lease while the run is worked on."""
     wait_s = bench.terms.heartbeat_s
     while True:
-        await bench.clock.sleep(min(wait_s, max(0.0, tenure.left_s)))
-        if tenure.left_s <= 0:
-            raise LeaseLost("the lease could not be renewed in time")
+        await bench.clock.sleep(wait_s)
         stamp = bench.clock.monotonic()
         try:
             await bench.shards.heartbeat(claim.lease, ttl_s=bench.terms.ttl_s)

@@ -6,9 +6,10 @@ import pytest
 import pytest_asyncio
 
 from tailrace.connector_kit.destination import Target, WritePlan
+from tailrace.connector_kit.fence import fenced
 from tailrace.connector_kit.registry import destination_type
 from tailrace.connector_kit.sql import quote_name
-from tailrace.core.errors import BatchRefused, DestinationInvalid, DestinationUnavailable
+from tailrace.core.errors import BatchRefused, DestinationInvalid, DestinationUnavailable, LeaseLost
 from tailrace.core.rows import DELIVERED, Operation, Verdict
 from tailrace.destinations.postgres import PostgresDestination
 from tailrace.testing.destination_contract import (
@@ -325,3 +326,17 @@ async def test_right_that_is_taken_away_stops_the_run(rig: PostgresRig) -> None:
 
     with pytest.raises(DestinationInvalid, match="permission denied for table people"):
         await rig.destination.write(writing, batch_of(Operation.UPSERT, person("1", "Ada")))
+
+
+async def test_batch_whose_lease_ran_out_while_it_waited_for_a_connection_is_not_written(rig: PostgresRig) -> None:
+    people = await rig.plan(Operation.UPSERT)
+
+    with fenced(_lease_is_lost):
+        failure = await failure_of(rig.destination.write(people, batch_of(Operation.UPSERT, person("1", "Ada"))))
+
+    assert isinstance(failure, LeaseLost)
+    assert await rig.people() == {}
+
+
+def _lease_is_lost() -> None:
+    raise LeaseLost("too late")

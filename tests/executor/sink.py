@@ -49,6 +49,10 @@ class Sink:
             await asyncio.sleep(self.delay_s)
             return web.json_response({"results": results}, status=self.status)
 
+    async def count_in_flight(self) -> int:
+        """How many callers wait for an answer."""
+        return self.in_flight
+
     @property
     def times_by_id(self) -> Counter[int]:
         """How often each row was taken."""

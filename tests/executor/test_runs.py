@@ -6,8 +6,11 @@ import pytest
 
 from tailrace.core.runs import RunKind, RunStatus
 from tailrace.store.shards import Shards
+from tailrace.testing.eventually import eventually
 from tests.executor.sink import Sink
 from tests.executor.yard import Yard
+
+SHORT_LEASE = {"lease_ttl_s": 1.5, "heartbeat_s": 0.3, "lease_margin_s": 0.2, "request_timeout_s": 50.0}
 
 
 async def test_rows_arrive_once_and_the_books_balance(yard: Yard, sink: Sink) -> None:
@@ -130,6 +133,33 @@ async def test_executor_that_was_overtaken_stops_sending(yard: Yard, sink: Sink)
 
     assert len(sink.rows) == sent
     assert (await yard.look(run_id)).status is RunStatus.RUNNING
+
+
+async def test_request_may_take_longer_than_the_lease_while_it_is_renewed(yard: Yard, sink: Sink) -> None:
+    await yard.add_people(1, 30)
+    sink.delay_s = 3.0
+    run_id = await yard.start()
+
+    async with yard.executor(**SHORT_LEASE):
+        run = await yard.ended(run_id)
+
+    assert (run.status, run.books.delivered) == (RunStatus.SUCCEEDED, 30)
+    assert (sink.requests, set(sink.times_by_id.values())) == (3, {1})
+
+
+async def test_requests_are_given_up_when_the_lease_could_not_be_renewed(yard: Yard, sink: Sink) -> None:
+    await yard.add_people(1, 10)
+    sink.delay_s = 60.0
+    run_id = await yard.start()
+
+    async with yard.executor(**SHORT_LEASE):
+        await sink.was_asked.wait()
+        async with yard.chassis.database.transaction() as connection:
+            await connection.execute("SELECT FROM run_shards FOR UPDATE")
+            await eventually(sink.count_in_flight, 0)
+
+    assert (await yard.look(run_id)).status is RunStatus.RUNNING
+    assert sink.requests == 1
 
 
 async def test_run_of_a_dead_executor_is_taken_over_and_nothing_is_lost(yard: Yard, sink: Sink) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tailrace.connector_kit.fence import fenced
 from tailrace.connector_kit.http import HttpRequest
-from tailrace.core.errors import DestinationInvalid, DestinationUnavailable, InDoubt, TailraceError
+from tailrace.core.errors import DestinationInvalid, DestinationUnavailable, InDoubt, LeaseLost, TailraceError
 from tailrace.runtime.http import AiohttpClient, HttpLimits
 from tailrace.testing.eventually import eventually
 from tests.runtime.certificates import self_signed
@@ -292,3 +293,19 @@ async def test_the_canary_would_have_been_reached() -> None:
             await send(f"https://localhost:{canary.port}/", allow_private=True, limits=SHORT)
 
     assert canary.connections == 1
+
+
+async def test_request_that_may_not_leave_any_more_does_not() -> None:
+    async with raw_server() as server, AiohttpClient.open(allow_private=True) as client:
+        await client.send(HttpRequest("POST", server.url, {}, b"1"))
+        with pytest.raises(LeaseLost), fenced(_lease_is_lost):
+            await client.send(HttpRequest("POST", server.url, {}, b"2"))
+        with pytest.raises(LeaseLost), fenced(_lease_is_lost):
+            await client.send(HttpRequest("GET", server.url, {}))
+        await client.send(HttpRequest("POST", server.url, {}, b"3"))
+
+    assert [request[-1:] for request in server.requests] == [b"1", b"3"]
+
+
+def _lease_is_lost() -> None:
+    raise LeaseLost("too late")

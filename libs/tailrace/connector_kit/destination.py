@@ -132,6 +132,8 @@ class Destination(ABC):
     async def write(self, plan: WritePlan, batch: Batch) -> BatchResult:
         """Apply one batch; one outcome for each row, in its order. `rejected` only for what the destination refused.
 
+        Whoever opens connections of its own calls `pass_fence` right before it writes; what that raises goes through.
+
         :raises BatchRefused: a row is bad and the destination does not say which; nothing was applied.
         :raises Throttled, DestinationUnavailable: nothing was applied, the same batch may be sent again.
         :raises InDoubt: the batch was sent and the answer is lost or makes no sense.

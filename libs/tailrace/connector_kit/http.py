@@ -25,7 +25,7 @@ class HttpResponse:
 
 
 class HttpClient(Protocol):
-    """Sends exactly once, follows no redirect, reads no more than its limit."""
+    """Sends exactly once, passes the fence before the first byte, follows no redirect, reads no more than its limit."""
 
     async def send(self, request: HttpRequest) -> HttpResponse:
         """Send and read the answer, whatever its status.

@@ -22,6 +22,7 @@ from pydantic import BaseModel
 from pydantic import Field as Setting
 
 from tailrace.connector_kit.destination import Destination, Field, Level, Object, Target, WritePlan
+from tailrace.connector_kit.fence import pass_fence
 from tailrace.connector_kit.postgres_settings import PostgresSettings, keep_alive
 from tailrace.connector_kit.postgres_table import Table, TableColumn
 from tailrace.connector_kit.sql import quote_name
@@ -162,6 +163,7 @@ class PostgresDestination(Destination):
     async def _send(self, sql: str, batch: Batch) -> Sequence[asyncpg.Record]:
         rows = (b"[" + b",".join([row.body for row in batch.rows]) + b"]").decode()
         async with self._connection() as connection:
+            pass_fence()
             try:
                 return await connection.fetch(sql, rows)
             except _LOST as error:

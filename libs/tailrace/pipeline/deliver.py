@@ -13,6 +13,7 @@ from random import Random
 import structlog
 
 from tailrace.connector_kit.destination import Destination, WritePlan
+from tailrace.connector_kit.fence import fenced
 from tailrace.core.batches import Batch, BatchResult
 from tailrace.core.errors import BatchRefused, DestinationUnavailable, InDoubt, TailraceError, Throttled
 from tailrace.core.ids import SyncId
@@ -92,8 +93,9 @@ class Deliverer:
         async with self.pacer.turn(self.tenure):
             code, sent_at = "ok", time.perf_counter()
             try:
-                async with asyncio.timeout(min(self.patience.request_s, max(0.0, self.tenure.left_s))):
-                    return await self.destination.write(self.plan, batch)
+                async with asyncio.timeout(self.patience.request_s):
+                    with fenced(self.tenure.check):
+                        return await self.destination.write(self.plan, batch)
             except TimeoutError as error:
                 code = InDoubt.code
                 raise InDoubt(f"the destination did not answer in {self.patience.request_s:g} s") from error

@@ -2,6 +2,7 @@
 
 import asyncio
 from enum import StrEnum
+from typing import NoReturn
 
 from tailrace.core.clock import Clock
 from tailrace.core.errors import LeaseLost, TailraceError
@@ -67,6 +68,15 @@ class Tenure:
     async def stopped(self) -> None:
         """Return when somebody asks for the end."""
         await self._stop.wait()
+
+    async def ran_out(self) -> NoReturn:
+        """Wait for as long as the lease is kept.
+
+        :raises LeaseLost: it was not, and what is under way has to be given up.
+        """
+        while (left_s := self.left_s) > 0:
+            await self._clock.sleep(left_s)
+        raise LeaseLost("the lease could not be renewed in time")
 
     async def acquire(self, turn: asyncio.Lock | asyncio.Semaphore) -> None:
         """Wait for a lock or a place, but not past the end.

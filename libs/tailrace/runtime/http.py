@@ -27,6 +27,7 @@ from aiohttp import (
 )
 from yarl import URL
 
+from tailrace.connector_kit.fence import pass_fence
 from tailrace.connector_kit.http import HttpClient, HttpRequest, HttpResponse
 from tailrace.core.errors import DestinationInvalid, DestinationUnavailable, InDoubt
 from tailrace.observe.failpoints import failpoint
@@ -139,7 +140,9 @@ def _payload(body: bytes) -> bytes | BytesIO | None:
 
 
 def _marks_sending() -> TraceConfig:
+    # Called when the connection stands and no byte of the request has left: the body's task writes both.
     async def mark(_: ClientSession, context: SimpleNamespace, __: TraceRequestHeadersSentParams) -> None:
+        pass_fence()
         context.trace_request_ctx.is_sending = True
 
     trace = TraceConfig()

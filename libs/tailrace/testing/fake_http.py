@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 import orjson
 
+from tailrace.connector_kit.fence import pass_fence
 from tailrace.connector_kit.http import HttpClient, HttpRequest, HttpResponse
 
 Answer: TypeAlias = HttpResponse | Exception | Callable[[HttpRequest], HttpResponse]
@@ -26,6 +27,7 @@ class FakeHttp(HttpClient):
         self._script = deque(answers)
 
     async def send(self, request: HttpRequest) -> HttpResponse:
+        pass_fence()
         self.requests.append(request)
         given = self._script.popleft() if len(self._script) > 1 else self._script[0]
         if isinstance(given, Exception):
