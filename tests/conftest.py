@@ -1,3 +1,3 @@
-"""Fixtures for every test: databases on a real PostgreSQL, a real Apache Kafka."""
+"""Fixtures for every test: databases on a real PostgreSQL, a real Apache Kafka, a count of trials."""
 
-pytest_plugins = ("tests.fixtures.postgres", "tests.fixtures.kafka")
+pytest_plugins = ("tests.fixtures.postgres", "tests.fixtures.kafka", "tests.fixtures.trials")

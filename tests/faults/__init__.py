@@ -1,1 +1,1 @@
-"""Services killed, frozen and stopped while they work, and what their sources, sinks and stores then hold."""
+"""Services, their state store, their bus and their destinations broken while rows are on their way."""

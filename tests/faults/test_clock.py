@@ -23,10 +23,10 @@ _OBSERVED_S = 5.0
 
 async def test_owner_whose_heart_beats_is_not_overtaken_however_late_it_seems(trial: Trial) -> None:
     trial.sink.delay_s = 1.5
-    await trial.executor()
+    await trial.ground.executor()
     run_id = await trial.yard.start()
-    await trial.claimed(run_id)
-    onlooker = await trial.executor()
+    await trial.ground.owner(run_id)
+    onlooker = await trial.ground.executor()
     await onlooker.ready()
 
     async with trial.yard.chassis.database.connection() as connection:
@@ -34,7 +34,7 @@ async def test_owner_whose_heart_beats_is_not_overtaken_however_late_it_seems(tr
     await asyncio.sleep(_OBSERVED_S)
     assert not (await trial.yard.look(run_id)).status.is_terminal
     trial.sink.delay_s = 0.0
-    run = await trial.yard.ended(run_id)
+    run = await trial.ended(run_id)
 
     facts = await trial.facts(run)
     assert (facts.takeovers, facts.repeated) == (0, 0)

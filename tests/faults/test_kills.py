@@ -1,13 +1,14 @@
 """An executor is killed anywhere, and another goes on: nothing is lost, and little comes again."""
 
 import os
-from functools import partial
 from random import Random
 
 import pytest
 
-from tests.faults.conftest import InEachMode
-from tests.faults.trial import KillAt, kill_at
+from tests.faults.ground import Ground
+from tests.faults.kills import KillAt, kill_at
+from tests.faults.trial import Trial
+from tests.fixtures.trials import Count
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
 
@@ -47,5 +48,10 @@ CHOSEN = [*PLACES, *(_elsewhere(place, _SEED + time) for time in range(_TIMES - 
 
 
 @pytest.mark.parametrize("place", CHOSEN, ids=str)
-async def test_run_of_a_killed_executor_ends_without_loss(in_each_mode: InEachMode, place: KillAt) -> None:
-    assert await in_each_mode(partial(kill_at, place=place)) == []
+async def test_runs_of_killed_executors_end_without_loss(
+    ground: Ground, trials: list[Trial], place: KillAt, count: Count
+) -> None:
+    breaches, outcomes = await kill_at(ground, trials, place)
+
+    count(outcomes)
+    assert breaches == []

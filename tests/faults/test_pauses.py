@@ -44,12 +44,12 @@ async def frozen(pid: int) -> None:
     ],
 )
 async def test_executor_that_wakes_after_its_lease_sends_nothing_and_changes_nothing(trial: Trial, place: str) -> None:
-    sleeper = await trial.executor(f"{place}:stop")
+    sleeper = await trial.ground.executor(f"{place}:stop")
     run_id = await trial.yard.start()
     await frozen(sleeper.child.pid)
     fell_asleep, page = time.monotonic(), trial.sink.page
-    await trial.executor()
-    run = await trial.yard.ended(run_id)
+    await trial.ground.executor()
+    run = await trial.ended(run_id)
     resumed = trial.sink.ledger[page].at if trial.sink.page > page else time.monotonic()
 
     ended = trial.sink.page
@@ -66,13 +66,13 @@ async def test_executor_that_wakes_after_its_lease_sends_nothing_and_changes_not
 
 async def test_executor_frozen_while_it_waits_for_answers_sends_nothing_after_it_wakes(trial: Trial) -> None:
     trial.sink.delay_s = _NEVER_S
-    sleeper = await trial.executor()
+    sleeper = await trial.ground.executor()
     run_id = await trial.yard.start()
     await trial.sink.holds(IN_FLIGHT_ROWS)
     sleeper.child.send_signal(signal.SIGSTOP)
     trial.sink.delay_s = 0.0
-    await trial.executor()
-    run = await trial.yard.ended(run_id)
+    await trial.ground.executor()
+    run = await trial.ended(run_id)
 
     ended = trial.sink.page
     sleeper.child.send_signal(signal.SIGCONT)
@@ -85,10 +85,10 @@ async def test_executor_frozen_while_it_waits_for_answers_sends_nothing_after_it
 
 async def test_executor_told_to_stop_hands_its_run_over_at_once_and_nothing_comes_again(trial: Trial) -> None:
     trial.sink.delay_s = 0.5
-    leaving = await trial.executor()
+    leaving = await trial.ground.executor()
     run_id = await trial.yard.start()
-    await trial.claimed(run_id)
-    following = await trial.executor()
+    await trial.ground.owner(run_id)
+    following = await trial.ground.executor()
     await following.ready()
     trial.sink.delay_s = 0.05
     await trial.sink.holds(trial.sink.rows().total() + 100)
@@ -96,7 +96,7 @@ async def test_executor_told_to_stop_hands_its_run_over_at_once_and_nothing_come
     asked = time.monotonic()
     code = await leaving.stop()
     left, page = time.monotonic(), trial.sink.page
-    run = await trial.yard.ended(run_id)
+    run = await trial.ended(run_id)
 
     facts = await trial.facts(run)
     assert code == 0

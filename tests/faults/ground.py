@@ -1,0 +1,151 @@
+"""Where trials take place: a state store that writes its history, and services as processes to break."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tailrace.core.errors import StoreUnavailable
+from tailrace.core.ids import RunId
+from tailrace.core.runs import RunStatus
+from tailrace.runtime.service import Chassis
+from tailrace.store.database import Record
+from tests.executor.yard import open_chassis
+from tests.faults.history import history_of, keep_history
+from tests.walks.processes import ServiceProcess, a_service
+
+WINDOW_ROWS = 100
+TTL_S = 6.0
+# As short as the rules between them allow.
+SHORT_LEASES: dict[str, object] = {
+    "lease_ttl_s": TTL_S,
+    "heartbeat_s": 2,
+    "lease_margin_s": 1,
+    "takeover_grace_s": 1,
+    "database_acquire_s": 1,
+    "database_command_s": 2,
+    "database_pool_size": 4,
+    "poll_s": 0.5,
+    "checkpoint_s": 0.2,
+    "window_rows": WINDOW_ROWS,
+}
+
+_WAITS_S = 60.0
+_LOOK_S = 0.02
+_LEVELS = {"error", "critical"}
+_DRIVERS = ("aiokafka",)
+_OWNER = "SELECT lease_owner FROM run_shards WHERE run_id = $1"
+_SHARD = "SELECT * FROM run_shards WHERE run_id = $1"
+_STATUS = "SELECT status FROM runs WHERE id = $1"
+_HELD = "SELECT scope, slot FROM destination_slots WHERE lease_token IS NOT NULL"
+# What a client forgot; an open transaction that is at work says something else.
+_FORGOTTEN = """
+SELECT application_name FROM pg_stat_activity
+WHERE datname = current_database() AND state LIKE 'idle in transaction%'
+  AND state_change < clock_timestamp() - interval '1 second'
+"""
+
+
+@dataclass(slots=True)
+class Ground:
+    """`services_url` is the way of the services to the state store, which may be worse than that of the test."""
+
+    chassis: Chassis
+    services_url: str
+    folder: Path
+    stack: AsyncExitStack
+    services: list[ServiceProcess] = field(default_factory=list)
+    settings: dict[str, object] = field(default_factory=dict)
+
+    async def start(self, service: str, failpoint: str = "", **settings: object) -> ServiceProcess:
+        """Start a service, as a process; an empty failpoint is none."""
+        pod_name = f"{service}-{len(self.services) + 1}"
+        ours = self.chassis.settings
+        given = {
+            **SHORT_LEASES,
+            "database_url": self.services_url,
+            "secret_key": ours.secret_key.get_secret_value(),
+            "allow_private_destinations": True,
+            "port": 0,
+            "ops_port": 0,
+            "pod_name": pod_name,
+            "failpoint": failpoint,
+            **self.settings,
+            **settings,
+        }
+        environment = {f"TAILRACE_{name.upper()}": str(value) for name, value in given.items()}
+        log = self.folder / f"{pod_name}.log"
+        process = await self.stack.enter_async_context(a_service(service, pod_name, log, environment))
+        self.services.append(process)
+        return process
+
+    async def executor(self, failpoint: str = "", **settings: object) -> ServiceProcess:
+        """Start an executor."""
+        return await self.start("executor", failpoint, **settings)
+
+    async def owner(self, run_id: RunId) -> ServiceProcess:
+        """The process that has the run, once one has it; of several, the last."""
+        async with asyncio.timeout(_WAITS_S):
+            while (name := await self.chassis.database.fetchval(_OWNER, run_id)) is None:  # noqa: ASYNC110 - another process decides
+                await asyncio.sleep(_LOOK_S)
+        [found] = [process for process in self.services if process.pod_name == name]
+        return found
+
+    async def shard(self, run_id: RunId) -> Record:
+        """The shard of the run as it stands."""
+        row = await self.chassis.database.fetchrow(_SHARD, run_id)
+        assert row is not None
+        return row
+
+    async def ended(self, run_id: RunId, *, within_s: float = _WAITS_S) -> RunStatus:
+        """How a run ended, once it has; the store may be away in between."""
+        async with asyncio.timeout(within_s):
+            while not (status := await self._status(run_id)).is_terminal:  # noqa: ASYNC110 - the same
+                await asyncio.sleep(_LOOK_S)
+        return status
+
+    async def close(self) -> list[str]:
+        """End all services in order; gives what they left behind that they should not."""
+        alive = [process for process in self.services if process.child.returncode is None]
+        codes = await asyncio.gather(*(process.stop() for process in alive))
+        stuck = [
+            f"end in order: {one.pod_name} ended with {code}" for one, code in zip(alive, codes, strict=True) if code
+        ]
+        return [*stuck, *self._complaints(), *await self._leaks()]
+
+    async def breaches(self) -> list[str]:
+        """What must not have been at any time, nor be left when all is over."""
+        history = await history_of(self.chassis.database)
+        return [*history.breaches(), *await self.close()]
+
+    def _complaints(self) -> Sequence[str]:
+        lines = [(process.pod_name, line) for process in self.services for line in process.lines]
+        return [
+            f"no complaint: {pod_name} said {line}"
+            for pod_name, line in lines
+            if line["level"] in _LEVELS and not line["logger"].startswith(_DRIVERS)
+        ]
+
+    async def _leaks(self) -> Sequence[str]:
+        database = self.chassis.database
+        forgotten = [row["application_name"] for row in await database.fetch(_FORGOTTEN)]
+        held = [f"{row['scope']}/{row['slot']}" for row in await database.fetch(_HELD)]
+        return [
+            *(f"no leak: {name} left a transaction open" for name in forgotten),
+            *(f"no leak: slot {slot} is held" for slot in held),
+        ]
+
+    async def _status(self, run_id: RunId) -> RunStatus:
+        try:
+            return RunStatus(await self.chassis.database.fetchval(_STATUS, run_id))
+        except StoreUnavailable:
+            return RunStatus.QUEUED
+
+
+@asynccontextmanager
+async def open_ground(database_url: str, folder: Path, *, services_url: str = "") -> AsyncIterator[Ground]:
+    """A ground on a fresh state store; every process ends with the scope."""
+    async with open_chassis(database_url) as chassis, AsyncExitStack() as stack:
+        await keep_history(chassis.database)
+        yield Ground(chassis, services_url or database_url, folder, stack)
