@@ -71,7 +71,7 @@ LOCK := env -u PIP_FIND_LINKS -u UV_FIND_LINKS $(BIN)/uv pip compile --quiet --u
 lock: $(DEV) ## Resolve the dependencies anew (ARGS="--upgrade" takes newer versions)
 	$(LOCK) $(ARGS) --all-extras pyproject.toml -o $(DEV_LOCK)
 	$(LOCK) --extra dev-db --extra build -c $(DEV_LOCK) pyproject.toml -o $(RUNTIME_LOCK)
-	$(LOCK) -c $(DEV_LOCK) pyproject.toml -o $(IMAGE_LOCK)
+	$(LOCK) --extra duckdb --extra mysql -c $(DEV_LOCK) pyproject.toml -o $(IMAGE_LOCK)
 	$(LOCK) --no-deps --group data -o $(DATA_LOCK)
 
 clean: ## Remove .venv and every cache

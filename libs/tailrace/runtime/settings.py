@@ -97,6 +97,9 @@ class Settings(KafkaSettings, StoreSettings):
     allow_private_destinations: bool = Field(
         default=False, description="Let connectors reach loopback and private addresses: for trials only."
     )
+    local_files: Path | None = Field(
+        None, description="Directory whose files every workspace may read by the warehouse `duckdb`; none if not set."
+    )
 
     lease_ttl_s: float = Field(30, gt=0, le=3600, description="How long a lease on a run's shard lasts.")
     heartbeat_s: float = Field(10, gt=0, description="How often its owner renews it.")

@@ -1,0 +1,307 @@
+"""DuckDB as a warehouse: a database file, or Parquet, CSV and JSON files, under a directory that the operator opened.
+
+DuckDB works in this process, so a query may read what the files hold and nothing else: the connection is locked to
+read-only before the query is seen, and one thread serves it. Values arrive as exact text wherever Python or JSON would
+lose something, but for numbers inside lists and structs, which DuckDB's own JSON writes as floating point.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from tailrace.connector_kit.blocks import FIRST_ROWS, rows_that_fit
+from tailrace.connector_kit.warehouse import Reading, Warehouse
+from tailrace.core.errors import SourceInvalid, SourceUnavailable, TailraceError
+from tailrace.core.rows import Block, Column, ColumnKind, RowKey
+
+try:
+    import duckdb
+except ImportError as error:
+    raise ImportError("DuckDB is not installed: pip install 'tailrace[duckdb]'") from error
+
+LOCAL_FILES = "TAILRACE_LOCAL_FILES"
+"""The environment variable that names the directory; without it no file is read."""
+
+_CLOSE_S = 10.0
+_KNOCK_S = 0.05
+_ROWS = "tailrace_rows"
+_KINDS = {
+    **dict.fromkeys(("TINYINT", "SMALLINT", "INTEGER", "BIGINT"), ColumnKind.INTEGER),
+    **dict.fromkeys(("UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"), ColumnKind.INTEGER),
+    **dict.fromkeys(("HUGEINT", "UHUGEINT", "BIGNUM", "DECIMAL"), ColumnKind.DECIMAL),
+    **dict.fromkeys(("FLOAT", "DOUBLE"), ColumnKind.FLOAT),
+    **dict.fromkeys(("DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"), ColumnKind.TIMESTAMP),
+    "TIMESTAMP WITH TIME ZONE": ColumnKind.TIMESTAMP,
+    "BOOLEAN": ColumnKind.BOOLEAN,
+    "JSON": ColumnKind.JSON,
+}
+_AS_THEY_ARE = frozenset({ColumnKind.INTEGER, ColumnKind.BOOLEAN})
+# The shortest decimal of a FLOAT differs from the shortest of the same number as DOUBLE.
+_CASTS = {"FLOAT": "{}::VARCHAR::DOUBLE", "DOUBLE": "{}", "BLOB": "'\\x' || lower(hex({}))", "JSON": "{}::VARCHAR"}
+_TIMES = "replace(replace({}::VARCHAR, '+00', 'Z'), ' ', 'T')"
+_NESTED = ("STRUCT", "MAP", "UNION")
+_READERS = {".parquet": "read_parquet", ".csv": "read_csv", ".json": "read_json", ".jsonl": "read_json"}
+
+_Relative = Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=r"^[^/\\\x00][^\x00]*$")]
+_Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")]
+_Done = TypeVar("_Done")
+
+
+class DuckDbSettings(BaseModel):
+    """What to read, by paths below the directory that the operator of Tailrace opened."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    database: _Relative | None = Field(default=None, description="a database file")
+    files: Mapping[_Name, _Relative] = Field(
+        default_factory=dict,
+        max_length=100,
+        description="views by name, each over files such as `events/*.parquet`, .csv, .json or .jsonl",
+    )
+    statement_timeout_s: float = Field(default=600.0, gt=0, le=86_400, description="for each piece of a result")
+    memory_limit_mib: int = Field(default=512, ge=64, le=1_048_576)
+    threads: int = Field(default=2, ge=1, le=64)
+
+    @model_validator(mode="after")
+    def _names_something(self) -> Self:
+        if self.database is None and not self.files:
+            raise ValueError("give a database, files, or both")
+        for name, pattern in self.files.items():
+            if Path(pattern).suffix not in _READERS:
+                raise ValueError(f"files.{name} must end in one of {', '.join(_READERS)}")
+        return self
+
+
+class DuckDbWarehouse(Warehouse):
+    """One connection, on a thread of its own."""
+
+    name = "duckdb"
+    label = "DuckDB"
+    settings_type = DuckDbSettings
+
+    def __init__(self, connection: "duckdb.DuckDBPyConnection", thread: ThreadPoolExecutor, limit_s: float) -> None:
+        self._connection = connection
+        self._thread = thread
+        self._limit_s = limit_s
+        self._promised: dict[str, Sequence[Column]] = {}
+        self.is_busy = False
+        """Whether the thread works at a statement now."""
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: BaseModel) -> AsyncIterator[Self]:
+        if not isinstance(settings, DuckDbSettings):
+            raise TypeError(f"{cls.__name__} opens with {DuckDbSettings.__name__}")
+        directory = _directory()
+        with ThreadPoolExecutor(1, "duckdb") as thread, TemporaryDirectory(prefix="tailrace-duckdb-") as spill:
+            connection = duckdb.connect(":memory:")
+            set_up = [f"SET temp_directory = {_text(spill)}", *_set_up(settings, directory)]
+            warehouse = cls(connection, thread, settings.statement_timeout_s)
+            try:
+                await warehouse._run(lambda: [connection.execute(statement) for statement in set_up])
+                yield warehouse
+            finally:
+                connection.close()
+
+    async def check(self) -> None:
+        await self._run(lambda: self._connection.execute("SELECT 1").fetchall())
+
+    async def columns(self, query: str) -> Sequence[Column]:
+        described = await self._described(query)
+        columns = [Column(name, _kind(type_)) for name, type_ in described]
+        self._promised[query] = columns
+        return columns
+
+    @asynccontextmanager
+    async def read(self, reading: Reading) -> AsyncIterator[AsyncIterator[Block]]:
+        described = await self._described(reading.query)
+        self._check_promise(reading, [Column(name, _kind(type_)) for name, type_ in described])
+        sql, arguments = _statement(reading, described)
+        cursor = await self._run(lambda: self._connection.execute(sql, arguments))
+        yield self._blocks(cursor, reading.rows_per_block, len(described))
+
+    async def _blocks(self, cursor: Any, rows_per_block: int, width: int) -> AsyncIterator[Block]:  # noqa: ANN401 - DuckDB's cursor has no public type
+        at_once = min(FIRST_ROWS, rows_per_block)
+        while records := await self._run(partial(cursor.fetchmany, at_once)):
+            keys = [RowKey(record[width:]) for record in records]
+            rows = [record[:width] for record in records]
+            yield Block(rows, [None if None in key else key for key in keys])
+            at_once = rows_that_fit(records, at_most=rows_per_block)
+
+    async def _described(self, query: str) -> Sequence[tuple[str, str]]:
+        """Name and type of each column; from now on the view of rows stands for the query."""
+        found = await self._run(lambda: self._view(query))
+        if len({name for name, _ in found}) < len(found):
+            names = [name for name, _ in found]
+            twice = sorted({name for name in names if names.count(name) > 1})
+            raise SourceInvalid(
+                f"the query has several columns named {', '.join(twice)}: give each its own name with AS",
+                code="DUPLICATE_COLUMN",
+            )
+        return found
+
+    def _view(self, query: str) -> Sequence[tuple[str, str]]:
+        statements = self._connection.extract_statements(query)
+        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+            raise SourceInvalid("the query must be one SELECT that only reads", code="SOURCE_QUERY")
+        if statements[0].named_parameters:
+            raise SourceInvalid("the query has parameters: write values into it", code="SOURCE_QUERY")
+        described = self._connection.execute(f"DESCRIBE {query}").fetchall()
+        names = [row[0] for row in described]
+        if len(set(names)) == len(names):
+            self._connection.execute(f"CREATE OR REPLACE TEMP VIEW {_ROWS} AS {query}")
+        return [(row[0], row[1]) for row in described]
+
+    def _check_promise(self, reading: Reading, columns: Sequence[Column]) -> None:
+        if columns != self._promised.get(reading.query, columns):
+            raise SourceInvalid("the columns of the query changed since they were looked at", code="SCHEMA_CHANGED")
+        names = [column.name for column in columns]
+        missing = [name for name in reading.key_columns if name not in names]
+        if missing or not reading.key_columns:
+            raise SourceInvalid(
+                f"the query has no column {', '.join(missing)} for the key; it has {', '.join(names)}",
+                code="KEY_COLUMN_MISSING",
+            )
+
+    async def _run(self, work: Callable[[], _Done]) -> _Done:
+        """Work on the connection's thread; when the wait ends early, the statement does too."""
+        self.is_busy = True
+        future = asyncio.get_running_loop().run_in_executor(self._thread, work)
+        try:
+            with _translated():
+                async with asyncio.timeout(self._limit_s):
+                    return await asyncio.shield(future)
+        except TimeoutError as error:
+            raise SourceUnavailable(
+                "the query took longer than statement_timeout_s: make it faster or raise the limit",
+                code="SOURCE_TIMEOUT",
+            ) from error
+        finally:
+            await self._interrupt(future)
+            self.is_busy = False
+
+    async def _interrupt(self, future: "asyncio.Future[Any]") -> None:
+        # A knock before the statement began is not heard, so there are several.
+        async with asyncio.timeout(_CLOSE_S):
+            while not future.done():
+                self._connection.interrupt()
+                await asyncio.wait({future}, timeout=_KNOCK_S)
+        if not future.cancelled():
+            future.exception()
+
+
+def _directory() -> Path:
+    named = os.environ.get(LOCAL_FILES)
+    if not named:
+        raise SourceInvalid(
+            f"this Tailrace reads no local files: its operator has to name a directory for them in {LOCAL_FILES}"
+        )
+    return Path(named).resolve()
+
+
+def _set_up(settings: DuckDbSettings, directory: Path) -> Sequence[str]:
+    """What is said before the user's query: what there is to read, and that nothing else is."""
+    statements = [
+        f"SET memory_limit = '{settings.memory_limit_mib}MiB'",
+        f"SET threads = {settings.threads}",
+        "SET TimeZone = 'UTC'",
+        "SET autoinstall_known_extensions = false",
+        "SET autoload_known_extensions = false",
+    ]
+    if settings.database is not None:
+        path = _below(directory, settings.database)
+        if not path.is_file():
+            raise SourceUnavailable(f"there is no file {settings.database!r} among the local files")
+        statements += [f"ATTACH {_text(str(path))} AS source (READ_ONLY)", "USE source"]
+    for name, pattern in settings.files.items():
+        reader = _READERS[Path(pattern).suffix]
+        path = _below(directory, pattern)
+        statements.append(f"CREATE TEMP VIEW {_name(name)} AS SELECT * FROM {reader}({_text(str(path))})")  # noqa: S608 - a checked name, a quoted path
+    return [
+        *statements,
+        f"SET allowed_directories = [{_text(str(directory)) if settings.files else ''}]",
+        "SET enable_external_access = false",
+        "SET lock_configuration = true",
+    ]
+
+
+def _below(directory: Path, relative: str) -> Path:
+    path = (directory / relative).resolve()
+    if not path.is_relative_to(directory):
+        raise SourceInvalid(f"{relative!r} leads out of the directory of local files")
+    return path
+
+
+def _statement(reading: Reading, described: Sequence[tuple[str, str]]) -> tuple[str, Sequence[object]]:
+    keys = [_name(name) for name in reading.key_columns]
+    texts = [f"{key}::VARCHAR COLLATE C" for key in keys]
+    has_null = " OR ".join(f"{key} IS NULL" for key in keys)
+    condition, arguments = _condition(reading, texts, has_null)
+    selected = ", ".join([_projection(name, type_) for name, type_ in described] + texts)
+    order = ", ".join([f"({has_null})", *texts, f"(CASE WHEN {has_null} THEN {_ROWS}::VARCHAR END) COLLATE C"])
+    return f"SELECT {selected} FROM {_ROWS} {condition} ORDER BY {order}", arguments  # noqa: S608 - quoted names
+
+
+def _condition(reading: Reading, texts: Sequence[str], has_null: str) -> tuple[str, Sequence[object]]:
+    if reading.only is not None:
+        columns = [[key[part] for key in reading.only] for part in range(len(texts))]
+        wanted = ", ".join("unnest(?::VARCHAR[])" for _ in texts)
+        return f"WHERE NOT ({has_null}) AND ({', '.join(texts)}) IN (SELECT {wanted})", columns
+    if reading.after is not None:
+        return f"WHERE ({', '.join(texts)}) > ({', '.join('?' for _ in texts)}) OR {has_null}", list(reading.after)
+    return "", []
+
+
+def _projection(name: str, type_: str) -> str:
+    column, kind = _name(name), _kind(type_)
+    if type_ in _CASTS:
+        return _CASTS[type_].format(column)
+    if kind in _AS_THEY_ARE:
+        return column
+    if kind is ColumnKind.TIMESTAMP:
+        return _TIMES.format(column)
+    return f"to_json({column})::VARCHAR" if kind is ColumnKind.JSON else f"{column}::VARCHAR"
+
+
+def _kind(type_: str) -> ColumnKind:
+    if type_.startswith(_NESTED) or type_.endswith("]"):
+        return ColumnKind.JSON
+    return _KINDS.get(type_.partition("(")[0], ColumnKind.TEXT)
+
+
+def _name(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn DuckDB's errors into ours; no word of a row comes along."""
+    try:
+        yield
+    except duckdb.Error as error:
+        # The words of an error about a value hold the value, and a traceback would show them.
+        raise _classified(error) from None if isinstance(error, duckdb.DataError) else error
+
+
+def _classified(error: "duckdb.Error") -> TailraceError:
+    if isinstance(error, duckdb.PermissionException):
+        return SourceInvalid("the query reaches for files or settings that it may not use", code="SOURCE_QUERY")
+    if isinstance(error, duckdb.DataError):
+        return SourceInvalid(f"the query fails on a value of a row: {type(error).__name__}", code="SOURCE_QUERY")
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return SourceUnavailable("the query needs more memory than memory_limit_mib", code="SOURCE_MEMORY")
+    if isinstance(error, (duckdb.ProgrammingError, duckdb.NotSupportedError)):
+        return SourceInvalid(f"DuckDB refuses the query: {error}", code="SOURCE_QUERY")
+    return SourceUnavailable(f"DuckDB cannot answer: {type(error).__name__}")
