@@ -1,7 +1,6 @@
 """The Planasonix contract: starting and listing runs. Beside it: one run with its books, and its end on request."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -10,16 +9,14 @@ from tailrace.core.errors import Conflict, TailraceError
 from tailrace.core.ids import RunId, SyncId
 from tailrace.core.runs import RunKind
 from tailrace.store.database import Connection
-from tailrace.store.runs import Run, RunFilter
-from tailrace.store.tokens import Identity
+from tailrace.store.runs import RunFilter
 from tailrace_gateway.calls import Answer, Call
 from tailrace_gateway.models import Body, NoBody, NoQuery
 from tailrace_gateway.paging import Listing, PagedQuery
 from tailrace_gateway.problems import Fault, Malformed, Unprocessable, problem_of
 from tailrace_gateway.repeats import once_by_key, once_outside
 from tailrace_gateway.run_views import RUN, planasonix_statuses, run_item, whole_run
-from tailrace_gateway.starts import Refused, Start, Started, forget_repeat, note_end, start, start_each, stop
-from tailrace_gateway.stores import Stores
+from tailrace_gateway.starts import Refused, Start, Started, cancel, note_end, start, start_each
 from tailrace_gateway.sync_bodies import Id
 from tailrace_gateway.wire import Item, item, one, page, seconds
 
@@ -90,30 +87,12 @@ async def get_run(call: Call[NoBody, NoQuery]) -> Answer:
 
 async def cancel_run(call: Call[NoBody, NoQuery]) -> Answer:
     """Ask a run to end. What was delivered stays; a run that has ended stays as it is."""
-    stores, identity = call.stores, call.identity
-    run_id = RunId(call.path["run_id"])
-    run = await stores.runs.get(identity.workspace_id, run_id)
+    run = await call.stores.runs.get(call.identity.workspace_id, RunId(call.path["run_id"]))
 
     async def act() -> Answer:
-        if run.status.is_terminal:
-            return Answer(one(whole_run(run)))
-        await _request_cancel(stores, identity, run)
-        await forget_repeat(stores, identity, run.sync_id)
-        return Answer(one(whole_run(await stores.runs.get(identity.workspace_id, run_id))))
+        return Answer(one(whole_run(await cancel(call.stores, call.identity, run))))
 
     return await once_outside(call, act)
-
-
-class _Overtaken(Exception):
-    """The run ended meanwhile and the sync has another one, which nobody asked to end."""
-
-
-async def _request_cancel(stores: Stores, identity: Identity, run: Run) -> None:
-    with suppress(_Overtaken):
-        async with stores.database.transaction() as connection:
-            cancelled = await stop(stores, connection, identity, run.sync_id)
-            if cancelled not in {None, run.id}:
-                raise _Overtaken
 
 
 def _chosen(body: StartRuns) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -19,6 +20,9 @@ from tailrace_gateway.stores import Stores
 
 REPEAT_S = 10.0
 """For so long the same start by the same caller is one start, for clients that send no Idempotency-Key."""
+
+LATE_REPEAT_S = 35.0
+"""For so long it is one start while its run goes on: clients give up on an answer after 30 s, and try again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,7 @@ async def start_each(
 
 
 async def start_or_repeat(call: AnyCall, wanted: Start) -> RunId:
-    """Queue a run; the same start again within a few seconds gives the same run, until its end was read.
+    """Queue a run; the same start again shortly after gives the same run, until its end was read.
 
     :raises Conflict: `RUN_ACTIVE` with the id of the run that another start has made.
     """
@@ -85,10 +89,10 @@ async def start_or_repeat(call: AnyCall, wanted: Start) -> RunId:
             return RunId(known)
         try:
             started = await start(call.stores, connection, call.identity, wanted)
-        except Conflict:
-            # A concurrent repeat may have won between the look and the start.
-            known = await idempotency.recent(connection, request, within_s=REPEAT_S)
-            if known is None:
+        except Conflict as error:
+            # Also where a concurrent repeat has won between the look and the start.
+            known = await idempotency.recent(connection, request, within_s=LATE_REPEAT_S)
+            if known is None or known != error.existing_id:
                 raise
             return RunId(known)
         await idempotency.note(connection, request, started.run_id)
@@ -111,6 +115,23 @@ async def stop(stores: Stores, connection: Connection, identity: Identity, sync_
     """Ask the sync's run to end, in the caller's transaction; None where it has none."""
     request = CancelRequest(identity.workspace_id, sync_id, identity.name)
     return await stores.runs.request_cancel(connection, request, run_cancelled_in_queue)
+
+
+async def cancel(stores: Stores, identity: Identity, run: Run) -> Run:
+    """Ask that run to end, unless it has; gives it as it stands then."""
+    if run.status.is_terminal:
+        return run
+    with suppress(_Overtaken):
+        async with stores.database.transaction() as connection:
+            stopped = await stop(stores, connection, identity, run.sync_id)
+            if stopped not in {None, run.id}:
+                raise _Overtaken
+    await forget_repeat(stores, identity, run.sync_id)
+    return await stores.runs.get(identity.workspace_id, run.id)
+
+
+class _Overtaken(Exception):
+    """The run ended meanwhile and the sync has another one, which nobody asked to end."""
 
 
 async def _queue(stores: Stores, connection: Connection, identity: Identity, wanted: Start) -> Started:

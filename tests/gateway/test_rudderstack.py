@@ -136,9 +136,33 @@ async def test_start_after_stop_is_a_new_sync(admin: Caller, sync_id: str) -> No
     assert again.json != first.json
 
 
-async def test_repeat_after_ten_seconds_is_refused(gateway: Gateway, admin: Caller, sync_id: str) -> None:
+async def test_repeat_after_a_timeout_of_the_client_is_the_run_that_goes_on(
+    gateway: Gateway, admin: Caller, sync_id: str
+) -> None:
     first = await admin.post(f"/v2/retl-connections/{sync_id}/start")
+    await gateway.stores.database.execute("UPDATE idempotency_keys SET created_at = created_at - interval '31 s'")
+
+    late = await admin.post(f"/v2/retl-connections/{sync_id}/start")
+
+    assert (late.status, late.json) == (200, first.json)
+
+
+async def test_start_ten_seconds_after_a_run_that_has_ended_is_another_run(
+    gateway: Gateway, admin: Caller, engine: Engine, sync_id: str
+) -> None:
+    first = await admin.post(f"/v2/retl-connections/{sync_id}/start")
+    await engine.end(first.json["syncId"], "succeeded")
     await gateway.stores.database.execute("UPDATE idempotency_keys SET created_at = created_at - interval '11 s'")
+
+    late = await admin.post(f"/v2/retl-connections/{sync_id}/start")
+
+    assert late.status == 200
+    assert late.json != first.json
+
+
+async def test_repeat_after_more_than_a_timeout_is_refused(gateway: Gateway, admin: Caller, sync_id: str) -> None:
+    first = await admin.post(f"/v2/retl-connections/{sync_id}/start")
+    await gateway.stores.database.execute("UPDATE idempotency_keys SET created_at = created_at - interval '36 s'")
 
     late = await admin.post(f"/v2/retl-connections/{sync_id}/start")
 
