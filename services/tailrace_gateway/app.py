@@ -17,6 +17,7 @@ from tailrace.observe.metrics import HTTP_DURATION, HTTP_REQUESTS
 from tailrace.store.tokens import Identity
 from tailrace_gateway.auth import authenticate, authorize
 from tailrace_gateway.calls import Answer, Call, Route
+from tailrace_gateway.conditions import IF_MATCH, only_if
 from tailrace_gateway.docs_page import add_docs
 from tailrace_gateway.models import NoBody
 from tailrace_gateway.problems import Fault, Malformed, problem_of, problem_of_status
@@ -78,6 +79,7 @@ async def _read(request: web.Request, route: Route, stores: Stores, identity: Id
         url=request.rel_url,
         sha256=hashlib.sha256(said).digest(),
         idempotency_key=_idempotency_key(request),
+        only_if=only_if(request.headers.getall(IF_MATCH, [])) if route.heeds_tag else None,
     )
 
 

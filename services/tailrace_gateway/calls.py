@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 from pydantic import BaseModel
 from yarl import URL
 
+from tailrace.store.revisions import OnlyIf
 from tailrace.store.tokens import Identity, Role
 from tailrace_gateway.models import Body, NoBody, NoQuery, Query
 from tailrace_gateway.stores import Stores
@@ -30,6 +31,7 @@ class Call(Generic[BodyT, QueryT]):
     url: URL
     sha256: bytes
     idempotency_key: str | None
+    only_if: OnlyIf = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class Route:
 
     `path` is served under each of `prefixes`. `is_body_optional` lets an empty body stand for `{}`. `errors` are the
     statuses beyond those that any operation may answer; `answer` is None where there is no body. The description is
-    `about` or what the handler says of itself.
+    `about` or what the handler says of itself. `tells_tag`: the answer has an ETag; `heeds_tag`: If-Match is heeded.
     """
 
     method: str
@@ -68,6 +70,8 @@ class Route:
     is_body_optional: bool = False
     errors: tuple[int, ...] = ()
     about: str | None = None
+    tells_tag: bool = False
+    heeds_tag: bool = False
 
 
 @dataclass(frozen=True, slots=True)

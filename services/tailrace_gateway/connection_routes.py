@@ -70,6 +70,7 @@ def _looks(these: _Connections) -> tuple[Route, ...]:
             operation_id=f"get{noun}",
             answer=these.shown,
             about=api.get.__doc__,
+            tells_tag=True,
         ),
         Route(
             "POST",
@@ -100,6 +101,7 @@ def _changes(these: _Connections) -> tuple[Route, ...]:
             body=these.create,
             status=201,
             about=api.create.__doc__,
+            tells_tag=True,
         ),
         Route(
             "PUT",
@@ -111,6 +113,8 @@ def _changes(these: _Connections) -> tuple[Route, ...]:
             answer=these.shown,
             body=these.update,
             about=api.update.__doc__,
+            tells_tag=True,
+            heeds_tag=True,
         ),
         Route(
             "DELETE",
@@ -122,6 +126,7 @@ def _changes(these: _Connections) -> tuple[Route, ...]:
             answer=these.deleted,
             errors=(409,),
             about=api.delete.__doc__,
+            heeds_tag=True,
         ),
     )
 

@@ -7,8 +7,9 @@ from pydantic import Field
 from tailrace.core.errors import InDoubt, Invalid, Unavailable
 from tailrace.store.connections import ConnectionDraft, ConnectionKind, StoredConnection
 from tailrace_gateway.calls import Answer, AnyCall, Call, Handler
+from tailrace_gateway.conditions import replaced, tag, unless_overtaken
 from tailrace_gateway.connection_views import CONNECTED, FAILING, connection_item
-from tailrace_gateway.connector_settings import part, secrets_in, settings_type_of
+from tailrace_gateway.connector_settings import part, require_same_address, secrets_in, settings_type_of
 from tailrace_gateway.models import Body, NoBody, NoQuery
 from tailrace_gateway.paging import Listing, PagedQuery
 from tailrace_gateway.problems import Fault, Unprocessable
@@ -31,7 +32,10 @@ class CreateSource(Body):
 
 
 class UpdateSource(Body):
-    """What is to change of a source. `settings` replace the old ones; `***` keeps the secret of its place."""
+    """What is to change of a source. `settings` replace the old ones; `***` keeps the secret of its place.
+
+    Where an address among the settings changes, every secret has to be given again.
+    """
 
     name: Name | None = None
     settings: dict[str, Any] | None = None
@@ -67,7 +71,7 @@ def create(kind: ConnectionKind) -> Handler:
 
         async def act(stores: Stores) -> Answer:
             stored = await stores.connections.create(call.identity.workspace_id, kind, body.connector, draft)
-            return Answer(one(connection_item(stored)), 201)
+            return Answer(one(connection_item(stored)), 201, tag(stored.updated_at))
 
         return await once_in_store(call, act)
 
@@ -96,7 +100,8 @@ def get(kind: ConnectionKind) -> Handler:
     """Shows one, without its secrets."""
 
     async def handle(call: Call[NoBody, NoQuery]) -> Answer:
-        return Answer(one(connection_item(await _stored(call, kind))))
+        stored = await _stored(call, kind)
+        return Answer(one(connection_item(stored)), headers=tag(stored.updated_at))
 
     return handle
 
@@ -105,18 +110,7 @@ def update(kind: ConnectionKind) -> Handler:
     """Changes one. Runs under way keep the settings that they opened with."""
 
     async def handle(call: Call[UpdateSource, NoQuery]) -> Answer:
-        body, connections = call.body, call.stores.connections
-        if "settings" in body.model_fields_set and body.settings is None:
-            raise Unprocessable([Fault("/settings", "null", "leave it out to keep the settings")])
-        old = await _stored(call, kind)
-        _, whole = await connections.open_settings(old.id)
-        known = secrets_in(old.settings, whole)
-        given = old.settings if body.settings is None else body.settings
-        parted = part(settings_type_of(kind, old.connector), given, known)
-        limits = _limits(body, old)
-        draft = ConnectionDraft(body.name or old.name, parted.shown, parted.secrets, parted.kept, *limits)
-        stored = await connections.update(call.identity.workspace_id, kind, old.id, draft)
-        return Answer(one(connection_item(stored)))
+        return await unless_overtaken(call, lambda: _update(call, kind))
 
     return handle
 
@@ -126,7 +120,9 @@ def delete(kind: ConnectionKind) -> Handler:
 
     async def handle(call: Call[NoBody, NoQuery]) -> Answer:
         connection_id = call.path["connection_id"]
-        moment = await call.stores.connections.delete(call.identity.workspace_id, kind, connection_id)
+        moment = await call.stores.connections.delete(
+            call.identity.workspace_id, kind, connection_id, only_if=call.only_if
+        )
         return Answer(one(item(kind, connection_id, {"deleted": True, "deleted_at": seconds(moment)})))
 
     return handle
@@ -140,6 +136,24 @@ def test(kind: ConnectionKind) -> Handler:
         return await once_outside(call, lambda: _tested(call.stores, stored))
 
     return handle
+
+
+async def _update(call: Call[UpdateSource, NoQuery], kind: ConnectionKind) -> Answer:
+    body, connections = call.body, call.stores.connections
+    if "settings" in body.model_fields_set and body.settings is None:
+        raise Unprocessable([Fault("/settings", "null", "leave it out to keep the settings")])
+    old = await _stored(call, kind)
+    _, whole = await connections.open_settings(old.id)
+    known = secrets_in(old.settings, whole)
+    given = old.settings if body.settings is None else body.settings
+    require_same_address(whole, given, known)
+    parted = part(settings_type_of(kind, old.connector), given, known)
+    limits = _limits(body, old)
+    draft = ConnectionDraft(
+        body.name or old.name, parted.shown, parted.secrets, parted.kept, *limits, replaced(call, old.updated_at)
+    )
+    stored = await connections.update(call.identity.workspace_id, kind, old.id, draft)
+    return Answer(one(connection_item(stored)), headers=tag(stored.updated_at))
 
 
 async def _tested(stores: Stores, stored: StoredConnection) -> Answer:

@@ -1,8 +1,10 @@
 """Settings of connectors on their way in: checked, and parted from their secrets."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 from pydantic import BaseModel, SecretStr, ValidationError
@@ -18,6 +20,10 @@ HIDDEN = "***"
 """Stands for a secret that is kept; given back in an update, it keeps it."""
 
 _MEMBER = "settings"
+_ADDRESS = re.compile(
+    r"(^|_)(ur[il]|hosts?|hostname|address|endpoint|server|port|domain|subdomain|account|instance|region|site|proxy)(_|$)",
+    re.IGNORECASE,
+)
 # Shorter values, such as a port, stand in messages by chance.
 _TELLING_LENGTH = 4
 
@@ -71,6 +77,41 @@ def part(settings_type: type[BaseModel], given: Mapping[str, Any], known: Mappin
     shown = put(model.model_dump(mode="json", exclude_unset=True), dict.fromkeys(secrets, HIDDEN))
     fresh = {place: value for place, value in secrets.items() if place not in hidden}
     return Parted(shown, fresh, tuple(sorted(hidden)))
+
+
+def require_same_address(before: Mapping[str, Any], given: Mapping[str, Any], known: Mapping[str, str]) -> None:
+    """Return if no kept secret would be sent elsewhere than before.
+
+    `before` are the stored settings with their secrets; in the given ones `***` stands for a known secret.
+
+    :raises Unprocessable: names each secret that has to be given again.
+    """
+    hidden = {place for place, value in _leaves(given) if value == HIDDEN} & known.keys()
+    filled = put(given, {place: known[place] for place in hidden})
+    old, new = _addresses(before, known), _addresses(filled, known)
+    moved = sorted(place for place in old.keys() | new.keys() if old.get(place) != new.get(place))
+    if moved and hidden:
+        where = ", ".join(moved)
+        _refuse(hidden, f"give this secret again: {where} changed, and a kept secret is not sent to a new address")
+
+
+def _addresses(settings: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str, object]:
+    """What decides where requests go, by place: of URLs only up to the port, of other secrets nothing."""
+    found: dict[str, object] = {}
+    for place, value in _leaves(settings):
+        if isinstance(value, str) and "://" in value:
+            found[place] = _origin(value)
+        elif place not in secrets and value is not None and any(map(_ADDRESS.search, place.split("/"))):
+            found[place] = value
+    return found
+
+
+def _origin(url: str) -> object:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme, parts.hostname, parts.port
+    except ValueError:
+        return url
 
 
 def _validated(settings_type: type[BaseModel], filled: Mapping[str, Any]) -> BaseModel:

@@ -3,6 +3,7 @@
 from http import HTTPStatus
 from typing import Any
 
+from tailrace_gateway.job_examples import JOBS_ASKED, JOBS_TOLD
 from tailrace_gateway.problems import Fault, Problem
 
 Json = dict[str, Any]
@@ -172,6 +173,7 @@ def _tested(item_id: str) -> Json:
 
 
 ASKED: dict[str, Json] = {
+    **JOBS_ASKED,
     "createSync": {
         "name": _NAME,
         "sourceQuery": _QUERY,
@@ -205,6 +207,7 @@ ASKED: dict[str, Json] = {
 """Bodies of requests."""
 
 TOLD: dict[str, Json] = {
+    **JOBS_TOLD,
     "listSyncs": _page(_item("reverse_etl_sync", _SYNC, _BRIEF_SYNC)),
     "createSync": _one(_sync()),
     "getSync": _one(_sync()),
@@ -292,6 +295,7 @@ _PROBLEMS = {
     403: Problem(403, "FORBIDDEN", "this needs a token with the role editor; yours is viewer"),
     404: Problem(404, "NOT_FOUND", "nothing of that id in this workspace"),
     409: Problem(409, "RUN_ACTIVE", f"run {_RUN} of this sync is active", existing_id=_RUN),
+    412: Problem(412, "STALE", "it has changed since you read it: get it again"),
     422: Problem(422, "VALIDATION", "/syncMode: not offered", [Fault("/syncMode", "mode", "not offered")]),
     424: Problem(424, "DESTINATION_UNAVAILABLE", "the destination does not answer within 15 s"),
     500: Problem(500, "INTERNAL", "something went wrong on our side"),

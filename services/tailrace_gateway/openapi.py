@@ -14,7 +14,7 @@ from tailrace_gateway.calls import Route
 from tailrace_gateway.envelopes import ProblemDocument
 from tailrace_gateway.examples import ASKED, TOLD, problem
 from tailrace_gateway.models import NoBody
-from tailrace_gateway.parameters import IDEMPOTENCY_KEY, path_parameters, query_parameters
+from tailrace_gateway.parameters import IDEMPOTENCY_KEY, IF_MATCH, path_parameters, query_parameters
 from tailrace_gateway.routes import SECTIONS
 
 VERSION = "1.0.0"
@@ -38,6 +38,7 @@ _ERRORS = {
     403: "The token's role does not cover this.",
     404: "Nothing of that id in this workspace.",
     409: "Something is in the way; `existing_id` names it.",
+    412: "It has changed since the state that If-Match names: get it again.",
     413: "The body is too large.",
     415: "The body is compressed.",
     422: "Some values cannot work; `errors` names each.",
@@ -97,6 +98,8 @@ def errors_of(route: Route) -> list[int]:
         found.update(_WITH_BODY)
     if _takes_key(route):
         found.add(409)
+    if route.heeds_tag:
+        found.add(412)
     return sorted(found)
 
 
@@ -158,6 +161,8 @@ def _operation(route: Route, tag: str, schemas: _Schemas) -> Json:
     parameters = [*path_parameters(route.path), *query_parameters(route.query)]
     if _takes_key(route):
         parameters.append(IDEMPOTENCY_KEY)
+    if route.heeds_tag:
+        parameters.append(IF_MATCH)
     told = (route.about or inspect.getdoc(route.handler) or "").partition("\n\n:")[0]
     return {
         "operationId": route.operation_id,
@@ -192,13 +197,16 @@ def _answer(route: Route, schemas: _Schemas) -> Json:
             }
         },
     }
-    return told | ({"headers": {"Idempotent-Replayed": _REPLAYED}} if _takes_key(route) else {})
+    headers = {"Idempotent-Replayed": _REPLAYED} if _takes_key(route) else {}
+    headers |= {"ETag": _TAG} if route.tells_tag else {}
+    return told | ({"headers": headers} if headers else {})
 
 
 _REPLAYED = {
     "description": "`true` where this is the answer to an earlier request with the same Idempotency-Key.",
     "schema": {"type": "string", "const": "true"},
 }
+_TAG = {"description": "Names this state, for If-Match.", "schema": {"type": "string"}}
 _RETRY_AFTER = {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}
 _CHALLENGE = {"description": "How to authenticate.", "schema": {"type": "string"}}
 

@@ -12,10 +12,12 @@ _DESCRIPTIONS = {
     "sync_id": "The id of the sync.",
     "token_id": "The id of the token: the part of its text behind `trc_`.",
     "run_id": "The id of the run.",
+    "job_id": "The id of the job, which is that of the run.",
     "destination_id": "The id of the destination.",
     "limit": "How many to show at most.",
     "cursor": "`meta.page.cursor` of the page before; good for a day, and for the same filter only.",
     "per_page": "How many to show at most.",
+    "offset": "How many to leave out.",
     "page": "Which page, from 1.",
     "status": "Only those that stand so.",
     "started_after": "Only those started later; a time without a zone is in UTC.",
@@ -33,6 +35,13 @@ IDEMPOTENCY_KEY = {
     "in": "header",
     "description": "Makes the request safe to repeat: for a day the same key gives the same answer.",
     "schema": {"type": "string", "pattern": "^[!-~]{1,200}$"},
+}
+
+IF_MATCH = {
+    "name": "If-Match",
+    "in": "header",
+    "description": "The ETag of the state that this replaces: refused with 412 if it has changed. Never required.",
+    "schema": {"type": "string"},
 }
 
 

@@ -8,6 +8,7 @@ from tailrace.store.connections import ConnectionKind
 from tailrace.store.runs import Run, RunFilter
 from tailrace.store.syncs import AnySchedule, NewSync, Sync, SyncChange, SyncFilter
 from tailrace_gateway.calls import Answer, Call
+from tailrace_gateway.conditions import replaced, tag, unless_overtaken
 from tailrace_gateway.models import Body, NoBody, NoQuery
 from tailrace_gateway.paging import Listing, PagedQuery
 from tailrace_gateway.problems import Fault, Unprocessable
@@ -59,7 +60,8 @@ async def create_sync(call: Call[CreateSync, NoQuery]) -> Answer:
     new = NewSync(workspace_id, body.name, definition, schedule, enabled=body.enabled)
 
     async def act(stores: Stores) -> Answer:
-        return Answer(one(_whole(await stores.syncs.create(new), None)), 201)
+        sync = await stores.syncs.create(new)
+        return Answer(one(_whole(sync, None)), 201, tag(sync.updated_at))
 
     return await once_in_store(call, act)
 
@@ -69,27 +71,31 @@ async def get_sync(call: Call[NoBody, NoQuery]) -> Answer:
     workspace_id = call.identity.workspace_id
     sync = await call.stores.syncs.get(workspace_id, call.path["sync_id"])
     runs = await call.stores.runs.list(workspace_id, RunFilter(sync_id=sync.id), limit=1)
-    return Answer(one(_whole(sync, runs[0] if runs else None)))
+    return Answer(one(_whole(sync, runs[0] if runs else None)), headers=tag(sync.updated_at))
 
 
 async def update_sync(call: Call[UpdateSync, NoQuery]) -> Answer:
     """Change what the body names. Runs under way keep the definition that they started with."""
+    return await unless_overtaken(call, lambda: _update(call))
+
+
+async def _update(call: Call[UpdateSync, NoQuery]) -> Answer:
     body, workspace_id = call.body, call.identity.workspace_id
     old = await call.stores.syncs.get(workspace_id, call.path["sync_id"])
     definition = definition_of(body, old.definition, body.source_id or old.definition.source_id)
     if definition != old.definition:
         await call.stores.discovery.require_target(workspace_id, definition)
     change = SyncChange(body.name, definition, schedule_of(body), body.enabled)
-    sync = await call.stores.syncs.update(workspace_id, old.id, change)
+    sync = await call.stores.syncs.update(workspace_id, old.id, change, only_if=replaced(call, old.updated_at))
     runs = await call.stores.runs.list(workspace_id, RunFilter(sync_id=sync.id), limit=1)
-    return Answer(one(_whole(sync, runs[0] if runs else None)))
+    return Answer(one(_whole(sync, runs[0] if runs else None)), headers=tag(sync.updated_at))
 
 
 async def delete_sync(call: Call[NoBody, NoQuery]) -> Answer:
     """Delete a sync and cancel its run; runs and dead letters can still be read."""
     identity, sync_id = call.identity, SyncId(call.path["sync_id"])
     async with call.stores.database.transaction() as connection:
-        moment = await call.stores.syncs.delete(connection, identity.workspace_id, sync_id)
+        moment = await call.stores.syncs.delete(connection, identity.workspace_id, sync_id, only_if=call.only_if)
         await stop(call.stores, connection, identity, sync_id)
     await forget_repeat(call.stores, identity, sync_id)
     return Answer(one(item(KIND, sync_id, {"deleted": True, "deleted_at": seconds(moment)})))

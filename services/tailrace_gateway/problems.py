@@ -17,6 +17,7 @@ from tailrace.core.errors import (
     InDoubt,
     Invalid,
     NotFound,
+    Stale,
     StoreUnavailable,
     TailraceError,
     Throttled,
@@ -109,6 +110,8 @@ class Problem:
         }
         if self.existing_id is not None:
             members["existing_id"] = self.existing_id
+        if self.existing_id is not None and self.code == "RUN_ACTIVE":
+            members["existing_job_id"] = self.existing_id
         if self.faults:
             members["errors"] = [_fault(fault) for fault in self.faults]
             members["details"] = {_field(fault): fault.detail for fault in self.faults}
@@ -122,6 +125,7 @@ _STATUSES: Sequence[tuple[type[TailraceError], HTTPStatus]] = (
     (Unauthenticated, HTTPStatus.UNAUTHORIZED),
     (Forbidden, HTTPStatus.FORBIDDEN),
     (NotFound, HTTPStatus.NOT_FOUND),
+    (Stale, HTTPStatus.PRECONDITION_FAILED),
     (Conflict, HTTPStatus.CONFLICT),
     (StoreUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),
     (Unavailable, HTTPStatus.FAILED_DEPENDENCY),

@@ -25,6 +25,7 @@ from tailrace_gateway.answers import (
 from tailrace_gateway.calls import Route, Section
 from tailrace_gateway.connection_routes import DESTINATIONS, SOURCES
 from tailrace_gateway.envelopes import Many, One, Page
+from tailrace_gateway.job_routes import JOBS
 from tailrace_gateway.planasonix_destinations import DestinationsQuery, FieldsQuery, ObjectsQuery
 from tailrace_gateway.planasonix_dlq import LettersQuery, ResolveLetters, StatsQuery
 from tailrace_gateway.planasonix_runs import RunsQuery, StartRuns
@@ -62,8 +63,18 @@ SYNCS = (
         answer=One[Sync],
         body=CreateSync,
         status=201,
+        tells_tag=True,
     ),
-    Route("GET", _SYNC, Role.VIEWER, planasonix_syncs.get_sync, "Get a sync", operation_id="getSync", answer=One[Sync]),
+    Route(
+        "GET",
+        _SYNC,
+        Role.VIEWER,
+        planasonix_syncs.get_sync,
+        "Get a sync",
+        operation_id="getSync",
+        answer=One[Sync],
+        tells_tag=True,
+    ),
     Route(
         "PUT",
         _SYNC,
@@ -73,6 +84,8 @@ SYNCS = (
         operation_id="updateSync",
         answer=One[Sync],
         body=UpdateSync,
+        tells_tag=True,
+        heeds_tag=True,
     ),
     Route(
         "DELETE",
@@ -82,6 +95,7 @@ SYNCS = (
         "Delete a sync",
         operation_id="deleteSync",
         answer=One[DeletedSync],
+        heeds_tag=True,
     ),
     Route(
         "POST",
@@ -267,6 +281,7 @@ SECTIONS = (
     Section("Discovery", "Planasonix contract: what destinations take, asked from them live.", DISCOVERY),
     Section("Dead letters", "Planasonix contract: rows that were not taken, each with its reason.", DEAD_LETTERS),
     Section("Connections", "RudderStack contract: its connection is a sync, its sync a run.", RUDDERSTACK),
+    Section("Jobs", "What Planasonix' Airflow package speaks: its connection is a sync, its job a run.", JOBS),
     Section("Connectors", "What sources and destinations can be made of.", CONNECTORS),
     Section("Sources", "Warehouses that queries run in.", SOURCES),
     Section("Destinations", "What rows are written to.", DESTINATIONS),

@@ -56,7 +56,7 @@ class Caller:
         async with self.session.request(
             method, self.url + path, data=BytesIO(raw), headers=sent | dict(headers or {})
         ) as got:
-            answered = Answered(got.status, dict(got.headers), await got.read())
+            answered = Answered(got.status, got.headers, await got.read())
         require_documented(method, path, answered.status, answered.headers, answered.raw)
         return answered
 

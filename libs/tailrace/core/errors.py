@@ -7,6 +7,7 @@
     │   └── CredentialsRefused  the destination does not let us in
     ├── NotFound                nothing of that id in this workspace
     ├── Conflict                the thing is in a state that forbids it
+    │   └── Stale               it has changed since the caller looked
     ├── Unavailable             not now: repeat later
     │   ├── SourceUnavailable
     │   ├── DestinationUnavailable
@@ -71,6 +72,12 @@ class Conflict(TailraceError):
     def __init__(self, message: str, *, code: str | None = None, existing_id: str | None = None) -> None:
         super().__init__(message, code=code)
         self.existing_id = existing_id
+
+
+class Stale(Conflict):
+    """The thing has changed since the caller looked at it."""
+
+    code = "STALE"
 
 
 class Unavailable(TailraceError):

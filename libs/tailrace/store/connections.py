@@ -12,7 +12,10 @@ from tailrace.core.errors import Conflict, NotFound
 from tailrace.core.ids import ConnectionId, WorkspaceId, new_connection_id
 from tailrace.core.pointers import put
 from tailrace.store.database import Connection, Database, Record
+from tailrace.store.revisions import OnlyIf, require_revision
 from tailrace.store.secrets import SecretBox
+
+_NAMED_AT_MOST = 5
 
 _CREATE = """
 INSERT INTO connections
@@ -28,7 +31,7 @@ WHERE workspace_id = $1 AND kind = $2 AND deleted_at IS NULL AND ($3::text IS NU
 ORDER BY created_at, id LIMIT $6
 """
 _LOCK = """
-SELECT secrets FROM connections
+SELECT secrets, updated_at FROM connections
 WHERE workspace_id = $1 AND id = $2 AND kind = $3 AND deleted_at IS NULL FOR UPDATE
 """
 _UPDATE = """
@@ -38,9 +41,9 @@ WHERE id = $1 RETURNING *
 """
 _NOTE_CHECK = "UPDATE connections SET checked_at = clock_timestamp(), check_code = $2 WHERE id = $1"
 _USED_BY = """
-SELECT id FROM syncs WHERE workspace_id = $1 AND deleted_at IS NULL
+SELECT id, name FROM syncs WHERE workspace_id = $1 AND deleted_at IS NULL
   AND (destination_id = $2 OR definition ->> 'source_id' = $2)
-ORDER BY created_at, id LIMIT 1
+ORDER BY created_at, id LIMIT 1000
 """
 _DELETE = """
 UPDATE connections SET deleted_at = clock_timestamp(), secrets = ''
@@ -60,7 +63,7 @@ class ConnectionDraft:
     """All that a user decides about a connection.
 
     `settings` show `***` where a secret stands; `secrets` hold them by JSON Pointer into the settings.
-    An update takes over the stored secrets at `kept` pointers.
+    An update takes over the stored secrets at `kept` pointers, and replaces only a state that `only_if` names.
     """
 
     name: str
@@ -69,6 +72,7 @@ class ConnectionDraft:
     kept: Sequence[str] = ()
     requests_per_s: float | None = None
     max_in_flight: int | None = None
+    only_if: OnlyIf = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +159,10 @@ class Connections:
         """Take over everything in the draft; of the stored secrets stay those that it keeps.
 
         :raises NotFound: the workspace has none of that id and kind.
+        :raises Stale: it is at none of the revisions.
         """
         async with self._database.transaction() as connection:
-            old = await connection.fetchval(_LOCK, workspace_id, connection_id, kind)
-            if old is None:
-                raise _not_found()
+            old = await _lock(connection, (workspace_id, connection_id, kind), draft.only_if)
             secrets = self._kept(workspace_id, connection_id, old, draft.kept) | dict(draft.secrets)
             sealed = self._seal(workspace_id, connection_id, secrets)
             limits = (draft.requests_per_s, draft.max_in_flight)
@@ -170,15 +173,17 @@ class Connections:
         """Remember how a test of the connection went: None that it works, else the code of what is wrong."""
         await self._database.execute(_NOTE_CHECK, connection_id, code)
 
-    async def delete(self, workspace_id: WorkspaceId, kind: ConnectionKind, connection_id: str) -> datetime:
+    async def delete(
+        self, workspace_id: WorkspaceId, kind: ConnectionKind, connection_id: str, *, only_if: OnlyIf = None
+    ) -> datetime:
         """Forget the connection, its secrets at once; gives the moment.
 
         :raises NotFound: the workspace has none of that id and kind.
-        :raises Conflict: `IN_USE` with the id of a sync that needs it.
+        :raises Conflict: `IN_USE`, naming the syncs that need it.
+        :raises Stale: it is at none of the revisions.
         """
         async with self._database.transaction() as connection:
-            if await connection.fetchval(_LOCK, workspace_id, connection_id, kind) is None:
-                raise _not_found()
+            await _lock(connection, (workspace_id, connection_id, kind), only_if)
             await _refuse_if_used(connection, workspace_id, connection_id)
             moment: datetime = await connection.fetchval(_DELETE, connection_id)
         return moment
@@ -197,10 +202,23 @@ class Connections:
         return opened
 
 
+async def _lock(connection: Connection, names: tuple[str, str, str], only_if: OnlyIf) -> bytes:
+    """The sealed secrets of a connection that nobody else changes until the transaction ends."""
+    row = await connection.fetchrow(_LOCK, *names)
+    if row is None:
+        raise _not_found()
+    require_revision(row["updated_at"], only_if)
+    secrets: bytes = row["secrets"]
+    return secrets
+
+
 async def _refuse_if_used(connection: Connection, workspace_id: str, connection_id: str) -> None:
-    sync_id = await connection.fetchval(_USED_BY, workspace_id, connection_id)
-    if sync_id is not None:
-        raise Conflict(f"sync {sync_id} uses it; delete that sync first", code="IN_USE", existing_id=sync_id)
+    rows = await connection.fetch(_USED_BY, workspace_id, connection_id)
+    if rows:
+        some = ", ".join(f"{row['id']} ({row['name']})" for row in rows[:_NAMED_AT_MOST])
+        more = f" and {len(rows) - _NAMED_AT_MOST} more" if len(rows) > _NAMED_AT_MOST else ""
+        told = f"syncs use it: {some}{more}; point them elsewhere or delete them first"
+        raise Conflict(told, code="IN_USE", existing_id=rows[0]["id"])
 
 
 def _not_found() -> NotFound:

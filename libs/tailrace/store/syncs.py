@@ -12,6 +12,7 @@ from tailrace.core.errors import Invalid, NotFound
 from tailrace.core.ids import SyncId, WorkspaceId, new_sync_id
 from tailrace.core.syncs import CronSchedule, IntervalSchedule, ManualSchedule, Schedule, SyncDefinition
 from tailrace.store.database import Connection, Database, Record
+from tailrace.store.revisions import OnlyIf, require_revision
 
 AnySchedule: TypeAlias = ManualSchedule | IntervalSchedule | CronSchedule
 
@@ -35,6 +36,7 @@ UPDATE syncs SET name = $3, destination_id = $4, version = $5, enabled = $6, def
   next_run_at = $9, updated_at = clock_timestamp()
 WHERE workspace_id = $1 AND id = $2 RETURNING *
 """
+_LOCK_TIME = "SELECT updated_at FROM syncs WHERE workspace_id = $1 AND id = $2 AND deleted_at IS NULL FOR UPDATE"
 _DELETE = """
 UPDATE syncs SET deleted_at = clock_timestamp(), next_run_at = NULL
 WHERE workspace_id = $1 AND id = $2 AND deleted_at IS NULL RETURNING deleted_at
@@ -143,13 +145,17 @@ class Syncs:
         )
         return [_sync(row) for row in rows]
 
-    async def update(self, workspace_id: WorkspaceId, sync_id: str, change: SyncChange) -> Sync:
+    async def update(
+        self, workspace_id: WorkspaceId, sync_id: str, change: SyncChange, *, only_if: OnlyIf = None
+    ) -> Sync:
         """Change what is given. A new definition is a new version; runs under way keep theirs.
 
         :raises NotFound: the workspace has none of that id, or no such source or destination.
+        :raises Stale: it is at none of the revisions.
         """
         async with self._database.transaction() as connection:
             old = _sync(await connection.fetchrow(_LOCK, workspace_id, sync_id))
+            require_revision(old.updated_at, only_if)
             new = _changed(old, change)
             if new.version != old.version:
                 await _require_connections(connection, workspace_id, new.definition)
@@ -158,23 +164,29 @@ class Syncs:
                 new = replace(new, next_run_at=await _next_tick(connection, new.schedule, enabled=new.enabled))
             return await _save(connection, new)
 
-    async def toggle(self, workspace_id: WorkspaceId, sync_id: str, *, enabled: bool) -> Sync:
+    async def toggle(self, workspace_id: WorkspaceId, sync_id: str, *, enabled: bool, only_if: OnlyIf = None) -> Sync:
         """Pause or resume; a run under way goes on, ticks missed while paused are not made up for.
 
         :raises NotFound: the workspace has none of that id.
+        :raises Stale: it is at none of the revisions.
         """
-        return await self.update(workspace_id, sync_id, SyncChange(enabled=enabled))
+        return await self.update(workspace_id, sync_id, SyncChange(enabled=enabled), only_if=only_if)
 
-    async def delete(self, connection: Connection, workspace_id: WorkspaceId, sync_id: str) -> datetime:
+    async def delete(
+        self, connection: Connection, workspace_id: WorkspaceId, sync_id: str, *, only_if: OnlyIf = None
+    ) -> datetime:
         """Hide the sync for good; gives the moment. Runs and dead letters stay.
 
         Waits for a start that is under way. The caller cancels the sync's run in the same transaction.
 
         :raises NotFound: the workspace has none of that id.
+        :raises Stale: it is at none of the revisions.
         """
-        moment: datetime | None = await connection.fetchval(_DELETE, workspace_id, sync_id)
-        if moment is None:
+        updated_at: datetime | None = await connection.fetchval(_LOCK_TIME, workspace_id, sync_id)
+        if updated_at is None:
             raise _not_found()
+        require_revision(updated_at, only_if)
+        moment: datetime = await connection.fetchval(_DELETE, workspace_id, sync_id)
         return moment
 
     async def require_enabled(self, connection: Connection, workspace_id: WorkspaceId, sync_id: str) -> None:
