@@ -108,5 +108,6 @@ class ProblemDocument(Told):
     error: str
     message: str
     existing_id: Annotated[str | None, Field(description="What is in the way.")] = None
+    existing_job_id: Annotated[str | None, Field(description="The same where it is a run.")] = None
     errors: list[ProblemFault] = []
     details: dict[str, str] = {}

@@ -54,7 +54,7 @@ def run_item(run: Run) -> Item:
         "created_at": seconds(run.queued_at),
         "started_at": seconds(run.started_at),
         "finished_at": seconds(run.finished_at),
-        "error": _error(run),
+        "error": error_of(run),
     }
     return item(RUN, run.id, attributes)
 
@@ -96,7 +96,7 @@ def rudderstack_run(run: Run) -> dict[str, Any]:
         "status": _RUDDERSTACK[run.status],
         "startedAt": milliseconds(run.started_at or run.queued_at),
         "finishedAt": milliseconds(run.finished_at),
-        "error": _error(run),
+        "error": error_of(run),
         "metrics": {
             "succeeded": {"total": succeeded},
             "failed": {"total": books.failed},
@@ -107,7 +107,8 @@ def rudderstack_run(run: Run) -> dict[str, Any]:
     }
 
 
-def _error(run: Run) -> str | None:
+def error_of(run: Run) -> str | None:
+    """Why the run failed or was cancelled; None where it was neither."""
     match run.status:
         case RunStatus.FAILED:
             return run.error_message or run.error_code or "the run failed"

@@ -17,6 +17,7 @@ async def test_declared_statuses_are_those_answered(
         "/api/reverse-etl/syncs": a_sync(destination_id, sourceId=source_id),
         "/api/tokens": {"name": "ci", "role": "viewer"},
         "/retl-connections/{connection_id}/stop": None,
+        "/api/v1/connections/{connection_id}/sync": {},
     }
     declared = {route.path: route.status for route in ROUTES if route.method == "POST" and route.path in bodies}
 

@@ -1,0 +1,1 @@
+"""The published contracts, by their examples and by what their public clients send."""
