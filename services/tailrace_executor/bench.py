@@ -11,8 +11,10 @@ from tailrace.connector_kit.warehouse import Warehouse
 from tailrace.core.clock import Clock
 from tailrace.core.ids import SyncId
 from tailrace.core.rows import RowKey
+from tailrace.core.runs import Lease
 from tailrace.core.snapshots import Entry
 from tailrace.pipeline.deliver import Patience
+from tailrace.pipeline.mirror import Census
 from tailrace.pipeline.pace import Limits, Pacer
 from tailrace.store.checkpoints import Checkpoints
 from tailrace.store.connections import Connections, StoredConnection
@@ -59,9 +61,10 @@ class Bench:
 
 @dataclass(frozen=True, slots=True)
 class SyncSnapshot:
-    """The snapshot of one sync, whole or of some keys."""
+    """The snapshot of one sync, whole or of some keys, for the run that has the lease."""
 
     snapshots: Snapshots
+    lease: Lease
     sync_id: SyncId
     only: Sequence[RowKey] | None
 
@@ -73,3 +76,23 @@ class SyncSnapshot:
         else:
             known = await self.snapshots.entries_of(self.sync_id, self.only)
             yield [entry for entry in known if after is None or entry.key > after]
+
+    async def merge(self) -> None:
+        """Take in what this run has settled, so that it is seen."""
+        await self.snapshots.merge(self.lease, self.sync_id)
+
+    async def census(self) -> Census:
+        """All that was delivered, and what of it this run would delete."""
+        delivered, gone = await self.snapshots.census(self.sync_id)
+        if self.only is not None:
+            gone = sum([len(entries) async for entries in self.gone(after=None)])
+        return Census(delivered, gone)
+
+    async def gone(self, *, after: RowKey | None) -> AsyncIterator[list[Entry]]:
+        """Entries of rows that left the query, in key order behind a key, a list a page."""
+        if self.only is None:
+            pages = self.snapshots.entries(self.sync_id, after=after, gone=True)
+        else:
+            pages = self.entries(after=after)
+        async for page in pages:
+            yield [entry for entry in page if entry.is_gone]

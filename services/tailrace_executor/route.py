@@ -5,17 +5,18 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
-from tailrace.connector_kit.destination import Destination, Target
+from tailrace.connector_kit.destination import Destination, Target, WritePlan
 from tailrace.connector_kit.registry import validate_settings
 from tailrace.connector_kit.warehouse import Warehouse
 from tailrace.core.errors import DestinationUnavailable, SourceUnavailable
+from tailrace.core.rows import Operation
 from tailrace.core.runs import RunKind
-from tailrace.core.syncs import SyncDefinition
+from tailrace.core.syncs import SyncDefinition, SyncMode
 from tailrace.pipeline.batch import Recipe
 from tailrace.pipeline.brake import Brake, BrakeLimits
 from tailrace.pipeline.deliver import Deliverer
 from tailrace.pipeline.flight import Flight
-from tailrace.pipeline.modes import only_operation
+from tailrace.pipeline.modes import operation_on_rows
 from tailrace.pipeline.pace import Pacer
 from tailrace.pipeline.settle import Settler, Window
 from tailrace.pipeline.tenure import Tenure
@@ -39,16 +40,15 @@ async def open_route(claim: Claim, bench: Bench, tenure: Tenure, ledger: RunLedg
     async with AsyncExitStack() as stack:
         warehouse = await _open_warehouse(stack, definition, bench)
         destination, pacer = await _open_destination(stack, definition, bench)
-        plan = await destination.plan(_target(definition))
-        # A batch beyond the window would be sent twice as a whole.
-        plan = replace(plan, rows_per_batch=min(plan.rows_per_batch, bench.window_rows))
+        plan = await _plan(destination, _target(definition), bench)
+        deletes_too = definition.sync_mode is SyncMode.MIRROR
         window = Window(bench.window_rows)
         yield Route(
             definition=definition,
             start=position_of(claim.checkpoint),
             only=only,
             warehouse=warehouse,
-            snapshot=SyncSnapshot(bench.snapshots, claim.sync_id, only),
+            snapshot=SyncSnapshot(bench.snapshots, claim.lease, claim.sync_id, only),
             recipe=Recipe(
                 claim.sync_id,
                 definition.sync_mode,
@@ -62,6 +62,7 @@ async def open_route(claim: Claim, bench: Bench, tenure: Tenure, ledger: RunLedg
                 window=window,
                 tenure=tenure,
             ),
+            delete_plan=await _plan(destination, _delete_target(definition), bench) if deletes_too else None,
         )
 
 
@@ -89,10 +90,22 @@ async def _open_destination(
         raise DestinationUnavailable(f"destination {stored.name!r} did not answer in {_OPEN_S:g} s") from error
 
 
+async def _plan(destination: Destination, target: Target, bench: Bench) -> WritePlan:
+    plan = await destination.plan(target)
+    # A batch beyond the window would be sent twice as a whole.
+    return replace(plan, rows_per_batch=min(plan.rows_per_batch, bench.window_rows))
+
+
 def _target(definition: SyncDefinition) -> Target:
     return Target(
         object_name=definition.object_name,
-        operation=only_operation(definition.sync_mode),
+        operation=operation_on_rows(definition.sync_mode),
         key_fields=tuple(mapping.destination for mapping in definition.key_mappings),
         fields=tuple(mapping.destination for mapping in definition.field_mappings),
     )
+
+
+def _delete_target(definition: SyncDefinition) -> Target:
+    """For rows of which only the key is known."""
+    key_fields = tuple(mapping.destination for mapping in definition.key_mappings)
+    return Target(definition.object_name, Operation.DELETE, key_fields, key_fields)

@@ -27,7 +27,8 @@ from tailrace.pipeline.batch import Recipe
 from tailrace.pipeline.brake import Brake, BrakeLimits
 from tailrace.pipeline.deliver import Deliverer, Patience
 from tailrace.pipeline.flight import Flight
-from tailrace.pipeline.modes import only_operation
+from tailrace.pipeline.mirror import Census
+from tailrace.pipeline.modes import operation_on_rows
 from tailrace.pipeline.pace import Limits, Pacer
 from tailrace.pipeline.settle import Settler, Window
 from tailrace.pipeline.tenure import Tenure
@@ -173,15 +174,31 @@ class MemoryLedger:
 
 @dataclass(frozen=True)
 class FrozenSnapshot:
-    """The snapshot as a run found it."""
+    """The snapshot as a run found it; what the ledger has learnt since is seen by the deletes alone."""
 
     known: Sequence[Entry]
+    ledger: MemoryLedger
+    only: Sequence[RowKey] | None = None
     entries_per_page: int = 7
 
     async def entries(self, *, after: RowKey | None) -> AsyncIterator[list[Entry]]:
         wanted = [entry for entry in self.known if after is None or entry.key > after]
         for at in range(0, len(wanted), self.entries_per_page):
             yield wanted[at : at + self.entries_per_page]
+
+    async def merge(self) -> None:
+        return
+
+    async def census(self) -> Census:
+        delivered = sum(entry.delivered is not None for entry in self.ledger.entries.values())
+        return Census(delivered, len(self._gone()))
+
+    async def gone(self, *, after: RowKey | None) -> AsyncIterator[list[Entry]]:
+        yield [entry for entry in self._gone() if after is None or entry.key > after]
+
+    def _gone(self) -> list[Entry]:
+        gone = [entry for key, entry in self.ledger.entries.items() if self.only is None or key in self.only]
+        return sorted((entry for entry in gone if entry.is_gone), key=lambda entry: entry.key)
 
 
 class NoLimits:
@@ -213,6 +230,7 @@ class World:
     window_rows: int = 2000
     patience: Patience = IMPATIENT
     brake: BrakeLimits = field(default_factory=BrakeLimits)
+    max_delete_ratio: float = 0.1
     warehouse: MemoryWarehouse = field(init=False)
     ledger: MemoryLedger = field(default_factory=MemoryLedger)
     limits: NoLimits = field(default_factory=NoLimits)
@@ -235,16 +253,17 @@ class World:
         clock = SystemClock()
         self.tenure = Tenure(clock, until=clock.monotonic() + 60)
         window = Window(self.window_rows)
-        plan = await self.destination.plan(Target("people", only_operation(self.mode), ("id",), ("id", "name")))
+        plan = await self.destination.plan(Target("people", operation_on_rows(self.mode), ("id",), ("id", "name")))
+        deletes = await self.destination.plan(Target("people", Operation.DELETE, ("id",), ("id",)))
         pacer = Pacer(Limits("memory"), self.limits, clock)
         keys = None if only is None else [RowKey((key,)) for key in only]
         known = sorted(self.ledger.entries.values(), key=lambda entry: entry.key)
         return Route(
-            definition=definition(self.mode),
+            definition=definition(self.mode).model_copy(update={"max_delete_ratio": self.max_delete_ratio}),
             start=self.ledger.position,
             only=keys,
             warehouse=self.warehouse,
-            snapshot=FrozenSnapshot([entry for entry in known if keys is None or entry.key in keys]),
+            snapshot=FrozenSnapshot([entry for entry in known if keys is None or entry.key in keys], self.ledger, keys),
             recipe=Recipe(SYNC, self.mode, kind, plan, self.ledger.still_dead),
             flight=Flight(
                 deliverer=Deliverer(SYNC, self.destination, plan, pacer, self.tenure, Random(1), self.patience),
@@ -252,6 +271,7 @@ class World:
                 window=window,
                 tenure=self.tenure,
             ),
+            delete_plan=deletes if self.mode is SyncMode.MIRROR else None,
         )
 
 

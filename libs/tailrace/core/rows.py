@@ -26,6 +26,9 @@ class ColumnKind(StrEnum):
     OTHER = "other"  # anything that JSON can hold as it is
 
 
+IN_DOUBT = "IN_DOUBT"
+"""The code of a row that may have been applied."""
+
 CODE_LIMIT = 64
 """Characters of an error code that are kept."""
 
@@ -124,4 +127,4 @@ def retry(code: str, message: str, *, retry_after_s: float | None = None) -> Row
 
 def unknown(message: str) -> RowOutcome:
     """The row may or may not have been applied."""
-    return RowOutcome(Verdict.UNKNOWN, "IN_DOUBT", message)
+    return RowOutcome(Verdict.UNKNOWN, IN_DOUBT, message)

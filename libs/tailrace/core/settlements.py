@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from hashlib import blake2b
 from typing import NewType
 
@@ -16,12 +17,20 @@ DedupeKey = NewType("DedupeKey", bytes)
 _DEDUPE_BYTES = 16
 
 
+class Phase(StrEnum):
+    """What a run goes through."""
+
+    ROWS = "rows"
+    DELETES = "deletes"  # of what left the query, once all of it was read
+
+
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far a run has read: behind a key, and past so many of the rows whose key is NULL, which come last."""
+    """How far a run has got: behind a key, and past so many of the rows whose key is NULL, which come last."""
 
     after: RowKey | None = None
     null_rows: int = 0
+    phase: Phase = Phase.ROWS
 
 
 @dataclass(frozen=True, slots=True)

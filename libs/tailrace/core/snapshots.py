@@ -1,7 +1,8 @@
 """What the destination holds by our account: entries sorted by key, packed into pages.
 
 An entry costs its key plus nine bytes before compression; neighbouring keys compress well. Pages carry the number of
-the algorithm that made their hashes, so that a new one can be told from a change in the data.
+the algorithm that made their hashes, so that a new one can be told from a change in the data. What an entry has beyond
+key and hashes, few of them have.
 """
 
 import heapq
@@ -22,20 +23,29 @@ KEY_SIZE_LIMIT_BYTES = 1024
 _HASH_BYTES = 8
 _HAS_DELIVERED = 1
 _HAS_DEAD = 2
+_IS_GONE = 4
+_HAS_WRITTEN = 8
 _LENGTH_BYTES = 2
+_WRITTEN_LENGTH_BYTES = 4
 _COMPRESSION_LEVEL = 1
+
+UNKNOWN_VERSION = RowHash(bytes(_HASH_BYTES))
+"""Stands for whatever the destination may hold of a row: no version of it is the same."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """What is known of a key: the version delivered last, and the version that lies dead, if any.
 
-    An entry with neither is a tombstone: in a layer above the base it says that the key is forgotten.
+    An entry with neither is a tombstone: in a layer above the base it says that the key is forgotten. `is_gone` marks
+    a row that left the query and is to be deleted. `written` is the key as it was sent, see `core.keys`.
     """
 
     key: RowKey
     delivered: RowHash | None = None
     dead: RowHash | None = None
+    is_gone: bool = False
+    written: bytes | None = None
 
     @property
     def is_tombstone(self) -> bool:
@@ -45,11 +55,13 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Entries in key order, packed."""
+    """Entries in key order, packed; how many of them were delivered once, and how many are gone."""
 
     first_key: RowKey
     last_key: RowKey
     entries: int
+    delivered: int
+    gone: int
     has_tombstones: bool
     body: bytes
     algorithm: int = ALGORITHM
@@ -63,8 +75,15 @@ def hash_row(body: bytes) -> RowHash:
 def pack(entries: Sequence[Entry]) -> Page:
     """One page of entries that are in key order; not empty."""
     body = b"".join(_encode(entry) for entry in entries)
-    forgets = any(entry.is_tombstone for entry in entries)
-    return Page(entries[0].key, entries[-1].key, len(entries), forgets, zlib.compress(body, _COMPRESSION_LEVEL))
+    return Page(
+        first_key=entries[0].key,
+        last_key=entries[-1].key,
+        entries=len(entries),
+        delivered=sum(entry.delivered is not None for entry in entries),
+        gone=sum(entry.is_gone for entry in entries),
+        has_tombstones=any(entry.is_tombstone for entry in entries),
+        body=zlib.compress(body, _COMPRESSION_LEVEL),
+    )
 
 
 def pages(entries: Iterable[Entry]) -> Iterator[Page]:
@@ -103,7 +122,13 @@ def _encode(entry: Entry) -> bytes:
     flags = (_HAS_DELIVERED if entry.delivered is not None else 0) | (_HAS_DEAD if entry.dead is not None else 0)
     parts = [part.encode() for part in entry.key]
     lengths = [len(part).to_bytes(_LENGTH_BYTES) for part in parts]
-    return b"".join((bytes((flags, len(parts))), *lengths, *parts, entry.delivered or b"", entry.dead or b""))
+    more = b""
+    if entry.is_gone:
+        flags |= _IS_GONE
+    if entry.written is not None:
+        flags |= _HAS_WRITTEN
+        more = len(entry.written).to_bytes(_WRITTEN_LENGTH_BYTES) + entry.written
+    return b"".join((bytes((flags, len(parts))), *lengths, *parts, entry.delivered or b"", entry.dead or b"", more))
 
 
 def _decode(raw: memoryview, at: int) -> tuple[Entry, int]:
@@ -117,7 +142,12 @@ def _decode(raw: memoryview, at: int) -> tuple[Entry, int]:
         at += length
     delivered, at = _hash_at(raw, at, present=bool(flags & _HAS_DELIVERED))
     dead, at = _hash_at(raw, at, present=bool(flags & _HAS_DEAD))
-    return Entry(RowKey(tuple(key)), delivered, dead), at
+    written: bytes | None = None
+    if flags & _HAS_WRITTEN:
+        starts_at = at + _WRITTEN_LENGTH_BYTES
+        at = starts_at + int.from_bytes(raw[at:starts_at])
+        written = bytes(raw[starts_at:at])
+    return Entry(RowKey(tuple(key)), delivered, dead, bool(flags & _IS_GONE), written), at
 
 
 def _hash_at(raw: memoryview, at: int, *, present: bool) -> tuple[RowHash | None, int]:

@@ -111,6 +111,12 @@ class SyncDefinition(_Frozen):
     object_name: str = Field(min_length=1, max_length=256)
     field_mappings: tuple[FieldMapping, ...] = Field(min_length=1, max_length=10_000)
     sync_mode: SyncMode
+    max_delete_ratio: float = Field(
+        default=0.1,
+        ge=0,
+        le=1,
+        description="mirror: the part of the rows delivered that one run may delete; 1 allows all of them",
+    )
 
     @property
     def key_mappings(self) -> tuple[FieldMapping, ...]:

@@ -4,7 +4,7 @@ A run that resumes cuts the same rows into the same batches, so that a batch sen
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
 from tailrace.connector_kit.destination import WritePlan
@@ -16,7 +16,7 @@ from tailrace.core.settlements import DedupeKey, Position, dedupe_key
 from tailrace.core.syncs import SyncMode
 from tailrace.pipeline.diff import RowChange
 from tailrace.pipeline.map_fields import MappedRow
-from tailrace.pipeline.modes import only_operation, operation
+from tailrace.pipeline.modes import operation
 from tailrace.pipeline.tally import NOT_IN_MODE, STILL_DEAD, UNCHANGED, Tally
 
 ROW_TOO_LARGE = "ROW_TOO_LARGE"
@@ -55,7 +55,7 @@ class Parcel:
 
 
 async def batch(changes: AsyncIterator[list[RowChange]], recipe: Recipe, start: Position) -> AsyncIterator[Parcel]:
-    """Cut changes into parcels; rows with the same key are never parted."""
+    """Cut changes into parcels for the plan of the recipe; rows with the same key are never parted."""
     cut = _Cut(recipe, start)
     async for some in changes:
         dead = await _still_dead(some, recipe)
@@ -101,10 +101,10 @@ class _Cut:
     def add(self, change: RowChange, dead: set[DedupeKey]) -> None:
         self.rows += 1
         key = _key(change)
-        after, null_rows = self.position.after, self.position.null_rows
-        self.position = Position(key, null_rows) if key else Position(after, null_rows + 1)
+        here = self.position
+        self.position = replace(here, after=key) if key else replace(here, null_rows=here.null_rows + 1)
         if change.mapped is None:
-            self.decided.add_kept(change, forget=self.recipe.mode is not SyncMode.INSERT)
+            self._leave(change)
         elif _dead_version(change) in dead:
             self.decided.add_skipped(change, STILL_DEAD)
         elif change.mapped.problem is not None:
@@ -114,11 +114,20 @@ class _Cut:
 
     def close(self) -> Parcel:
         rows = [mapped.row for _, mapped in self.changes]
-        sent = only_operation(self.recipe.mode)
+        sent = self.recipe.plan.target.operation
         made = Batch(sent, rows, idempotency_key(self.recipe.sync_id, sent, rows)) if rows else None
         parcel = Parcel(self.changes, made, self.decided, self.position)
         self.changes, self.size_bytes, self.rows, self.decided = [], 0, 0, self._tally()
         return parcel
+
+    def _leave(self, change: RowChange) -> None:
+        match self.recipe.mode:
+            case SyncMode.MIRROR:
+                self.decided.add_gone(change)
+            case SyncMode.INSERT:
+                self.decided.add_kept(change, forget=False)
+            case _:
+                self.decided.add_kept(change, forget=True)
 
     def _decide(self, change: RowChange, mapped: MappedRow) -> None:
         size_bytes = len(mapped.row.body)
@@ -132,7 +141,8 @@ class _Cut:
             self.size_bytes += size_bytes + 1
 
     def _tally(self) -> Tally:
-        return Tally(only_operation(self.recipe.mode), self.recipe.plan.target.key_fields)
+        target = self.recipe.plan.target
+        return Tally(target.operation, target.key_fields)
 
 
 async def _still_dead(changes: Sequence[RowChange], recipe: Recipe) -> set[DedupeKey]:

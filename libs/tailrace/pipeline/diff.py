@@ -90,6 +90,7 @@ def _unseen(mapped: MappedRow) -> RowChange:
 def _seen(mapped: MappedRow, entry: Entry) -> Change | None:
     if mapped.problem is not None:
         return None
-    if entry.delivered == mapped.row.row_hash:
-        return Change.UNCHANGED
-    return Change.ADDED if entry.delivered is None else Change.CHANGED
+    # What is marked as gone may have been deleted, by an attempt whose answer was lost.
+    if entry.delivered is None or entry.is_gone:
+        return Change.ADDED
+    return Change.UNCHANGED if entry.delivered == mapped.row.row_hash else Change.CHANGED

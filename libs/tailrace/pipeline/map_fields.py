@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import orjson
 
+from tailrace.core import keys
 from tailrace.core.errors import SourceInvalid
 from tailrace.core.rows import Block, Column, ColumnKind, Row, RowKey, RowOutcome, rejected
 from tailrace.core.settlements import (
@@ -32,11 +33,15 @@ _Convert = Callable[[object], object]
 
 @dataclass(frozen=True, slots=True)
 class MappedRow:
-    """A row as the destination would get it, or what keeps it from being sent."""
+    """A row as the destination would get it, or what keeps it from being sent.
+
+    `written` is what the snapshot keeps of the key besides its text, see `core.keys`.
+    """
 
     row: Row
     dedupe_key: DedupeKey | None = None
     problem: RowOutcome | None = None
+    written: bytes | None = None
 
 
 class Mapper:
@@ -45,6 +50,9 @@ class Mapper:
     def __init__(self, mappings: Sequence[FieldMapping], columns: Sequence[Column], start: Position) -> None:
         """:raises SourceInvalid: a mapping names a column that the query does not have."""
         self._fields = [_Field.of(mapping, columns) for mapping in mappings]
+        self._key_fields = [field for field, mapping in zip(self._fields, mappings, strict=True) if mapping.key]
+        self._key_names = [field.name for field in self._key_fields]
+        self._tells_key = all(field.is_whole_number for field in self._key_fields)
         self._last_key = start.after
         self._duplicates = 0
         self._last_body = b""
@@ -68,7 +76,10 @@ class Mapper:
             return MappedRow(row, dedupe_key(key), _too_long())
         if unfit is not None:
             return MappedRow(row, dedupe_key(key), unfit)
-        return MappedRow(row)
+        return MappedRow(row, written=None if self._tells_key else self._written(values, key))
+
+    def _written(self, values: Sequence[object], key: RowKey) -> bytes | None:
+        return keys.written(self._key_names, key, [field.value(values) for field in self._key_fields])
 
     def _without_key(self, body: bytes) -> MappedRow | None:
         self._same_bodies = self._same_bodies + 1 if body == self._last_body else 0
@@ -116,6 +127,7 @@ class _Field:
     index: int
     constant: object = None
     convert: _Convert | None = None
+    is_whole_number: bool = False
 
     @classmethod
     def of(cls, mapping: FieldMapping, columns: Sequence[Column]) -> "_Field":
@@ -129,7 +141,8 @@ class _Field:
                 code="COLUMN_MISSING",
             )
         index = names.index(mapping.source)
-        return cls(mapping.destination, index, None, _CONVERTERS.get(columns[index].kind))
+        kind = columns[index].kind
+        return cls(mapping.destination, index, None, _CONVERTERS.get(kind), kind is ColumnKind.INTEGER)
 
     def value(self, values: Sequence[object]) -> object:
         if self.index < 0:

@@ -11,6 +11,9 @@ _SENDS = {
     (SyncMode.UPDATE, Change.ADDED): Operation.UPDATE,
     (SyncMode.UPDATE, Change.CHANGED): Operation.UPDATE,
     (SyncMode.DELETE, Change.ADDED): Operation.DELETE,
+    (SyncMode.MIRROR, Change.ADDED): Operation.UPSERT,
+    (SyncMode.MIRROR, Change.CHANGED): Operation.UPSERT,
+    (SyncMode.MIRROR, Change.REMOVED): Operation.DELETE,
 }
 
 
@@ -21,6 +24,6 @@ def operation(mode: SyncMode, kind: RunKind, change: Change) -> Operation | None
     return _SENDS.get((mode, change))
 
 
-def only_operation(mode: SyncMode) -> Operation:
-    """The one operation that the mode ever sends."""
+def operation_on_rows(mode: SyncMode) -> Operation:
+    """The one operation that the mode ever sends for rows of the query."""
     return _SENDS[mode, Change.ADDED]

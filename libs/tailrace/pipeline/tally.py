@@ -2,20 +2,23 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import orjson
 
-from tailrace.core.rows import Change, Operation, Row, RowOutcome, Verdict, fit_code
+from tailrace.core.rows import IN_DOUBT, Change, Operation, Row, RowOutcome, Verdict, fit_code
 from tailrace.core.runs import Books
 from tailrace.core.settlements import DedupeKey, NewDeadLetter, Position, Settlement, dedupe_key
-from tailrace.core.snapshots import Entry
+from tailrace.core.snapshots import UNKNOWN_VERSION, Entry
 from tailrace.pipeline.diff import RowChange
 from tailrace.pipeline.map_fields import KEY_TOO_LONG, MappedRow
 
 STILL_DEAD = "STILL_DEAD"
 UNCHANGED = "UNCHANGED"
 NOT_IN_MODE = "NOT_IN_MODE"
+
+_BOOKED_AS = {"delivered": "deleted", "skipped": "kept", "rejected": "undeleted"}
+"""What the books call the outcome of a row that left the query."""
 
 
 @dataclass(slots=True)
@@ -38,16 +41,19 @@ class Tally:
             self.add_rejected(change, mapped, outcome)
             return
         if outcome.verdict is Verdict.DELIVERED:
-            self._count("delivered")
+            self._count(change, "delivered")
         else:
-            self._count("skipped", fit_code(outcome.code))
-        self.entries.append(Entry(mapped.row.key, delivered=mapped.row.row_hash))
+            self._count(change, "skipped", fit_code(outcome.code))
+        if change.change is Change.REMOVED:
+            self.entries.append(Entry(mapped.row.key))
+        else:
+            self.entries.append(Entry(mapped.row.key, delivered=mapped.row.row_hash, written=mapped.written))
         self._clear(change)
 
     def add_rejected(self, change: RowChange, mapped: MappedRow, outcome: RowOutcome) -> None:
         """A row that became a dead letter; it stays out of later runs while neither it nor the letter changes."""
         code = fit_code(outcome.code)
-        self._count("rejected", code)
+        self._count(change, "rejected", code)
         row = mapped.row
         letter = NewDeadLetter(
             dedupe_key=mapped.dedupe_key or dedupe_key(row.key),
@@ -61,14 +67,21 @@ class Tally:
         )
         self.letters.append(letter)
         if row.key and letter.dedupe_key == dedupe_key(row.key) and outcome.code != KEY_TOO_LONG:
-            delivered = None if change.known is None else change.known.delivered
-            self.entries.append(Entry(row.key, delivered, row.row_hash))
+            self.entries.append(_dead_entry(change, mapped, outcome))
 
     def add_skipped(self, change: RowChange, code: str) -> None:
-        """A row of the query that nothing is sent for."""
-        self._count("skipped", code)
+        """A row that nothing is sent for."""
+        self._count(change, "skipped", code)
         if code == UNCHANGED and change.known is not None and change.known.dead is not None:
-            self.entries.append(Entry(change.known.key, change.known.delivered))
+            self.entries.append(replace(change.known, dead=None))
+            self._clear(change)
+
+    def add_gone(self, change: RowChange) -> None:
+        """A key that is gone from the query and is to be deleted; it is booked once that was tried."""
+        if change.known is None or change.known.delivered is None:
+            self.add_kept(change, forget=True)
+        elif not change.known.is_gone:
+            self.entries.append(replace(change.known, dead=None, is_gone=True))
             self._clear(change)
 
     def add_kept(self, change: RowChange, *, forget: bool) -> None:
@@ -98,15 +111,28 @@ class Tally:
             cleared=self.cleared,
         )
 
-    def _count(self, outcome: str, code: str = "") -> None:
-        self.counts["read"] += 1
-        self.counts[outcome] += 1
+    def _count(self, change: RowChange, outcome: str, code: str = "") -> None:
+        is_removed = change.change is Change.REMOVED
+        self.counts["removed" if is_removed else "read"] += 1
+        booked = _BOOKED_AS[outcome] if is_removed else outcome
+        self.counts[booked] += 1
         if code:
-            self.reasons[f"{outcome}.{code}"] += 1
+            self.reasons[f"{booked}.{code}"] += 1
 
     def _clear(self, change: RowChange) -> None:
         if change.known is not None and change.known.dead is not None:
             self.cleared.append(dedupe_key(change.known.key))
+
+
+def _dead_entry(change: RowChange, mapped: MappedRow, outcome: RowOutcome) -> Entry:
+    """The version before stays known; what may have come back or arrived without our knowing has to be deleted too."""
+    row, known = mapped.row, change.known
+    if change.change is Change.REMOVED and known is not None:
+        return replace(known, dead=row.row_hash)
+    delivered, written = (None, mapped.written) if known is None else (known.delivered, known.written)
+    if outcome.code == IN_DOUBT or (known is not None and known.is_gone):
+        delivered = UNKNOWN_VERSION
+    return Entry(row.key, delivered, row.row_hash, written=written)
 
 
 def _record_keys(row: Row, key_fields: Sequence[str]) -> dict[str, object]:

@@ -12,7 +12,7 @@ from tailrace.core.ids import DeadLetterId, SyncId, WorkspaceId, new_dead_letter
 from tailrace.core.outgoing import OutgoingEvent
 from tailrace.core.rows import RowKey
 from tailrace.core.runs import COUNTS, Books, Lease
-from tailrace.core.settlements import NewDeadLetter, Position, Settlement, payload_binding
+from tailrace.core.settlements import NewDeadLetter, Phase, Position, Settlement, payload_binding
 from tailrace.observe.failpoints import failpoint
 from tailrace.store.database import Connection, Database
 from tailrace.store.outbox import enqueue
@@ -135,12 +135,13 @@ def position_of(checkpoint: Mapping[str, Any] | None) -> Position:
     if checkpoint is None:
         return Position()
     after = checkpoint["after"]
-    return Position(None if after is None else RowKey(tuple(after)), checkpoint["null_rows"])
+    phase = Phase(checkpoint.get("phase", Phase.ROWS))
+    return Position(None if after is None else RowKey(tuple(after)), checkpoint["null_rows"], phase)
 
 
 async def _advance(connection: Connection, place: Place, settlement: Settlement, reasons: Mapping[str, int]) -> None:
     position, books = settlement.position, settlement.books
-    checkpoint = {"after": position.after, "null_rows": position.null_rows}
+    checkpoint = {"after": position.after, "null_rows": position.null_rows, "phase": position.phase}
     counts = (getattr(books, name) for name in COUNTS)
     ttl = timedelta(seconds=place.ttl_s)
     await connection.execute(_ADVANCE, *place.lease.identity, checkpoint, dict(reasons), ttl, *counts)

@@ -14,12 +14,13 @@ SETTLED = 1
 
 _PAGES_PER_FETCH = 8
 _INSERT = """
-INSERT INTO snapshot_pages (sync_id, level, first_key, last_key, entries, has_tombstones, algorithm, body)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+INSERT INTO snapshot_pages (sync_id, level, first_key, last_key, entries, delivered, gone, has_tombstones, algorithm,
+  body)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 """
 _BASE_AFTER = """
 SELECT last_key, body FROM snapshot_pages
-WHERE sync_id = $1 AND level = 0 AND ($2::text[] IS NULL OR last_key > $2)
+WHERE sync_id = $1 AND level = 0 AND ($2::text[] IS NULL OR last_key > $2) AND (gone > 0 OR NOT $4)
 ORDER BY first_key LIMIT $3
 """
 _BASE_OF_KEYS = """
@@ -57,11 +58,16 @@ WITH before AS (
   ORDER BY queued_at DESC LIMIT 1
 ), targets AS (
   SELECT count(DISTINCT (definition -> 'destination_id', definition -> 'object_name',
-    definition ->> 'sync_mode' = 'delete')) AS number
+    definition ->> 'sync_mode' = 'delete',
+    jsonb_path_query_array(definition, '$.field_mappings[*] ? (@.key == true)'))) AS number
   FROM sync_versions JOIN runs ON runs.sync_id = sync_versions.sync_id
   WHERE runs.id = $2 AND version IN (runs.sync_version, (SELECT version FROM before))
 )
 DELETE FROM snapshot_pages USING targets WHERE snapshot_pages.sync_id = $1 AND targets.number > 1
+"""
+_CENSUS = """
+SELECT coalesce(sum(coalesce(delivered, entries)), 0)::bigint AS delivered, coalesce(sum(gone), 0)::bigint AS gone
+FROM snapshot_pages WHERE sync_id = $1 AND level = 0
 """
 _SIZE = """
 SELECT coalesce(sum(entries), 0)::bigint, coalesce(sum(length(body)), 0)::bigint FROM snapshot_pages
@@ -75,10 +81,15 @@ class Snapshots:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def entries(self, sync_id: SyncId, *, after: RowKey | None = None) -> AsyncIterator[list[Entry]]:
-        """The base in key order behind a key, a list a page. Holds no connection between pages."""
+    async def entries(
+        self, sync_id: SyncId, *, after: RowKey | None = None, gone: bool = False
+    ) -> AsyncIterator[list[Entry]]:
+        """The base in key order behind a key, a list a page; `gone` restricts it to pages that hold a gone entry.
+
+        Holds no connection between pages.
+        """
         position = None if after is None else list(after)
-        while found := await self._database.fetch(_BASE_AFTER, sync_id, position, _PAGES_PER_FETCH):
+        while found := await self._database.fetch(_BASE_AFTER, sync_id, position, _PAGES_PER_FETCH, gone):
             for row in found:
                 known = unpack(row["body"])
                 yield known if after is None else [entry for entry in known if entry.key > after]
@@ -91,7 +102,7 @@ class Snapshots:
         return [entry for row in rows for entry in unpack(row["body"]) if entry.key in wanted]
 
     async def forget_other_target(self, lease: Lease, sync_id: SyncId) -> bool:
-        """Forget what was delivered if the run sends to another object, or deletes where rows were written before.
+        """Forget what was delivered if the run sends to another object, by another key, or deletes what was written.
 
         Gives whether there was something to forget. To be called before the first checkpoint of a run.
 
@@ -113,6 +124,11 @@ class Snapshots:
             await connection.execute(_PROMOTE, sync_id, ENTRIES_PER_PAGE // 2)
         while await self._merge_one(lease, sync_id):
             pass
+
+    async def census(self, sync_id: SyncId) -> tuple[int, int]:
+        """How many entries of the base were delivered, and how many of those are gone from the query."""
+        row = await self._database.fetchrow(_CENSUS, sync_id)
+        return (0, 0) if row is None else (row["delivered"], row["gone"])
 
     async def size(self, sync_id: SyncId) -> tuple[int, int]:
         """Entries and bytes held for a sync."""
@@ -165,7 +181,7 @@ async def _insert(connection: Connection, sync_id: SyncId, level: int, made: Ite
     rows = [
         (
             *(sync_id, level, list(page.first_key), list(page.last_key)),
-            *(page.entries, page.has_tombstones, page.algorithm, page.body),
+            *(page.entries, page.delivered, page.gone, page.has_tombstones, page.algorithm, page.body),
         )
         for page in made
     ]

@@ -1,0 +1,34 @@
+"""Keys as JSON: what a delete has to say to mean the row that an upsert wrote.
+
+A key is kept as text. Most texts tell by themselves what was sent: a whole number was a number, anything else a
+string. For the others, such as a code of digits that is text, what was sent is kept beside the key.
+"""
+
+import re
+from collections.abc import Sequence
+
+import orjson
+
+from tailrace.core.rows import RowKey
+from tailrace.core.snapshots import Entry
+
+_WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,18}")
+
+
+def written(fields: Sequence[str], key: RowKey, values: Sequence[object]) -> bytes | None:
+    """The JSON object that holds a key's values as they are sent; None where the key's text tells it.
+
+    :raises orjson.JSONEncodeError: a value that JSON cannot hold.
+    """
+    sent = orjson.dumps(dict(zip(fields, values, strict=True)))
+    return None if sent == _told_by_text(fields, key) else sent
+
+
+def key_record(fields: Sequence[str], entry: Entry) -> bytes:
+    """The JSON object that holds the key of an entry, its values as they were sent."""
+    return _told_by_text(fields, entry.key) if entry.written is None else entry.written
+
+
+def _told_by_text(fields: Sequence[str], key: RowKey) -> bytes:
+    values = (orjson.Fragment(part) if _WHOLE_NUMBER.fullmatch(part) else part for part in key)
+    return orjson.dumps(dict(zip(fields, values, strict=True)))

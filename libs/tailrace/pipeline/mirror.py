@@ -1,0 +1,85 @@
+"""The second phase of a mirror run: what left the query is deleted, once all of the query was read.
+
+While rows were read, keys that are gone were marked in the snapshot. A key that came back is marked no more. So many
+keys gone at once that a mistake in the query is more likely stop the run before the first of them is deleted.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from tailrace.core.errors import Invalid
+from tailrace.core.keys import key_record
+from tailrace.core.rows import Change, Row, RowKey
+from tailrace.core.snapshots import Entry, hash_row
+from tailrace.pipeline.diff import RowChange
+from tailrace.pipeline.map_fields import MappedRow
+
+DELETE_GUARD = "DELETE_GUARD"
+FREE_DELETES = 10
+"""So many rows may be deleted whatever the ratio, but never more than half of all: small tables change in leaps."""
+
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """How many rows were delivered and not deleted since, and how many of them are marked as gone."""
+
+    delivered: int
+    gone: int
+
+
+class Marked(Protocol):
+    """The marks that the first phase left in the snapshot."""
+
+    async def merge(self) -> None:
+        """Take in what this run has settled, so that it is seen."""
+        ...
+
+    async def census(self) -> Census:
+        """All that was delivered, and what of it this run would delete."""
+        ...
+
+    def gone(self, *, after: RowKey | None) -> AsyncIterator[list[Entry]]:
+        """Marked entries in key order behind a key."""
+        ...
+
+
+def check_deletes(census: Census, max_delete_ratio: float) -> None:
+    """Return if what is gone may be deleted.
+
+    :raises Invalid: `DELETE_GUARD`, with how to allow it.
+    """
+    allowed = deletes_allowed(census.delivered, max_delete_ratio)
+    if census.gone <= allowed:
+        return
+    raise Invalid(
+        f"{census.gone} of the {census.delivered} rows delivered are gone from the query, at most {allowed} may be"
+        " deleted by one run: nothing was deleted, all else was delivered. If these rows are to go, raise the sync's"
+        f" maxDeleteRatio to {_ratio_for(census)} for one run; if not, mend the query",
+        code=DELETE_GUARD,
+    )
+
+
+def deletes_allowed(delivered: int, max_delete_ratio: float) -> int:
+    """How many of so many rows one run may delete; all of them only where the ratio is 1."""
+    return max(int(delivered * max_delete_ratio + _ROUNDING), min(FREE_DELETES, delivered // 2))
+
+
+async def deletes(gone: AsyncIterator[list[Entry]], key_fields: Sequence[str]) -> AsyncIterator[list[RowChange]]:
+    """Marked entries as rows to delete: their keys as they were sent."""
+    async for entries in gone:
+        yield [_removed(entry, key_fields) for entry in entries]
+
+
+def _removed(entry: Entry, key_fields: Sequence[str]) -> RowChange:
+    body = key_record(key_fields, entry)
+    return RowChange(Change.REMOVED, MappedRow(Row(entry.key, body, hash_row(body))), entry)
+
+
+def _ratio_for(census: Census) -> float:
+    """The smallest ratio of two digits that lets this pass."""
+    return next(
+        percent / 100 for percent in range(101) if deletes_allowed(census.delivered, percent / 100) >= census.gone
+    )
