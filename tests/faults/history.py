@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from itertools import groupby, pairwise
 
 from tailrace.core.runs import RunStatus
+from tailrace.events.models import Event
 from tailrace.store.database import Database
 
 _KEEP = """
 CREATE TABLE history (
   place bigserial PRIMARY KEY, run_id text NOT NULL, sync_id text, status text, epoch bigint, token uuid, seq bigint);
+CREATE TABLE told (event_id text PRIMARY KEY, type text NOT NULL, key text NOT NULL);
 CREATE FUNCTION keep_run() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   INSERT INTO history (run_id, sync_id, status) VALUES (NEW.id, NEW.sync_id, NEW.status);
@@ -21,11 +23,18 @@ BEGIN
   VALUES (NEW.run_id, NEW.lease_epoch, NEW.lease_token, NEW.checkpoint_seq);
   RETURN NULL;
 END $$;
+CREATE FUNCTION keep_event() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO told (event_id, type, key) VALUES (NEW.event_id, NEW.topic, NEW.key);
+  RETURN NULL;
+END $$;
+CREATE TRIGGER keep_event AFTER INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION keep_event();
 CREATE TRIGGER keep_run AFTER INSERT OR UPDATE ON runs FOR EACH ROW EXECUTE FUNCTION keep_run();
 CREATE TRIGGER keep_shard AFTER INSERT OR UPDATE ON run_shards FOR EACH ROW EXECUTE FUNCTION keep_shard();
 """
 _STATES = "SELECT run_id, sync_id, status FROM history WHERE status IS NOT NULL ORDER BY place"
 _TENURES = "SELECT run_id, epoch, token::text, seq FROM history WHERE epoch IS NOT NULL ORDER BY run_id, place"
+_TOLD = "SELECT event_id, key FROM told WHERE type = $1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +85,11 @@ async def history_of(database: Database) -> History:
         [State(row["run_id"], row["sync_id"], RunStatus(row["status"])) for row in states],
         [Tenure(row["run_id"], row["epoch"], row["token"], row["seq"]) for row in tenures],
     )
+
+
+async def told_of(database: Database, event: type[Event]) -> dict[str, str]:
+    """The key of each event of that kind that was ever to be told, by event id."""
+    return {row["event_id"]: row["key"] for row in await database.fetch(_TOLD, event.type)}
 
 
 def _two_at_once(states: Sequence[State]) -> Iterator[str]:
