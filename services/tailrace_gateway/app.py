@@ -71,7 +71,7 @@ async def _read(request: web.Request, route: Route, stores: Stores, identity: Id
     path = {name: _path_id(value) for name, value in request.match_info.items()}
     said = orjson.dumps([route.method, route.path, path, document], option=orjson.OPT_SORT_KEYS)
     return Call(
-        stores=stores,
+        stores=stores.narrowed(identity.workspace_id),
         identity=identity,
         path=path,
         query=read_query(route.query, request.query),

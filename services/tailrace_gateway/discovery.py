@@ -37,10 +37,14 @@ log = structlog.get_logger(__name__)
 class Discovery:
     """Opens a connector for one question and closes it; no more than a few at once."""
 
-    def __init__(self, connections: Connections, http: HttpClient) -> None:
+    def __init__(self, connections: Connections, http: HttpClient, *, turns: asyncio.Semaphore | None = None) -> None:
         self._connections = connections
         self._http = http
-        self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._turns = turns or asyncio.Semaphore(_AT_ONCE)
+
+    def over(self, connections: Connections) -> "Discovery":
+        """The same for these connections; both take turns."""
+        return Discovery(connections, self._http, turns=self._turns)
 
     async def objects(self, workspace_id: WorkspaceId, destination_id: str) -> Sequence[Object]:
         """The objects of a destination.

@@ -4,11 +4,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tailrace.connector_kit.http import HttpClient
+from tailrace.core.ids import WorkspaceId
 from tailrace.runtime.service import Chassis
 from tailrace.store.connections import Connections
 from tailrace.store.database import Connection, Database, Within
 from tailrace.store.dead_letters import DeadLetters
 from tailrace.store.idempotency import Idempotency
+from tailrace.store.isolation import OneWorkspace
 from tailrace.store.replays import Replays
 from tailrace.store.runs import Runs
 from tailrace.store.secrets import SecretBox
@@ -16,6 +18,9 @@ from tailrace.store.syncs import Syncs
 from tailrace.store.tokens import Tokens
 from tailrace_gateway.discovery import Discovery
 from tailrace_gateway.paging import Cursors
+
+STATEMENT_S = 5.0
+"""Longest time of a statement that a request needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,12 @@ class Stores:
     idempotency: Idempotency
     discovery: Discovery
     cursors: Cursors
+
+    def narrowed(self, workspace_id: WorkspaceId) -> "Stores":
+        """The same stores, which see one workspace, and nothing of the others whatever they are asked."""
+        database = OneWorkspace(self.database, workspace_id, statement_s=STATEMENT_S)
+        discovery = self.discovery.over(Connections(database, self.box))
+        return replace(self, discovery=discovery, **_repositories(database, self.box))
 
     def within(self, connection: Connection) -> "Stores":
         """The same stores, whose every statement belongs to the caller's transaction."""

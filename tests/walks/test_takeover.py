@@ -6,6 +6,7 @@ from itertools import pairwise
 import asyncpg
 import pytest
 
+from tailrace.store.database import ALL_WORKSPACES
 from tests.walks.flights import BY_HOUR, EVERYTHING, ROWS, open_warehouse, rows_in
 from tests.walks.installation import SERVICES, Installation, way_in
 from tests.walks.listener import Listener
@@ -66,7 +67,7 @@ async def test_run_whose_executor_is_killed_is_finished_by_another_without_loss(
 
 async def _owner(database_url: str, run_id: str) -> str:
     """The executor that works on the run."""
-    connection = await asyncpg.connect(database_url, timeout=10, command_timeout=10)
+    connection = await asyncpg.connect(database_url, timeout=10, command_timeout=10, server_settings=ALL_WORKSPACES)
     try:
         owner: str = await connection.fetchval(OWNER, run_id)
         return owner

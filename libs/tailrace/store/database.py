@@ -16,6 +16,9 @@ from tailrace.core.errors import StoreUnavailable
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 Record: TypeAlias = asyncpg.Record
 
+ALL_WORKSPACES = {"app.workspace_id": "*"}
+"""The server setting by which a session of a service sees the rows of every workspace."""
+
 _STALE = (
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
@@ -78,6 +81,7 @@ class Database:
             init=_speak_json,
             connect=_connect,
             server_settings={
+                **ALL_WORKSPACES,
                 "application_name": application_name,
                 # A process frozen within a transaction would keep its locks for as long as it is frozen.
                 "idle_in_transaction_session_timeout": f"{(bounds.acquire_s + bounds.command_s) * 1000:.0f}",

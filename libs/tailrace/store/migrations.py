@@ -12,6 +12,7 @@ from importlib.resources import files
 import asyncpg
 
 from tailrace.core.errors import Invalid, StoreUnavailable
+from tailrace.store.database import ALL_WORKSPACES
 
 NO_TRANSACTION = "-- no-transaction"
 _LOCK = 7_245_117_320_482_511
@@ -70,7 +71,9 @@ async def pending(dsn: str) -> list[str]:
 
 async def _connect(dsn: str) -> asyncpg.Connection:
     try:
-        return await asyncpg.connect(dsn, timeout=_CONNECT_S, command_timeout=_STATEMENT_S)
+        return await asyncpg.connect(
+            dsn, timeout=_CONNECT_S, command_timeout=_STATEMENT_S, server_settings=ALL_WORKSPACES
+        )
     except (OSError, TimeoutError, asyncpg.PostgresError) as error:
         raise StoreUnavailable(f"the state store does not answer: {type(error).__name__}") from error
 

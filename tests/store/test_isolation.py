@@ -1,0 +1,138 @@
+"""Row level security, the second lock: proved by queries that forgot their filter, as a role that it binds."""
+
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from tailrace.core.errors import StoreUnavailable
+from tailrace.core.ids import WorkspaceId
+from tailrace.store.database import Connection, Database, Within
+from tailrace.store.isolation import OneWorkspace
+from tests.store.conftest import A_WORKSPACE, Stage
+from tests.store.letters import Grave
+
+OTHERS = WorkspaceId("ws_others")
+GUARDED = (
+    "connections",
+    "dead_letters",
+    "idempotency_keys",
+    "run_shards",
+    "runs",
+    "schedule_ticks",
+    "sync_versions",
+    "syncs",
+    "tokens",
+    "workspaces",
+)
+# Tables without a policy, and why nothing of a workspace can be seen through them.
+OPEN = {
+    "destination_slots": "leases by destination, without content",
+    "inbox": "ids of events from outside",
+    "outbox": "events on their way, which no operation reads",
+    "outbox_shards": "leases",
+    "rate_limits": "times by destination, without content",
+    "schema_migrations": "names of files",
+    "snapshot_pages": "no operation reads them, and a policy would take their index away",
+}
+_MORE = (
+    "INSERT INTO tokens (id, workspace_id, name, role, secret_hmac) VALUES ('tok', $1, 'a', 'viewer', '')",
+    "INSERT INTO idempotency_keys (workspace_id, key, request_sha256) VALUES ($1, 'k', '')",
+    "INSERT INTO sync_versions (sync_id, version, definition) SELECT id, 1, '{}' FROM syncs WHERE workspace_id = $1",
+    """
+    INSERT INTO schedule_ticks (sync_id, scheduled_for, outcome)
+    SELECT id, clock_timestamp(), 'started' FROM syncs WHERE workspace_id = $1
+    """,
+)
+
+
+@pytest_asyncio.fixture
+async def full(stage: Stage, database: Database) -> Database:
+    """A database with a row of a workspace in every guarded table."""
+    await Grave(stage).bury("k")
+    for statement in _MORE:
+        await database.execute(statement, A_WORKSPACE)
+    return database
+
+
+@pytest_asyncio.fixture
+async def nobody(full: Database, database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    """The role of the services, owner of the tables, that has named no workspace."""
+    connection = await asyncpg.connect(database_url, timeout=10, command_timeout=10)
+    if await connection.fetchval("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user"):
+        pytest.skip("TAILRACE_TEST_DATABASE_URL names a role that row level security does not bind")
+    yield connection
+    await connection.close(timeout=10)
+
+
+async def _counts(connection: "Connection | asyncpg.Connection") -> dict[str, int]:
+    return {table: await connection.fetchval(f"SELECT count(*) FROM {table}") for table in GUARDED}
+
+
+async def test_every_table_has_a_policy_or_a_reason(nobody: asyncpg.Connection) -> None:
+    rows = await nobody.fetch(
+        "SELECT relname, relrowsecurity AND relforcerowsecurity AS is_forced, "
+        "EXISTS (SELECT FROM pg_policy WHERE polrelid = c.oid) AS has_policy "
+        "FROM pg_class AS c WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace"
+    )
+
+    assert {row["relname"] for row in rows if row["is_forced"] and row["has_policy"]} == set(GUARDED)
+    assert {row["relname"] for row in rows if not row["is_forced"]} == set(OPEN)
+
+
+async def test_without_the_setting_nothing_is_seen(full: Database, nobody: asyncpg.Connection) -> None:
+    async with full.connection() as connection:
+        there_are = await _counts(connection)
+
+    seen = await _counts(nobody)
+
+    assert min(there_are.values()) > 0
+    assert set(seen.values()) == {0}
+
+
+async def test_without_the_setting_nothing_can_be_changed(nobody: asyncpg.Connection) -> None:
+    touched = [
+        await nobody.execute(statement)
+        for statement in ("UPDATE syncs SET name = 'x'", "DELETE FROM idempotency_keys", "UPDATE runs SET sync_id = ''")
+    ]
+
+    assert touched == ["UPDATE 0", "DELETE 0", "UPDATE 0"]
+
+
+async def test_narrowed_database_sees_its_workspace(full: Database, nobody: asyncpg.Connection) -> None:
+    async with OneWorkspace(full, A_WORKSPACE, statement_s=5).connection() as connection:
+        assert min((await _counts(connection)).values()) > 0
+
+
+async def test_query_without_a_filter_shows_nothing_of_others(full: Database, nobody: asyncpg.Connection) -> None:
+    async with OneWorkspace(full, OTHERS, statement_s=5).connection() as connection:
+        assert set((await _counts(connection)).values()) == {0}
+
+
+async def test_row_of_another_workspace_cannot_be_written(full: Database, nobody: asyncpg.Connection) -> None:
+    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
+        await OneWorkspace(full, OTHERS, statement_s=5).execute(
+            "INSERT INTO idempotency_keys (workspace_id, key, request_sha256) VALUES ($1, 'mine', '')", A_WORKSPACE
+        )
+
+
+async def test_own_row_cannot_be_given_away(full: Database, nobody: asyncpg.Connection) -> None:
+    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
+        await OneWorkspace(full, A_WORKSPACE, statement_s=5).execute("UPDATE tokens SET workspace_id = $1", OTHERS)
+
+
+async def test_setting_ends_with_its_transaction(full: Database) -> None:
+    async with full.connection() as connection:
+        await OneWorkspace(Within(connection), OTHERS, statement_s=5).fetchval("SELECT 1")
+
+        left = await connection.fetchval(
+            "SELECT ARRAY[current_setting('app.workspace_id'), current_setting('statement_timeout')]"
+        )
+
+    assert left == ["*", "0"]
+
+
+async def test_statement_that_takes_too_long_is_ended_by_the_server(full: Database) -> None:
+    with pytest.raises(StoreUnavailable, match="QueryCanceledError"):
+        await OneWorkspace(full, A_WORKSPACE, statement_s=0.05).execute("SELECT pg_sleep(4)")
