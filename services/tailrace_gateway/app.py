@@ -23,6 +23,7 @@ from tailrace_gateway.models import NoBody
 from tailrace_gateway.problems import Fault, Malformed, problem_of, problem_of_status
 from tailrace_gateway.reading import BODY_SIZE_LIMIT_BYTES, read_body, read_json, read_query
 from tailrace_gateway.stores import Stores
+from tailrace_gateway.streams import Stream, Streams
 
 _BODY_S = 30.0
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -37,6 +38,9 @@ _DETAILS = {
 }
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Server": "tailrace"}
 
+STREAMS = web.AppKey("streams", Streams)
+"""The streams that an application has open."""
+
 log = structlog.get_logger(__name__)
 
 _Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -45,20 +49,24 @@ _Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 def make_app(stores: Stores, routes: Sequence[Route]) -> web.Application:
     """The application for these routes; whoever made the stores closes them."""
     app = web.Application(middlewares=[_measured, _told], client_max_size=BODY_SIZE_LIMIT_BYTES)
+    app[STREAMS] = Streams()
     for route in routes:
         for prefix in route.prefixes:
-            app.router.add_route(route.method, prefix + route.path, _served(route, stores))
+            app.router.add_route(route.method, prefix + route.path, _served(route, stores, app[STREAMS]))
+    app.on_shutdown.append(app[STREAMS].close)
     add_docs(app)
     app.on_response_prepare.append(_dress)
     return app
 
 
-def _served(route: Route, stores: Stores) -> Callable[[web.Request], Awaitable[web.Response]]:
-    async def serve(request: web.Request) -> web.Response:
+def _served(route: Route, stores: Stores, streams: Streams) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def serve(request: web.Request) -> web.StreamResponse:
         identity = await authenticate(request, stores.tokens)
         authorize(identity, route.role)
         call = await _read(request, route, stores, identity)
         answer = await route.handler(call)
+        if isinstance(answer, Stream):
+            return await streams.send(request, answer, identity.token_id)
         if route.method != hdrs.METH_GET:
             log.info("call.answered", method=route.method, route=route.path, caller=identity.name)
         return _response(answer)
@@ -79,6 +87,7 @@ async def _read(request: web.Request, route: Route, stores: Stores, identity: Id
         url=request.rel_url,
         sha256=hashlib.sha256(said).digest(),
         idempotency_key=_idempotency_key(request),
+        last_event_id=request.headers.get("Last-Event-ID"),
         only_if=only_if(request.headers.getall(IF_MATCH, [])) if route.heeds_tag else None,
     )
 
@@ -134,7 +143,8 @@ async def _measured(request: web.Request, handler: _Next) -> web.StreamResponse:
     response = await handler(request)
     resource = request.match_info.route.resource
     route = resource.canonical if resource is not None else _UNMATCHED
-    HTTP_DURATION.labels(route).observe(time.perf_counter() - begun)
+    if isinstance(response, web.Response):  # a stream lasts as long as its client likes
+        HTTP_DURATION.labels(route).observe(time.perf_counter() - begun)
     HTTP_REQUESTS.labels(request.method, route, str(response.status)).inc()
     return response
 

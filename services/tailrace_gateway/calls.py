@@ -11,6 +11,7 @@ from tailrace.store.revisions import OnlyIf
 from tailrace.store.tokens import Identity, Role
 from tailrace_gateway.models import Body, NoBody, NoQuery, Query
 from tailrace_gateway.stores import Stores
+from tailrace_gateway.streams import Stream
 
 BodyT = TypeVar("BodyT", bound=Body)
 QueryT = TypeVar("QueryT", bound=Query)
@@ -32,6 +33,7 @@ class Call(Generic[BodyT, QueryT]):
     sha256: bytes
     idempotency_key: str | None
     only_if: OnlyIf = None
+    last_event_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class Answer:
 
 
 AnyCall: TypeAlias = Call[Any, Any]
-Handler: TypeAlias = Callable[[AnyCall], Awaitable[Answer]]
+Handler: TypeAlias = Callable[[AnyCall], Awaitable[Answer | Stream]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class Route:
     `path` is served under each of `prefixes`. `is_body_optional` lets an empty body stand for `{}`. `errors` are the
     statuses beyond those that any operation may answer; `answer` is None where there is no body. The description is
     `about` or what the handler says of itself. `tells_tag`: the answer has an ETag; `heeds_tag`: If-Match is heeded.
+    `is_stream`: the answer is server-sent events.
     """
 
     method: str
@@ -72,6 +75,7 @@ class Route:
     about: str | None = None
     tells_tag: bool = False
     heeds_tag: bool = False
+    is_stream: bool = False
 
 
 @dataclass(frozen=True, slots=True)

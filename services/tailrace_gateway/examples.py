@@ -4,6 +4,7 @@ from http import HTTPStatus
 from typing import Any
 
 from tailrace_gateway.job_examples import JOBS_ASKED, JOBS_TOLD
+from tailrace_gateway.management_examples import MANAGEMENT_ASKED, MANAGEMENT_TOLD
 from tailrace_gateway.problems import Fault, Problem
 
 Json = dict[str, Any]
@@ -174,6 +175,7 @@ def _tested(item_id: str) -> Json:
 
 ASKED: dict[str, Json] = {
     **JOBS_ASKED,
+    **MANAGEMENT_ASKED,
     "createSync": {
         "name": _NAME,
         "sourceQuery": _QUERY,
@@ -208,6 +210,7 @@ ASKED: dict[str, Json] = {
 
 TOLD: dict[str, Json] = {
     **JOBS_TOLD,
+    **MANAGEMENT_TOLD,
     "listSyncs": _page(_item("reverse_etl_sync", _SYNC, _BRIEF_SYNC)),
     "createSync": _one(_sync()),
     "getSync": _one(_sync()),
@@ -298,6 +301,7 @@ _PROBLEMS = {
     412: Problem(412, "STALE", "it has changed since you read it: get it again"),
     422: Problem(422, "VALIDATION", "/syncMode: not offered", [Fault("/syncMode", "mode", "not offered")]),
     424: Problem(424, "DESTINATION_UNAVAILABLE", "the destination does not answer within 15 s"),
+    429: Problem(429, "TOO_MANY", "a token may have 5 streams open at once", retry_after_s=5),
     500: Problem(500, "INTERNAL", "something went wrong on our side"),
     503: Problem(503, "STORE_UNAVAILABLE", "the state store does not answer; nothing is lost, try again"),
 }

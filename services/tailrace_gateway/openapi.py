@@ -14,7 +14,7 @@ from tailrace_gateway.calls import Route
 from tailrace_gateway.envelopes import ProblemDocument
 from tailrace_gateway.examples import ASKED, TOLD, problem
 from tailrace_gateway.models import NoBody
-from tailrace_gateway.parameters import IDEMPOTENCY_KEY, IF_MATCH, path_parameters, query_parameters
+from tailrace_gateway.parameters import IDEMPOTENCY_KEY, IF_MATCH, LAST_EVENT_ID, path_parameters, query_parameters
 from tailrace_gateway.routes import SECTIONS
 
 VERSION = "1.0.0"
@@ -43,6 +43,7 @@ _ERRORS = {
     415: "The body is compressed.",
     422: "Some values cannot work; `errors` names each.",
     424: "The destination does not answer as it should.",
+    429: "Too many at once, or too often; come back after `Retry-After` seconds.",
     500: "Something went wrong on our side.",
     503: "The state store does not answer; nothing is lost, come back after `Retry-After` seconds.",
 }
@@ -51,6 +52,7 @@ _WITH_BODY = (413, 415)
 _ID = re.compile(r"_ids?$")
 _PROBLEM_TYPE = "application/problem+json"
 _JSON_TYPE = "application/json"
+_STREAM_TYPE = "text/event-stream"
 
 
 def openapi() -> Json:
@@ -161,6 +163,8 @@ def _operation(route: Route, tag: str, schemas: _Schemas) -> Json:
     parameters = [*path_parameters(route.path), *query_parameters(route.query)]
     if _takes_key(route):
         parameters.append(IDEMPOTENCY_KEY)
+    if route.is_stream:
+        parameters.append(LAST_EVENT_ID)
     if route.heeds_tag:
         parameters.append(IF_MATCH)
     told = (route.about or inspect.getdoc(route.handler) or "").partition("\n\n:")[0]
@@ -186,6 +190,8 @@ def _request(route: Route, schemas: _Schemas) -> Json:
 
 
 def _answer(route: Route, schemas: _Schemas) -> Json:
+    if route.is_stream:
+        return {"description": "Events until the stream ends.", "content": {_STREAM_TYPE: _stream(route)}}
     if route.answer is None:
         return {"description": "Done; nothing to tell."}
     told = {
@@ -211,6 +217,10 @@ _RETRY_AFTER = {"description": "Seconds.", "schema": {"type": "integer", "minimu
 _CHALLENGE = {"description": "How to authenticate.", "schema": {"type": "string"}}
 
 
+def _stream(route: Route) -> Json:
+    return {"schema": {"type": "string"}, "examples": _examples(TOLD.get(route.operation_id))}
+
+
 def _examples(example: object) -> Json:
     return {"published": {"value": example}}
 
@@ -221,7 +231,8 @@ def _problems(routes: Iterable[Route], schemas: _Schemas) -> Json:
 
 
 def _problem(status: int, schemas: _Schemas) -> Json:
-    headers = {401: {"WWW-Authenticate": _CHALLENGE}, 503: {"Retry-After": _RETRY_AFTER}}.get(status)
+    wait = {"Retry-After": _RETRY_AFTER}
+    headers = {401: {"WWW-Authenticate": _CHALLENGE}, 429: wait, 503: wait}.get(status)
     content = {"schema": schemas[ProblemDocument, "serialization"], "examples": _examples(problem(status))}
     described: Json = {"description": _ERRORS[status], "content": {_PROBLEM_TYPE: content}}
     return described | ({"headers": headers} if headers else {})

@@ -44,6 +44,13 @@ IF_MATCH = {
     "schema": {"type": "string"},
 }
 
+LAST_EVENT_ID = {
+    "name": "Last-Event-ID",
+    "in": "header",
+    "description": "The id of the last event that was seen: the stream goes on behind it.",
+    "schema": {"type": "string"},
+}
+
 
 def path_parameters(path: str) -> Iterator[dict[str, Any]]:
     """The parameters in a path; whatever cannot be an id is the id of nothing."""

@@ -77,6 +77,12 @@ class Forbidden(TailraceError):
     code = "FORBIDDEN"
 
 
+class TooMany(TailraceError):
+    """The caller asks for more at once, or more often, than it may: 429."""
+
+    code = "TOO_MANY"
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """A problem document and the headers that go with it."""
@@ -124,6 +130,7 @@ _STATUSES: Sequence[tuple[type[TailraceError], HTTPStatus]] = (
     (Invalid, HTTPStatus.UNPROCESSABLE_ENTITY),
     (Unauthenticated, HTTPStatus.UNAUTHORIZED),
     (Forbidden, HTTPStatus.FORBIDDEN),
+    (TooMany, HTTPStatus.TOO_MANY_REQUESTS),
     (NotFound, HTTPStatus.NOT_FOUND),
     (Stale, HTTPStatus.PRECONDITION_FAILED),
     (Conflict, HTTPStatus.CONFLICT),
@@ -141,8 +148,9 @@ def problem_of(error: TailraceError) -> Problem:
             return Problem(status, error.code, error.message, faults)
         case Conflict(existing_id=existing_id) if status:
             return Problem(status, error.code, error.message, existing_id=existing_id)
-        case StoreUnavailable() if status:
-            return Problem(status, error.code, _STORE_AWAY, retry_after_s=_RETRY_AFTER_S)
+        case TooMany() | StoreUnavailable() if status:
+            detail = _STORE_AWAY if isinstance(error, StoreUnavailable) else error.message
+            return Problem(status, error.code, detail, retry_after_s=_RETRY_AFTER_S)
         case Throttled(retry_after_s=retry_after_s) if status:
             return Problem(status, error.code, error.message, retry_after_s=retry_after_s or _RETRY_AFTER_S)
         case _ if status:

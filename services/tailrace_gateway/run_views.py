@@ -31,6 +31,11 @@ def rudderstack_statuses(word: str) -> Sequence[RunStatus]:
     return [status for status, shown in _RUDDERSTACK.items() if shown == word]
 
 
+def planasonix_status(run: Run) -> str:
+    """How the run stands, in a word of the Planasonix contract."""
+    return _PLANASONIX[run.status]
+
+
 def last_run(run: Run) -> dict[str, Any]:
     """How the newest run of a sync stands."""
     return {

@@ -15,6 +15,7 @@ from tailrace.store.replays import Replays
 from tailrace.store.runs import Runs
 from tailrace.store.secrets import SecretBox
 from tailrace.store.syncs import Syncs
+from tailrace.store.timelines import Timelines
 from tailrace.store.tokens import Tokens
 from tailrace_gateway.discovery import Discovery
 from tailrace_gateway.paging import Cursors
@@ -35,6 +36,7 @@ class Stores:
     runs: Runs
     dead_letters: DeadLetters
     replays: Replays
+    timelines: Timelines
     idempotency: Idempotency
     discovery: Discovery
     cursors: Cursors
@@ -68,5 +70,6 @@ def _repositories(database: Database, box: SecretBox) -> dict[str, Any]:
         "runs": runs,
         "dead_letters": DeadLetters(database, box),
         "replays": Replays(runs, syncs),
+        "timelines": Timelines(database),
         "idempotency": Idempotency(database, box),
     }

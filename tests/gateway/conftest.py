@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 import pytest_asyncio
-from aiohttp import ClientSession
+from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 from pydantic import SecretStr
 
@@ -41,6 +41,7 @@ class Gateway:
     stores: Stores
     http: FakeHttp
     chassis: Chassis
+    app: web.Application
 
     async def workspace(self) -> WorkspaceId:
         """A fresh workspace."""
@@ -79,8 +80,9 @@ async def chassis(database_url: str, box: SecretBox) -> AsyncIterator[Chassis]:
 async def gateway(chassis: Chassis) -> AsyncIterator[Gateway]:
     http = FakeHttp()
     stores = open_stores(chassis, http)
-    async with TestServer(make_app(stores, ROUTES)) as server, ClientSession() as session:
-        yield Gateway(session, str(server.make_url("")).rstrip("/"), stores, http, chassis)
+    app = make_app(stores, ROUTES)
+    async with TestServer(app) as server, ClientSession() as session:
+        yield Gateway(session, str(server.make_url("")).rstrip("/"), stores, http, chassis, app)
 
 
 @pytest_asyncio.fixture

@@ -123,6 +123,7 @@ class Run:
     queued_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    cancel_requested_at: datetime | None
     cancel_requested_by: str | None
     error_code: str | None
     error_message: str | None
@@ -244,6 +245,7 @@ def _run(row: Record) -> Run:
         queued_at=row["queued_at"],
         started_at=row["started_at"],
         finished_at=row["finished_at"],
+        cancel_requested_at=row["cancel_requested_at"],
         cancel_requested_by=row["cancel_requested_by"],
         error_code=row["error_code"],
         error_message=row["error_message"],
