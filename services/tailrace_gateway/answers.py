@@ -53,6 +53,7 @@ class SyncAttributes(SyncBriefAttributes):
     version: Annotated[int, Field(ge=1)]
     source_query: str
     field_mappings: list[Mapping]
+    max_delete_ratio: float
     last_run: LastRun | None
 
 

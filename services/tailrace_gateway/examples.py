@@ -63,7 +63,13 @@ _BRIEF_SYNC: Json = {
     "created_at": _CREATED,
     "updated_at": _CREATED,
 }
-_MORE_OF_SYNC: Json = {"version": 1, "source_query": _QUERY, "field_mappings": _MAPPINGS, "last_run": None}
+_MORE_OF_SYNC: Json = {
+    "version": 1,
+    "source_query": _QUERY,
+    "field_mappings": _MAPPINGS,
+    "max_delete_ratio": 0.1,
+    "last_run": None,
+}
 _BRIEF_RUN: Json = {
     "sync_id": _SYNC,
     "status": "succeeded",
@@ -299,7 +305,12 @@ _PROBLEMS = {
     404: Problem(404, "NOT_FOUND", "nothing of that id in this workspace"),
     409: Problem(409, "RUN_ACTIVE", f"run {_RUN} of this sync is active", existing_id=_RUN),
     412: Problem(412, "STALE", "it has changed since you read it: get it again"),
-    422: Problem(422, "VALIDATION", "/syncMode: not offered", [Fault("/syncMode", "mode", "not offered")]),
+    422: Problem(
+        422,
+        "VALIDATION",
+        "/syncMode: this object takes insert",
+        [Fault("/syncMode", "mode", "this object takes insert")],
+    ),
     424: Problem(424, "DESTINATION_UNAVAILABLE", "the destination does not answer within 15 s"),
     429: Problem(429, "TOO_MANY", "a token may have 5 streams open at once", retry_after_s=5),
     500: Problem(500, "INTERNAL", "something went wrong on our side"),

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, WithJsonSchema
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 
 from tailrace.core.pointers import pointer
@@ -19,8 +19,6 @@ from tailrace.core.syncs import (
 from tailrace.store.syncs import AnySchedule
 from tailrace_gateway.models import Body
 from tailrace_gateway.problems import Fault, Unprocessable
-
-OFFERED_MODES = (SyncMode.UPSERT, SyncMode.INSERT, SyncMode.UPDATE, SyncMode.DELETE)
 
 _NAMES = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
 _SCHEDULE: TypeAdapter[AnySchedule] = TypeAdapter(Schedule)
@@ -54,7 +52,7 @@ Name = Annotated[str, Field(min_length=1, max_length=256)]
 Id = Annotated[str, Field(min_length=1, max_length=64)]
 ScheduleBody = Annotated[ManualBody | IntervalBody | CronBody, Field(discriminator="type")]
 Mappings = Annotated[tuple[FieldMappingBody, ...], Field(min_length=1, max_length=10_000)]
-Mode = Annotated[SyncMode, WithJsonSchema({"type": "string", "enum": [str(mode) for mode in OFFERED_MODES]})]
+DeleteRatio = Annotated[float, Field(ge=0, le=1)]
 SourceQuery = Annotated[str, Field(min_length=1, max_length=65_536)]
 
 
@@ -67,7 +65,8 @@ class CreateSync(Body):
     destination_id: Id
     object_name: Name
     field_mappings: Mappings
-    sync_mode: Mode
+    sync_mode: SyncMode
+    max_delete_ratio: DeleteRatio = 0.1
     schedule: ScheduleBody | None = None
     enabled: bool = True
 
@@ -81,7 +80,8 @@ class UpdateSync(Body):
     destination_id: Id | None = None
     object_name: Name | None = None
     field_mappings: Mappings | None = None
-    sync_mode: Mode | None = None
+    sync_mode: SyncMode | None = None
+    max_delete_ratio: DeleteRatio | None = None
     schedule: ScheduleBody | None = None
     enabled: bool | None = None
 
@@ -96,18 +96,14 @@ def schedule_of(body: CreateSync | UpdateSync) -> AnySchedule | None:
 def definition_of(body: CreateSync | UpdateSync, old: SyncDefinition | None, source_id: str) -> SyncDefinition:
     """The definition that the body makes, of its own or on top of an old one.
 
-    :raises Unprocessable: its parts do not go together, or the mode is not offered.
+    :raises Unprocessable: its parts do not go together.
     """
     said = body.model_dump(include=set(SyncDefinition.model_fields), exclude_none=True)
     before: dict[str, Any] = {} if old is None else old.model_dump()
     try:
-        definition = SyncDefinition.model_validate({**before, **said, "source_id": source_id})
+        return SyncDefinition.model_validate({**before, **said, "source_id": source_id})
     except ValidationError as error:
         raise Unprocessable([_fault(found["loc"], found["msg"]) for found in error.errors()]) from None
-    if definition.sync_mode not in OFFERED_MODES:
-        offered = ", ".join(OFFERED_MODES)
-        raise Unprocessable([Fault("/syncMode", "mode", f"not offered yet; use one of: {offered}")])
-    return definition
 
 
 def _fault(location: Sequence[str | int], message: str) -> Fault:

@@ -65,6 +65,35 @@ async def test_delete_mode_deletes_the_rows_of_the_query(yard: Yard) -> None:
     assert list(await contacts(yard)) == [1, 4]
 
 
+async def test_mirror_deletes_what_left_the_query_and_nothing_of_others(yard: Yard) -> None:
+    await yard.add_people(1, 30)
+    await yard.warehouse.execute("INSERT INTO contacts VALUES (500, 'other@example.com')")
+    await yard.change_sync(sync_mode=SyncMode.MIRROR)
+    await yard.run()
+    await yard.warehouse.execute("DELETE FROM people WHERE id IN (3, 10)")
+
+    run = await yard.run()
+
+    assert (run.status, run.books.deleted, run.books.balance) == (RunStatus.SUCCEEDED, 2, True)
+    assert list(await contacts(yard)) == [n for n in range(1, 31) if n not in {3, 10}] + [500]
+
+
+async def test_mirror_of_a_query_that_became_empty_deletes_nothing_and_says_how_to(yard: Yard) -> None:
+    await yard.add_people(1, 30)
+    await yard.change_sync(sync_mode=SyncMode.MIRROR)
+    await yard.run()
+    await yard.warehouse.execute("DELETE FROM people")
+
+    stopped = await yard.run()
+    held = await contacts(yard)
+    await yard.change_sync(sync_mode=SyncMode.MIRROR, max_delete_ratio=1)
+    run = await yard.run()
+
+    assert (stopped.status, stopped.error_code, len(held)) == (RunStatus.FAILED, "DELETE_GUARD", 30)
+    assert "maxDeleteRatio to 1" in (stopped.error_message or "")
+    assert (run.books.deleted, await contacts(yard)) == (30, {})
+
+
 async def test_table_that_is_not_there_fails_the_run_before_a_row_is_read(yard: Yard) -> None:
     await yard.add_people(1, 3)
     await yard.change_sync(object_name="public.nowhere")

@@ -68,6 +68,18 @@ async def test_fields_may_be_named_in_snake_case(admin: Caller, source_id: str, 
     assert created.attributes["schedule"] == {"type": "interval", "every_minutes": 15}
 
 
+async def test_mirror_says_how_much_of_it_one_run_may_delete(
+    admin: Caller, source_id: str, destination_id: str
+) -> None:
+    created = await admin.post(SYNCS, a_sync(destination_id, syncMode="mirror"))
+    sync_id = created.json["data"]["id"]
+
+    changed = await admin.put(f"{SYNCS}/{sync_id}", {"maxDeleteRatio": 1})
+
+    assert (created.attributes["sync_mode"], created.attributes["max_delete_ratio"]) == ("mirror", 0.1)
+    assert (changed.attributes["max_delete_ratio"], changed.attributes["version"]) == (1, 2)
+
+
 @PREFIXES
 async def test_sync_can_be_read_back(admin: Caller, sync_id: str, prefix: str) -> None:
     shown = await admin.get(f"{prefix}{SYNCS}/{sync_id}")
@@ -255,7 +267,7 @@ class TestRefused:
             ),
             ({"fieldMappings": [{"destination": "b", "key": True}]}, "/fieldMappings/0"),
             ({"fieldMappings": [{"source": "a", "destination": "b", "kee": True}]}, "/fieldMappings/0/kee"),
-            ({"syncMode": "mirror"}, "/syncMode"),
+            ({"maxDeleteRatio": 1.1}, "/maxDeleteRatio"),
             ({"syncMode": "merge"}, "/syncMode"),
             ({"schedule": {"type": "cron", "expression": "* * * *"}}, "/schedule"),
             ({"schedule": {"type": "cron", "expression": "0 0 30 2 *"}}, "/schedule"),

@@ -14,6 +14,9 @@ The answer says what became of the rows. Any 2xx delivers the whole batch, unles
 An answer of that kind that cannot be understood, HTML, and JSON that ends too early leave the batch in doubt: nothing
 is taken for delivered then. With `requires_results` that holds for every answer without one of the two.
 
+A row that is to be deleted and is not there counts as deleted: a rejection with the code NOT_FOUND or GONE, and, where
+every row has a request of its own, the statuses 404 and 410.
+
 Other statuses speak for the whole batch: 400, 409, 412, 413 and 422 refuse it for some row (the engine finds out which
 by halving), 429 and 503 with `Retry-After` ask to come back, 5xx is an outage, 401 and 403 are about credentials.
 """
@@ -37,10 +40,10 @@ from tailrace.connector_kit.signatures import signature_headers, signing_key
 from tailrace.core.batches import Batch, BatchResult
 from tailrace.core.clock import Clock, SystemClock
 from tailrace.core.errors import BatchRefused, DestinationInvalid
-from tailrace.core.rows import Operation, RowOutcome, rejected
+from tailrace.core.rows import DELIVERED, Operation, RowOutcome, Verdict, rejected
 from tailrace.core.syncs import SyncMode
 
-_MODES = frozenset({SyncMode.UPSERT, SyncMode.INSERT, SyncMode.UPDATE, SyncMode.DELETE})
+_MODES = frozenset({SyncMode.UPSERT, SyncMode.INSERT, SyncMode.UPDATE, SyncMode.DELETE, SyncMode.MIRROR})
 _TAIL = b"]}"
 _MASK = "***"
 _SECRET_LENGTH = 8
@@ -63,6 +66,8 @@ _OWN_HEADERS = frozenset(
     }
 )
 _REFUSING = frozenset({401, 407})
+_ABSENT = frozenset({404, 410})
+_ABSENT_CODES = frozenset({"NOT_FOUND", "GONE", "404", "410", "HTTP_404", "HTTP_410"})
 _UNTOUCHED = range(400, 500)
 
 
@@ -194,6 +199,10 @@ class HttpDestination(Destination):
 
     async def write(self, plan: WritePlan, batch: Batch) -> BatchResult:
         response = await self._http.send(self._request(plan.target, batch))
+        is_delete = plan.target.operation is Operation.DELETE
+        # For a batch such a status speaks of the address, where each row has a request of its own it speaks of the row.
+        if is_delete and plan.rows_per_batch == 1 and response.status in _ABSENT:
+            return BatchResult(batch, [DELIVERED])
         try:
             raise_for_status(response, now=self._clock.now())
         except BatchRefused:
@@ -201,6 +210,8 @@ class HttpDestination(Destination):
                 raise
             return BatchResult(batch, [self._masked(_refused(response))])
         outcomes = row_outcomes(response, len(batch.rows), requires_results=self._settings.requires_results)
+        if is_delete:
+            outcomes = [DELIVERED if _is_absent(outcome) else outcome for outcome in outcomes]
         return BatchResult(batch, [self._masked(outcome) for outcome in outcomes])
 
     def _request(self, target: Target, batch: Batch) -> HttpRequest:
@@ -243,6 +254,10 @@ def _head(target: Target) -> bytes:
 
 def _with_object(template: str, object_name: str) -> str:
     return template.replace("{object}", quote(object_name, safe=""))
+
+
+def _is_absent(outcome: RowOutcome) -> bool:
+    return outcome.verdict is Verdict.REJECTED and outcome.code.upper() in _ABSENT_CODES
 
 
 def _refused(response: HttpResponse) -> RowOutcome:

@@ -238,6 +238,7 @@ def _object(record: asyncpg.Record) -> Object:
         SyncMode.INSERT: record["may_insert"],
         SyncMode.UPDATE: record["may_update"],
         SyncMode.DELETE: record["may_delete"],
+        SyncMode.MIRROR: record["may_insert"] and record["may_update"] and record["may_delete"],
     }
     allowed = frozenset(mode for mode, is_allowed in modes.items() if is_allowed)
     return Object(record["name"], record["name"], allowed, writable=bool(allowed))
