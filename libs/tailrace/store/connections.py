@@ -43,7 +43,9 @@ _NOTE_CHECK = "UPDATE connections SET checked_at = clock_timestamp(), check_code
 _USED_BY = """
 SELECT id, name FROM syncs WHERE workspace_id = $1 AND deleted_at IS NULL
   AND (destination_id = $2 OR definition ->> 'source_id' = $2)
-ORDER BY created_at, id LIMIT 1000
+UNION ALL
+SELECT id, name FROM models WHERE workspace_id = $1 AND source_id = $2 AND deleted_at IS NULL
+LIMIT 1000
 """
 _DELETE = """
 UPDATE connections SET deleted_at = clock_timestamp(), secrets = ''
@@ -217,7 +219,7 @@ async def _refuse_if_used(connection: Connection, workspace_id: str, connection_
     if rows:
         some = ", ".join(f"{row['id']} ({row['name']})" for row in rows[:_NAMED_AT_MOST])
         more = f" and {len(rows) - _NAMED_AT_MOST} more" if len(rows) > _NAMED_AT_MOST else ""
-        told = f"syncs use it: {some}{more}; point them elsewhere or delete them first"
+        told = f"syncs or models use it: {some}{more}; point them elsewhere or delete them first"
         raise Conflict(told, code="IN_USE", existing_id=rows[0]["id"])
 
 

@@ -14,24 +14,27 @@ from tailrace.store.outbox import enqueue
 
 _RACES = 3
 
-_START = """
+# A sync that sends all rows at each run has no incremental ones.
+_KIND = "CASE WHEN {0} = 'incremental' AND (definition ->> 'resend')::boolean THEN 'full' ELSE {0} END"
+_START = f"""
 INSERT INTO runs (id, workspace_id, sync_id, sync_version, kind, trigger, requested_by, status)
-SELECT $1, workspace_id, id, version, $4, $5, $6, 'queued' FROM syncs
+SELECT $1, workspace_id, id, version, {_KIND.format("$4::text")}, $5, $6, 'queued' FROM syncs
 WHERE workspace_id = $2 AND id = $3 AND deleted_at IS NULL
 ON CONFLICT (sync_id) WHERE status IN ('queued', 'running', 'cancelling') DO NOTHING
 RETURNING queued_at
-"""
+"""  # noqa: S608 - constants
 # In the order of syncs, so that two transactions that start several cannot wait for each other.
-_START_ALL = """
+_START_ALL = f"""
 INSERT INTO runs (id, workspace_id, sync_id, sync_version, kind, trigger, requested_by, status)
-SELECT new.id, syncs.workspace_id, syncs.id, syncs.version, new.kind, new.trigger, new.requested_by, 'queued'
+SELECT new.id, syncs.workspace_id, syncs.id, syncs.version, {_KIND.format("new.kind")},
+  new.trigger, new.requested_by, 'queued'
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
   AS new (id, workspace_id, sync_id, kind, trigger, requested_by)
 JOIN syncs ON syncs.id = new.sync_id AND syncs.workspace_id = new.workspace_id AND syncs.deleted_at IS NULL
 ORDER BY syncs.id
 ON CONFLICT (sync_id) WHERE status IN ('queued', 'running', 'cancelling') DO NOTHING
 RETURNING id
-"""
+"""  # noqa: S608 - constants
 _ADD_SHARDS = "INSERT INTO run_shards (run_id, shard) SELECT run_id, 0 FROM unnest($1::text[]) AS run_id"
 _ADD_SHARD = "INSERT INTO run_shards (run_id, shard) VALUES ($1, 0)"
 _SYNC_EXISTS = "SELECT true FROM syncs WHERE workspace_id = $1 AND id = $2 AND deleted_at IS NULL"

@@ -120,14 +120,14 @@ class Syncs:
             schedule = new.schedule.model_dump(mode="json")
             row = await connection.fetchrow(_CREATE, *identity, new.enabled, definition, schedule, due)
             await connection.execute(_PIN, sync_id, 1, definition)
-        return _sync(row)
+        return sync_of(row)
 
     async def get(self, workspace_id: WorkspaceId, sync_id: str) -> Sync:
         """The sync of that id.
 
         :raises NotFound: the workspace has none.
         """
-        return _sync(await self._database.fetchrow(_GET, workspace_id, sync_id))
+        return sync_of(await self._database.fetchrow(_GET, workspace_id, sync_id))
 
     async def list(
         self,
@@ -143,7 +143,7 @@ class Syncs:
         rows = await self._database.fetch(
             _LIST, workspace_id, wanted.destination_id, wanted.enabled, moment, last_id, limit
         )
-        return [_sync(row) for row in rows]
+        return [sync_of(row) for row in rows]
 
     async def update(
         self, workspace_id: WorkspaceId, sync_id: str, change: SyncChange, *, only_if: OnlyIf = None
@@ -154,7 +154,7 @@ class Syncs:
         :raises Stale: it is at none of the revisions.
         """
         async with self._database.transaction() as connection:
-            old = _sync(await connection.fetchrow(_LOCK, workspace_id, sync_id))
+            old = sync_of(await connection.fetchrow(_LOCK, workspace_id, sync_id))
             require_revision(old.updated_at, only_if)
             new = _changed(old, change)
             if new.version != old.version:
@@ -230,6 +230,27 @@ class Syncs:
         return SyncDefinition.model_validate(definition)
 
 
+def sync_of(row: Record | None) -> Sync:
+    """The sync that a row of the table holds.
+
+    :raises NotFound: there is no row.
+    """
+    if row is None:
+        raise _not_found()
+    return Sync(
+        SyncId(row["id"]),
+        WorkspaceId(row["workspace_id"]),
+        row["name"],
+        row["version"],
+        row["enabled"],
+        SyncDefinition.model_validate(row["definition"]),
+        _SCHEDULE.validate_python(row["schedule"]),
+        row["next_run_at"],
+        row["created_at"],
+        row["updated_at"],
+    )
+
+
 def _changed(old: Sync, change: SyncChange) -> Sync:
     definition = change.definition or old.definition
     return replace(
@@ -255,7 +276,7 @@ async def _save(connection: Connection, sync: Sync) -> Sync:
         sync.schedule.model_dump(mode="json"),
         sync.next_run_at,
     )
-    return _sync(row)
+    return sync_of(row)
 
 
 async def _require_connections(connection: Connection, workspace_id: WorkspaceId, definition: SyncDefinition) -> None:
@@ -274,20 +295,3 @@ async def _next_tick(connection: Connection, schedule: AnySchedule, *, enabled: 
 
 def _not_found() -> NotFound:
     return NotFound("no such sync in this workspace", code="SYNC_NOT_FOUND")
-
-
-def _sync(row: Record | None) -> Sync:
-    if row is None:
-        raise _not_found()
-    return Sync(
-        SyncId(row["id"]),
-        WorkspaceId(row["workspace_id"]),
-        row["name"],
-        row["version"],
-        row["enabled"],
-        SyncDefinition.model_validate(row["definition"]),
-        _SCHEDULE.validate_python(row["schedule"]),
-        row["next_run_at"],
-        row["created_at"],
-        row["updated_at"],
-    )
