@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from tailrace.core.errors import StoreUnavailable
-from tailrace.core.ids import RunId
+from tailrace.core.runs import Lease
 from tailrace.observe import metrics
 from tailrace.observe.failpoints import failpoint
 from tailrace.pipeline.tenure import StopReason, Tenure
@@ -25,13 +25,13 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class Crew:
-    """The runs that this executor works on."""
+    """The runs that this executor works on, by lease: it may have a run anew before it is done with letting it go."""
 
     bench: Bench
     max_runs: int
     poll_s: float
     wake: asyncio.Event = field(default_factory=asyncio.Event)
-    tenures: dict[RunId, Tenure] = field(default_factory=dict)
+    tenures: dict[Lease, Tenure] = field(default_factory=dict)
 
     async def claim_runs(self, stopping: asyncio.Event, tasks: asyncio.TaskGroup) -> None:
         """Claim run after run until stopped; woken by events, and every few seconds without."""
@@ -53,11 +53,11 @@ class Crew:
             if not self.tenures:
                 continue
             try:
-                asked = await self.bench.shards.cancelling(list(self.tenures))
+                asked = await self.bench.shards.cancelling([lease.run_id for lease in self.tenures])
             except StoreUnavailable:
                 continue
-            for run_id, tenure in self.tenures.items():
-                if run_id in asked:
+            for lease, tenure in self.tenures.items():
+                if lease.run_id in asked:
                     tenure.stop(StopReason.CANCELLED)
 
     def let_go(self) -> None:
@@ -93,7 +93,7 @@ class Crew:
             return False
         failpoint("exec.after_claim")
         tenure = Tenure(self.bench.clock, until=terms.until(stamp))
-        self.tenures[claim.lease.run_id] = tenure
+        self.tenures[claim.lease] = tenure
         tasks.create_task(self._work(claim, tenure))
         return True
 
@@ -109,5 +109,5 @@ class Crew:
         finally:
             metrics.RUNS_ACTIVE.dec()
             metrics.RUN_DURATION.observe(self.bench.clock.monotonic() - started)
-            del self.tenures[run_id]
+            del self.tenures[claim.lease]
             self.wake.set()

@@ -216,6 +216,15 @@ async def test_slots_of_a_crashed_holder_are_free_after_their_lease(limits: Shar
     assert (while_leased, afterwards, come_back) == (0, 2, 0)
 
 
+async def test_slots_held_for_longer_than_anybody_may_are_free(limits: SharedLimits) -> None:
+    crashed_before_the_clock_jumped_back, survivor = uuid4(), uuid4()
+    await limits.hold_slots(SCOPE, crashed_before_the_clock_jumped_back, wanted=2, max_slots=2, ttl_s=3600)
+
+    held = await limits.hold_slots(SCOPE, survivor, wanted=2, max_slots=2, ttl_s=30)
+
+    assert held == 2
+
+
 async def test_renewed_slots_stay(limits: SharedLimits) -> None:
     holder, other = uuid4(), uuid4()
     await limits.hold_slots(SCOPE, holder, wanted=1, max_slots=1, ttl_s=0.3)

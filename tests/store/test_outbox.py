@@ -143,6 +143,13 @@ async def test_shard_of_a_relay_that_died_comes_free(database: Database) -> None
     assert await taken(database) == shard_of("sync_1")
 
 
+async def test_shard_of_a_relay_that_died_before_the_clock_jumped_back_comes_free(database: Database) -> None:
+    await write(database, an_event())
+    await taken(database, ttl_s=3600)
+
+    assert await taken(database, ttl_s=30) == shard_of("sync_1")
+
+
 async def test_settling_deletes_what_was_sent_and_frees_the_shard(database: Database) -> None:
     outbox = Outbox(database)
     token = uuid4()

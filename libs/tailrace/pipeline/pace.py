@@ -3,12 +3,13 @@
 import asyncio
 import math
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID, uuid4
 
 from tailrace.core.clock import Clock
+from tailrace.core.errors import StoreUnavailable
 from tailrace.observe import metrics
 from tailrace.observe.failpoints import failpoint
 from tailrace.pipeline.tenure import Tenure
@@ -157,7 +158,9 @@ class _Slots:
             self._used -= 1
             if not self._used:
                 self._held = 0
-                await self._store.release_slots(self._limits.scope, self._token)
+                # What became of the request stands; slots that stay behind are ours again at the next one, or run out.
+                with suppress(StoreUnavailable):
+                    await self._store.release_slots(self._limits.scope, self._token)
 
     async def _hold(self, max_slots: int) -> None:
         self._held = await self._store.hold_slots(

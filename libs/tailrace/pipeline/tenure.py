@@ -90,9 +90,8 @@ class Tenure:
             waiting = tasks.create_task(turn.acquire())
             stopped = tasks.create_task(self._stop.wait())
             try:
-                await asyncio.wait(
-                    {waiting, stopped}, timeout=max(0.0, self.left_s), return_when=asyncio.FIRST_COMPLETED
-                )
+                while not (waiting.done() or stopped.done()) and (left_s := self.left_s) > 0:
+                    await asyncio.wait({waiting, stopped}, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
             except asyncio.CancelledError:
                 if waiting.done():
                     turn.release()

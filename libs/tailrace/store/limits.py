@@ -41,7 +41,8 @@ _HOLD = """
 WITH picked AS MATERIALIZED (
   SELECT slot FROM destination_slots
   WHERE scope = $1 AND slot < $4
-    AND (lease_token = $2 OR lease_expires_at IS NULL OR lease_expires_at < clock_timestamp())
+    AND (lease_token = $2 OR lease_expires_at IS NULL OR lease_expires_at < clock_timestamp()
+      OR lease_expires_at > clock_timestamp() + $5::interval)
   ORDER BY lease_token = $2 DESC NULLS LAST, slot LIMIT $3 FOR UPDATE SKIP LOCKED
 ), freed AS (
   UPDATE destination_slots SET lease_token = NULL, lease_expires_at = NULL
@@ -94,7 +95,8 @@ class SharedLimits:
     async def hold_slots(self, scope: str, token: UUID, *, wanted: int, max_slots: int, ttl_s: float) -> int:
         """How many slots are held under `token` now, `wanted` at most; what it held beyond that is free again.
 
-        Call again to renew: `ttl_s` after the last call began, the slots may be somebody else's.
+        Call again to renew: `ttl_s` after the last call began, the slots may be somebody else's. A slot that is held
+        for longer than that, as after a backward jump of the clock, counts as free.
         """
         terms = (scope, token, wanted, max_slots, _span(ttl_s))
         held = await self._database.execute(_HOLD, *terms)

@@ -24,13 +24,15 @@ ON CONFLICT (event_id) DO NOTHING
 """
 # A lease or a deletion that a crash of the server forgets only sends events again.
 _LIGHTLY = "SET LOCAL synchronous_commit = off"
-# Least recently released first, so that a busy shard starves no other.
+# Least recently released first, so that a busy shard starves no other. After a backward jump of the clock a lease seems
+# to last for longer than any does; two relays on a shard only send events twice.
 _LEASE = """
 UPDATE outbox_shards SET lease_token = $1, lease_expires_at = clock_timestamp() + make_interval(secs => $2)
 WHERE shard = (
   SELECT free.shard FROM outbox_shards AS free
     CROSS JOIN LATERAL (SELECT FROM outbox WHERE outbox.shard = free.shard ORDER BY outbox.id LIMIT 1) AS oldest
   WHERE free.lease_expires_at IS NULL OR free.lease_expires_at <= clock_timestamp()
+    OR free.lease_expires_at > clock_timestamp() + make_interval(secs => $2)
   ORDER BY free.lease_expires_at NULLS FIRST FOR UPDATE OF free SKIP LOCKED LIMIT 1)
 RETURNING shard
 """
