@@ -63,13 +63,15 @@ class Target:
 class WritePlan:
     """How batches for a target are cut, and whether one may be sent again after a lost answer.
 
-    `details` is the destination's own: what it found out once so that `write` need not ask again.
+    `requests_per_s` is the pace that the account is known to allow, for connections that set none. `details` is the
+    destination's own: what it found out once so that `write` need not ask again.
     """
 
     target: Target
     rows_per_batch: int
     bytes_per_batch: int
     is_idempotent: bool
+    requests_per_s: float | None = None
     details: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -89,6 +91,9 @@ class Destination(ABC):
     """Its name for people."""
 
     level: ClassVar[Level]
+    verified_against: ClassVar[str] = "nothing but its own tests"
+    """What it was tried with, as a user should know it."""
+
     settings_type: ClassVar[type[BaseModel]]
     """Its settings, secrets as `SecretStr`; the engine validates before it opens."""
 

@@ -1,7 +1,7 @@
 """Finds connectors by name: the built-in ones are modules, third parties add entry points.
 
-A connector's name, its module (or entry point) and its class's `name` are the same word. Nothing is imported before
-somebody asks for it, so that a broken third party breaks nobody else.
+A connector is a class, or a manifest. Its name and that of its module (or entry point) are the same word. Nothing is
+imported before somebody asks for it, so that a broken third party breaks nobody else.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,12 +10,15 @@ from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pkgutil import iter_modules, resolve_name
+from types import ModuleType
 from typing import Any, Literal, TypeVar
 
 import structlog
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from tailrace.connector_kit.destination import Destination, Level
+from tailrace.connector_kit.manifest.engine import destination_of
+from tailrace.connector_kit.manifest.model import Manifest
 from tailrace.connector_kit.warehouse import Warehouse
 from tailrace.core.errors import Invalid
 
@@ -121,13 +124,14 @@ def _origins(kind: Kind) -> Mapping[str, Sequence[EntryPoint]]:
 
 @cache
 def _load(name: str, origin: EntryPoint, wanted: type[_Connector]) -> type[_Connector]:
-    """The class that the origin names, or the one of that name in the module that it names."""
+    """The class or manifest that the origin names, or the one of that name in the module that it names."""
     try:
         loaded = resolve_name(origin.value)
     except (ImportError, AttributeError, ValueError, SyntaxError) as error:
         raise Invalid(f"{_told(origin)} cannot be loaded: {error}") from error
-    candidates = [loaded] if isinstance(loaded, type) else list(vars(loaded).values())
-    for candidate in candidates:
+    candidates = list(vars(loaded).values()) if isinstance(loaded, ModuleType) else [loaded]
+    for found in candidates:
+        candidate = destination_of(found) if isinstance(found, Manifest) else found
         if isinstance(candidate, type) and issubclass(candidate, wanted) and candidate.__dict__.get("name") == name:
             return candidate
     raise Invalid(f"{_told(origin)} holds no {wanted.__name__} with the name {name!r}")

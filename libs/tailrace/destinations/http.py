@@ -152,6 +152,7 @@ class HttpDestination(Destination):
     name = "http"
     label = "HTTP"
     level = Level.BRONZE
+    verified_against = "a service of its own, over real connections"
     settings_type = HttpSettings
     objects_discoverable = False
 

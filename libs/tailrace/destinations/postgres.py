@@ -95,6 +95,7 @@ class PostgresDestination(Destination):
     name = "postgres"
     label = "PostgreSQL"
     level = Level.GOLD
+    verified_against = "real PostgreSQL servers, versions 15 and 18"
     settings_type = PostgresDestinationSettings
 
     def __init__(self, pool: "Pool[asyncpg.Record]", settings: PostgresDestinationSettings) -> None:

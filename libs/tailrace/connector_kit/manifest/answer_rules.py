@@ -1,0 +1,48 @@
+"""What an answer means as a whole, where the status alone is not the truth."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+from pydantic import Field
+
+from tailrace.connector_kit.http import HttpResponse
+from tailrace.connector_kit.manifest.parts import Part, Path, look_up, read_json, text_at
+
+
+class Then(StrEnum):
+    """What to do with an answer."""
+
+    READ = "read"  # it speaks of rows
+    DELIVERED = "delivered"  # for every row, whatever its body
+    THROTTLED = "throttled"  # nothing was applied, come back later
+    LATER = "later"  # out of order, nothing was applied
+    SIGN_IN = "sign_in"  # the access token is no longer good
+    REFUSED = "refused"  # some row is bad and nothing was applied
+    INVALID = "invalid"  # no batch will pass until somebody mends the settings
+    CREDENTIALS = "credentials"  # no batch will pass with these credentials
+    IN_DOUBT = "in_doubt"  # some of it may have been applied
+
+
+class AnswerRule(Part):
+    """An answer of one of these statuses and, where `at` is given, with one of these texts there."""
+
+    status: tuple[int, ...] = Field(min_length=1)
+    at: Path | None = None
+    holds: tuple[str, ...] = ()
+    then: Then
+
+    def fits(self, response: HttpResponse, document: object) -> bool:
+        """Whether the answer is one of these."""
+        if response.status not in self.status:
+            return False
+        if self.at is None:
+            return True
+        found = look_up(document, self.at)
+        texts = [text_at(each, "") for each in found] if isinstance(found, list) else [text_at(document, self.at)]
+        return any(text in self.holds for text in texts)
+
+
+def meaning_of(rules: Sequence[AnswerRule], response: HttpResponse) -> Then | None:
+    """What the first rule that fits says; None where none does."""
+    document = read_json(response.body) if any(rule.at is not None for rule in rules) else None
+    return next((rule.then for rule in rules if rule.fits(response, document)), None)

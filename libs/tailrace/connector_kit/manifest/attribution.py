@@ -1,0 +1,314 @@
+"""The nine ways in which vendors say which rows of a batch failed; every one gives one outcome for each row.
+
+What an answer leaves open is in doubt, never delivered: a list of another length than the batch, a position or a trace
+that no row has, a count that does not come out.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tailrace.connector_kit.manifest.parts import MISSING, Part, Path, list_at, look_up, number_at, text_at
+from tailrace.core.errors import BatchRefused, InDoubt
+from tailrace.core.rows import DELIVERED, RowOutcome, Verdict, rejected, retry, skipped, unknown
+
+NOT_VERIFIED = RowOutcome(Verdict.DELIVERED, "NOT_VERIFIED")
+"""Accepted by a vendor that never says what became of a row."""
+
+Meaning = Literal["delivered", "skipped", "rejected", "retry"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What was sent of a row that an answer can point at: its key as the vendor folds it, and its trace id."""
+
+    key: str
+    trace: str
+
+
+class Reason(Part):
+    """Where an entry says why a row failed, and what some of the vendor's codes mean for the row."""
+
+    code: Path = "code"
+    message: Path = "message"
+    field: Path | None = None
+    meanings: Mapping[str, Meaning] = {}
+    renamed: Mapping[str, str] = {}
+
+    def outcome(self, entry: object) -> RowOutcome:
+        """The outcome of a row that the entry speaks of."""
+        told = text_at(entry, self.code)
+        code, message = self.renamed.get(told, told) or "REJECTED", text_at(entry, self.message)
+        match self.meanings.get(told, "rejected"):
+            case "delivered":
+                return DELIVERED
+            case "skipped":
+                return skipped(code)
+            case "retry":
+                return retry(code, message)
+        return rejected(code, message, field=text_at(entry, self.field) or None if self.field else None)
+
+
+class Attribution(Part, ABC):
+    """How an answer is read."""
+
+    reason: Reason = Reason()
+
+    @abstractmethod
+    def outcomes(self, document: object, sent: Sequence[Sent]) -> list[RowOutcome]:
+        """One outcome for each row, in order.
+
+        :raises InDoubt: the answer does not speak of these rows as it should.
+        :raises BatchRefused: some row failed and the answer does not say which.
+        """
+
+
+class Aligned(Attribution):
+    """A list of results in the order of the rows; `ok` says which values at `status` are a success."""
+
+    kind: Literal["aligned"] = "aligned"
+    results: Path = ""
+    status: Path
+    ok: tuple[str, ...] = ("true",)
+
+    def outcomes(self, document: object, sent: Sequence[Sent]) -> list[RowOutcome]:
+        results = list_at(document, self.results)
+        if results is None or len(results) != len(sent):
+            raise InDoubt(f"the answer has {_count(results)} results for {len(sent)} rows")
+        return [self._outcome(entry) for entry in results]
+
+    def _outcome(self, entry: object) -> RowOutcome:
+        status = look_up(entry, self.status)
+        if status is MISSING or status is None:
+            raise InDoubt(f"a result of the answer has no {self.status!r}")
+        return DELIVERED if text_at(entry, self.status) in self.ok else self.reason.outcome(entry)
+
+
+class Indexed(Attribution):
+    """A list of errors with the row's position; `rest` says what became of the rows that it does not name."""
+
+    kind: Literal["indexed"] = "indexed"
+    errors: Path = "errors"
+    index: Path = "index"
+    rest: Literal["delivered", "retry"] = "delivered"
+
+    def outcomes(self, document: object, sent: Sequence[Sent]) -> list[RowOutcome]:
+        entries = _entries(document, self.errors)
+        failed: dict[int, RowOutcome] = {}
+        for entry in entries:
+            at = look_up(entry, self.index)
+            if not isinstance(at, int) or isinstance(at, bool) or not 0 <= at < len(sent):
+                raise InDoubt(f"an error of the answer names no row of the {len(sent)} sent")
+            failed.setdefault(at, self.reason.outcome(entry))
+        rest = DELIVERED if self.rest == "delivered" or not failed else _not_taken()
+        return [failed.get(at, rest) for at in range(len(sent))]
+
+
+class Traced(Attribution):
+    """A list of errors, each with the trace ids of its rows; results may carry them too.
+
+    A row is delivered by a result with its trace id. Where results carry none, their number must come out, or every
+    row that no error names is in doubt.
+    """
+
+    kind: Literal["traced"] = "traced"
+    errors: Path = "errors"
+    trace: Path
+    results: Path = "results"
+    result_trace: Path
+
+    def outcomes(self, document: object, sent: Sequence[Sent]) -> list[RowOutcome]:
+        failed = self._failed(document, {row.trace for row in sent})
+        results = list_at(document, self.results)
+        if results is None:
+            raise InDoubt(f"the answer has no list {self.results!r}")
+        done = {text_at(entry, self.result_trace) for entry in results} - {""}
+        is_counted = not done and len(results) + len(failed) == len(sent)
+        rest = DELIVERED if is_counted else unknown("the answer does not speak of this row")
+        return [failed.get(row.trace) or (DELIVERED if row.trace in done else rest) for row in sent]
+
+    def _failed(self, document: object, traces: set[str]) -> dict[str, RowOutcome]:
+        failed: dict[str, RowOutcome] = {}
+        for entry in _entries(document, self.errors):
+            told = look_up(entry, self.trace)
+            named = [str(each) for each in (told if isinstance(told, list) else [told])]
+            if told is MISSING or not named or not traces.issuperset(named):
+                raise InDoubt("an error of the answer names no row that was sent")
+            for trace in named:
+                failed.setdefault(trace, self.reason.outcome(entry))
+        return failed
+
+
+class RejectedKeys(Part):
+    """A list of the keys of rows that failed for one reason."""
+
+    at: Path
+    code: str = Field(pattern=r"[A-Z][A-Z0-9_]*")
+    message: str
+    means: Meaning = "rejected"
+
+
+class Keyed(Attribution):
+    """Rows named by their key: lists of keys by reason, or a list of errors with the key in each.
+
+    `fold` is what the vendor does with keys before it compares them. `failed_count` is where the answer counts the
+    failures, which must come out.
+    """
+
+    kind: Literal["keyed"] = "keyed"
+    lists: tuple[RejectedKeys, ...] = ()
+    errors: Path | None = None
+    key: Path = "key"
+    fold: Literal["lower", "as_it_is"] = "as_it_is"
+    failed_count: Path | None = None
+
+    def outcomes(self, document: object, sent: Sequence[Sent]) -> list[RowOutcome]:
+        if not isinstance(document, dict):
+            raise InDoubt("the answer is no JSON object")
+        failed = self._named(document)
+        if not failed.keys() <= {row.key for row in sent}:
+            raise InDoubt("the answer names a key that was not sent")
+        counted = None if self.failed_count is None else number_at(document, self.failed_count)
+        if self.failed_count is not None and counted != len(failed):
+            raise InDoubt(f"the answer counts {counted} failures and names {len(failed)}")
+        return [failed.get(row.key, DELIVERED) for row in sent]
+
+    def folded(self, key: str) -> str:
+        """A key as the vendor compares it."""
+        return key.strip().lower() if self.fold == "lower" else key
+
+    def _named(self, document: object) -> dict[str, RowOutcome]:
+        failed: dict[str, RowOutcome] = {}
+        for listed in self.lists:
+            outcome = _meant(listed)
+            for key in _entries(document, listed.at):
+                failed.setdefault(self.folded(str(key)), outcome)
+        for entry in _entries(document, self.errors) if self.errors is not None else ():
+            failed.setdefault(self.folded(text_at(entry, self.key)), self.reason.outcome(entry))
+        return failed
+
+
+class FieldIndexes(Attribution):
+    """Positions of bad rows by field, `{"email": [0, 4]}`, in one or several objects; nothing was applied."""
+
+    kind: Literal["field_indexes"] = "field_indexes"
+    at: tuple[Path, ...] = Field(min_length=1)
+    code: str = "INVALID_FIELD"
+    message: str = "the destination does not take the value of this field"
+
+    def outcomes(self, document: object, sent: Sequence[Sent]) -> list[RowOutcome]:
+        failed: dict[int, RowOutcome] = {}
+        for path in self.at:
+            fields = look_up(document, path)
+            for name, positions in fields.items() if isinstance(fields, dict) else ():
+                for at in positions if isinstance(positions, list) else [positions]:
+                    if not isinstance(at, int) or not 0 <= at < len(sent):
+                        raise InDoubt(f"an error of the answer names no row of the {len(sent)} sent")
+                    failed.setdefault(at, rejected(self.code, self.message, field=name))
+        if not failed:
+            raise BatchRefused("the answer refuses the batch and names no row")
+        return [failed.get(at) or _not_taken() for at in range(len(sent))]
+
+
+class AllOrNothing(Attribution):
+    """An answer of success is for every row, one of refusal for none."""
+
+    kind: Literal["all_or_nothing"] = "all_or_nothing"
+
+    def outcomes(self, document: object, sent: Sequence[Sent]) -> list[RowOutcome]:
+        return [DELIVERED] * len(sent)
+
+
+class Counted(Attribution):
+    """Nothing but how many rows were not taken: with none, the batch is accepted, which is all that is known."""
+
+    kind: Literal["counted"] = "counted"
+    failed_count: Path
+
+    def outcomes(self, document: object, sent: Sequence[Sent]) -> list[RowOutcome]:
+        failed = number_at(document, self.failed_count)
+        if failed is None:
+            raise InDoubt(f"the answer has no number at {self.failed_count!r}")
+        if failed:
+            raise BatchRefused(f"the destination did not take {failed:g} of {len(sent)} rows")
+        return [NOT_VERIFIED] * len(sent)
+
+
+class Single(Attribution):
+    """One row a request: its status decides; `error`, where it stands in a success, is a refusal all the same."""
+
+    kind: Literal["single"] = "single"
+    error: Path | None = None
+
+    def outcomes(self, document: object, sent: Sequence[Sent]) -> list[RowOutcome]:
+        if self.error is not None and text_at(document, self.error):
+            return [self.reason.outcome(document)]
+        return [DELIVERED]
+
+
+Immediate = Annotated[
+    Aligned | Indexed | Traced | Keyed | FieldIndexes | AllOrNothing | Counted | Single, Field(discriminator="kind")
+]
+"""The eight modes in which the answer to the batch says it all."""
+
+
+class Job(Part):
+    """The ninth: the vendor works later. `get` is asked until `state` is in `done`, then `read` reads what came of it.
+
+    `{id}` in the addresses is what stands at `id` in the answer to the batch. Without `results`, the last answer about
+    the state is read.
+    """
+
+    kind: Literal["job"] = "job"
+    id: Path
+    get: str
+    state: Path
+    done: tuple[str, ...] = Field(min_length=1)
+    failed: tuple[str, ...] = ()
+    results: str | None = None
+    read: Immediate
+    every_s: float = Field(default=2.0, gt=0, le=60)
+
+
+AnyAttribution = Annotated[
+    Aligned | Indexed | Traced | Keyed | FieldIndexes | AllOrNothing | Counted | Single | Job,
+    Field(discriminator="kind"),
+]
+"""One of the nine modes."""
+
+
+def _entries(document: object, path: str) -> Sequence[object]:
+    """The list at a path; none where there is nothing, or null.
+
+    :raises InDoubt: something else stands there.
+    """
+    if not isinstance(document, dict | list):
+        raise InDoubt("the answer is no readable JSON")
+    found = look_up(document, path)
+    if found is MISSING or found is None:
+        return ()
+    if not isinstance(found, list):
+        raise InDoubt(f"the answer's {path!r} is no list")
+    return found
+
+
+def _count(results: Sequence[object] | None) -> str:
+    return "no" if results is None else str(len(results))
+
+
+def _not_taken() -> RowOutcome:
+    return retry("NOT_TAKEN", "another row of the batch was refused, and this one left out with it")
+
+
+def _meant(listed: RejectedKeys) -> RowOutcome:
+    match listed.means:
+        case "delivered":
+            return DELIVERED
+        case "skipped":
+            return skipped(listed.code)
+        case "retry":
+            return retry(listed.code, listed.message)
+    return rejected(listed.code, listed.message)

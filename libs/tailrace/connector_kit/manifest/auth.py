@@ -1,0 +1,208 @@
+"""The kinds of credentials: what a user fills in for each, and how a request shows them."""
+
+from abc import ABC, abstractmethod
+from base64 import b64encode
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Literal, TypeAlias
+from urllib.parse import urlencode
+
+import orjson
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from pydantic import Field
+
+from tailrace.connector_kit.http import HttpRequest
+from tailrace.connector_kit.manifest.jwt import signed_by_rsa
+from tailrace.connector_kit.manifest.limits import Page
+from tailrace.connector_kit.manifest.parts import Part
+from tailrace.connector_kit.manifest.settings import Setting
+from tailrace.core.errors import CredentialsRefused
+
+Values: TypeAlias = Mapping[str, str]
+"""The settings of a connection as text, secrets opened."""
+
+_FORM = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
+_JWT_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+_ASSERTION_S = 180
+
+
+class Auth(Part, ABC):
+    """A kind of credentials."""
+
+    @property
+    @abstractmethod
+    def settings(self) -> tuple[Setting, ...]:
+        """What a user fills in."""
+
+
+class Shown(Auth, ABC):
+    """Credentials that every request shows as they are."""
+
+    @abstractmethod
+    def headers(self, values: Values) -> Mapping[str, str]:
+        """The headers that show them."""
+
+
+class NoAuth(Shown):
+    """None at all."""
+
+    kind: Literal["none"] = "none"
+
+    @property
+    def settings(self) -> tuple[Setting, ...]:
+        return ()
+
+    def headers(self, values: Values) -> Mapping[str, str]:
+        return {}
+
+
+class Bearer(Shown):
+    """`Authorization: Bearer`, with a token that does not end by itself."""
+
+    kind: Literal["bearer"] = "bearer"
+    description: str = "the access token"
+
+    @property
+    def settings(self) -> tuple[Setting, ...]:
+        return (Setting(name="token", description=self.description, secret=True),)
+
+    def headers(self, values: Values) -> Mapping[str, str]:
+        return {"Authorization": f"Bearer {values['token']}"}
+
+
+class ApiKey(Shown):
+    """A header of the vendor's own; `{api_key}` in the value is the key."""
+
+    kind: Literal["api_key"] = "api_key"
+    header: str = Field(pattern=r"[A-Za-z0-9-]+")
+    value: str = "{api_key}"
+    description: str = "the API key"
+
+    @property
+    def settings(self) -> tuple[Setting, ...]:
+        return (Setting(name="api_key", description=self.description, secret=True),)
+
+    def headers(self, values: Values) -> Mapping[str, str]:
+        return {self.header: self.value.replace("{api_key}", values["api_key"])}
+
+
+class Basic(Shown):
+    """`Authorization: Basic`; a user that is not asked for is always the same."""
+
+    kind: Literal["basic"] = "basic"
+    user: str = "user"
+    password: str = "password"  # noqa: S105 - the name of a setting
+    fixed_user: str | None = None
+
+    @property
+    def settings(self) -> tuple[Setting, ...]:
+        user = Setting(name=self.user, description=f"the {self.user.replace('_', ' ')}")
+        secret = Setting(name=self.password, description=f"the {self.password.replace('_', ' ')}", secret=True)
+        return (secret,) if self.fixed_user is not None else (user, secret)
+
+    def headers(self, values: Values) -> Mapping[str, str]:
+        user = values[self.user] if self.fixed_user is None else self.fixed_user
+        return {"Authorization": "Basic " + b64encode(f"{user}:{values[self.password]}".encode()).decode()}
+
+
+class Granted(Auth, ABC):
+    """Credentials that are changed for an access token, which ends after a while.
+
+    `token_url` may hold settings in braces. `base_url_at` is where the answer says which address the token is for.
+    """
+
+    token_url: str = Field(pattern=r"(https://|\{).*")
+    source: Page
+    base_url_at: str | None = None
+
+    def request(self, values: Values, *, now: datetime) -> HttpRequest:
+        """The request for a token.
+
+        :raises CredentialsRefused: the credentials cannot be used at all.
+        """
+        url = self.token_url.format_map(values)
+        return HttpRequest("POST", url, _FORM, urlencode(self.form(values, now=now)).encode())
+
+    @abstractmethod
+    def form(self, values: Values, *, now: datetime) -> Mapping[str, str]:
+        """What is sent for a token."""
+
+
+class ClientCredentials(Granted):
+    """OAuth 2.0, RFC 6749 section 4.4."""
+
+    kind: Literal["client_credentials"] = "client_credentials"
+    scope: str | None = None
+
+    @property
+    def settings(self) -> tuple[Setting, ...]:
+        return (
+            Setting(name="client_id", description="the client's id"),
+            Setting(name="client_secret", description="the client's secret", secret=True),
+        )
+
+    def form(self, values: Values, *, now: datetime) -> Mapping[str, str]:
+        form = {name: values[name] for name in ("client_id", "client_secret")}
+        return form | {"grant_type": "client_credentials"} | ({"scope": self.scope} if self.scope else {})
+
+
+class RefreshToken(Granted):
+    """OAuth 2.0, RFC 6749 section 6, with a refresh token that stays the same."""
+
+    kind: Literal["refresh_token"] = "refresh_token"
+
+    @property
+    def settings(self) -> tuple[Setting, ...]:
+        return (
+            Setting(name="client_id", description="the client's id"),
+            Setting(name="client_secret", description="the client's secret", secret=True),
+            Setting(name="refresh_token", description="a refresh token that the vendor does not rotate", secret=True),
+        )
+
+    def form(self, values: Values, *, now: datetime) -> Mapping[str, str]:
+        form = {name: values[name] for name in ("client_id", "client_secret", "refresh_token")}
+        return form | {"grant_type": "refresh_token"}
+
+
+class JwtBearer(Granted):
+    """OAuth 2.0 by a signed assertion, RFC 7523 section 2.1, RS256. Claims may hold settings in braces."""
+
+    kind: Literal["jwt_bearer"] = "jwt_bearer"
+    issuer: str
+    subject: str | None = None
+    audience: str
+    scope: str | None = None
+
+    @property
+    def settings(self) -> tuple[Setting, ...]:
+        return (Setting(name="private_key", description="the RSA private key, PEM without a passphrase", secret=True),)
+
+    def form(self, values: Values, *, now: datetime) -> Mapping[str, str]:
+        claims: dict[str, object] = {"iss": self.issuer, "aud": self.audience, "sub": self.subject, "scope": self.scope}
+        claims = {name: str(claim).format_map(values) for name, claim in claims.items() if claim is not None}
+        issued = int(now.timestamp())
+        claims |= {"iat": issued, "exp": issued + _ASSERTION_S}
+        assertion = signed_by_rsa(orjson.dumps(claims), rsa_key(values["private_key"]))
+        return {"grant_type": _JWT_GRANT, "assertion": assertion}
+
+
+AnyAuth = Annotated[
+    NoAuth | Bearer | ApiKey | Basic | ClientCredentials | RefreshToken | JwtBearer, Field(discriminator="kind")
+]
+"""One of the kinds."""
+
+
+def rsa_key(pem: str) -> RSAPrivateKey:
+    """The key of a PEM text, whose line breaks may have become a backslash and an n.
+
+    :raises CredentialsRefused: it is no RSA key without a passphrase.
+    """
+    try:
+        key = load_pem_private_key(pem.replace("\\n", "\n").encode(), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, RSAPrivateKey):
+        raise CredentialsRefused("private_key is no RSA key in PEM without a passphrase: paste the whole file")
+    return key

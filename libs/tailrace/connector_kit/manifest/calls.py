@@ -1,0 +1,129 @@
+"""Requests by a manifest: with its address and credentials, and with what it says of an answer as a whole."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tailrace.connector_kit.answers import raise_for_status
+from tailrace.connector_kit.http import HttpRequest, HttpResponse
+from tailrace.connector_kit.manifest.answer_rules import Then, meaning_of
+from tailrace.connector_kit.manifest.model import Manifest
+from tailrace.connector_kit.manifest.parts import read_json
+from tailrace.connector_kit.manifest.pressure import Pressure
+from tailrace.connector_kit.manifest.sign_in import SignIn
+from tailrace.connector_kit.manifest.throttles import wait_of
+from tailrace.connector_kit.manifest.writes import Method
+from tailrace.core.clock import Clock
+from tailrace.core.errors import (
+    BatchRefused,
+    CredentialsRefused,
+    DestinationInvalid,
+    DestinationUnavailable,
+    InDoubt,
+    TailraceError,
+    Throttled,
+)
+
+_MEDIA: Mapping[str, str] = {"Accept": "application/json"}
+
+
+class RefusedWith(BatchRefused):
+    """A refused batch, with the answer that refused it."""
+
+    def __init__(self, response: HttpResponse) -> None:
+        super().__init__(f"the destination refuses the batch: HTTP {response.status}")
+        self.response = response
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer that is no failure of the call: its document, and whether it speaks of rows."""
+
+    document: object
+    speaks_of_rows: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Sends the requests of one connection. `base_url` is the settings' own address, if they have one."""
+
+    manifest: Manifest
+    sign_in: SignIn
+    pressure: Pressure
+    clock: Clock
+    base_url: str | None
+
+    async def get(self, path: str) -> object:
+        """The document of a good answer.
+
+        :raises DestinationUnavailable: there is none, also where a write would be in doubt.
+        :raises CredentialsRefused, DestinationInvalid: by what the answer means.
+        """
+        try:
+            return (await self.send("GET", path)).document
+        except InDoubt as error:
+            raise DestinationUnavailable(error.message) from error
+        except BatchRefused as error:
+            raise DestinationInvalid(f"the destination refuses the question {path.partition('?')[0]}") from error
+
+    async def send(self, method: Method, path: str, body: bytes = b"") -> Answer:
+        """Send a request and judge its answer.
+
+        :raises RefusedWith: the answer refuses some row; nothing was applied.
+        :raises TailraceError: what else an answer can mean for a batch.
+        """
+        self.pressure.check()
+        url = (self.base_url or await self.sign_in.base_url() or self._address()) + path
+        response = await self.sign_in.send(
+            HttpRequest(method, url, self._headers(body), body),
+            is_expired=lambda told: self._meaning(told) is Then.SIGN_IN,
+        )
+        self.pressure.learn(response)
+        meaning = self._meaning(response)
+        if meaning not in {Then.READ, Then.DELIVERED}:
+            raise self._failure(meaning, response)
+        return Answer(read_json(response.body), speaks_of_rows=meaning is Then.READ)
+
+    def _address(self) -> str:
+        return self.manifest.base_url.format_map(self.sign_in.values)
+
+    def _headers(self, body: bytes) -> Mapping[str, str]:
+        content = {"Content-Type": "application/json"} if body else {}
+        hook = self.manifest.hooks.headers
+        own = hook(body) if hook is not None and body else {}
+        return {**_MEDIA, **content, **self.manifest.headers, **own}
+
+    def _meaning(self, response: HttpResponse) -> Then:
+        told = meaning_of(self.manifest.rules, response)
+        if told is not None:
+            return told
+        try:
+            raise_for_status(response, now=self.clock.now())
+        except TailraceError as error:
+            return next(then for kind, then in _MEANINGS.items() if isinstance(error, kind))
+        return Then.READ
+
+    def _failure(self, meaning: Then, response: HttpResponse) -> TailraceError:
+        told = f"HTTP {response.status}"
+        match meaning:
+            case Then.THROTTLED:
+                wait_s = wait_of(self.manifest.throttles, response, now=self.clock.now())
+                return Throttled(f"the destination is busy: {told}", retry_after_s=wait_s)
+            case Then.LATER:
+                return DestinationUnavailable(f"the destination is out of order: {told}")
+            case Then.SIGN_IN | Then.CREDENTIALS:
+                return CredentialsRefused(f"the destination refuses the credentials ({told}): put valid ones in")
+            case Then.REFUSED:
+                return RefusedWith(response)
+            case Then.IN_DOUBT:
+                return InDoubt(f"the answer leaves open what was applied: {told}")
+        return DestinationInvalid(f"the destination does not take this request ({told}): check the settings")
+
+
+# The order matters: a throttle is a kind of outage.
+_MEANINGS: Mapping[type[TailraceError], Then] = {
+    Throttled: Then.THROTTLED,
+    DestinationUnavailable: Then.LATER,
+    CredentialsRefused: Then.SIGN_IN,
+    BatchRefused: Then.REFUSED,
+    DestinationInvalid: Then.INVALID,
+}

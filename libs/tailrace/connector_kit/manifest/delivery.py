@@ -1,0 +1,156 @@
+"""One batch: its keys looked up where the vendor wants that, sent, waited for where it works later, and read."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from urllib.parse import quote
+
+from tailrace.connector_kit.attribution import refusal
+from tailrace.connector_kit.destination import Target
+from tailrace.connector_kit.manifest.attribution import Job, Keyed, Sent
+from tailrace.connector_kit.manifest.calls import Answer, Caller, RefusedWith
+from tailrace.connector_kit.manifest.encoding import as_text, dumped
+from tailrace.connector_kit.manifest.parts import list_at, read_json, text_at
+from tailrace.connector_kit.manifest.rendering import Rendered, body_of, path_of
+from tailrace.connector_kit.manifest.writes import Ask, LookedUpKey, Write
+from tailrace.core.clock import Clock
+from tailrace.core.errors import BatchRefused, DestinationUnavailable, InDoubt, Invalid, Unavailable
+from tailrace.core.rows import DELIVERED, Operation, RowOutcome, Verdict, rejected
+
+_WITHOUT_BODY = frozenset({"GET", "DELETE"})
+_EXISTS = rejected("ALREADY_EXISTS", "there is one with this key already")
+_MISSING = rejected("NOT_FOUND", "there is none with this key")
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How batches of one target are written. A request is never larger than `most_bytes`."""
+
+    caller: Caller
+    target: Target
+    write: Write
+    most_bytes: int
+    clock: Clock
+
+    async def send(self, rows: Sequence[Rendered]) -> Sequence[RowOutcome]:
+        """One outcome for each row.
+
+        :raises BatchRefused: a row is bad, or the request would be too large, or keys of two rows are the same to the
+            vendor; nothing was applied.
+        :raises TailraceError: what else an answer can mean for a batch.
+        """
+        if not isinstance(self.write.key, LookedUpKey):
+            return await self._written(rows)
+        found = await self._found(self.write.key, rows)
+        settled = [self._settled(as_text(row.key) in found) for row in rows]
+        left = [
+            replace(row, found=found.get(as_text(row.key), ""))
+            for row, done in zip(rows, settled, strict=True)
+            if done is None
+        ]
+        written = iter(await self._written(left) if left else ())
+        return [next(written) if done is None else done for done in settled]
+
+    async def _found(self, key: LookedUpKey, rows: Sequence[Rendered]) -> dict[str, str]:
+        """The vendor's own ids by key, of those rows that there are."""
+        try:
+            document = (await self._asked(key.ask, rows, self._body(key.ask, rows))).document
+        except InDoubt as error:
+            raise DestinationUnavailable(f"no answer to the question for ids: {error.message}") from error
+        entries = list_at(document, key.each)
+        if entries is None:
+            raise DestinationUnavailable(f"the answer to the question for ids has no list {key.each!r}")
+        at = key.key.replace("{key_name}", self.target.key_fields[0])
+        return {text_at(entry, at): text_at(entry, key.id) for entry in entries}
+
+    def _settled(self, is_there: bool) -> RowOutcome | None:  # noqa: FBT001 - a question's answer
+        """What the look-up alone decides."""
+        match self.target.operation:
+            case Operation.DELETE if not is_there:
+                return DELIVERED
+            case Operation.UPDATE if not is_there:
+                return _MISSING
+            case Operation.INSERT if is_there:
+                return _EXISTS
+        return None
+
+    async def _written(self, rows: Sequence[Rendered]) -> Sequence[RowOutcome]:
+        ask = self._ask(rows)
+        sent = self._pointed_at(rows)
+        body = self._body(ask, rows)
+        if len(body) > self.most_bytes:
+            return _too_large(len(body), self.most_bytes, rows)
+        try:
+            answer = await self._asked(ask, rows, body)
+        except RefusedWith as refused:
+            if len(rows) > 1:
+                raise
+            return [self._refused(refused)]
+        if not answer.speaks_of_rows:
+            return [DELIVERED] * len(rows)
+        attribution, document = self.write.attribution, answer.document
+        if isinstance(attribution, Job):
+            document = await self._finished(attribution, document)
+        try:
+            return self.write.read.outcomes(document, sent)
+        except BatchRefused as refused:
+            if len(rows) > 1:
+                raise
+            return [rejected("REJECTED", refused.message)]
+
+    def _ask(self, rows: Sequence[Rendered]) -> Ask:
+        key = self.write.key
+        if isinstance(key, LookedUpKey) and key.create is not None and not rows[0].found:
+            return key.create
+        return self.write
+
+    async def _asked(self, ask: Ask, rows: Sequence[Rendered], body: bytes) -> Answer:
+        return await self.caller.send(ask.method, path_of(ask, self.target, rows), body)
+
+    def _body(self, ask: Ask, rows: Sequence[Rendered]) -> bytes:
+        return b"" if ask.method in _WITHOUT_BODY else dumped(body_of(ask, self.target, rows))
+
+    def _pointed_at(self, rows: Sequence[Rendered]) -> Sequence[Sent]:
+        """What the answer can point at; keys that are the same to the vendor must not meet in a request."""
+        read = self.write.read
+        if not isinstance(read, Keyed):
+            return [Sent(as_text(row.key), row.trace) for row in rows]
+        sent = [Sent(read.folded(as_text(row.key)), row.trace) for row in rows]
+        if len({row.key for row in sent}) < len(sent):
+            raise BatchRefused("to the destination, keys of two rows are the same: they are sent apart")
+        return sent
+
+    def _refused(self, refused: RefusedWith) -> RowOutcome:
+        """What the answer says about the only row of a refused batch."""
+        document = read_json(refused.response.body)
+        outcome = self.caller.manifest.refusal.outcome(document)
+        if outcome.verdict is not Verdict.REJECTED:
+            return outcome
+        code = f"HTTP_{refused.response.status}" if outcome.code == "REJECTED" else outcome.code
+        return replace(outcome, code=code, message=outcome.message or refusal(refused.response))
+
+    async def _finished(self, job: Job, document: object) -> object:
+        """Wait for a job and give the document that says what became of the rows.
+
+        :raises InDoubt: nobody can say.
+        """
+        job_id = text_at(document, job.id)
+        if not job_id:
+            raise InDoubt(f"the answer names no job at {job.id!r}")
+        try:
+            while (state := text_at(document := await self._about(job.get, job_id), job.state)) not in job.done:
+                if state in job.failed:
+                    raise InDoubt(f"the destination gave the job up: {state}")
+                await self.clock.sleep(job.every_s)
+            return document if job.results is None else await self._about(job.results, job_id)
+        except (Unavailable, Invalid) as error:
+            raise InDoubt(f"the batch was taken, and what became of it cannot be asked: {error.message}") from error
+
+    async def _about(self, path: str, job_id: str) -> object:
+        return await self.caller.get(path.replace("{id}", quote(job_id, safe="")))
+
+
+def _too_large(size_bytes: int, most_bytes: int, rows: Sequence[Rendered]) -> Sequence[RowOutcome]:
+    told = f"the request would be {size_bytes} bytes, the destination takes {most_bytes}"
+    if len(rows) > 1:
+        raise BatchRefused(told)
+    return [rejected("ROW_TOO_LARGE", told)]

@@ -1,0 +1,91 @@
+"""What an account has: objects and fields, from the manifest and from what the vendor lists."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from urllib.parse import quote
+
+from tailrace.connector_kit.destination import Field, Object
+from tailrace.connector_kit.manifest.model import Fields, Listing, Manifest, Objects
+from tailrace.connector_kit.manifest.parts import list_at, look_up, text_at
+from tailrace.core.errors import DestinationInvalid, DestinationUnavailable
+from tailrace.core.syncs import SyncMode
+
+Get = Callable[[str], Awaitable[object]]
+"""Asks for a path; gives the document of a good answer."""
+
+_PAGES = 100
+_TRUE = "true"
+_TOLD = 50
+
+
+async def objects_of(manifest: Manifest, get: Get) -> Sequence[Object]:
+    """Every object, in the modes that the manifest has an operation for."""
+    modes = _modes(manifest)
+    declared: Objects = manifest.objects
+    found = {known.name: Object(known.name, known.label, modes) for known in declared.known}
+    if declared.listing is not None:
+        for entry in await _entries(declared.listing, declared.listing.path, get):
+            name = text_at(entry, declared.name)
+            found.setdefault(name, Object(name, text_at(entry, declared.label) or name, modes))
+    return list(found.values())
+
+
+async def fields_of(manifest: Manifest, object_name: str, get: Get) -> Sequence[Field]:
+    """The fields of an object; empty where any is taken.
+
+    :raises DestinationInvalid: there is no such object.
+    """
+    names = [each.name for each in await objects_of(manifest, get)]
+    if object_name not in names:
+        raise DestinationInvalid(f"there is no object {object_name!r}; there are {', '.join(sorted(names)[:_TOLD])}")
+    declared = manifest.fields
+    found = {
+        known.name: Field(known.name, known.label, known.data_type, external_id=known.is_key)
+        for known in declared.known
+    }
+    if declared.listing is not None:
+        path = declared.listing.path.replace("{object}", quote(object_name, safe=""))
+        for entry in await _entries(declared.listing, path, get):
+            field = _field(declared, entry)
+            found.setdefault(field.name, field)
+    return list(found.values())
+
+
+def _modes(manifest: Manifest) -> frozenset[SyncMode]:
+    """A mode for each operation; to mirror takes upserts and deletes."""
+    modes = {SyncMode(operation) for operation in manifest.operations}
+    return frozenset(modes | {SyncMode.MIRROR} if modes >= {SyncMode.UPSERT, SyncMode.DELETE} else modes)
+
+
+def _field(declared: Fields, entry: object) -> Field:
+    if isinstance(entry, tuple):  # a listing by name: its fields may always be written
+        name, data_type = entry
+        return Field(str(name), str(name), text_at(data_type, ""))
+    name = text_at(entry, declared.name)
+    return Field(
+        name=name,
+        label=text_at(entry, declared.label) or name,
+        data_type=text_at(entry, declared.data_type),
+        updateable=declared.is_read_only is None or text_at(entry, declared.is_read_only) != _TRUE,
+        external_id=declared.is_key is not None and text_at(entry, declared.is_key) == _TRUE,
+    )
+
+
+async def _entries(listing: Listing, path: str, get: Get) -> Sequence[object]:
+    """All entries, page by page; those of an object are its names with their values."""
+    found: list[object] = []
+    after = ""
+    for _ in range(_PAGES):
+        document = await get(
+            path + (f"{'&' if '?' in path else '?'}{listing.cursor}={quote(after, safe='')}" if after else "")
+        )
+        entries = look_up(document, listing.each)
+        if isinstance(entries, dict):
+            return list(entries.items())
+        page = list_at(document, listing.each)
+        if page is None:
+            raise DestinationUnavailable(f"the answer to {listing.path} has no list {listing.each!r}")
+        found += page
+        after = "" if listing.next is None else text_at(document, listing.next)
+        if not after:
+            return found
+    raise DestinationUnavailable(f"the answers to {listing.path} have more than {_PAGES} pages")

@@ -1,0 +1,64 @@
+"""How values become the vendor's: numbers keep every digit, and what the vendor does not take is written otherwise."""
+
+import json
+from typing import Literal
+
+import orjson
+
+from tailrace.connector_kit.manifest.parts import Part
+
+
+class Digits(str):
+    """A number as it was written."""
+
+    __slots__ = ()
+
+
+class Encoding(Part):
+    """What becomes of the values that vendors differ in; text stays text."""
+
+    null: Literal["null", "empty_text", "left_out"] = "null"
+    boolean: Literal["boolean", "text"] = "boolean"
+    number: Literal["number", "text"] = "number"
+    array: Literal["array", "joined_by_semicolon", "text"] = "array"
+    nested: Literal["object", "text"] = "object"
+
+    def fields(self, body: bytes) -> dict[str, object]:
+        """The fields of a row's body, in its order, each as the vendor takes it."""
+        row = json.loads(body, parse_float=Digits, parse_int=Digits)
+        leaves_out = self.null == "left_out"
+        return {name: self._value(value) for name, value in row.items() if value is not None or not leaves_out}
+
+    def _value(self, value: object) -> object:  # noqa: PLR0911 - a kind of value each
+        match value:
+            case None:
+                return "" if self.null == "empty_text" else None
+            case bool():
+                return str(value).lower() if self.boolean == "text" else value
+            case Digits():
+                return str(value) if self.number == "text" else value
+            case list() if self.array == "joined_by_semicolon":
+                return ";".join(as_text(each) for each in value)
+            case list() if self.array == "text":
+                return dumped(value).decode()
+            case dict() if self.nested == "text":
+                return dumped(value).decode()
+        return value
+
+
+def as_text(value: object) -> str:
+    """A value as text: of a text itself, of anything else its JSON; nothing is the empty text."""
+    if value is None:
+        return ""
+    return str(value) if isinstance(value, str) else dumped(value).decode()
+
+
+def dumped(document: object) -> bytes:
+    """A document as JSON, numbers as they were written."""
+    return orjson.dumps(document, default=_digits, option=orjson.OPT_PASSTHROUGH_SUBCLASS)
+
+
+def _digits(value: object) -> orjson.Fragment:
+    if isinstance(value, Digits):
+        return orjson.Fragment(str(value))
+    raise TypeError(type(value).__name__)

@@ -1,0 +1,109 @@
+"""The destination that a manifest describes."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import ClassVar, Self
+
+from pydantic import BaseModel
+
+from tailrace.connector_kit.destination import Destination, Field, Object, Target, WritePlan
+from tailrace.connector_kit.http import HttpClient
+from tailrace.connector_kit.manifest.calls import Caller
+from tailrace.connector_kit.manifest.delivery import Delivery
+from tailrace.connector_kit.manifest.discovery import fields_of, objects_of
+from tailrace.connector_kit.manifest.model import Manifest
+from tailrace.connector_kit.manifest.pressure import Pressure
+from tailrace.connector_kit.manifest.rendering import Rendered, render
+from tailrace.connector_kit.manifest.settings import ConnectionSettings, settings_type, values_of
+from tailrace.connector_kit.manifest.sign_in import SignIn
+from tailrace.connector_kit.manifest.targets import check_target
+from tailrace.connector_kit.manifest.writes import Write
+from tailrace.core.batches import Batch, BatchResult
+from tailrace.core.clock import Clock, SystemClock
+from tailrace.core.rows import RowOutcome
+
+_MASK = "***"
+_TRACE_LENGTH = 8
+
+
+class ManifestDestination(Destination):
+    """Does what its manifest says.
+
+    It keeps nothing between calls but its access token and what the vendor said about the requests that are left.
+    """
+
+    manifest: ClassVar[Manifest]
+    settings_type: ClassVar[type[ConnectionSettings]]
+
+    def __init__(self, settings: ConnectionSettings, http: HttpClient, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        values = values_of(settings, self.manifest.all_settings)
+        self._sign_in = SignIn(self.manifest.auth, values, http, clock)
+        self._pressure = Pressure(self.manifest.buckets, settings.rates, clock)
+        self._caller = Caller(self.manifest, self._sign_in, self._pressure, clock, settings.base_url)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: BaseModel, http: HttpClient) -> AsyncIterator[Self]:
+        if not isinstance(settings, cls.settings_type):
+            raise TypeError(f"{cls.__name__} opens with {cls.settings_type.__name__}")
+        yield cls(settings, http, SystemClock())
+
+    async def check(self) -> None:
+        await self._caller.get(self.manifest.check)
+
+    async def objects(self) -> Sequence[Object]:
+        return await objects_of(self.manifest, self._caller.get)
+
+    async def fields(self, object_name: str) -> Sequence[Field]:
+        return await fields_of(self.manifest, object_name, self._caller.get)
+
+    async def plan(self, target: Target) -> WritePlan:
+        fields = await self.fields(target.object_name)
+        write = check_target(self.manifest, target, fields)
+        return WritePlan(
+            target=target,
+            rows_per_batch=self._settings.rows_per_batch or write.max_rows.rows,
+            bytes_per_batch=self._most_bytes(write),
+            is_idempotent=write.is_idempotent,
+            requests_per_s=self._pressure.requests_per_s,
+        )
+
+    async def write(self, plan: WritePlan, batch: Batch) -> BatchResult:
+        made = [
+            render(row, f"{batch.idempotency_key[:_TRACE_LENGTH]}-{at}", plan.target, self.manifest)
+            for at, row in enumerate(batch.rows)
+        ]
+        write = self.manifest.operations[plan.target.operation]
+        delivery = Delivery(self._caller, plan.target, write, self._most_bytes(write), self._clock)
+        rows = [row for row in made if isinstance(row, Rendered)]
+        sent = iter(await delivery.send(rows) if rows else ())
+        outcomes = [next(sent) if isinstance(row, Rendered) else row for row in made]
+        return BatchResult(batch, [self._masked(outcome) for outcome in outcomes])
+
+    def _most_bytes(self, write: Write) -> int:
+        return self._settings.bytes_per_batch or write.max_size.size_bytes
+
+    def _masked(self, outcome: RowOutcome) -> RowOutcome:
+        """The outcome without our secrets, which some vendors repeat in what they say."""
+        code, message = outcome.code, outcome.message
+        for secret in self._sign_in.secrets if message or code else ():
+            code, message = code.replace(secret, _MASK), message.replace(secret, _MASK)
+        return outcome if message is outcome.message else replace(outcome, code=code, message=message)
+
+
+def destination_of(manifest: Manifest) -> type[ManifestDestination]:
+    """The class of destinations that the manifest describes."""
+    members = {
+        "__doc__": f"{manifest.label}, as its manifest says.",
+        "__module__": __name__,
+        "manifest": manifest,
+        "name": manifest.name,
+        "label": manifest.label,
+        "level": manifest.level,
+        "verified_against": manifest.verified_against,
+        "settings_type": settings_type(manifest.name, manifest.all_settings),
+    }
+    return type(f"{manifest.label.replace(' ', '')}Destination", (ManifestDestination,), members)

@@ -1,0 +1,127 @@
+"""A manifest: everything that the engine needs to know of a vendor's API, in one value of one file."""
+
+from collections.abc import Callable, Mapping
+from datetime import date
+from typing import Self
+
+from pydantic import Field, model_validator
+from pydantic.json_schema import SkipJsonSchema
+
+from tailrace.connector_kit.destination import Level
+from tailrace.connector_kit.manifest.answer_rules import AnswerRule
+from tailrace.connector_kit.manifest.attribution import Reason
+from tailrace.connector_kit.manifest.auth import AnyAuth
+from tailrace.connector_kit.manifest.encoding import Encoding
+from tailrace.connector_kit.manifest.limits import Bucket, Page
+from tailrace.connector_kit.manifest.parts import Part, Path
+from tailrace.connector_kit.manifest.settings import Setting
+from tailrace.connector_kit.manifest.throttles import AnyThrottle, SaysNothing
+from tailrace.connector_kit.manifest.writes import Write
+from tailrace.core.rows import Operation
+
+RowHook = Callable[[Mapping[str, object]], Mapping[str, object]]
+"""Changes the fields of a row before they are encoded; raises ValueError, without the value, to refuse the row."""
+
+HeadersHook = Callable[[bytes], Mapping[str, str]]
+"""More headers for a body that is about to be sent."""
+
+KeyHook = Callable[[str], str]
+"""A key as the vendor wants it, such as a hash of an address."""
+
+
+class Listing(Part):
+    """A question whose answer has a list: objects or fields. `{object}` may stand in the address.
+
+    With `next`, the answer says where it goes on, and `cursor` is the name that the next question says it by.
+    """
+
+    path: str = Field(pattern=r"/.*")
+    each: Path = ""
+    next: Path | None = None
+    cursor: str = "after"
+
+
+class KnownObject(Part):
+    """An object that every account has."""
+
+    name: str
+    label: str
+
+
+class Objects(Part):
+    """What can be written to: what every account has, and what the vendor says besides."""
+
+    known: tuple[KnownObject, ...] = ()
+    listing: Listing | None = None
+    name: Path = "name"
+    label: Path = "label"
+
+
+class KnownField(Part):
+    """A field that every account has."""
+
+    name: str
+    label: str
+    data_type: str = "string"
+    is_key: bool = False
+
+
+class Fields(Part):
+    """The fields of an object, and where their listing says what they are; without any, every field is taken."""
+
+    known: tuple[KnownField, ...] = ()
+    listing: Listing | None = None
+    name: Path = "name"
+    label: Path = "label"
+    data_type: Path = "type"
+    is_key: Path | None = None
+    is_read_only: Path | None = None
+    are_all: bool = True
+
+
+class Hooks(Part):
+    """The three places where a manifest may call Python of its own."""
+
+    row: SkipJsonSchema[RowHook | None] = None
+    key: SkipJsonSchema[KeyHook | None] = None
+    headers: SkipJsonSchema[HeadersHook | None] = None
+
+
+class Manifest(Part):
+    """A vendor's API; what a number rests on is cited, and `verified_against` says what it was tried with."""
+
+    name: str = Field(pattern=r"[a-z][a-z0-9_]*")
+    label: str = Field(min_length=1)
+    level: Level
+    verified_against: str = Field(min_length=1)
+    docs: Page
+    checked: date
+    base_url: str = Field(pattern=r"(https://|\{).*[^/]")
+    headers: Mapping[str, str] = {}
+    settings: tuple[Setting, ...] = ()
+    auth: AnyAuth = Field(discriminator="kind")
+    buckets: tuple[Bucket, ...] = ()
+    throttles: tuple[AnyThrottle, ...] = (SaysNothing(),)
+    max_in_flight: int | None = Field(default=None, ge=1)
+    check: str = Field(pattern=r"/.*")
+    objects: Objects
+    fields: Fields = Fields()
+    encoding: Encoding = Encoding()
+    operations: Mapping[Operation, Write] = Field(min_length=1)
+    rules: tuple[AnswerRule, ...] = ()
+    refusal: Reason = Reason()
+    hooks: Hooks = Hooks()
+
+    @property
+    def all_settings(self) -> tuple[Setting, ...]:
+        """What a user fills in: the manifest's own settings and those of its credentials."""
+        return (*self.settings, *self.auth.settings)
+
+    @model_validator(mode="after")
+    def _names_its_settings(self) -> Self:
+        names = {setting.name for setting in self.all_settings}
+        try:
+            self.base_url.format_map(dict.fromkeys(names, ""))
+        except (KeyError, ValueError, IndexError) as error:
+            raise ValueError(f"base_url names a setting that there is not: {error}") from error
+        return self

@@ -1,0 +1,75 @@
+"""What every part of a manifest is made of: frozen models that refuse unknown names, and paths into JSON."""
+
+import re
+from collections.abc import Sequence
+from typing import Annotated
+
+import orjson
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+MISSING = object()
+"""What stands at a path that a document does not have."""
+
+TEXT_LIMIT = 1000
+"""Characters of a vendor's text that are kept."""
+
+_PATH = re.compile(r"(?:[^.\s]+(?:\.[^.\s]+)*)?")
+
+
+class Part(BaseModel):
+    """A part of a manifest."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _is_path(text: str) -> str:
+    if not _PATH.fullmatch(text):
+        raise ValueError("a path is names and positions with dots between them, such as `errors.0.code`")
+    return text
+
+
+Path = Annotated[str, AfterValidator(_is_path)]
+"""Where something stands in a JSON document: `a.b.0`; the empty path is the document itself."""
+
+
+def look_up(document: object, path: str) -> object:
+    """What stands at a path, or `MISSING`."""
+    for step in path.split(".") if path else ():
+        if isinstance(document, dict):
+            document = document.get(step, MISSING)
+        elif isinstance(document, list) and step.isascii() and step.isdigit() and int(step) < len(document):
+            document = document[int(step)]
+        else:
+            return MISSING
+    return document
+
+
+def text_at(document: object, path: str) -> str:
+    """The text at a path, of a number or an object too; empty where there is nothing."""
+    found = look_up(document, path)
+    if found is MISSING or found is None:
+        return ""
+    return (found if isinstance(found, str) else orjson.dumps(found).decode())[:TEXT_LIMIT]
+
+
+def list_at(document: object, path: str) -> Sequence[object] | None:
+    """The list at a path, or None."""
+    found = look_up(document, path)
+    return found if isinstance(found, list) else None
+
+
+def number_at(document: object, path: str) -> float | None:
+    """The number at a path, written as number or as text, or None."""
+    try:
+        number = float(text_at(document, path))
+    except ValueError:
+        return None
+    return number if 0 <= number < float("inf") else None
+
+
+def read_json(body: bytes) -> object:
+    """The document of an answer, or `MISSING` where it is none."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return MISSING

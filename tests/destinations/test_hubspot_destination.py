@@ -1,0 +1,203 @@
+"""The answers are made after HubSpot's OpenAPI documents and guides: contacts, batches, properties, limits."""
+
+from typing import ClassVar
+
+from tailrace.connector_kit.http import HttpResponse
+from tailrace.connector_kit.manifest.samples import Sample
+from tailrace.core.rows import Operation
+from tailrace.destinations.hubspot import MANIFEST
+from tailrace.testing.fake_http import answer
+from tailrace.testing.manifest_contract import ManifestContract
+
+API = "https://api.hubapi.com"
+SETTINGS = {"token": "pat-na1-made-up"}
+CONTACTS = f"{API}/crm/v3/objects/contacts/batch"
+ROWS = (
+    {"id": "a1", "email": "a@example.com", "age": 41},
+    {"id": "a2", "email": None, "vip": True, "tags": ["x", "y"], "at": {"x": 1.50}},
+)
+TRACES = ("sample00-0", "sample00-1")
+PROPERTIES = [
+    {"id": "a1", "email": "a@example.com", "age": "41"},
+    {"id": "a2", "email": "", "vip": "true", "tags": "x;y", "at": '{"x":1.5}'},
+]
+
+
+def sample(about: Operation, *answers: HttpResponse, means: list[str] | str, inputs: list[object], last: str) -> Sample:
+    return Sample(
+        about=about,
+        object_name="contacts",
+        rows=ROWS,
+        answers=answers,
+        means=means,
+        asks=("POST", f"{CONTACTS}/{last}", {"inputs": inputs}),
+        shows={"Authorization": "Bearer pat-na1-made-up"},
+        settings=SETTINGS,
+    )
+
+
+def done(*traces: str) -> list[dict[str, object]]:
+    return [{"id": "51", "properties": {}, "objectWriteTraceId": trace} for trace in traces]
+
+
+def failure(trace: str, category: str) -> dict[str, object]:
+    context = {"objectWriteTraceId": [trace]}
+    return {"status": "error", "category": category, "message": "no", "context": context}
+
+
+UPSERTS: list[object] = [
+    {"id": "a1", "idProperty": "id", "objectWriteTraceId": TRACES[0], "properties": PROPERTIES[0]},
+    {"id": "a2", "idProperty": "id", "objectWriteTraceId": TRACES[1], "properties": PROPERTIES[1]},
+]
+INSERTS: list[object] = [
+    {"objectWriteTraceId": TRACES[0], "properties": PROPERTIES[0]},
+    {"objectWriteTraceId": TRACES[1], "properties": PROPERTIES[1]},
+]
+UPDATES: list[object] = [{"id": "901", "objectWriteTraceId": TRACES[0], "properties": PROPERTIES[0]}]
+FOUND = answer(200, {"status": "COMPLETE", "results": [{"id": "901", "properties": {"id": "a1"}}]})
+IDS: list[object] = [{"id": "a1"}, {"id": "a2"}]
+
+
+def upsert(told: HttpResponse, means: list[str] | str) -> Sample:
+    return sample(Operation.UPSERT, told, means=means, inputs=UPSERTS, last="upsert")
+
+
+UPSERTED = (
+    upsert(answer(200, {"status": "COMPLETE", "results": done(*TRACES)}), ["delivered", "delivered"]),
+    upsert(
+        answer(207, {"results": done(TRACES[0]), "numErrors": 1, "errors": [failure(TRACES[1], "VALIDATION_ERROR")]}),
+        ["delivered", "rejected:VALIDATION_ERROR"],
+    ),
+    upsert(answer(207, {"results": [], "errors": []}), ["unknown:IN_DOUBT", "unknown:IN_DOUBT"]),
+    upsert(answer(200, {"results": done("", "")}), ["delivered", "delivered"]),
+    upsert(answer(200, {"results": done(TRACES[0])}), ["delivered", "unknown:IN_DOUBT"]),
+    upsert(answer(400, {"status": "error", "category": "VALIDATION_ERROR", "message": "no"}), "DESTINATION_VALIDATION"),
+    upsert(answer(401, {"status": "error", "category": "INVALID_AUTHENTICATION"}), "CREDENTIALS_REFUSED"),
+    upsert(answer(403, {"status": "error", "category": "MISSING_SCOPES"}), "CREDENTIALS_REFUSED"),
+    upsert(answer(423, {"status": "error"}), "RATE_LIMIT:10"),
+    upsert(answer(429, {"category": "RATE_LIMITS"}, {"x-hubspot-ratelimit-remaining": "0"}), "RATE_LIMIT:10"),
+    upsert(answer(429, {"category": "RATE_LIMITS"}, {"x-hubspot-ratelimit-daily-remaining": "0"}), "RATE_LIMIT:600"),
+    upsert(answer(429, {"category": "RATE_LIMITS"}, {"retry-after": "3"}), "RATE_LIMIT:3"),
+    upsert(answer(429, {"category": "RATE_LIMITS"}), "RATE_LIMIT:10"),
+    upsert(answer(477, {}), "DESTINATION_UNAVAILABLE"),
+)
+
+
+INSERTED = (
+    sample(
+        Operation.INSERT,
+        answer(201, {"results": done(TRACES[1])}),
+        means=["unknown:IN_DOUBT", "delivered"],
+        inputs=INSERTS,
+        last="create",
+    ),
+    sample(
+        Operation.INSERT,
+        answer(207, {"results": done(TRACES[0]), "errors": [failure(TRACES[1], "CONFLICT")]}),
+        means=["delivered", "rejected:ALREADY_EXISTS"],
+        inputs=INSERTS,
+        last="create",
+    ),
+    sample(
+        Operation.INSERT,
+        answer(201, {"results": done(*TRACES)}),
+        means=["delivered", "delivered"],
+        inputs=INSERTS,
+        last="create",
+    ),
+    Sample(
+        about=Operation.INSERT,
+        object_name="contacts",
+        rows=ROWS[:1],
+        answers=[answer(409, {"category": "CONFLICT", "message": "Contact already exists. Existing ID: 51"})],
+        means=["rejected:ALREADY_EXISTS"],
+        settings=SETTINGS,
+    ),
+)
+LOOKED_UP = (
+    sample(
+        Operation.UPDATE,
+        FOUND,
+        answer(200, {"results": done(TRACES[0], "somebody-else")}),
+        means=["delivered", "rejected:NOT_FOUND"],
+        inputs=UPDATES,
+        last="update",
+    ),
+    sample(
+        Operation.UPDATE,
+        FOUND,
+        answer(200, {"results": done(TRACES[0])}),
+        means=["delivered", "rejected:NOT_FOUND"],
+        inputs=UPDATES,
+        last="update",
+    ),
+    sample(
+        Operation.UPDATE,
+        FOUND,
+        answer(207, {"results": [], "errors": [failure(TRACES[0], "OBJECT_NOT_FOUND")]}),
+        means=["rejected:NOT_FOUND", "rejected:NOT_FOUND"],
+        inputs=UPDATES,
+        last="update",
+    ),
+    sample(
+        Operation.DELETE,
+        FOUND,
+        answer(204),
+        means=["delivered", "delivered"],
+        inputs=[{"id": "901"}],
+        last="archive",
+    ),
+    *(
+        Sample(
+            about=operation,
+            object_name="contacts",
+            rows=ROWS,
+            answers=[answer(200, {"results": []})],
+            means=means,
+            asks=("POST", f"{CONTACTS}/read", {"idProperty": "id", "properties": ["id"], "inputs": IDS}),
+            settings=SETTINGS,
+        )
+        for operation, means in (
+            (Operation.UPDATE, ["rejected:NOT_FOUND", "rejected:NOT_FOUND"]),
+            (Operation.DELETE, ["delivered", "delivered"]),
+        )
+    ),
+)
+SCHEMAS = {"results": [{"fullyQualifiedName": "p77_car", "labels": {"plural": "Cars"}}]}
+PROPERTIES_OF_CONTACTS = {
+    "results": [
+        {"name": "email", "label": "Email", "type": "string", "hasUniqueValue": True},
+        {"name": "createdate", "type": "datetime", "modificationMetadata": {"readOnlyValue": True}},
+        {"name": "age", "type": "number", "hasUniqueValue": False, "modificationMetadata": {"readOnlyValue": False}},
+    ]
+}
+ASKED = (
+    Sample(
+        about="check",
+        answers=[answer(200, {"portalId": 1})],
+        means=[],
+        asks=("GET", f"{API}/account-info/v3/details", None),
+        shows={"Authorization": "Bearer pat-na1-made-up"},
+        settings=SETTINGS,
+    ),
+    Sample(
+        about="objects",
+        answers=[answer(200, SCHEMAS)],
+        means=["contacts", "companies", "deals", "tickets", "p77_car"],
+        asks=("GET", f"{API}/crm-object-schemas/v3/schemas", None),
+        settings=SETTINGS,
+    ),
+    Sample(
+        about="fields",
+        object_name="contacts",
+        answers=[answer(200, SCHEMAS), answer(200, PROPERTIES_OF_CONTACTS)],
+        means=["email:key", "createdate:read_only", "age"],
+        asks=("GET", f"{API}/crm/v3/properties/contacts", None),
+        settings=SETTINGS,
+    ),
+)
+
+
+class TestHubSpot(ManifestContract):
+    manifest = MANIFEST
+    samples: ClassVar = (*UPSERTED, *INSERTED, *LOOKED_UP, *ASKED)
