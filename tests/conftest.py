@@ -1,3 +1,3 @@
 """Fixtures for every test: databases on a real PostgreSQL, a real Apache Kafka, a count of trials."""
 
-pytest_plugins = ("tests.fixtures.postgres", "tests.fixtures.kafka", "tests.fixtures.trials")
+pytest_plugins = ("tests.fixtures.postgres", "tests.fixtures.kafka", "tests.fixtures.mariadb", "tests.fixtures.trials")

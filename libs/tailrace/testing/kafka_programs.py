@@ -1,24 +1,19 @@
 """What Apache Kafka runs with: a JVM of this machine, and the jars that Maven resolves from deploy/kafka/pom.xml."""
 
-import asyncio
-import hashlib
 import os
 import re
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from tailrace.core.errors import Invalid, Unavailable
-from tailrace.testing.file_locks import locked
+from tailrace.core.errors import Invalid
+from tailrace.testing.maven_jars import REPOSITORY, Jars
 
 OLDEST_JAVA = 17
-REPOSITORY = Path(__file__).resolve().parents[3]
 CACHE = REPOSITORY / ".cache" / "kafka"
 _POM = REPOSITORY / "deploy" / "kafka" / "pom.xml"
 _JAVA_S = 30.0
-_MAVEN_S = 600.0
 _ADVICE = "or name a broker in TAILRACE_TEST_KAFKA=host:port"
 
 
@@ -32,13 +27,10 @@ class KafkaPrograms:
 
 def why_kafka_cannot_run(cache: Path = CACHE) -> str | None:
     """One line that says what is missing and what to do; None where the programs are there or can be fetched."""
-    if not _POM.exists():
-        return f"Kafka is started from a checkout of the repository: use one, {_ADVICE}"
     if _java() is None:
         return f"no Java {OLDEST_JAVA} or newer here to run Apache Kafka with: install a JDK, {_ADVICE}"
-    if not _jars(cache).exists() and shutil.which("mvn") is None:
-        return f"no mvn here to get Apache Kafka with: install Maven, {_ADVICE}"
-    return None
+    reason = _jars(cache).why_not()
+    return reason and f"{reason}, {_ADVICE}"
 
 
 async def kafka_programs(cache: Path = CACHE) -> KafkaPrograms:
@@ -49,43 +41,11 @@ async def kafka_programs(cache: Path = CACHE) -> KafkaPrograms:
     """
     if reason := why_kafka_cannot_run(cache):
         raise Invalid(reason, code="KAFKA_CANNOT_RUN")
-    java, jars = _java(), _jars(cache)
-    if not jars.exists():
-        async with locked(cache / "fetch.lock", wait_s=_MAVEN_S):
-            await asyncio.to_thread(_fetch, jars)
-    return KafkaPrograms(java=java or Path("java"), jars=jars)
+    return KafkaPrograms(java=_java() or Path("java"), jars=await _jars(cache).fetched())
 
 
-def _jars(cache: Path) -> Path:
-    return cache / f"jars-{hashlib.sha256(_POM.read_bytes()).hexdigest()[:12]}"
-
-
-def _fetch(jars: Path) -> None:
-    """Has Maven copy the jars beside their place and moves them there once they are complete."""
-    if jars.exists():
-        return
-    sys.stderr.write(f"Fetching Apache Kafka (44 MB) into {jars}, once\n")
-    fresh = jars.with_suffix(".new")
-    shutil.rmtree(fresh, ignore_errors=True)
-    goal = ["dependency:copy-dependencies", f"-DoutputDirectory={fresh}"]
-    try:
-        done = subprocess.run(  # noqa: S603  # our own pom
-            ["mvn", "--batch-mode", "--quiet", "--strict-checksums", f"--file={_POM}", *goal],  # noqa: S607  # from PATH
-            capture_output=True,
-            text=True,
-            timeout=_MAVEN_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise Unavailable(f"Maven did not get Apache Kafka within {_MAVEN_S:g} s") from error
-    if done.returncode != 0:
-        raise Unavailable(f"Maven cannot get Apache Kafka: {_first_error(done.stdout)}")
-    fresh.rename(jars)
-
-
-def _first_error(output: str) -> str:
-    errors = [line.removeprefix("[ERROR]").strip() for line in output.splitlines() if line.startswith("[ERROR]")]
-    return errors[0] if errors else output.strip()[-500:]
+def _jars(cache: Path) -> Jars:
+    return Jars("Apache Kafka", 44, _POM, cache)
 
 
 def _java() -> Path | None:
