@@ -35,6 +35,20 @@ async def test_rows_of_a_replay_are_all_that_it_sends_to_another_object(yard: Ya
     assert len(sink.rows) == 40
 
 
+async def test_clock_that_jumped_back_does_not_mix_up_what_went_where(yard: Yard, sink: Sink) -> None:
+    await yard.add_people(1, 20)
+    await yard.run()
+    await yard.chassis.database.execute("UPDATE runs SET queued_at = queued_at + interval '1 hour'")
+    await yard.change_sync(object_name="friends")
+    elsewhere = await yard.run()
+    unchanged = await yard.run()
+    await yard.change_sync(object_name="people")
+
+    back = await yard.run()
+
+    assert [run.books.delivered for run in (elsewhere, unchanged, back)] == [20, 0, 20]
+
+
 async def test_rows_are_not_sent_again_because_other_things_of_a_sync_changed(yard: Yard, sink: Sink) -> None:
     await yard.add_people(1, 20)
     await yard.run()

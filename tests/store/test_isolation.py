@@ -36,6 +36,7 @@ OPEN = {
     "outbox_shards": "leases",
     "rate_limits": "times by destination, without content",
     "schema_migrations": "names of files",
+    "snapshot_targets": "numbers of versions",
     "snapshot_pages": "no operation reads them, and a policy would take their index away",
 }
 _TABLES = "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace"

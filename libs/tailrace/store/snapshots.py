@@ -49,21 +49,21 @@ SELECT first_key, last_key FROM snapshot_pages
 WHERE sync_id = $1 AND level = 0 AND first_key <= $2 ORDER BY first_key DESC LIMIT 1
 """
 _TAKE = "DELETE FROM snapshot_pages WHERE sync_id = $1 AND level = $2 AND first_key = $3 RETURNING body"
-# Pages are written by checkpoints alone, so the last run that wrote one tells whom they speak of.
+# The runs of a sync follow one another, so the one before this one said last whom the pages speak of.
 _FORGET_OTHER_TARGET = """
-WITH before AS (
-  SELECT sync_version AS version FROM runs
-  WHERE sync_id = $1 AND id <> $2
-    AND EXISTS (SELECT FROM run_shards WHERE run_id = runs.id AND checkpoint_seq > 0)
-  ORDER BY queued_at DESC LIMIT 1
-), targets AS (
+WITH targets AS (
   SELECT count(DISTINCT (definition -> 'destination_id', definition -> 'object_name',
     definition ->> 'sync_mode' = 'delete',
     jsonb_path_query_array(definition, '$.field_mappings[*] ? (@.key == true)'))) AS number
-  FROM sync_versions JOIN runs ON runs.sync_id = sync_versions.sync_id
-  WHERE runs.id = $2 AND version IN (runs.sync_version, (SELECT version FROM before))
+  FROM sync_versions
+  WHERE sync_id = $1 AND version IN (
+    (SELECT sync_version FROM runs WHERE id = $2), (SELECT version FROM snapshot_targets WHERE sync_id = $1))
 )
 DELETE FROM snapshot_pages USING targets WHERE snapshot_pages.sync_id = $1 AND targets.number > 1
+"""
+_SPEAK_OF = """
+INSERT INTO snapshot_targets (sync_id, version) SELECT $1, sync_version FROM runs WHERE id = $2
+ON CONFLICT (sync_id) DO UPDATE SET version = excluded.version
 """
 _CENSUS = """
 SELECT coalesce(sum(coalesce(delivered, entries)), 0)::bigint AS delivered, coalesce(sum(gone), 0)::bigint AS gone
@@ -110,7 +110,9 @@ class Snapshots:
         """
         async with self._database.transaction() as connection:
             await hold(connection, lease)
-            return touched(await connection.execute(_FORGET_OTHER_TARGET, sync_id, lease.run_id)) > 0
+            forgotten = await connection.execute(_FORGET_OTHER_TARGET, sync_id, lease.run_id)
+            await connection.execute(_SPEAK_OF, sync_id, lease.run_id)
+        return touched(forgotten) > 0
 
     async def merge(self, lease: Lease, sync_id: SyncId) -> None:
         """Merge all that runs have settled into the base, a settled page a transaction; a crash leaves whole pages.
