@@ -7,6 +7,7 @@ from tailrace.connector_kit.registry import validate_settings, warehouse_type
 from tailrace.connector_kit.warehouse import Reading
 from tailrace.core.errors import Invalid, SourceInvalid, SourceUnavailable
 from tailrace.core.rows import ColumnKind, RowKey
+from tailrace.testing.cursor_contract import CursorContract
 from tailrace.testing.eventually import eventually
 from tailrace.testing.warehouse_contract import WarehouseContract, collect, keys, read, rows, told
 from tailrace.warehouses.postgres import PostgresWarehouse, PostgresWarehouseSettings
@@ -17,7 +18,7 @@ _TEXT = ColumnKind.TEXT
 _TIME = ColumnKind.TIMESTAMP
 
 
-class TestPostgresWarehouse(WarehouseContract):
+class TestPostgresWarehouse(WarehouseContract, CursorContract):
     pass
 
 

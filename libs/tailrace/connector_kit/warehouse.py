@@ -12,10 +12,23 @@ from tailrace.core.rows import Block, Column, RowKey
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """What to read: a query, ordered by its key columns' text.
+class Cursor:
+    """A column of numbers or times by whose value rows are ordered, before their key.
 
-    `after` continues behind a key, `only` restricts to some keys; at most one of them is set.
+    `since` leaves out rows with a lower value. Where the reading continues behind a key, it is the value beside that
+    key. It is written as the warehouse writes such a value in text.
+    """
+
+    column: str
+    since: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What to read: a query, ordered by its key columns' text, or by a cursor and then by that.
+
+    `after` continues behind a key, `only` restricts to some keys; at most one of them is set. Without key columns, a
+    digest of all of a row is its key; rows that are alike share one, and `after` does not leave them out.
     """
 
     query: str
@@ -23,6 +36,7 @@ class Reading:
     after: RowKey | None = None
     only: Sequence[RowKey] | None = None
     rows_per_block: int = 1000
+    cursor: Cursor | None = None
 
 
 class Warehouse(ABC):
@@ -36,6 +50,9 @@ class Warehouse(ABC):
 
     label: ClassVar[str]
     settings_type: ClassVar[type[BaseModel]]
+
+    has_cursors: ClassVar[bool] = False
+    """Whether it knows readings with a cursor, and readings without key columns."""
 
     @classmethod
     @abstractmethod
@@ -67,7 +84,9 @@ class Warehouse(ABC):
 
         Rows with a NULL in the key come after all others, in an order that is the same at every read of the same rows.
         Rows with the same key are neighbours. `after` leaves out smaller and equal keys, but no row with a NULL key.
+        With a cursor, a NULL in its column is as one in the key, and such rows are never left out.
 
-        :raises SourceInvalid: also in the middle of the stream, `SCHEMA_CHANGED` where the columns changed since.
+        :raises SourceInvalid: also in the middle of the stream, `SCHEMA_CHANGED` where the columns changed since,
+            `KEY_COLUMN_MISSING`, `CURSOR_COLUMN_MISSING`.
         :raises SourceUnavailable: the connection was lost.
         """

@@ -17,8 +17,9 @@ from asyncpg.types import Attribute
 from pydantic import BaseModel, Field
 
 from tailrace.connector_kit.blocks import FIRST_ROWS, rows_that_fit
+from tailrace.connector_kit.postgres_reading import ROWS, ReadColumn, statement, wrapped
 from tailrace.connector_kit.postgres_settings import PostgresSettings, keep_alive
-from tailrace.connector_kit.sql import by_code_point, one_statement, quote_name
+from tailrace.connector_kit.sql import quote_name
 from tailrace.connector_kit.warehouse import Reading, Warehouse
 from tailrace.core.errors import CredentialsRefused, SourceInvalid, SourceUnavailable, TailraceError
 from tailrace.core.rows import Block, Column, ColumnKind, RowKey
@@ -28,7 +29,6 @@ _LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, a
 _CLOSE_S = 5.0
 _PREPARE_S = 30.0
 _GRACE_S = 5.0
-_ROWS = '"tailrace_rows"'
 _QUERY_STATES = frozenset({"0A", "25", "3F", "42", "54"})
 _ROW_STATES = frozenset({"21", "22", "23", "38", "39", "44", "P0"})
 _DANGEROUS_ROLES = ("pg_execute_server_program", "pg_read_server_files", "pg_write_server_files")
@@ -87,6 +87,7 @@ class PostgresWarehouse(Warehouse):
     name = "postgres"
     label = "PostgreSQL"
     settings_type = PostgresWarehouseSettings
+    has_cursors = True
 
     def __init__(self, connection: "asyncpg.Connection[asyncpg.Record]", settings: PostgresWarehouseSettings) -> None:
         self._connection = connection
@@ -121,7 +122,7 @@ class PostgresWarehouse(Warehouse):
             with _translated():
                 attributes = await self._attributes(query)
                 projections = ", ".join(map(_projection, attributes))
-                await self._try_out(_wrapped(projections, query))
+                await self._try_out(wrapped(projections, query))
         columns = [Column(attribute.name, _kind(attribute)) for attribute in attributes]
         self._promised[query] = columns
         return columns
@@ -154,7 +155,7 @@ class PostgresWarehouse(Warehouse):
         attributes = await self._attributes(reading.query)
         self._check_promise(reading, attributes)
         encoding = getattr(self._connection.get_settings(), "server_encoding", "UTF8")
-        sql, arguments = _statement(reading, attributes, encoding)
+        sql, arguments = statement(reading, [_read_column(attribute) for attribute in attributes], encoding)
         return await self._connection.cursor(sql, *arguments, timeout=self._wait_s), len(attributes)
 
     def _check_promise(self, reading: Reading, attributes: Sequence[Attribute]) -> None:
@@ -163,10 +164,15 @@ class PostgresWarehouse(Warehouse):
             raise SourceInvalid("the columns of the query changed since they were looked at", code="SCHEMA_CHANGED")
         names = [column.name for column in columns]
         missing = [name for name in reading.key_columns if name not in names]
-        if missing or not reading.key_columns:
+        if missing:
             raise SourceInvalid(
                 f"the query has no column {', '.join(missing)} for the key; it has {', '.join(names)}",
                 code="KEY_COLUMN_MISSING",
+            )
+        if reading.cursor is not None and reading.cursor.column not in names:
+            raise SourceInvalid(
+                f"the query has no column {reading.cursor.column} for the cursor; it has {', '.join(names)}",
+                code="CURSOR_COLUMN_MISSING",
             )
 
     async def _try_out(self, wrapped: str) -> None:
@@ -233,46 +239,19 @@ async def _blocks(
 def _block(records: Sequence[Any], width: int) -> Block:
     rows = [record[:width] for record in records]
     keys: list[RowKey] = [record[width:] for record in records]
-    if None not in keys[-1]:  # such keys come last
+    # Where a row has no place, it comes last; its last column says so.
+    if None not in keys[-1]:
         return Block(rows, keys)
     return Block(rows, [None if None in key else key for key in keys])
 
 
-def _statement(reading: Reading, attributes: Sequence[Attribute], encoding: str) -> tuple[str, Sequence[object]]:
-    keys = [f"{_ROWS}.{quote_name(name)}" for name in reading.key_columns]
-    has_null = f"num_nulls({', '.join(keys)}) > 0"
-    texts = [f'({key})::text COLLATE "C"' for key in keys]
-    selected = [_projection(attribute) for attribute in attributes] + texts
-    if len(keys) > 1:
-        # NULL in any part puts the row last; as one expression, the sort can still abbreviate it.
-        selected[len(attributes)] = f'(CASE WHEN {has_null} THEN NULL ELSE ({keys[0]})::text END) COLLATE "C"'
-    order = [by_code_point(text, encoding=encoding) for text in selected[len(attributes) :]]
-    condition, arguments = _condition(reading, texts, has_null, encoding)
-    sql = f"""{_wrapped(", ".join(selected), reading.query)} {condition}
-        ORDER BY {", ".join(order)}, (CASE WHEN {has_null} THEN ({_ROWS}.*)::text END) COLLATE "C"
-    """
-    return sql, arguments
-
-
-def _condition(reading: Reading, texts: Sequence[str], has_null: str, encoding: str) -> tuple[str, Sequence[object]]:
-    numbered = range(1, len(texts) + 1)
-    if reading.only is not None:
-        columns = [[key[part] for key in reading.only] for part in range(len(texts))]
-        wanted = ", ".join(f"${number}::text[]" for number in numbered)
-        return f"WHERE ({', '.join(texts)}) IN (SELECT * FROM unnest({wanted}))", columns  # noqa: S608 - quoted names
-    if reading.after is not None:
-        here = ", ".join(by_code_point(text, encoding=encoding) for text in texts)
-        last = ", ".join(by_code_point(f"${number}::text", encoding=encoding) for number in numbered)
-        return f"WHERE ({here}) > ({last}) OR {has_null}", reading.after
-    return "", ()
-
-
-def _wrapped(projections: str, query: str) -> str:
-    return f"SELECT {projections} FROM (\n{one_statement(query)}\n) AS {_ROWS}"  # noqa: S608 - read-only by transaction
+def _read_column(attribute: Attribute) -> ReadColumn:
+    kind = attribute.type
+    return ReadColumn(attribute.name, _projection(attribute), f"{quote_name(kind.schema)}.{quote_name(kind.name)}")
 
 
 def _projection(attribute: Attribute) -> str:
-    column = f"{_ROWS}.{quote_name(attribute.name)}"
+    column = f"{ROWS}.{quote_name(attribute.name)}"
     if attribute.type.name in _AS_THEY_ARE:
         return column
     if attribute.type.kind in {"array", "composite"}:
@@ -344,7 +323,7 @@ def _is_about_a_row(error: asyncpg.PostgresError) -> bool:
 
 def _place(error: asyncpg.PostgresError) -> str:
     query, position = getattr(error, "query", None), getattr(error, "position", None)
-    if not query or not position or _ROWS in query:
+    if not query or not position or ROWS in query:
         return ""
     before = query[: int(position) - 1]
     return f" (line {before.count(chr(10)) + 1}, column {len(before) - before.rfind(chr(10))})"

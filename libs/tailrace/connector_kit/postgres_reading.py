@@ -1,0 +1,96 @@
+"""The statement that reads a query of PostgreSQL in the order of a key, or of a cursor and then of a key."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tailrace.connector_kit.sql import by_code_point, one_statement, quote_name
+from tailrace.connector_kit.warehouse import Reading
+from tailrace.core.rows import RowKey
+
+ROWS = '"tailrace_rows"'
+"""The name of the user's query in the statement around it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadColumn:
+    """A column of the query: how it is selected, and the quoted name of its type."""
+
+    name: str
+    projection: str
+    type_name: str
+
+
+def statement(reading: Reading, columns: Sequence[ReadColumn], encoding: str) -> tuple[str, Sequence[object]]:
+    """The SQL and its arguments; it gives the columns of the query, then the texts of the key."""
+    order = _Order.of(reading, columns)
+    selected = [column.projection for column in columns] + order.texts
+    by = [by_code_point(text, encoding=encoding) for text in order.texts]
+    if order.cursor is not None:
+        # Rows whose key has a NULL come last of those that have no place.
+        last = [order.key_has_null] if reading.key_columns else []
+        by = [f"CASE WHEN {order.has_null} THEN NULL ELSE {order.cursor} END", *last, *by]
+    elif len(order.texts) > 1:
+        # NULL in any part puts the row last; as one expression, the sort can still abbreviate it.
+        first = f"(CASE WHEN {order.has_null} THEN NULL ELSE {order.texts[0]} END)"
+        selected[len(columns)], by[0] = first, by_code_point(first, encoding=encoding)
+    condition, arguments = _condition(reading, order, encoding)
+    sql = f"""{wrapped(", ".join(selected), reading.query)} {condition}
+        ORDER BY {", ".join(by)}, (CASE WHEN {order.has_null} THEN ({ROWS}.*)::text END) COLLATE "C"
+    """
+    return sql, arguments
+
+
+def wrapped(projections: str, query: str) -> str:
+    """A statement that selects from the query."""
+    return f"SELECT {projections} FROM (\n{one_statement(query)}\n) AS {ROWS}"  # noqa: S608 - read-only by transaction
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """By what rows are ordered: the texts of their key, before them the value of a cursor; and which have no place."""
+
+    texts: list[str]
+    key_has_null: str
+    cursor: str | None
+    cursor_type: str
+
+    @property
+    def has_null(self) -> str:
+        return self.key_has_null if self.cursor is None else f"({self.key_has_null} OR {self.cursor} IS NULL)"
+
+    @classmethod
+    def of(cls, reading: Reading, columns: Sequence[ReadColumn]) -> "_Order":
+        keys = [f"{ROWS}.{quote_name(name)}" for name in reading.key_columns]
+        texts = [f'({key})::text COLLATE "C"' for key in keys] or [f'md5(({ROWS}.*)::text) COLLATE "C"']
+        key_has_null = f"num_nulls({', '.join(keys)}) > 0" if keys else "false"
+        if reading.cursor is None:
+            return cls(texts, key_has_null, None, "")
+        [type_name] = [column.type_name for column in columns if column.name == reading.cursor.column]
+        cursor = f"{ROWS}.{quote_name(reading.cursor.column)}"
+        return cls(texts, key_has_null, cursor, type_name)
+
+
+def _condition(reading: Reading, order: _Order, encoding: str) -> tuple[str, Sequence[object]]:
+    if reading.only is not None:
+        return _only(reading.only, order.texts)
+    since = None if reading.cursor is None else reading.cursor.since
+    bounds: list[str] = []
+    arguments: list[object] = []
+    if since is not None:
+        arguments.append(since)
+        bounds.append(f"{order.cursor} >= $1::text::{order.cursor_type}")
+    if reading.after is not None:
+        here = [by_code_point(text, encoding=encoding) for text in order.texts]
+        numbers = range(len(arguments) + 1, len(arguments) + len(here) + 1)
+        last = [by_code_point(f"${number}::text", encoding=encoding) for number in numbers]
+        arguments += reading.after
+        if since is not None:
+            here, last = [str(order.cursor), *here], [f"$1::text::{order.cursor_type}", *last]
+        bounds.append(f"({', '.join(here)}) {'>' if reading.key_columns else '>='} ({', '.join(last)})")
+    return (f"WHERE {' AND '.join(bounds)} OR {order.has_null}" if bounds else ""), arguments
+
+
+def _only(keys: Sequence[RowKey], texts: Sequence[str]) -> tuple[str, Sequence[object]]:
+    columns = [[key[part] for key in keys] for part in range(len(texts))]
+    wanted = ", ".join(f"${number}::text[]" for number in range(1, len(texts) + 1))
+    return f"WHERE ({', '.join(texts)}) IN (SELECT * FROM unnest({wanted}))", columns  # noqa: S608 - quoted names
