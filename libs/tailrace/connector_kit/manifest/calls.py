@@ -1,11 +1,11 @@
 """Requests by a manifest: with its address and credentials, and with what it says of an answer as a whole."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tailrace.connector_kit.answers import raise_for_status
 from tailrace.connector_kit.http import HttpRequest, HttpResponse
-from tailrace.connector_kit.manifest.answer_rules import Then, meaning_of
+from tailrace.connector_kit.manifest.answer_rules import AnswerRule, Then, meaning_of
 from tailrace.connector_kit.manifest.model import Manifest
 from tailrace.connector_kit.manifest.parts import read_json
 from tailrace.connector_kit.manifest.pressure import Pressure
@@ -65,8 +65,8 @@ class Caller:
         except BatchRefused as error:
             raise DestinationInvalid(f"the destination refuses the question {path.partition('?')[0]}") from error
 
-    async def send(self, method: Method, path: str, body: bytes = b"") -> Answer:
-        """Send a request and judge its answer.
+    async def send(self, method: Method, path: str, body: bytes = b"", *, rules: Sequence[AnswerRule] = ()) -> Answer:
+        """Send a request and judge its answer, first by its own rules, then by those of the manifest.
 
         :raises RefusedWith: the answer refuses some row; nothing was applied.
         :raises TailraceError: what else an answer can mean for a batch.
@@ -75,10 +75,10 @@ class Caller:
         url = (self.base_url or await self.sign_in.base_url() or self._address()) + path
         response = await self.sign_in.send(
             HttpRequest(method, url, self._headers(body), body),
-            is_expired=lambda told: self._meaning(told) is Then.SIGN_IN,
+            is_expired=lambda told: self._meaning(told, rules) is Then.SIGN_IN,
         )
         self.pressure.learn(response)
-        meaning = self._meaning(response)
+        meaning = self._meaning(response, rules)
         if meaning not in {Then.READ, Then.DELIVERED}:
             raise self._failure(meaning, response)
         return Answer(read_json(response.body), speaks_of_rows=meaning is Then.READ)
@@ -92,8 +92,8 @@ class Caller:
         own = hook(body) if hook is not None and body else {}
         return {**_MEDIA, **content, **self.manifest.headers, **own}
 
-    def _meaning(self, response: HttpResponse) -> Then:
-        told = meaning_of(self.manifest.rules, response)
+    def _meaning(self, response: HttpResponse, rules: Sequence[AnswerRule]) -> Then:
+        told = meaning_of((*rules, *self.manifest.rules), response)
         if told is not None:
             return told
         try:

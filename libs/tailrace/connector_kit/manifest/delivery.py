@@ -104,7 +104,8 @@ class Delivery:
         return self.write
 
     async def _asked(self, ask: Ask, rows: Sequence[Rendered], body: bytes) -> Answer:
-        return await self.caller.send(ask.method, path_of(ask, self.target, rows), body)
+        rules = self.write.rules if ask is self.write else ()
+        return await self.caller.send(ask.method, path_of(ask, self.target, rows), body, rules=rules)
 
     def _body(self, ask: Ask, rows: Sequence[Rendered]) -> bytes:
         return b"" if ask.method in _WITHOUT_BODY else dumped(body_of(ask, self.target, rows))

@@ -68,7 +68,7 @@ class ManifestDestination(Destination):
             rows_per_batch=self._settings.rows_per_batch or write.max_rows.rows,
             bytes_per_batch=self._most_bytes(write),
             is_idempotent=write.is_idempotent,
-            requests_per_s=self._pressure.requests_per_s,
+            requests_per_s=self._pressure.requests_per_s(write.bucket),
         )
 
     async def write(self, plan: WritePlan, batch: Batch) -> BatchResult:

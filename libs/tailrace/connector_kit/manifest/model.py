@@ -118,6 +118,14 @@ class Manifest(Part):
         return (*self.settings, *self.auth.settings)
 
     @model_validator(mode="after")
+    def _names_its_buckets(self) -> Self:
+        names = {bucket.name for bucket in self.buckets}
+        missing = sorted({write.bucket for write in self.operations.values() if write.bucket} - names)
+        if missing:
+            raise ValueError(f"an operation names a bucket that there is not: {', '.join(missing)}")
+        return self
+
+    @model_validator(mode="after")
     def _names_its_settings(self) -> Self:
         names = {setting.name for setting in self.all_settings}
         try:

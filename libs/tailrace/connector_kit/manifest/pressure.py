@@ -21,12 +21,15 @@ class Pressure:
     _learned: dict[str, float] = field(default_factory=dict)
     _empty_until: dict[str, float] = field(default_factory=dict)
 
-    @property
-    def requests_per_s(self) -> float | None:
-        """The pace that the quickest bucket allows: by the settings, else as learned, else by the manifest."""
-        if not self.buckets:
+    def requests_per_s(self, name: str | None) -> float | None:
+        """The pace that a bucket allows, the quickest one if none is named; None where there is no bucket.
+
+        By the settings, else as learned, else by the manifest.
+        """
+        named = [each for each in self.buckets if each.name == name]
+        bucket = min(named or self.buckets, key=lambda each: each.span_s, default=None)
+        if bucket is None:
             return None
-        bucket = min(self.buckets, key=lambda each: each.span_s)
         if bucket.name in self.rates:
             return int(self.rates[bucket.name].split("/")[0]) / span_s(self.rates[bucket.name])
         return self._learned.get(bucket.name, bucket.requests / bucket.span_s)

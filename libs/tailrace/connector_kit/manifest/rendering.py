@@ -7,7 +7,7 @@ from urllib.parse import quote
 from tailrace.connector_kit.destination import Target
 from tailrace.connector_kit.manifest.encoding import as_text
 from tailrace.connector_kit.manifest.model import Manifest
-from tailrace.connector_kit.manifest.writes import Ask, Slot, Template
+from tailrace.connector_kit.manifest.writes import Ask, IdentityKey, Slot, Template
 from tailrace.core.rows import Row, RowOutcome, rejected
 
 _WHOLE = "*"
@@ -15,11 +15,15 @@ _WHOLE = "*"
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A row on its way: its fields as the vendor takes them, its key, our trace id, the vendor's id if looked up."""
+    """A row on its way: its fields as the vendor takes them, its key, our trace id, the vendor's id if looked up.
+
+    `identity` has the names of the fields that say which row it is: the key's, and what else the vendor knows it by.
+    """
 
     fields: Mapping[str, object]
     key: object
     trace: str
+    identity: frozenset[str]
     found: str = ""
 
 
@@ -36,7 +40,7 @@ def render(row: Row, trace: str, target: Target, manifest: Manifest) -> Rendered
         return rejected("NOT_REPRESENTABLE", str(error))
     if as_text(key) == "":
         return rejected("EMPTY_KEY", f"the destination needs a value in {target.key_fields[0]}")
-    return Rendered(fields, key, trace)
+    return Rendered(fields, key, trace, _identity(target, manifest))
 
 
 def fill(template: Template, target: Target, row: Rendered | None = None) -> object:
@@ -69,7 +73,7 @@ def path_of(ask: Ask, target: Target, rows: Sequence[Rendered]) -> str:
     values = {"object": target.object_name, "key_name": target.key_fields[0]}
     if ask.rows_at is None:
         values |= {"key": as_text(rows[0].key), "found": rows[0].found}
-    path = ask.path
+    path = ask.path_by_key.get(target.key_fields[0], ask.path)
     for name, value in values.items():
         path = path.replace("{" + name + "}", quote(value, safe=""))
     return path
@@ -89,12 +93,19 @@ def _slot(text: str, target: Target, row: Rendered | None) -> object:  # noqa: P
         case Slot.FIELDS:
             return row.fields
         case Slot.OTHERS:
-            return {name: value for name, value in row.fields.items() if name != target.key_fields[0]}
+            return {name: value for name, value in row.fields.items() if name not in row.identity}
+        case Slot.IDENTITY:
+            return {name: value for name, value in row.fields.items() if name in row.identity}
         case Slot.TRACE:
             return row.trace
         case Slot.FOUND:
             return row.found
     return text
+
+
+def _identity(target: Target, manifest: Manifest) -> frozenset[str]:
+    shape = manifest.operations[target.operation].key
+    return frozenset(target.key_fields) | frozenset(shape.fields if isinstance(shape, IdentityKey) else ())
 
 
 def _object(value: object) -> dict[str, object]:

@@ -11,11 +11,12 @@ from typing import Literal
 import orjson
 from pydantic import BaseModel
 
-from tailrace.connector_kit.destination import Destination, Field, Target, WritePlan
+from tailrace.connector_kit.destination import Field, Target, WritePlan
 from tailrace.connector_kit.http import HttpClient, HttpRequest, HttpResponse
-from tailrace.connector_kit.manifest.engine import destination_of
+from tailrace.connector_kit.manifest.engine import ManifestDestination
 from tailrace.connector_kit.manifest.model import Manifest
 from tailrace.connector_kit.manifest.parts import MISSING, read_json
+from tailrace.connector_kit.manifest.targets import check_target
 from tailrace.core.batches import Batch
 from tailrace.core.errors import TailraceError, Throttled
 from tailrace.core.rows import Operation, Row, RowKey, RowOutcome, Verdict
@@ -38,7 +39,7 @@ _JUDGED = (
 )
 _LEFT = frozenset(
     {"kind", "source", "checked", "at_most", "max_rows", "max_size", "is_idempotent", "message", "label", "every_s"}
-    | {"description", "data_type", "token_url", "scope"}
+    | {"description", "data_type", "token_url", "scope", "bucket"}
 )
 
 
@@ -74,10 +75,9 @@ class Recorded(HttpClient):
         return self._answers[min(len(self.requests), len(self._answers)) - 1]
 
 
-async def disagreement(manifest: Manifest, sample: Sample) -> str | None:
-    """What the sample says and the manifest does not; None where they agree."""
+async def disagreement(connector: type[ManifestDestination], sample: Sample) -> str | None:
+    """What the sample says and the destination does not; None where they agree."""
     http = Recorded(sample.answers)
-    connector = destination_of(manifest)
     settings = connector.settings_type.model_validate(sample.settings)
     try:
         async with connector.open(settings, http) as destination:
@@ -123,7 +123,7 @@ def _changed(value: object) -> Iterator[tuple[str, object]]:  # noqa: C901 - a k
                     yield f".{at}{place}", type(value)(changed if n == at else kept for n, kept in enumerate(value))
 
 
-async def _meaning(destination: Destination, sample: Sample) -> Sequence[str]:
+async def _meaning(destination: ManifestDestination, sample: Sample) -> Sequence[str]:
     match sample.about:
         case "check":
             await destination.check()
@@ -137,6 +137,7 @@ async def _meaning(destination: Destination, sample: Sample) -> Sequence[str]:
     rows = [Row(key, body, hash_row(body)) for key, body in zip(keys, bodies, strict=True)]
     names = tuple(dict.fromkeys(name for row in sample.rows for name in row))
     target = Target(sample.object_name, sample.about, (sample.key,), names)
+    check_target(destination.manifest, target, ())
     plan = WritePlan(target, _NO_LIMIT, _NO_LIMIT, is_idempotent=True)
     written = await destination.write(plan, Batch(sample.about, rows, _BATCH_ID))
     return [_word(outcome) for outcome in written.outcomes]

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, JsonValue, model_validator
 
+from tailrace.connector_kit.manifest.answer_rules import AnswerRule
 from tailrace.connector_kit.manifest.attribution import AnyAttribution, Counted, Immediate, Job, Single
 from tailrace.connector_kit.manifest.limits import RowLimit, SizeLimit
 from tailrace.connector_kit.manifest.parts import Part, Path
@@ -20,7 +21,8 @@ class Slot(StrEnum):
     KEY = "$key"  # the key's value
     KEY_NAME = "$key_name"  # the name of the key's field
     FIELDS = "$fields"  # every mapped field
-    OTHERS = "$others"  # every mapped field but the key
+    OTHERS = "$others"  # every mapped field but the key, or but the fields of an identity
+    IDENTITY = "$identity"  # the mapped fields of an identity, the key among them
     TRACE = "$trace"  # an id of ours for the row
     FOUND = "$found"  # the vendor's own id, looked up by the key
     OBJECT = "$object"  # the object's name
@@ -48,10 +50,15 @@ class IdentityKey(Part):
 
 
 class Ask(Part):
-    """A request. With `rows_at`, rows stand in a list there; without, the one row is the body."""
+    """A request. With `rows_at`, rows stand in a list there; without, the one row is the body.
+
+    `{object}` and `{key_name}` may stand in the path, and for one row `{key}` and `{found}`. `path_by_key` has the
+    paths of keys that have their own.
+    """
 
     method: Method = "POST"
     path: str = Field(pattern=r"/.*")
+    path_by_key: dict[str, Annotated[str, Field(pattern=r"/.*")]] = Field(default_factory=dict)
     body: dict[str, Template] = Field(default_factory=dict)
     rows_at: Path | None = None
     row: Template = Slot.FIELDS
@@ -78,13 +85,19 @@ KeyShape = Annotated[NamedKey | PathKey | IdentityKey | LookedUpKey, Field(discr
 
 
 class Write(Ask):
-    """One operation. `is_idempotent` says whether the same request may come twice without harm."""
+    """One operation. `is_idempotent` says whether the same request may come twice without harm.
+
+    Its own `rules` about answers come before those of the manifest. `bucket` names the one that its requests count in;
+    without, it is the quickest.
+    """
 
     key: KeyShape = NamedKey()
     max_rows: RowLimit
     max_size: SizeLimit
     is_idempotent: bool
     attribution: AnyAttribution
+    rules: tuple[AnswerRule, ...] = ()
+    bucket: str | None = None
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
