@@ -4,6 +4,7 @@ from typing import Any
 
 Json = dict[str, Any]
 
+_SYNC = "retl_sync_01j9k6m7n8o9p0q1"
 _RUN = "retl_run_01j9k7p2q3r4s5t6"
 _MOMENT: Json = {
     "at": "2025-03-27T12:15:00.512Z",
@@ -28,6 +29,50 @@ _SHARD: Json = {
     "claims_without_progress": 0,
 }
 
+_LETTER: Json = {
+    "id": "retl_dlq_01j9k8u9v0w1x2y3",
+    "sync_id": _SYNC,
+    "run_id": _RUN,
+    "error_code": "DESTINATION_VALIDATION",
+    "message": "INVALID_EMAIL: bad format for field Email",
+    "record_keys": {"External_Id__c": "acc_88291"},
+    "attempts": 1,
+    "first_seen_at": "2025-03-27T12:16:10Z",
+    "last_seen_at": "2025-03-27T12:16:10Z",
+    "resolved": False,
+    "state": "open",
+    "resolution": None,
+    "resolved_at": None,
+    "replay_run_id": None,
+    "version": "5f0c9a1be2d34477",
+    "duplicate": False,
+}
+_ROW: Json = {
+    "sync_id": _SYNC,
+    "sync_mode": "upsert",
+    "key": {"account_id": "acc_88291"},
+    "state": "outdated",
+    "delivered": {"version": "a1b2c3d4e5f60718", "by_run": None, "last_known_delivery_at": None},
+    "letters": [_LETTER],
+    "last_run": {
+        "id": _RUN,
+        "status": "succeeded",
+        "started_at": "2025-03-27T12:15:01Z",
+        "finished_at": "2025-03-27T12:18:44Z",
+        "passed": True,
+    },
+    "notes": [
+        "The destination has an earlier version; the newer one was refused, see the open letter.",
+        f"The last run, {_RUN}, read the whole query.",
+    ],
+}
+
+
+def _rejected() -> Json:
+    attributes = {name: value for name, value in _LETTER.items() if name not in {"id", "version", "duplicate"}}
+    letter = {"id": _LETTER["id"], "type": "reverse_etl_dlq_entry", "attributes": attributes}
+    return {"data": [letter], "meta": {"page": {"limit": 50, "cursor": None}, "rejected": 45}}
+
 
 def _one(kind: str, item_id: str, attributes: Json) -> Json:
     return {"data": {"id": item_id, "type": kind, "attributes": attributes}}
@@ -42,6 +87,8 @@ MANAGEMENT_TOLD: dict[str, Any] = {
         _RUN,
         {"status": "succeeded", "whole": True, "moments": [_MOMENT, _CLAIMED, _ENDED], "shards": [_SHARD]},
     ),
+    "findRow": _one("row", "acc_88291", _ROW),
+    "listRejectedRows": _rejected(),
     "followRun": 'id: 1.26.succeeded\nevent: end\ndata: {"id":"retl_run_01j9k7p2q3r4s5t6"}\n\n',
 }
 """Answers."""

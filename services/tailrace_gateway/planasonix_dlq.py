@@ -52,7 +52,7 @@ async def list_letters(call: Call[NoBody, LettersQuery]) -> Answer:
     shown = found[: query.limit]
     seen = [(letter.first_seen_at, letter.id) for letter in shown]
     cursor = call.stores.cursors.next(listing, seen, more=len(found) > query.limit)
-    return Answer(page([_letter(each) for each in shown], limit=query.limit, cursor=cursor))
+    return Answer(page([letter_item(each) for each in shown], limit=query.limit, cursor=cursor))
 
 
 async def letter_stats(call: Call[NoBody, StatsQuery]) -> Answer:
@@ -104,7 +104,8 @@ async def _known_sync(call: Call[Any, Any], sync_id: str | None) -> SyncId | Non
     return SyncId(sync_id)
 
 
-def _letter(letter: DeadLetter) -> Item:
+def letter_item(letter: DeadLetter) -> Item:
+    """A dead letter in the contract's envelope."""
     attributes = {
         "sync_id": letter.sync_id,
         "run_id": letter.run_id,

@@ -32,6 +32,7 @@ from tailrace_gateway.planasonix_runs import RunsQuery, StartRuns
 from tailrace_gateway.planasonix_syncs import SyncsQuery, ToggleSync
 from tailrace_gateway.rudderstack import StartSync
 from tailrace_gateway.rudderstack import SyncsQuery as ConnectionSyncsQuery
+from tailrace_gateway.rows_api import ROWS
 from tailrace_gateway.run_answers import ConnectionSync, ConnectionSyncs, QueuedRuns, Run, RunBrief, StartedSync
 from tailrace_gateway.sync_bodies import CreateSync, UpdateSync
 from tailrace_gateway.timeline_api import TIMELINES
@@ -279,7 +280,7 @@ CONNECTORS = (
 SECTIONS = (
     Section("Syncs", "Planasonix contract: what is sent, from where to where, and when.", SYNCS),
     Section("Runs", "Planasonix contract: runs, started and followed. Beside it: one run with its books.", RUNS),
-    Section("Histories", "What happened to a run and to a single row, and what is happening.", TIMELINES),
+    Section("Histories", "What happened to a run and to a single row, and what is happening.", (*TIMELINES, *ROWS)),
     Section("Discovery", "Planasonix contract: what destinations take, asked from them live.", DISCOVERY),
     Section("Dead letters", "Planasonix contract: rows that were not taken, each with its reason.", DEAD_LETTERS),
     Section("Connections", "RudderStack contract: its connection is a sync, its sync a run.", RUDDERSTACK),

@@ -15,6 +15,7 @@ from tailrace.store.replays import Replays
 from tailrace.store.runs import Runs
 from tailrace.store.secrets import SecretBox
 from tailrace.store.syncs import Syncs
+from tailrace.store.standings import Standings
 from tailrace.store.timelines import Timelines
 from tailrace.store.tokens import Tokens
 from tailrace_gateway.discovery import Discovery
@@ -37,6 +38,7 @@ class Stores:
     dead_letters: DeadLetters
     replays: Replays
     timelines: Timelines
+    standings: Standings
     idempotency: Idempotency
     discovery: Discovery
     cursors: Cursors
@@ -71,5 +73,6 @@ def _repositories(database: Database, box: SecretBox) -> dict[str, Any]:
         "dead_letters": DeadLetters(database, box),
         "replays": Replays(runs, syncs),
         "timelines": Timelines(database),
+        "standings": Standings(database),
         "idempotency": Idempotency(database, box),
     }

@@ -8,7 +8,7 @@ from typing import Any
 
 from tailrace.core.errors import Conflict, NotFound
 from tailrace.core.ids import DeadLetterId, RunId, SyncId, WorkspaceId
-from tailrace.core.rows import RowKey
+from tailrace.core.rows import RowHash, RowKey
 from tailrace.core.settlements import DedupeKey, payload_binding
 from tailrace.store.database import Connection, Database, Record, touched
 from tailrace.store.secrets import SecretBox
@@ -19,11 +19,12 @@ SKIPPED = "skipped"
 _NAMED_AT_MOST = 5
 
 _COLUMNS = """
-SELECT id, workspace_id, sync_id, run_id, operation, error_code, message, record_keys, attempts, first_seen_at,
-  last_seen_at, state, resolution, resolved_at, resolved_by, replay_run_id, payload_truncated FROM dead_letters
+SELECT id, workspace_id, sync_id, run_id, operation, row_hash, error_code, message, record_keys, attempts,
+  first_seen_at, last_seen_at, state, resolution, resolved_at, resolved_by, replay_run_id, payload_truncated
+FROM dead_letters
 """
-_LIST = _COLUMNS + " WHERE workspace_id = $1 AND (state = 'resolved') = $2"
-_NEWEST_FIRST = " ORDER BY first_seen_at DESC, id DESC LIMIT $3"
+_LIST = _COLUMNS + " WHERE workspace_id = $1"
+_NEWEST_FIRST = " ORDER BY first_seen_at DESC, id DESC LIMIT $2"
 _GET = _COLUMNS + " WHERE workspace_id = $1 AND id = $2"
 _PAYLOAD = "SELECT sync_id, dedupe_key, payload FROM dead_letters WHERE workspace_id = $1 AND id = $2"
 _OPEN = """
@@ -75,6 +76,7 @@ class DeadLetter:
     sync_id: SyncId
     run_id: RunId
     operation: str
+    row_hash: RowHash | None
     error_code: str
     message: str
     record_keys: Mapping[str, Any]
@@ -91,10 +93,31 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class LetterFilter:
-    """Which letters to list: resolved ones or those that are not, of one sync or of all."""
+    """Which letters to list; what is None does not restrict.
+
+    `run_id` is the run that saw them fail last, `rows` name them by what tells failing rows apart.
+    """
 
     sync_id: SyncId | None = None
-    resolved: bool = False
+    resolved: bool | None = False
+    run_id: RunId | None = None
+    error_code: str | None = None
+    row_key: RowKey | None = None
+    rows: Sequence[DedupeKey] | None = None
+
+    def restrict(self, asked: "_Conditions") -> None:
+        """Add what is asked for to the conditions of a statement."""
+        wanted: dict[str, object] = {
+            "sync_id = {}": self.sync_id,
+            "(state = 'resolved') = {}": self.resolved,
+            "run_id = {}": self.run_id,
+            "error_code = {}": self.error_code,
+            "row_key = {}": self.row_key and list(self.row_key),
+            "dedupe_key = ANY ({})": self.rows,
+        }
+        for condition, value in wanted.items():
+            if value is not None:
+                asked.add(condition, value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +154,8 @@ class DeadLetters:
         limit: int = 50,
     ) -> list[DeadLetter]:
         """Letters, newest first; `after` is the (first_seen_at, id) of the last one seen."""
-        asked = _Conditions([workspace_id, which.resolved, limit])
-        if which.sync_id is not None:
-            asked.add("sync_id = {}", which.sync_id)
+        asked = _Conditions([workspace_id, limit])
+        which.restrict(asked)
         if after is not None:
             asked.add("(first_seen_at, id) < ({}, {})", *after)
         rows = await self._database.fetch(_LIST + asked.sql + _NEWEST_FIRST, *asked.arguments)

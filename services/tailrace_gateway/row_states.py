@@ -1,0 +1,74 @@
+"""What the facts about a row come to, in a word and in sentences."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+from tailrace.core.runs import RunStatus
+from tailrace.core.snapshots import UNKNOWN_VERSION
+from tailrace.core.syncs import SyncMode
+from tailrace.pipeline.map_fields import DUPLICATE_KEY
+from tailrace.store.dead_letters import DeadLetter, LetterState
+from tailrace.store.runs import Run
+from tailrace.store.standings import Standing
+
+RowState: TypeAlias = Literal["delivered", "outdated", "in_doubt", "rejected", "held_back", "leaving", "unknown"]
+
+_CLEARED = {"superseded", "replayed"}
+_SAYS: dict[RowState, str] = {
+    "delivered": "The destination accepted this version; the moment of each delivery is not kept.",
+    "outdated": "The destination has an earlier version; the newer one was refused, see the open letter.",
+    "in_doubt": "A request with this row went unanswered: the destination may hold any version. The next run sends it.",
+    "rejected": "No version was delivered; the row was refused, see the open letter.",
+    "held_back": "The row was refused and its letter resolved; it is sent again once it changes, or by a full run.",
+    "leaving": "The row has left the query and is to be deleted from the destination.",
+    "unknown": "Nothing is kept of a row with this key: it was neither delivered nor refused.",
+}
+
+
+def state_of(standing: Standing | None, letters: Sequence[DeadLetter]) -> RowState:
+    """The word for how a row stands; letters of further rows with the same key say nothing about it."""
+    own = [letter for letter in letters if letter.error_code != DUPLICATE_KEY]
+    is_refused = any(letter.state is not LetterState.RESOLVED for letter in own)
+    if standing is None:
+        return "rejected" if is_refused else "unknown"
+    entry = standing.entry
+    if entry.is_gone:
+        return "leaving"
+    if entry.delivered == UNKNOWN_VERSION:
+        return "in_doubt"
+    if entry.delivered is not None:
+        return "outdated" if is_refused or entry.dead is not None else "delivered"
+    return "rejected" if is_refused else "held_back"
+
+
+def last_known_delivery(letters: Sequence[DeadLetter]) -> datetime | None:
+    """When a delivery of the row cleared a letter last."""
+    cleared = [letter.resolved_at for letter in letters if letter.resolution in _CLEARED and letter.resolved_at]
+    return max(cleared, default=None)
+
+
+def notes_on(state: RowState, mode: SyncMode, run: Run | None, *, passed: bool | None) -> list[str]:
+    """What the state means, and what is not known."""
+    notes = [_SAYS[state], _of_run(run, passed=passed)]
+    if state == "delivered" and mode is SyncMode.DELETE:
+        notes.append("This sync deletes: what was delivered is the deletion.")
+    if state == "unknown" and run is not None and run.status is RunStatus.SUCCEEDED and passed:
+        notes.append("So the key was not in the result of the query, or the mode sends nothing for it.")
+    return notes
+
+
+def _of_run(run: Run | None, *, passed: bool | None) -> str:
+    if run is None:
+        return "The sync has never run."
+    if passed is None:
+        return f"The last run, {run.id}, replayed dead letters only."
+    match run.status, passed:
+        case RunStatus.SUCCEEDED, _:
+            return f"The last run, {run.id}, read the whole query."
+        case _, True:
+            return f"The last run, {run.id}, has settled all rows up to this key."
+        case ((RunStatus.FAILED | RunStatus.CANCELLED), _):
+            return f"The last run, {run.id}, ended before it came to this key; the next one reads it."
+        case _:
+            return f"The run {run.id} has not come to this key yet."

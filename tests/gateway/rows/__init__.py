@@ -1,0 +1,1 @@
+"""Rows, asked for over the API while executors carry them."""
