@@ -89,7 +89,7 @@ class CursorContract:
 
     async def test_rows_without_key_columns_have_a_key_of_their_content(self, rig: WarehouseRig) -> None:
         columns = [Column("a", ColumnKind.TEXT), Column("b", ColumnKind.INTEGER)]
-        values = [["x", "1"], ["x", None], [None, "1"], ["x", "1"], [None, None]]
+        values: list[list[str | None]] = [["x", "1"], ["x", None], [None, "1"], ["x", "1"], [None, None]]
 
         first = await collect(rig, Reading(rig.query(columns, values), ()))
         again = await collect(rig, Reading(rig.query(columns, values[::-1]), ()))
