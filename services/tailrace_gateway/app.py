@@ -87,6 +87,8 @@ async def _read(request: web.Request, route: Route, stores: Stores, identity: Id
         url=request.rel_url,
         sha256=hashlib.sha256(said).digest(),
         idempotency_key=_idempotency_key(request),
+        action=route.operation_id,
+        address=request.remote or "",
         last_event_id=request.headers.get("Last-Event-ID"),
         only_if=only_if(request.headers.getall(IF_MATCH, [])) if route.heeds_tag else None,
     )

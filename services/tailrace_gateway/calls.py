@@ -21,7 +21,8 @@ QueryT = TypeVar("QueryT", bound=Query)
 class Call(Generic[BodyT, QueryT]):
     """A request that was let in and read.
 
-    `sha256` tells it from other requests of the same caller: it covers method, path and body.
+    `sha256` tells it from other requests of the same caller: it covers method, path and body. `action` is the id of
+    the operation, `address` where the request came from.
     """
 
     stores: Stores
@@ -32,17 +33,29 @@ class Call(Generic[BodyT, QueryT]):
     url: URL
     sha256: bytes
     idempotency_key: str | None
+    action: str
+    address: str
     only_if: OnlyIf = None
     last_event_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """What a call did to which thing, for the audit chain. `before` and `after` are as the API shows them."""
+
+    object_id: str
+    before: Mapping[str, Any] | None = None
+    after: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """A status and a JSON document; no document, no body."""
+    """A status and a JSON document; no document, no body. `change` is None where nothing was changed."""
 
     payload: Mapping[str, Any] | None
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
+    change: Change | None = None
 
 
 AnyCall: TypeAlias = Call[Any, Any]

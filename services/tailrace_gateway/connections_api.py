@@ -6,13 +6,15 @@ from pydantic import Field
 
 from tailrace.core.errors import InDoubt, Invalid, Unavailable
 from tailrace.store.connections import ConnectionDraft, ConnectionKind, StoredConnection
-from tailrace_gateway.calls import Answer, AnyCall, Call, Handler
+from tailrace.store.database import Connection
+from tailrace_gateway.calls import Answer, AnyCall, Call, Change, Handler
 from tailrace_gateway.conditions import replaced, tag, unless_overtaken
 from tailrace_gateway.connection_views import CONNECTED, FAILING, connection_item
 from tailrace_gateway.connector_settings import part, require_same_address, secrets_in, settings_type_of
 from tailrace_gateway.models import Body, NoBody, NoQuery
 from tailrace_gateway.paging import Listing, PagedQuery
 from tailrace_gateway.problems import Fault, Unprocessable
+from tailrace_gateway.recording import in_transaction
 from tailrace_gateway.repeats import once_in_store, once_outside
 from tailrace_gateway.stores import Stores
 from tailrace_gateway.sync_bodies import Name
@@ -71,7 +73,8 @@ def create(kind: ConnectionKind) -> Handler:
 
         async def act(stores: Stores) -> Answer:
             stored = await stores.connections.create(call.identity.workspace_id, kind, body.connector, draft)
-            return Answer(one(connection_item(stored)), 201, tag(stored.updated_at))
+            shown = connection_item(stored)
+            return Answer(one(shown), 201, tag(stored.updated_at), Change(stored.id, None, shown["attributes"]))
 
         return await once_in_store(call, act)
 
@@ -119,11 +122,16 @@ def delete(kind: ConnectionKind) -> Handler:
     """Deletes one that no sync uses; its secrets are gone at once."""
 
     async def handle(call: Call[NoBody, NoQuery]) -> Answer:
-        connection_id = call.path["connection_id"]
-        moment = await call.stores.connections.delete(
-            call.identity.workspace_id, kind, connection_id, only_if=call.only_if
-        )
-        return Answer(one(item(kind, connection_id, {"deleted": True, "deleted_at": seconds(moment)})))
+        connection_id, workspace_id = call.path["connection_id"], call.identity.workspace_id
+
+        async def act(connection: Connection) -> Answer:
+            connections = call.stores.within(connection).connections
+            old = await connections.get(workspace_id, connection_id, kind=kind)
+            moment = await connections.delete(workspace_id, kind, connection_id, only_if=call.only_if)
+            deleted = item(kind, connection_id, {"deleted": True, "deleted_at": seconds(moment)})
+            return Answer(one(deleted), change=Change(old.id, connection_item(old)["attributes"], None))
+
+        return await in_transaction(call, act)
 
     return handle
 
@@ -133,7 +141,7 @@ def test(kind: ConnectionKind) -> Handler:
 
     async def handle(call: Call[NoBody, NoQuery]) -> Answer:
         stored = await _stored(call, kind)
-        return await once_outside(call, lambda: _tested(call.stores, stored))
+        return await once_outside(call, lambda: _tested(call, stored))
 
     return handle
 
@@ -152,19 +160,31 @@ async def _update(call: Call[UpdateSource, NoQuery], kind: ConnectionKind) -> An
     draft = ConnectionDraft(
         body.name or old.name, parted.shown, parted.secrets, parted.kept, *limits, replaced(call, old.updated_at)
     )
-    stored = await connections.update(call.identity.workspace_id, kind, old.id, draft)
-    return Answer(one(connection_item(stored)), headers=tag(stored.updated_at))
+
+    async def act(connection: Connection) -> Answer:
+        inner = call.stores.within(connection).connections
+        stored = await inner.update(call.identity.workspace_id, kind, old.id, draft)
+        shown = connection_item(stored)
+        change = Change(old.id, connection_item(old)["attributes"], shown["attributes"])
+        return Answer(one(shown), headers=tag(stored.updated_at), change=change)
+
+    return await in_transaction(call, act)
 
 
-async def _tested(stores: Stores, stored: StoredConnection) -> Answer:
+async def _tested(call: AnyCall, stored: StoredConnection) -> Answer:
     code, message = None, None
     try:
-        await stores.discovery.check(stored)
+        await call.stores.discovery.check(stored)
     except (Invalid, Unavailable, InDoubt) as error:
         code, message = error.code, error.message
-    await stores.connections.note_check(stored.id, code)
     attributes = {"status": CONNECTED if code is None else FAILING, "code": code, "message": message}
-    return Answer(one(item("connection_test", stored.id, attributes)))
+
+    async def act(connection: Connection) -> Answer:
+        await call.stores.within(connection).connections.note_check(stored.id, code)
+        change = Change(stored.id, None, {"status": attributes["status"], "code": code})
+        return Answer(one(item("connection_test", stored.id, attributes)), change=change)
+
+    return await in_transaction(call, act)
 
 
 async def _stored(call: AnyCall, kind: ConnectionKind) -> StoredConnection:

@@ -147,7 +147,24 @@ _DESTINATION_ITEM = _connection(
     requests_per_second=20.0,
     max_in_flight=4,
 )
-_TOKEN = {"name": "airflow", "role": "editor", "created_at": _CREATED, "expires_at": None, "revoked_at": None}
+_TOKEN = {
+    "name": "airflow",
+    "role": "editor",
+    "created_at": _CREATED,
+    "expires_at": None,
+    "revoked_at": None,
+    "last_used_at": None,
+}
+_RECORD = {
+    "at": _CREATED,
+    "actor": "token:4tQ9xZ2b",
+    "address": "192.0.2.7",
+    "action": "toggleSync",
+    "object_id": _SYNC,
+    "before": {"enabled": True},
+    "after": {"enabled": False},
+    "digest": "9f" * 32,
+}
 _CONNECTOR_ITEM = _item(
     "connector",
     "postgres",
@@ -295,6 +312,7 @@ TOLD: dict[str, Json] = {
     "listTokens": {"data": [_item("token", "4tQ9xZ2b", _TOKEN)]},
     "createToken": _one(_item("token", "4tQ9xZ2b", {**_TOKEN, "token": "trc_4tQ9xZ2b_..."})),
     "revokeToken": _one(_item("token", "4tQ9xZ2b", {"revoked": True})),
+    "listAuditRecords": _page(_item("audit_record", "1", _RECORD)),
 }
 """Answers."""
 

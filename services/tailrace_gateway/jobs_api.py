@@ -15,6 +15,7 @@ from tailrace_gateway.calls import Answer, Call
 from tailrace_gateway.job_views import JobWord, job, job_statuses, results
 from tailrace_gateway.models import Body, NoBody, NoQuery, Query
 from tailrace_gateway.problems import Fault, Unprocessable
+from tailrace_gateway.recording import record
 from tailrace_gateway.repeats import once_by_key, once_outside
 from tailrace_gateway.starts import Start, cancel, note_end, start
 from tailrace_gateway.stores import Stores
@@ -99,7 +100,7 @@ async def cancel_job(call: Call[NoBody, NoQuery]) -> Answer:
     run = await call.stores.runs.get(call.identity.workspace_id, RunId(call.path["job_id"]))
 
     async def act() -> Answer:
-        return Answer(job(await cancel(call.stores, call.identity, run)))
+        return Answer(job(await cancel(call, run)))
 
     return await once_outside(call, act)
 
@@ -119,20 +120,26 @@ async def _start_or_known(
 ) -> RunId:
     wanted = Start(sync_id, RunKind(call.body.sync_type))
     if call.body.idempotency_key is None:
-        return (await start(stores, connection, call.identity, wanted)).run_id
+        return await _start(call, stores, connection, wanted)
     request = _request(call, sync_id, call.body.idempotency_key)
     known = await stores.idempotency.recent(connection, request, within_s=_KEY_S)
     if known and (await stores.runs.get(call.identity.workspace_id, RunId(known))).status not in _ENDED_BADLY:
         return RunId(known)
     try:
-        started = await start(stores, connection, call.identity, wanted)
+        run_id = await _start(call, stores, connection, wanted)
     except Conflict as error:
         # A concurrent repeat may have won between the look and the start.
         known = await stores.idempotency.recent(connection, request, within_s=_KEY_S)
         if known is None or known != error.existing_id:
             raise
         return RunId(known)
-    await stores.idempotency.note(connection, request, started.run_id)
+    await stores.idempotency.note(connection, request, run_id)
+    return run_id
+
+
+async def _start(call: Call[StartJob, NoQuery], stores: Stores, connection: Connection, wanted: Start) -> RunId:
+    started = await start(stores, connection, call.identity, wanted)
+    await record(call, connection, started.change)
     return started.run_id
 
 

@@ -9,7 +9,7 @@ from tailrace.events.run_events import run_queued
 from tailrace.store.database import Connection
 from tailrace.store.dead_letters import DeadLetter, LetterFilter, LetterState, Resolution
 from tailrace.store.replays import ReplayRequest
-from tailrace_gateway.calls import Answer, Call
+from tailrace_gateway.calls import Answer, Call, Change
 from tailrace_gateway.models import Body, Moment, NoBody, NoQuery, Query
 from tailrace_gateway.paging import Listing, PagedQuery
 from tailrace_gateway.problems import Fault, Unprocessable
@@ -76,7 +76,9 @@ async def resolve_letters(call: Call[ResolveLetters, NoQuery]) -> Answer:
     act = _replay if call.body.replay else _resolve
 
     async def act_on_all(connection: Connection) -> Answer:
-        return Answer(one(item("reverse_etl_dlq_resolve", None, await act(call, connection, ids))))
+        outcome = await act(call, connection, ids)
+        change = Change(outcome["replay_run_id"] or ids[0], None, outcome | {"resolution": call.body.resolution})
+        return Answer(one(item("reverse_etl_dlq_resolve", None, outcome)), change=change)
 
     return await once_by_key(call, act_on_all)
 

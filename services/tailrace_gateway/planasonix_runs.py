@@ -10,7 +10,7 @@ from tailrace.core.ids import RunId, SyncId
 from tailrace.core.runs import RunKind
 from tailrace.store.database import Connection
 from tailrace.store.runs import RunFilter
-from tailrace_gateway.calls import Answer, Call
+from tailrace_gateway.calls import Answer, Call, Change
 from tailrace_gateway.models import Body, NoBody, NoQuery
 from tailrace_gateway.paging import Listing, PagedQuery
 from tailrace_gateway.problems import Fault, Malformed, Unprocessable, problem_of
@@ -50,12 +50,15 @@ async def start_runs(call: Call[StartRuns, NoQuery]) -> Answer:
 
     async def act(connection: Connection) -> Answer:
         if len(wanted) == 1:
-            return Answer(one(_queued(await start(call.stores, connection, call.identity, wanted[0]))))
+            started = await start(call.stores, connection, call.identity, wanted[0])
+            return Answer(one(_queued(started)), change=started.change)
         outcomes = await start_each(call.stores, connection, call.identity, wanted)
         refused = [each for each in outcomes if isinstance(each, Refused)]
         if len(refused) == len(wanted):
             raise _none_started(refused)
-        return Answer({"data": [_refused(each) if isinstance(each, Refused) else _queued(each) for each in outcomes]})
+        shown = [_refused(each) if isinstance(each, Refused) else _queued(each) for each in outcomes]
+        runs = {each.run_id: each.sync_id for each in outcomes if isinstance(each, Started)}
+        return Answer({"data": shown}, change=Change(next(iter(runs)), None, {"runs": runs, "kind": kind}))
 
     return await once_by_key(call, act)
 
@@ -90,7 +93,7 @@ async def cancel_run(call: Call[NoBody, NoQuery]) -> Answer:
     run = await call.stores.runs.get(call.identity.workspace_id, RunId(call.path["run_id"]))
 
     async def act() -> Answer:
-        return Answer(one(whole_run(await cancel(call.stores, call.identity, run))))
+        return Answer(one(whole_run(await cancel(call, run))))
 
     return await once_outside(call, act)
 

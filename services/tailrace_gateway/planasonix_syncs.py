@@ -5,13 +5,15 @@ from typing import Any
 from tailrace.core.ids import SyncId
 from tailrace.core.syncs import ManualSchedule
 from tailrace.store.connections import ConnectionKind
+from tailrace.store.database import Connection
 from tailrace.store.runs import Run, RunFilter
 from tailrace.store.syncs import AnySchedule, NewSync, Sync, SyncChange, SyncFilter
-from tailrace_gateway.calls import Answer, Call
+from tailrace_gateway.calls import Answer, Call, Change
 from tailrace_gateway.conditions import replaced, tag, unless_overtaken
 from tailrace_gateway.models import Body, NoBody, NoQuery
 from tailrace_gateway.paging import Listing, PagedQuery
 from tailrace_gateway.problems import Fault, Unprocessable
+from tailrace_gateway.recording import in_transaction
 from tailrace_gateway.repeats import once_in_store
 from tailrace_gateway.run_views import last_run
 from tailrace_gateway.starts import forget_repeat, stop
@@ -61,7 +63,8 @@ async def create_sync(call: Call[CreateSync, NoQuery]) -> Answer:
 
     async def act(stores: Stores) -> Answer:
         sync = await stores.syncs.create(new)
-        return Answer(one(_whole(sync, None)), 201, tag(sync.updated_at))
+        shown = _whole(sync, None)
+        return Answer(one(shown), 201, tag(sync.updated_at), Change(sync.id, None, shown["attributes"]))
 
     return await once_in_store(call, act)
 
@@ -86,19 +89,32 @@ async def _update(call: Call[UpdateSync, NoQuery]) -> Answer:
     if definition != old.definition:
         await call.stores.discovery.require_target(workspace_id, definition)
     change = SyncChange(body.name, definition, schedule_of(body), body.enabled)
-    sync = await call.stores.syncs.update(workspace_id, old.id, change, only_if=replaced(call, old.updated_at))
-    runs = await call.stores.runs.list(workspace_id, RunFilter(sync_id=sync.id), limit=1)
-    return Answer(one(_whole(sync, runs[0] if runs else None)), headers=tag(sync.updated_at))
+
+    async def act(connection: Connection) -> Answer:
+        stores = call.stores.within(connection)
+        sync = await stores.syncs.update(workspace_id, old.id, change, only_if=replaced(call, old.updated_at))
+        runs = await stores.runs.list(workspace_id, RunFilter(sync_id=sync.id), limit=1)
+        shown = _whole(sync, runs[0] if runs else None)
+        return Answer(one(shown), headers=tag(sync.updated_at), change=_change(old, sync))
+
+    return await in_transaction(call, act)
 
 
 async def delete_sync(call: Call[NoBody, NoQuery]) -> Answer:
     """Delete a sync and cancel its run; runs and dead letters can still be read."""
     identity, sync_id = call.identity, SyncId(call.path["sync_id"])
-    async with call.stores.database.transaction() as connection:
-        moment = await call.stores.syncs.delete(connection, identity.workspace_id, sync_id, only_if=call.only_if)
-        await stop(call.stores, connection, identity, sync_id)
+
+    async def act(connection: Connection) -> Answer:
+        stores = call.stores.within(connection)
+        old = await stores.syncs.get(identity.workspace_id, sync_id)
+        moment = await stores.syncs.delete(connection, identity.workspace_id, sync_id, only_if=call.only_if)
+        await stop(stores, connection, identity, sync_id)
+        deleted = item(KIND, sync_id, {"deleted": True, "deleted_at": seconds(moment)})
+        return Answer(one(deleted), change=Change(sync_id, _whole(old, None)["attributes"], None))
+
+    answer = await in_transaction(call, act)
     await forget_repeat(call.stores, identity, sync_id)
-    return Answer(one(item(KIND, sync_id, {"deleted": True, "deleted_at": seconds(moment)})))
+    return answer
 
 
 async def toggle_sync(call: Call[ToggleSync, NoQuery]) -> Answer:
@@ -106,8 +122,10 @@ async def toggle_sync(call: Call[ToggleSync, NoQuery]) -> Answer:
     body = call.body
 
     async def act(stores: Stores) -> Answer:
+        old = await stores.syncs.get(call.identity.workspace_id, body.sync_id)
         sync = await stores.syncs.toggle(call.identity.workspace_id, body.sync_id, enabled=body.enabled)
-        return Answer(one(item(KIND, sync.id, {"enabled": sync.enabled, "updated_at": seconds(sync.updated_at)})))
+        toggled = item(KIND, sync.id, {"enabled": sync.enabled, "updated_at": seconds(sync.updated_at)})
+        return Answer(one(toggled), change=Change(sync.id, {"enabled": old.enabled}, {"enabled": sync.enabled}))
 
     return await once_in_store(call, act)
 
@@ -122,6 +140,10 @@ async def _only_source(call: Call[CreateSync, NoQuery]) -> str:
         case _:
             detail = "this workspace has several sources; say which one (GET /api/sources lists them)"
     raise Unprocessable([Fault("/sourceId", "missing", detail)])
+
+
+def _change(old: Sync, new: Sync) -> Change:
+    return Change(new.id, _whole(old, None)["attributes"], _whole(new, None)["attributes"])
 
 
 def _brief(sync: Sync) -> Item:

@@ -13,6 +13,7 @@ from tailrace.store.database import Connection
 from tailrace.store.idempotency import Answer as KeptAnswer
 from tailrace.store.idempotency import Request
 from tailrace_gateway.calls import Answer, AnyCall
+from tailrace_gateway.recording import in_transaction, record
 from tailrace_gateway.stores import Stores
 
 REPLAYED = {"Idempotent-Replayed": "true"}
@@ -25,14 +26,14 @@ async def once_by_key(call: AnyCall, act: Callable[[Connection], Awaitable[Answe
     :raises Conflict: `IN_PROGRESS`: the same request is being answered.
     """
     if call.idempotency_key is None:
-        async with call.stores.database.transaction() as connection:
-            return await act(connection)
+        return await in_transaction(call, act)
     request = _request(call, call.idempotency_key)
     async with call.stores.database.transaction() as connection:
         kept = await call.stores.idempotency.claim(connection, request)
         if kept is not None:
             return _replayed(kept)
         answer = await act(connection)
+        await record(call, connection, answer.change)
         await call.stores.idempotency.keep(connection, request, _kept(answer))
     failpoint("api.after_commit_before_response")
     return answer

@@ -22,6 +22,7 @@ from tailrace_gateway.answers import (
     SyncBrief,
     ToggledSync,
 )
+from tailrace_gateway.audit_api import AUDIT
 from tailrace_gateway.calls import Route, Section
 from tailrace_gateway.connection_routes import DESTINATIONS, SOURCES
 from tailrace_gateway.envelopes import Many, One, Page
@@ -289,5 +290,6 @@ SECTIONS = (
     Section("Sources", "Warehouses that queries run in.", SOURCES),
     Section("Destinations", "What rows are written to.", DESTINATIONS),
     Section("Tokens", "Who may call: the tokens of the caller's workspace.", TOKENS),
+    Section("Audit", "Who changed what: a chain of records that shows when one is altered or gone.", AUDIT),
 )
 ROUTES: tuple[Route, ...] = tuple(route for section in SECTIONS for route in section.routes)

@@ -14,7 +14,7 @@ from tailrace_gateway.models import Body, Moment, NoBody, NoQuery, Query
 from tailrace_gateway.problems import Fault, Malformed, Unprocessable
 from tailrace_gateway.repeats import once_by_key
 from tailrace_gateway.run_views import rudderstack_run, rudderstack_statuses
-from tailrace_gateway.starts import Start, forget_repeat, note_end, start, start_or_repeat, stop
+from tailrace_gateway.starts import Start, forget_repeat, note_end, start, start_or_repeat, stop, stopped_run
 
 PER_PAGE = 50
 PER_PAGE_MOST = 1000
@@ -48,7 +48,7 @@ async def start_sync(call: Call[StartSync, NoQuery]) -> Answer:
 
     async def act(connection: Connection) -> Answer:
         started = await start(call.stores, connection, call.identity, wanted)
-        return Answer({"syncId": started.run_id})
+        return Answer({"syncId": started.run_id}, change=started.change)
 
     return await once_by_key(call, act)
 
@@ -92,8 +92,8 @@ async def stop_sync(call: Call[NoBody, NoQuery]) -> Answer:
     sync = await call.stores.syncs.get(identity.workspace_id, call.path["connection_id"])
 
     async def act(connection: Connection) -> Answer:
-        await stop(call.stores, connection, identity, sync.id)
-        return Answer(None, 204)
+        stopped = await stop(call.stores, connection, identity, sync.id)
+        return Answer(None, 204, change=stopped_run(stopped, sync.id))
 
     answer = await once_by_key(call, act)
     await forget_repeat(call.stores, identity, sync.id)

@@ -15,7 +15,8 @@ from tailrace.store.database import Connection
 from tailrace.store.idempotency import Request
 from tailrace.store.runs import CancelRequest, NewRun, Run
 from tailrace.store.tokens import Identity
-from tailrace_gateway.calls import AnyCall
+from tailrace_gateway.calls import AnyCall, Change
+from tailrace_gateway.recording import record
 from tailrace_gateway.stores import Stores
 
 REPEAT_S = 10.0
@@ -41,6 +42,11 @@ class Started:
     sync_id: SyncId
     kind: RunKind
     queued_at: datetime
+
+    @property
+    def change(self) -> Change:
+        """What is recorded of it."""
+        return Change(self.run_id, None, {"sync_id": self.sync_id, "kind": self.kind})
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +102,7 @@ async def start_or_repeat(call: AnyCall, wanted: Start) -> RunId:
                 raise
             return RunId(known)
         await idempotency.note(connection, request, started.run_id)
+        await record(call, connection, started.change)
     failpoint("api.after_commit_before_response")
     return started.run_id
 
@@ -117,8 +124,14 @@ async def stop(stores: Stores, connection: Connection, identity: Identity, sync_
     return await stores.runs.request_cancel(connection, request, run_cancelled_in_queue)
 
 
-async def cancel(stores: Stores, identity: Identity, run: Run) -> Run:
+def stopped_run(run_id: RunId | None, sync_id: SyncId) -> Change | None:
+    """What is recorded of a run that was asked to end."""
+    return None if run_id is None else Change(run_id, None, {"sync_id": sync_id})
+
+
+async def cancel(call: AnyCall, run: Run) -> Run:
     """Ask that run to end, unless it has; gives it as it stands then."""
+    stores, identity = call.stores, call.identity
     if run.status.is_terminal:
         return run
     with suppress(_Overtaken):
@@ -126,6 +139,7 @@ async def cancel(stores: Stores, identity: Identity, run: Run) -> Run:
             stopped = await stop(stores, connection, identity, run.sync_id)
             if stopped not in {None, run.id}:
                 raise _Overtaken
+            await record(call, connection, stopped_run(stopped, run.sync_id))
     await forget_repeat(stores, identity, run.sync_id)
     return await stores.runs.get(identity.workspace_id, run.id)
 

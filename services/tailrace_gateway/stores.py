@@ -6,6 +6,7 @@ from typing import Any
 from tailrace.connector_kit.http import HttpClient
 from tailrace.core.ids import WorkspaceId
 from tailrace.runtime.service import Chassis
+from tailrace.store.audit import Audit
 from tailrace.store.connections import Connections
 from tailrace.store.database import Connection, Database, Within
 from tailrace.store.dead_letters import DeadLetters
@@ -40,6 +41,7 @@ class Stores:
     timelines: Timelines
     standings: Standings
     idempotency: Idempotency
+    audit: Audit
     discovery: Discovery
     cursors: Cursors
 
@@ -75,4 +77,5 @@ def _repositories(database: Database, box: SecretBox) -> dict[str, Any]:
         "timelines": Timelines(database),
         "standings": Standings(database),
         "idempotency": Idempotency(database, box),
+        "audit": Audit(database, box),
     }

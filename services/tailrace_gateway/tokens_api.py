@@ -1,15 +1,19 @@
 """Management: the tokens of the caller's workspace."""
 
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field
 
 from tailrace.core.clock import SystemClock
 from tailrace.core.ids import TokenId
+from tailrace.store.database import Connection
 from tailrace.store.tokens import NewToken, Role, Token
-from tailrace_gateway.calls import Answer, Call, Route
+from tailrace_gateway.calls import Answer, Call, Change, Route
 from tailrace_gateway.envelopes import Item, Many, One, Seconds, Told
 from tailrace_gateway.models import Body, Moment, NoBody, NoQuery
 from tailrace_gateway.problems import Fault, Unprocessable
+from tailrace_gateway.recording import in_transaction
 from tailrace_gateway.repeats import once_in_store
 from tailrace_gateway.stores import Stores
 from tailrace_gateway.sync_bodies import Name
@@ -35,6 +39,7 @@ class TokenAttributes(Told):
     created_at: Seconds
     expires_at: Seconds | None
     revoked_at: Seconds | None
+    last_used_at: Annotated[Seconds | None, Field(description="To the minute.")]
 
 
 class NewTokenAttributes(TokenAttributes):
@@ -69,8 +74,9 @@ async def create_token(call: Call[CreateToken, NoQuery]) -> Answer:
     async def act(stores: Stores) -> Answer:
         token, text = await stores.tokens.create(new)
         shown = _shown(token)
+        change = Change(token.id, None, dict(shown["attributes"]))
         shown["attributes"] |= {"token": text}
-        return Answer(one(shown), 201)
+        return Answer(one(shown), 201, change=change)
 
     return await once_in_store(call, act)
 
@@ -78,8 +84,13 @@ async def create_token(call: Call[CreateToken, NoQuery]) -> Answer:
 async def revoke_token(call: Call[NoBody, NoQuery]) -> Answer:
     """The token opens nothing from now on, also if it is the caller's own; revoking twice is harmless."""
     token_id = TokenId(call.path["token_id"])
-    await call.stores.tokens.revoke(call.identity.workspace_id, token_id)
-    return Answer(one(item("token", token_id, {"revoked": True})))
+
+    async def act(connection: Connection) -> Answer:
+        is_new = await call.stores.within(connection).tokens.revoke(call.identity.workspace_id, token_id)
+        change = Change(token_id, {"revoked": False}, {"revoked": True}) if is_new else None
+        return Answer(one(item("token", token_id, {"revoked": True})), change=change)
+
+    return await in_transaction(call, act)
 
 
 TOKENS = (
@@ -119,5 +130,6 @@ def _shown(token: Token) -> Shown:
         "created_at": seconds(token.created_at),
         "expires_at": seconds(token.expires_at),
         "revoked_at": seconds(token.revoked_at),
+        "last_used_at": seconds(token.last_used_at),
     }
     return item("token", token.id, attributes)

@@ -26,22 +26,27 @@ _SECRET_DIGITS = 43
 _CHECKSUM_DIGITS = 6
 _LENGTH = len(_PREFIX) + _ID_DIGITS + 1 + _SECRET_DIGITS + _CHECKSUM_DIGITS
 _SECRET_BITS = 256
+_USE_NOTED_EVERY_S = 60.0
 
 _CREATE = """
 INSERT INTO tokens (id, workspace_id, name, role, secret_hmac, expires_at)
 SELECT $1, id, $3, $4, $5, $6 FROM workspaces WHERE id = $2
-RETURNING id, workspace_id, name, role, created_at, expires_at, revoked_at
+RETURNING id, workspace_id, name, role, created_at, expires_at, revoked_at, last_used_at
 """
 _VERIFY = """
-SELECT id, workspace_id, role, secret_hmac FROM tokens
+SELECT id, workspace_id, role, secret_hmac,
+  last_used_at IS NULL OR last_used_at < clock_timestamp() - make_interval(secs => $2) AS is_use_news FROM tokens
 WHERE id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > clock_timestamp())
 """
 _LIST = """
-SELECT id, workspace_id, name, role, created_at, expires_at, revoked_at FROM tokens
+SELECT id, workspace_id, name, role, created_at, expires_at, revoked_at, last_used_at FROM tokens
 WHERE workspace_id = $1 ORDER BY created_at, id LIMIT $2
 """
+_NOTE_USE = "UPDATE tokens SET last_used_at = clock_timestamp() WHERE id = $1"
 _REVOKE = """
-UPDATE tokens SET revoked_at = COALESCE(revoked_at, clock_timestamp()) WHERE workspace_id = $1 AND id = $2
+UPDATE tokens SET revoked_at = coalesce(old.revoked_at, clock_timestamp())
+FROM (SELECT id, revoked_at FROM tokens WHERE workspace_id = $1 AND id = $2 FOR UPDATE) AS old
+WHERE tokens.id = old.id RETURNING old.revoked_at IS NULL
 """
 
 
@@ -93,6 +98,7 @@ class Token:
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
+    last_used_at: datetime | None
 
 
 class Tokens:
@@ -119,28 +125,34 @@ class Tokens:
     async def verify(self, text: str) -> Identity | None:
         """Who the token stands for; None if it is malformed, unknown, expired or revoked.
 
-        A malformed token costs no look-up, and an unknown id as much time as a wrong secret.
+        A malformed token costs no look-up, and an unknown id as much time as a wrong secret. The use of a token is
+        noted once a minute at most.
         """
         if not _is_well_formed(text):
             return None
-        row = await self._database.fetchrow(_VERIFY, text[len(_PREFIX) : len(_PREFIX) + _ID_DIGITS])
+        token_id = text[len(_PREFIX) : len(_PREFIX) + _ID_DIGITS]
+        row = await self._database.fetchrow(_VERIFY, token_id, _USE_NOTED_EVERY_S)
         stored = row["secret_hmac"] if row else bytes(hashlib.sha256().digest_size)
         matches = [hmac.compare_digest(stored, _digest(pepper, text)) for pepper in self._peppers]
         if row is None or not any(matches):
             return None
+        if row["is_use_news"]:
+            await self._database.execute(_NOTE_USE, token_id)
         return Identity(TokenId(row["id"]), WorkspaceId(row["workspace_id"]), Role(row["role"]))
 
     async def list(self, workspace_id: WorkspaceId, *, limit: int = 1000) -> Sequence[Token]:
         """The tokens of a workspace, revoked ones too, oldest first."""
         return [_token(row) for row in await self._database.fetch(_LIST, workspace_id, limit)]
 
-    async def revoke(self, workspace_id: WorkspaceId, token_id: TokenId) -> None:
-        """The token opens nothing from now on; revoking twice is harmless.
+    async def revoke(self, workspace_id: WorkspaceId, token_id: TokenId) -> bool:
+        """The token opens nothing from now on; False where it was revoked before.
 
         :raises NotFound: the workspace has no such token.
         """
-        if not await self._database.execute(_REVOKE, workspace_id, token_id):
+        is_news: bool | None = await self._database.fetchval(_REVOKE, workspace_id, token_id)
+        if is_news is None:
             raise NotFound("no such token", code="TOKEN_NOT_FOUND")
+        return is_news
 
 
 def _draw() -> tuple[TokenId, str]:
@@ -176,4 +188,5 @@ def _token(row: Record) -> Token:
         row["created_at"],
         row["expires_at"],
         row["revoked_at"],
+        row["last_used_at"],
     )
