@@ -6,8 +6,15 @@ from tailrace.core.errors import StoreUnavailable
 from tailrace.store.database import Database
 from tailrace.store.migrations import pending
 
-# A read alone would pass on a server that was demoted while we were connected; it gives no transaction ids.
-_WRITE = "SELECT pg_current_xact_id()"
+# A read alone would pass on a server that was demoted while we were connected, whether it replays another now or is
+# only kept from writing; its error has the pool let go of that server.
+_WRITE = """
+DO $$ BEGIN
+  IF current_setting('transaction_read_only')::bool THEN
+    RAISE EXCEPTION 'the server takes no writes' USING ERRCODE = 'read_only_sql_transaction';
+  END IF;
+END $$
+"""
 
 
 class Readiness:
