@@ -19,6 +19,8 @@ class Facts:
     run: Run
     takeovers: int
     window_rows: int
+    lost_rows: int = 0
+    """Rows that the store knew of and forgot."""
 
     @property
     def repeated(self) -> int:
@@ -28,7 +30,7 @@ class Facts:
     @property
     def repeats_allowed(self) -> int:
         """Each owner that was lost may have sent so much that nobody knew of."""
-        return self.takeovers * self.window_rows
+        return self.takeovers * self.window_rows + self.lost_rows
 
 
 def breaches(facts: Facts) -> list[str]:

@@ -59,8 +59,8 @@ class Trial:
         """What the source holds."""
         return {(row["id"], row["email"]) for row in await self.yard.warehouse.fetch(_PEOPLE)}
 
-    async def facts(self, run: Run) -> Facts:
-        """What was seen of the first run."""
+    async def facts(self, run: Run, *, lost_rows: int = 0) -> Facts:
+        """What was seen of the first run; the store has lost its knowledge of so many rows."""
         dead = await self.ground.chassis.database.fetch(_DEAD, self.yard.sync.id)
         return Facts(
             source=await self.people(),
@@ -69,11 +69,12 @@ class Trial:
             run=run,
             takeovers=(await self.ground.shard(run.id))["lease_epoch"] - 1,
             window_rows=WINDOW_ROWS,
+            lost_rows=lost_rows,
         )
 
-    async def breaches_after(self, run: Run) -> list[str]:
+    async def breaches_after(self, run: Run, *, lost_rows: int = 0) -> list[str]:
         """What does not hold after the first run, and after a second that nothing disturbs and that the test awaits."""
-        facts = await self.facts(run)
+        facts = await self.facts(run, lost_rows=lost_rows)
         found = breaches(facts)
         _log.info("%s: %d rows came again, %d may", self.mode, facts.repeated, facts.repeats_allowed)
         page, table = self.sink.page, await self._change()

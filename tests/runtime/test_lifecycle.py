@@ -1,16 +1,13 @@
 import asyncio
-import os
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import aiohttp
 import pytest
 
 from tailrace.embedded.postgres import EmbeddedPostgres
 from tailrace.store.migrations import upgrade
+from tests.fixtures.postgres import frozen
 from tests.runtime.processes import a_process, asked, becomes, environment, tiny
 
 SOON_S = 5.0
@@ -234,21 +231,6 @@ async def test_taken_probe_port_is_refused_with_what_to_do(database_url: str) ->
         async with tiny("count", database_url, OPS_PORT=str(port)) as second:
             assert await second.ended() == 2
             assert b"TAILRACE_OPS_PORT" in second.raw
-
-
-@contextmanager
-def frozen(postgres: EmbeddedPostgres) -> Iterator[None]:
-    """Every backend stands still, as when the disk or the machine hangs: connections stay, answers do not come."""
-    assert postgres.pid is not None
-    children = Path(f"/proc/{postgres.pid}/task/{postgres.pid}/children").read_text().split()
-    pids = [postgres.pid, *(int(child) for child in children)]
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
 
 
 async def _status(url: str) -> int:

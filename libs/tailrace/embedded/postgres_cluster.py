@@ -16,6 +16,7 @@ from tailrace.embedded.postgres_binaries import PostgresBinaries
 
 SUPERUSER = "postgres"
 _STATUS_LINE = 7
+_ANSWERING = {"ready", "standby"}
 _PS_S = 5.0
 _MAX_CONNECTIONS = 200
 _OLDEST_MAJOR_WITH_ICU = 15
@@ -94,10 +95,10 @@ class Cluster:
             pid_file.unlink()
 
     def is_ready(self, pid: int) -> bool:
-        """Whether the server of this process id accepts connections, as it writes itself."""
+        """Whether the server of this process id accepts connections, if only to read, as it writes itself."""
         with suppress(OSError, IndexError, ValueError):
             lines = (self.data / "postmaster.pid").read_text().splitlines()
-            return int(lines[0]) == pid and lines[_STATUS_LINE].strip() == "ready"
+            return int(lines[0]) == pid and lines[_STATUS_LINE].strip() in _ANSWERING
         return False
 
     def steps_to_make(self, binaries: PostgresBinaries, password: str) -> Iterator[Step]:
