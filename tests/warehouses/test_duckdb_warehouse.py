@@ -11,6 +11,7 @@ from tailrace.connector_kit.registry import secret_fields, validate_settings, wa
 from tailrace.connector_kit.warehouse import Reading, Warehouse
 from tailrace.core.errors import Invalid, SourceInvalid, SourceUnavailable
 from tailrace.core.rows import Column, ColumnKind
+from tailrace.testing.cursor_contract import CursorContract
 from tailrace.testing.warehouse_contract import WarehouseContract, WarehouseRig, collect, keys, read, rows, told
 from tailrace.warehouses.duckdb import LOCAL_FILES, DuckDbSettings, DuckDbWarehouse
 
@@ -56,7 +57,7 @@ class DuckDbRig(WarehouseRig):
         raise NotImplementedError
 
 
-class TestDuckDbWarehouse(WarehouseContract):
+class TestDuckDbWarehouse(WarehouseContract, CursorContract):
     async def test_wrong_credentials_are_refused_without_being_told(self, rig: WarehouseRig) -> None:
         """There are none: who may read the files is decided by the directory."""
         assert secret_fields(DuckDbSettings) == frozenset()

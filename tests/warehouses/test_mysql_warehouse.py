@@ -13,6 +13,7 @@ from tailrace.connector_kit.registry import validate_settings, warehouse_type
 from tailrace.connector_kit.warehouse import Reading, Warehouse
 from tailrace.core.errors import SourceInvalid, SourceUnavailable
 from tailrace.core.rows import Column, ColumnKind
+from tailrace.testing.cursor_contract import CursorContract
 from tailrace.testing.mariadb_server import MariaDb
 from tailrace.testing.warehouse_contract import WarehouseContract, WarehouseRig, collect, keys, read, rows, told
 from tailrace.warehouses.mysql import MySqlSettings, MySqlWarehouse
@@ -46,7 +47,7 @@ class MySqlRig(WarehouseRig):
     def query(self, columns: Sequence[Column], rows: Sequence[Sequence[str | None]]) -> str:
         """Over a table made for it: an expression has no type of its own in MySQL."""
         table = f"made_{next(self._number)}"
-        types = ", ".join(f"c{at} {_TYPES[column.kind]}" for at, column in enumerate(columns))
+        types = ", ".join(f"c{at} {_type(column.kind, rows)}" for at, column in enumerate(columns))
         with self.admin.cursor() as cursor:
             # InnoDB wants a row's beginning on one page, which hundreds of texts do not fit.
             engine = "MyISAM" if len(columns) > 100 else "InnoDB"
@@ -72,7 +73,7 @@ class MySqlRig(WarehouseRig):
         return MySqlWarehouse.open(settings(self.settings.port, self.settings.database, password=_SECRET))
 
 
-class TestMySqlWarehouse(WarehouseContract):
+class TestMySqlWarehouse(WarehouseContract, CursorContract):
     pass
 
 
@@ -104,6 +105,13 @@ async def rig(mariadb: MariaDb, database: "pymysql.Connection[Any]") -> AsyncIte
 def settings(port: int, name: str, **options: object) -> MySqlSettings:
     raw = {"host": "127.0.0.1", "port": port, "user": name, "database": name, "password": "reads-only", "tls": False}
     return validate_settings(MySqlSettings, raw | options)
+
+
+def _type(kind: ColumnKind, rows: Sequence[Sequence[str | None]]) -> str:
+    """A TIMESTAMP begins in 1970 and shows as many digits of a second as its column has."""
+    times = [value for row in rows for value in row if value and value[10:11] == "T"]
+    needs_more = any(value < "1970" or "." in value for value in times)
+    return "datetime(6)" if kind is ColumnKind.TIMESTAMP and needs_more else _TYPES[kind]
 
 
 def _written(row: Sequence[str | None], columns: Sequence[Column]) -> list[object]:

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from tailrace.connector_kit.blocks import FIRST_ROWS, rows_that_fit
+from tailrace.connector_kit.duckdb_reading import ROWS, ReadColumn, quote_name, statement
 from tailrace.connector_kit.warehouse import Reading, Warehouse
 from tailrace.core.errors import SourceInvalid, SourceUnavailable, TailraceError
 from tailrace.core.rows import Block, Column, ColumnKind, RowKey
@@ -32,7 +33,6 @@ LOCAL_FILES = "TAILRACE_LOCAL_FILES"
 
 _CLOSE_S = 10.0
 _KNOCK_S = 0.05
-_ROWS = "tailrace_rows"
 _KINDS = {
     **dict.fromkeys(("TINYINT", "SMALLINT", "INTEGER", "BIGINT"), ColumnKind.INTEGER),
     **dict.fromkeys(("UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"), ColumnKind.INTEGER),
@@ -86,6 +86,7 @@ class DuckDbWarehouse(Warehouse):
     name = "duckdb"
     label = "DuckDB"
     settings_type = DuckDbSettings
+    has_cursors = True
 
     def __init__(self, connection: "duckdb.DuckDBPyConnection", thread: ThreadPoolExecutor, limit_s: float) -> None:
         self._connection = connection
@@ -124,7 +125,9 @@ class DuckDbWarehouse(Warehouse):
     async def read(self, reading: Reading) -> AsyncIterator[AsyncIterator[Block]]:
         described = await self._described(reading.query)
         self._check_promise(reading, [Column(name, _kind(type_)) for name, type_ in described])
-        sql, arguments = _statement(reading, described)
+        sql, arguments = statement(
+            reading, [ReadColumn(name, type_, _projection(name, type_)) for name, type_ in described]
+        )
         cursor = await self._run(lambda: self._connection.execute(sql, arguments))
         yield self._blocks(cursor, reading.rows_per_block, len(described))
 
@@ -157,7 +160,7 @@ class DuckDbWarehouse(Warehouse):
         described = self._connection.execute(f"DESCRIBE {query}").fetchall()
         names = [row[0] for row in described]
         if len(set(names)) == len(names):
-            self._connection.execute(f"CREATE OR REPLACE TEMP VIEW {_ROWS} AS {query}")
+            self._connection.execute(f"CREATE OR REPLACE TEMP VIEW {ROWS} AS {query}")
         return [(row[0], row[1]) for row in described]
 
     def _check_promise(self, reading: Reading, columns: Sequence[Column]) -> None:
@@ -165,10 +168,15 @@ class DuckDbWarehouse(Warehouse):
             raise SourceInvalid("the columns of the query changed since they were looked at", code="SCHEMA_CHANGED")
         names = [column.name for column in columns]
         missing = [name for name in reading.key_columns if name not in names]
-        if missing or not reading.key_columns:
+        if missing:
             raise SourceInvalid(
                 f"the query has no column {', '.join(missing)} for the key; it has {', '.join(names)}",
                 code="KEY_COLUMN_MISSING",
+            )
+        if reading.cursor is not None and reading.cursor.column not in names:
+            raise SourceInvalid(
+                f"the query has no column {reading.cursor.column} for the cursor; it has {', '.join(names)}",
+                code="CURSOR_COLUMN_MISSING",
             )
 
     async def _run(self, work: Callable[[], _Done]) -> _Done:
@@ -224,7 +232,7 @@ def _set_up(settings: DuckDbSettings, directory: Path) -> Sequence[str]:
     for name, pattern in settings.files.items():
         reader = _READERS[Path(pattern).suffix]
         path = _below(directory, pattern)
-        statements.append(f"CREATE TEMP VIEW {_name(name)} AS SELECT * FROM {reader}({_text(str(path))})")  # noqa: S608 - a checked name, a quoted path
+        statements.append(f"CREATE TEMP VIEW {quote_name(name)} AS SELECT * FROM {reader}({_text(str(path))})")  # noqa: S608 - a checked name, a quoted path
     return [
         *statements,
         f"SET allowed_directories = [{_text(str(directory)) if settings.files else ''}]",
@@ -240,28 +248,8 @@ def _below(directory: Path, relative: str) -> Path:
     return path
 
 
-def _statement(reading: Reading, described: Sequence[tuple[str, str]]) -> tuple[str, Sequence[object]]:
-    keys = [_name(name) for name in reading.key_columns]
-    texts = [f"{key}::VARCHAR COLLATE C" for key in keys]
-    has_null = " OR ".join(f"{key} IS NULL" for key in keys)
-    condition, arguments = _condition(reading, texts, has_null)
-    selected = ", ".join([_projection(name, type_) for name, type_ in described] + texts)
-    order = ", ".join([f"({has_null})", *texts, f"(CASE WHEN {has_null} THEN {_ROWS}::VARCHAR END) COLLATE C"])
-    return f"SELECT {selected} FROM {_ROWS} {condition} ORDER BY {order}", arguments  # noqa: S608 - quoted names
-
-
-def _condition(reading: Reading, texts: Sequence[str], has_null: str) -> tuple[str, Sequence[object]]:
-    if reading.only is not None:
-        columns = [[key[part] for key in reading.only] for part in range(len(texts))]
-        wanted = ", ".join("unnest(?::VARCHAR[])" for _ in texts)
-        return f"WHERE NOT ({has_null}) AND ({', '.join(texts)}) IN (SELECT {wanted})", columns
-    if reading.after is not None:
-        return f"WHERE ({', '.join(texts)}) > ({', '.join('?' for _ in texts)}) OR {has_null}", list(reading.after)
-    return "", []
-
-
 def _projection(name: str, type_: str) -> str:
-    column, kind = _name(name), _kind(type_)
+    column, kind = quote_name(name), _kind(type_)
     if type_ in _CASTS:
         return _CASTS[type_].format(column)
     if kind in _AS_THEY_ARE:
@@ -275,10 +263,6 @@ def _kind(type_: str) -> ColumnKind:
     if type_.startswith(_NESTED) or type_.endswith("]"):
         return ColumnKind.JSON
     return _KINDS.get(type_.partition("(")[0], ColumnKind.TEXT)
-
-
-def _name(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _text(value: str) -> str:

@@ -85,6 +85,7 @@ class MySqlWarehouse(Warehouse):
     name = "mysql"
     label = "MySQL and MariaDB"
     settings_type = MySqlSettings
+    has_cursors = True
 
     def __init__(self, settings: MySqlSettings) -> None:
         self._settings = settings
@@ -194,10 +195,15 @@ class MySqlWarehouse(Warehouse):
             raise SourceInvalid("the columns of the query changed since they were looked at", code="SCHEMA_CHANGED")
         names = [column.name for column in columns]
         missing = [name for name in reading.key_columns if name not in names]
-        if missing or not reading.key_columns:
+        if missing:
             raise SourceInvalid(
                 f"the query has no column {', '.join(missing)} for the key; it has {', '.join(names)}",
                 code="KEY_COLUMN_MISSING",
+            )
+        if reading.cursor is not None and reading.cursor.column not in names:
+            raise SourceInvalid(
+                f"the query has no column {reading.cursor.column} for the cursor; it has {', '.join(names)}",
+                code="CURSOR_COLUMN_MISSING",
             )
 
     def _limited(self) -> "Callable[[], asyncio.Timeout]":
