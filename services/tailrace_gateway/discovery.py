@@ -3,12 +3,16 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Self
 
 import structlog
 
 from tailrace.connector_kit import registry
 from tailrace.connector_kit.destination import Destination, Field, Object
 from tailrace.connector_kit.http import HttpClient
+from tailrace.connector_kit.warehouse import Warehouse
+from tailrace.core.clock import Clock
 from tailrace.core.errors import (
     DestinationUnavailable,
     InDoubt,
@@ -20,6 +24,8 @@ from tailrace.core.ids import WorkspaceId
 from tailrace.core.syncs import SyncDefinition
 from tailrace.observe import fields
 from tailrace.store.connections import ConnectionKind, Connections, StoredConnection
+from tailrace_gateway.first_rows import read_first
+from tailrace_gateway.memory import Memory
 from tailrace_gateway.problems import Fault, Unprocessable
 
 ASK_S = 15.0
@@ -28,23 +34,49 @@ ASK_S = 15.0
 LOOK_S = 5.0
 """Longest time for a check on the way to something else."""
 
+REMEMBERED_S = 60.0
+"""So long a destination is not asked again for its objects and fields, unless it was changed."""
+
+PREVIEW_S = 30.0
+PREVIEW_LIMIT_BYTES = 4 * 1024 * 1024
+
+_REMEMBERED_MOST = 1024
 _AT_ONCE = 16
 _NAMES_TOLD = 20
 
 log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the views of one process have in common: turns at asking, and what was answered lately."""
+
+    turns: asyncio.Semaphore
+    objects: Memory[Sequence[Object]]
+    fields: Memory[Sequence[Field]]
+
+    @classmethod
+    def fresh(cls, clock: Clock) -> Self:
+        """Nothing remembered."""
+        return cls(
+            asyncio.Semaphore(_AT_ONCE),
+            Memory(clock, for_s=REMEMBERED_S, most=_REMEMBERED_MOST),
+            Memory(clock, for_s=REMEMBERED_S, most=_REMEMBERED_MOST),
+        )
+
+
 class Discovery:
     """Opens a connector for one question and closes it; no more than a few at once."""
 
-    def __init__(self, connections: Connections, http: HttpClient, *, turns: asyncio.Semaphore | None = None) -> None:
+    def __init__(self, connections: Connections, http: HttpClient, shared: Shared) -> None:
         self._connections = connections
         self._http = http
-        self._turns = turns or asyncio.Semaphore(_AT_ONCE)
+        self._shared = shared
+        self._turns = shared.turns
 
     def over(self, connections: Connections) -> "Discovery":
-        """The same for these connections; both take turns."""
-        return Discovery(connections, self._http, turns=self._turns)
+        """The same for these connections; both take turns, and remember the same."""
+        return Discovery(connections, self._http, self._shared)
 
     async def objects(self, workspace_id: WorkspaceId, destination_id: str) -> Sequence[Object]:
         """The objects of a destination.
@@ -53,8 +85,12 @@ class Discovery:
         :raises Invalid, Unavailable, InDoubt: the destination does not answer as it should.
         """
         stored = await self._connections.get(workspace_id, destination_id, kind=ConnectionKind.DESTINATION)
-        async with self._destination(stored, ASK_S) as destination:
-            return await destination.objects()
+
+        async def ask() -> Sequence[Object]:
+            async with self._destination(stored, ASK_S) as destination:
+                return await destination.objects()
+
+        return await self._shared.objects.recall((stored.id, stored.updated_at), ask)
 
     async def fields(self, workspace_id: WorkspaceId, destination_id: str, object_name: str) -> Sequence[Field]:
         """The fields of an object; empty where any field is taken.
@@ -63,8 +99,12 @@ class Discovery:
         :raises Invalid, Unavailable, InDoubt: the destination does not answer as it should.
         """
         stored = await self._connections.get(workspace_id, destination_id, kind=ConnectionKind.DESTINATION)
-        async with self._destination(stored, ASK_S) as destination:
-            return await destination.fields(object_name)
+
+        async def ask() -> Sequence[Field]:
+            async with self._destination(stored, ASK_S) as destination:
+                return await destination.fields(object_name)
+
+        return await self._shared.fields.recall((stored.id, stored.updated_at, object_name), ask)
 
     async def check(self, stored: StoredConnection) -> None:
         """Return if the connection works.
@@ -83,6 +123,37 @@ class Discovery:
                 await warehouse.check()
         except TimeoutError as error:
             raise SourceUnavailable(f"the warehouse does not answer within {ASK_S:g} s") from error
+
+    @asynccontextmanager
+    async def ends_of(
+        self, workspace_id: WorkspaceId, definition: SyncDefinition, *, within_s: float
+    ) -> AsyncIterator[tuple[Warehouse, Destination]]:
+        """Both ends of a sync for as long as the scope lasts.
+
+        :raises NotFound: the workspace has no such source or destination.
+        :raises Invalid, Unavailable, InDoubt: one of them does not answer as it should, or not in time.
+        """
+        stored = await self._connections.get(workspace_id, definition.destination_id, kind=ConnectionKind.DESTINATION)
+        source = await self._connections.get(workspace_id, definition.source_id, kind=ConnectionKind.SOURCE)
+        _, raw = await self._connections.open_settings(source.id)
+        connector = registry.warehouse_type(source.connector)
+        settings = registry.validate_settings(connector.settings_type, raw)
+        async with self._destination(stored, within_s) as destination, connector.open(settings) as warehouse:
+            yield warehouse, destination
+
+    async def first_rows(self, stored: StoredConnection, query: str, *, limit: int) -> list[dict[str, Any]]:
+        """The first rows of a source's query; none for a limit of 0, which only checks it.
+
+        :raises Invalid, Unavailable: the warehouse refuses the query, does not answer, or its rows are too many bytes.
+        """
+        _, raw = await self._connections.open_settings(stored.id)
+        connector = registry.warehouse_type(stored.connector)
+        settings = registry.validate_settings(connector.settings_type, raw)
+        try:
+            async with asyncio.timeout(PREVIEW_S), self._turns, connector.open(settings) as warehouse:
+                return await read_first(warehouse, query, limit=limit, limit_bytes=PREVIEW_LIMIT_BYTES)
+        except TimeoutError as error:
+            raise SourceUnavailable(f"the warehouse does not answer within {PREVIEW_S:g} s") from error
 
     async def require_target(self, workspace_id: WorkspaceId, definition: SyncDefinition) -> None:
         """Return if the destination offers what the definition asks for, or does not answer: the run checks again.

@@ -6,6 +6,7 @@ from typing import Any
 from tailrace_gateway.job_examples import JOBS_ASKED, JOBS_TOLD
 from tailrace_gateway.management_examples import MANAGEMENT_ASKED, MANAGEMENT_TOLD
 from tailrace_gateway.problems import Fault, Problem
+from tailrace_gateway.retl_examples import RETL_ASKED, RETL_TOLD
 
 Json = dict[str, Any]
 
@@ -198,6 +199,7 @@ def _tested(item_id: str) -> Json:
 
 ASKED: dict[str, Json] = {
     **JOBS_ASKED,
+    **RETL_ASKED,
     **MANAGEMENT_ASKED,
     "createSync": {
         "name": _NAME,
@@ -233,6 +235,7 @@ ASKED: dict[str, Json] = {
 
 TOLD: dict[str, Json] = {
     **JOBS_TOLD,
+    **RETL_TOLD,
     **MANAGEMENT_TOLD,
     "listSyncs": _page(_item("reverse_etl_sync", _SYNC, _BRIEF_SYNC)),
     "createSync": _one(_sync()),

@@ -1,7 +1,8 @@
 """What models of requests have in common."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
@@ -13,6 +14,9 @@ class Body(BaseModel):
     """A request body: JSON types as they are, camelCase or snake_case, nothing unknown."""
 
     model_config = ConfigDict(extra="forbid", strict=True, alias_generator=to_camel, populate_by_name=True, frozen=True)
+
+    refused: ClassVar[Mapping[str, str]] = {}
+    """Members that callers know from elsewhere and must not give here, each with what to do instead."""
 
 
 class Query(BaseModel):

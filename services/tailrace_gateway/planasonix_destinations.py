@@ -46,7 +46,7 @@ async def list_destinations(call: Call[NoBody, DestinationsQuery]) -> Answer:
 
 
 async def list_objects(call: Call[NoBody, ObjectsQuery]) -> Answer:
-    """The objects of a destination, asked from it now."""
+    """The objects of a destination, asked from it, and remembered for a minute unless it is changed."""
     wanted = call.query.search.casefold()
     objects = await call.stores.discovery.objects(call.identity.workspace_id, call.query.destination_id)
     found = [each for each in objects if wanted in each.name.casefold() or wanted in each.label.casefold()]
@@ -54,7 +54,7 @@ async def list_objects(call: Call[NoBody, ObjectsQuery]) -> Answer:
 
 
 async def list_fields(call: Call[NoBody, FieldsQuery]) -> Answer:
-    """The fields of an object, asked from the destination now; none where it takes any field."""
+    """The fields of an object, asked from the destination like its objects; none where it takes any field."""
     query = call.query
     found = await call.stores.discovery.fields(call.identity.workspace_id, query.destination_id, query.object_name)
     return Answer({"data": [_field(each) for each in found]})

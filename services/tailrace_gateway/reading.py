@@ -107,6 +107,8 @@ def _path(location: Sequence[str | int], document: object, kind: str) -> Iterato
 
 def _say(found: ErrorDetails, known: type[BaseModel]) -> str:
     match found["type"]:
+        case "extra_forbidden" if issubclass(known, Body) and found["loc"][0] in known.refused:
+            return known.refused[str(found["loc"][0])]
         case "extra_forbidden" if len(found["loc"]) == 1:
             return f"unknown; known are: {', '.join(_names(known))}"
         case "extra_forbidden":

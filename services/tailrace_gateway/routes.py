@@ -31,9 +31,10 @@ from tailrace_gateway.planasonix_destinations import DestinationsQuery, FieldsQu
 from tailrace_gateway.planasonix_dlq import LettersQuery, ResolveLetters, StatsQuery
 from tailrace_gateway.planasonix_runs import RunsQuery, StartRuns
 from tailrace_gateway.planasonix_syncs import SyncsQuery, ToggleSync
+from tailrace_gateway.retl_routes import RETL_CONNECTIONS, RETL_LOOKUPS, RETL_SOURCES
+from tailrace_gateway.rows_api import ROWS
 from tailrace_gateway.rudderstack import StartSync
 from tailrace_gateway.rudderstack import SyncsQuery as ConnectionSyncsQuery
-from tailrace_gateway.rows_api import ROWS
 from tailrace_gateway.run_answers import ConnectionSync, ConnectionSyncs, QueuedRuns, Run, RunBrief, StartedSync
 from tailrace_gateway.sync_bodies import CreateSync, UpdateSync
 from tailrace_gateway.timeline_api import TIMELINES
@@ -285,6 +286,12 @@ SECTIONS = (
     Section("Discovery", "Planasonix contract: what destinations take, asked from them live.", DISCOVERY),
     Section("Dead letters", "Planasonix contract: rows that were not taken, each with its reason.", DEAD_LETTERS),
     Section("Connections", "RudderStack contract: its connection is a sync, its sync a run.", RUDDERSTACK),
+    Section(
+        "Connections defined",
+        "What RudderStack's command line and Terraform provider speak: a source is a query or a table under a name, a"
+        " connection is a sync that reads it.",
+        (*RETL_SOURCES, *RETL_CONNECTIONS, *RETL_LOOKUPS),
+    ),
     Section("Jobs", "What Planasonix' Airflow package speaks: its connection is a sync, its job a run.", JOBS),
     Section("Connectors", "What sources and destinations can be made of.", CONNECTORS),
     Section("Sources", "Warehouses that queries run in.", SOURCES),

@@ -12,14 +12,17 @@ from tailrace.store.database import Connection, Database, Within
 from tailrace.store.dead_letters import DeadLetters
 from tailrace.store.idempotency import Idempotency
 from tailrace.store.isolation import OneWorkspace
+from tailrace.store.models import Models
+from tailrace.store.previews import Previews
 from tailrace.store.replays import Replays
 from tailrace.store.runs import Runs
 from tailrace.store.secrets import SecretBox
-from tailrace.store.syncs import Syncs
 from tailrace.store.standings import Standings
+from tailrace.store.sync_links import SyncLinks
+from tailrace.store.syncs import Syncs
 from tailrace.store.timelines import Timelines
 from tailrace.store.tokens import Tokens
-from tailrace_gateway.discovery import Discovery
+from tailrace_gateway.discovery import Discovery, Shared
 from tailrace_gateway.paging import Cursors
 
 STATEMENT_S = 5.0
@@ -34,7 +37,10 @@ class Stores:
     database: Database
     tokens: Tokens
     connections: Connections
+    models: Models
+    previews: Previews
     syncs: Syncs
+    sync_links: SyncLinks
     runs: Runs
     dead_letters: DeadLetters
     replays: Replays
@@ -60,7 +66,7 @@ class Stores:
 def open_stores(chassis: Chassis, http: HttpClient) -> Stores:
     """The stores on the chassis' database."""
     database, box = chassis.database, chassis.box
-    discovery = Discovery(Connections(database, box), http)
+    discovery = Discovery(Connections(database, box), http, Shared.fresh(chassis.clock))
     return Stores(box=box, discovery=discovery, cursors=Cursors(box, chassis.clock), **_repositories(database, box))
 
 
@@ -70,7 +76,10 @@ def _repositories(database: Database, box: SecretBox) -> dict[str, Any]:
         "database": database,
         "tokens": Tokens(database, box),
         "connections": Connections(database, box),
+        "models": Models(database),
+        "previews": Previews(database, box),
         "syncs": syncs,
+        "sync_links": SyncLinks(database),
         "runs": runs,
         "dead_letters": DeadLetters(database, box),
         "replays": Replays(runs, syncs),

@@ -93,3 +93,30 @@ def a_sync(destination_id: str, **changes: Json) -> dict[str, Json]:
         "syncMode": "upsert",
         "schedule": {"type": "cron", "expression": "15 */4 * * *", "timezone": "UTC"},
     } | changes
+
+
+def a_retl_source(account_id: str, **changes: Json) -> dict[str, Json]:
+    """A source as RudderStack's clients make one."""
+    return {
+        "name": "CRM accounts",
+        "config": {"primaryKey": "account_id", "sql": "SELECT account_id, name FROM dim_crm_account"},
+        "sourceType": "model",
+        "sourceDefinitionName": "postgres",
+        "accountId": account_id,
+        "enabled": True,
+        "externalId": "",
+    } | changes
+
+
+def a_retl_connection(source_id: str, destination_id: str, **changes: Json) -> dict[str, Json]:
+    """A connection as RudderStack's clients make one, to an object of its destination."""
+    return {
+        "sourceId": source_id,
+        "destinationId": destination_id,
+        "enabled": True,
+        "schedule": {"type": "basic", "everyMinutes": 60},
+        "syncBehaviour": "upsert",
+        "identifiers": [{"from": "account_id", "to": "External_Id__c"}],
+        "mappings": [{"from": "name", "to": "Name"}],
+        "object": "Account",
+    } | changes

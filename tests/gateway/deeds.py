@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tests.gateway.caller import A_DESTINATION, A_SOURCE, Caller, Json, a_sync
+from tests.gateway.caller import A_DESTINATION, A_SOURCE, Caller, Json, a_retl_connection, a_retl_source, a_sync
 from tests.gateway.conftest import Gateway
 from tests.gateway.engine import Engine
 
@@ -53,6 +53,15 @@ DEEDS: dict[str, Deed] = {
     "resolveDeadLetters": Deed("POST", f"{_RETL}/dlq/resolve", {"entryIds": ["{letter}"], "resolution": "skipped"}),
     "startConnectionSync": Deed("POST", "/v2/retl-connections/{idle_sync}/start"),
     "stopConnectionSync": Deed("POST", "/v2/retl-connections/{sync}/stop"),
+    "createRetlSource": Deed("POST", "/v2/retl-sources", a_retl_source("{source}")),
+    "updateRetlSource": Deed("PUT", "/v2/retl-sources/{model}", {"name": "renamed"}),
+    "deleteRetlSource": Deed("DELETE", "/v2/retl-sources/{idle_model}"),
+    "setRetlSourceExternalId": Deed("PUT", "/v2/retl-sources/{model}/external-id", {"externalId": "x"}),
+    "startPreview": Deed("POST", "/v2/retl-sources/preview", {"accountId": "{source}", "sql": "SELECT 1 AS id"}),
+    "createRetlConnection": Deed("POST", "/v2/retl-connections", a_retl_connection("{model}", "{destination}")),
+    "updateRetlConnection": Deed("PUT", "/v2/retl-connections/{connection}", {"enabled": False}),
+    "deleteRetlConnection": Deed("DELETE", "/v2/retl-connections/{connection}"),
+    "setRetlConnectionExternalId": Deed("PUT", "/v2/retl-connections/{connection}/external-id", {"externalId": "x"}),
     "startJob": Deed("POST", "/api/v1/connections/{idle_sync}/sync"),
     "cancelJob": Deed("POST", "/api/v1/jobs/{run}/cancel"),
     "testSource": Deed("POST", "/api/sources/{source}/test"),
@@ -75,6 +84,10 @@ async def set_scene(gateway: Gateway, admin: Caller) -> Scene:
     ids |= {name: await admin.made("/api/destinations", A_DESTINATION) for name in ("destination", "idle_destination")}
     for name in ("sync", "idle_sync", "idler_sync"):
         ids[name] = await admin.made(f"{_RETL}/syncs", a_sync(ids["destination"], sourceId=ids["source"], name=name))
+    for name in ("model", "idle_model"):
+        ids[name] = str((await admin.post("/v2/retl-sources", a_retl_source(ids["source"]))).json["id"])
+    connected = await admin.post("/v2/retl-connections", a_retl_connection(ids["model"], ids["destination"]))
+    ids["connection"] = str(connected.json["id"])
     started = await admin.post(f"{_RETL}/sync/run", {"syncId": ids["sync"]})
     ids["run"] = str(started.json["data"]["id"])
     ids["letter"] = await Engine(gateway.stores.database).bury(ids["run"], "k")

@@ -47,7 +47,7 @@ _ALWAYS = {"WWW-Authenticate", "Retry-After"}
 def operation_at(method: str, path: str) -> Json:
     """The operation behind a path, also where the path is an alias; None where there is none."""
     plain = path.partition("?")[0].removeprefix("/v1")
-    plain = f"/v2{plain}" if plain.startswith("/retl-connections/") else plain
+    plain = f"/v2{plain}" if plain.startswith(("/retl-connections", "/retl-sources")) else plain
     found = [item for pattern, item in patterns() if pattern.fullmatch(plain)]
     return found[0].get(method.lower()) if found else None
 

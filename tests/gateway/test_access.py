@@ -64,6 +64,12 @@ def test_roles_are_those_of_the_published_table() -> None:
     needed = {_name(route): route.role for route in ROUTES if "retl-connections" in route.path}
 
     assert needed == {
+        "POST /retl-connections": Role.EDITOR,
+        "GET /retl-connections": Role.VIEWER,
+        "GET /retl-connections/{connection_id}": Role.VIEWER,
+        "PUT /retl-connections/{connection_id}": Role.EDITOR,
+        "DELETE /retl-connections/{connection_id}": Role.EDITOR,
+        "PUT /retl-connections/{connection_id}/external-id": Role.EDITOR,
         "POST /retl-connections/{connection_id}/start": Role.EDITOR,
         "GET /retl-connections/{connection_id}/syncs": Role.VIEWER,
         "GET /retl-connections/{connection_id}/syncs/{run_id}": Role.VIEWER,

@@ -163,3 +163,20 @@ class TestSyncAgainstDiscovery:
         refused = await admin.put(f"{RETL}/syncs/{sync_id}", {"destinationId": picky_id})
 
         assert (refused.status, refused.json["errors"][0]["pointer"]) == (422, "/objectName")
+
+
+async def test_objects_are_remembered_until_the_destination_is_changed(
+    admin: Caller, crm_id: str, empty_database_url: str
+) -> None:
+    path = f"{RETL}/objects?destination_id={crm_id}&search=contacts"
+    before = await admin.get(path)
+    connection = await asyncpg.connect(empty_database_url)
+    await connection.execute("DROP TABLE contacts")
+    await connection.close()
+
+    remembered = await admin.get(path)
+    await admin.put(f"/api/destinations/{crm_id}", {"name": "renamed"})
+    asked_anew = await admin.get(path)
+
+    assert before.json == remembered.json
+    assert [len(listed.json["data"]) for listed in (remembered, asked_anew)] == [1, 0]

@@ -6,7 +6,16 @@ import pytest
 
 from tailrace.core.ids import WorkspaceId
 from tailrace_gateway.routes import ROUTES
-from tests.gateway.caller import A_DESTINATION, A_SOURCE, Answered, Caller, Json, a_sync
+from tests.gateway.caller import (
+    A_DESTINATION,
+    A_SOURCE,
+    Answered,
+    Caller,
+    Json,
+    a_retl_connection,
+    a_retl_source,
+    a_sync,
+)
 from tests.gateway.conftest import Gateway
 from tests.gateway.engine import Engine
 
@@ -31,6 +40,21 @@ POSTS: Mapping[str, tuple[str, Json, Json]] = {
     "startConnectionSync": ("/v2/retl-connections/{idle}/start", {}, {"syncType": "full"}),
     "startJob": ("/api/v1/connections/{idle}/sync", {}, {"sync_type": "full"}),
     "cancelJob": ("/api/v1/jobs/{run}/cancel", None, None),
+    "createRetlSource": (
+        "/v2/retl-sources",
+        a_retl_source("{source}"),
+        a_retl_source("{source}", name="other"),
+    ),
+    "startPreview": (
+        "/v2/retl-sources/preview",
+        {"accountId": "{source}", "sql": "SELECT 1 AS id"},
+        {"accountId": "{source}", "sql": "SELECT 2 AS id"},
+    ),
+    "createRetlConnection": (
+        "/v2/retl-connections",
+        a_retl_connection("{model}", "{destination}"),
+        a_retl_connection("{model}", "{destination}", object="Contact"),
+    ),
     "stopConnectionSync": ("/v2/retl-connections/{sync}/stop", None, None),
     "createSource": ("/api/sources", A_SOURCE, A_SOURCE | {"name": "other"}),
     "testSource": ("/api/sources/{source}/test", None, None),
@@ -44,7 +68,14 @@ POSTS: Mapping[str, tuple[str, Json, Json]] = {
 async def ids(admin: Caller, engine: Engine, source_id: str, destination_id: str, sync_id: str) -> dict[str, str]:
     idle = await admin.made(f"{_RETL}/syncs", a_sync(destination_id, name="idle"))
     run_id = str((await admin.post(f"{_RETL}/sync/run", {"syncId": sync_id})).json["data"]["id"])
-    things = {"source": source_id, "destination": destination_id, "sync": sync_id, "idle": idle}
+    model = await admin.post("/v2/retl-sources", a_retl_source(source_id))
+    things = {
+        "model": model.json["id"],
+        "source": source_id,
+        "destination": destination_id,
+        "sync": sync_id,
+        "idle": idle,
+    }
     return things | {"run": run_id, "letter": await engine.bury(run_id, "k")}
 
 

@@ -15,6 +15,7 @@ INSERT INTO models (id, workspace_id, source_id, name, kind, config, query, enab
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING *
 """
 _GET = "SELECT * FROM models WHERE workspace_id = $1 AND id = $2 AND deleted_at IS NULL"
+_HOLD = _GET + " FOR SHARE"
 _LIST = """
 SELECT * FROM models
 WHERE workspace_id = $1 AND deleted_at IS NULL AND ($2::text IS NULL OR kind = $2)
@@ -99,6 +100,13 @@ class Models:
         :raises NotFound: the workspace has none.
         """
         return _model(await self._database.fetchrow(_GET, workspace_id, model_id))
+
+    async def hold(self, workspace_id: WorkspaceId, model_id: str) -> Model:
+        """The model of that id, which stays as it is until the caller's transaction ends.
+
+        :raises NotFound: the workspace has none.
+        """
+        return _model(await self._database.fetchrow(_HOLD, workspace_id, model_id))
 
     async def list(self, workspace_id: WorkspaceId, which: ModelFilter, *, limit: int) -> Sequence[Model]:
         """Oldest first."""

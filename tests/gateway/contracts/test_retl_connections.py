@@ -1,0 +1,337 @@
+"""RudderStack's connections, by the requests of its Go client (rudder-iac 0.18 and 0.24) and Terraform provider."""
+
+from typing import Any
+
+import pytest
+
+from tests.gateway.caller import Caller, Json, a_retl_connection, a_retl_source, a_sync
+from tests.gateway.conftest import Gateway
+
+CONNECTIONS = "/v2/retl-connections"
+# The connection of the provider's acceptance tests: rows that become events.
+AN_EVENT: dict[str, Any] = {
+    "object": None,
+    "event": {"type": "identify"},
+    "identifiers": [{"from": "email", "to": "user_id"}],
+    "mappings": [{"from": "name", "to": "first_name"}],
+}
+_TIMES = {"createdAt", "updatedAt"}
+
+
+async def _made(admin: Caller, model_id: str, destination_id: str, **changes: Json) -> dict[str, Json]:
+    made = await admin.post(CONNECTIONS, a_retl_connection(model_id, destination_id, **changes))
+    assert made.status == 200, made.raw
+    told: dict[str, Json] = made.json
+    return told
+
+
+@pytest.mark.parametrize("prefix", ["/v2", ""], ids=["with /v2", "without prefix"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"externalId": "crm", "constants": [{"key": "Origin__c", "value": "warehouse"}], "enabled": False},
+        {"schedule": {"type": "cron", "cronExpression": "30 13 * * *"}, "cursorColumn": "updated_at"},
+        {"schedule": {"type": "manual"}, "syncBehaviour": "full"},
+        {
+            "syncSettings": {
+                "syncLogsConfig": {"enabled": True, "logRetentionInDays": 30, "snapshotsToRetain": 5},
+                "failedKeysConfig": {"enableFailedKeysRetry": True},
+            }
+        },
+    ],
+    ids=["plain", "owned", "cron", "full", "settings"],
+)
+async def test_connection_is_shown_as_it_was_made(
+    admin: Caller, model_id: str, destination_id: str, prefix: str, changes: dict[str, Any]
+) -> None:
+    asked = a_retl_connection(model_id, destination_id, **changes)
+
+    made = await admin.post(f"{prefix}/retl-connections", asked)
+    shown = await admin.get(f"{prefix}/retl-connections/{made.json['id']}")
+
+    told = {name: value for name, value in shown.json.items() if name not in _TIMES}
+    assert (made.status, made.json) == (200, shown.json)
+    assert told == {"externalId": None, "constants": [], **asked, "id": made.json["id"]}
+
+
+@pytest.mark.parametrize(
+    "event",
+    [{"type": "identify"}, {"type": "track", "name": "Paid"}, {"type": "track", "nameColumn": "kind"}],
+    ids=["identify", "named", "by column"],
+)
+async def test_rows_become_events_where_there_is_no_object(
+    admin: Caller, model_id: str, destination_id: str, event: dict[str, str]
+) -> None:
+    told = await _made(admin, model_id, destination_id, **AN_EVENT | {"event": event})
+
+    assert told["event"] == event
+    assert "object" not in told
+    assert (told["identifiers"], told["mappings"]) == (AN_EVENT["identifiers"], AN_EVENT["mappings"])
+    assert told["constants"] == []
+
+
+async def test_name_of_an_event_is_a_field_of_its_rows(admin: Caller, model_id: str, destination_id: str) -> None:
+    told = await _made(admin, model_id, destination_id, **AN_EVENT | {"event": {"type": "track", "name": "Paid"}})
+
+    sync = await admin.get(f"/api/reverse-etl/syncs/{told['id']}")
+
+    assert sync.attributes["object_name"] == "track"
+    assert sync.attributes["field_mappings"] == [
+        {"source": "email", "destination": "user_id", "key": True},
+        {"source": "name", "destination": "first_name"},
+        {"value": "Paid", "destination": "event"},
+    ]
+
+
+async def test_connection_is_a_sync_of_the_other_contract(
+    admin: Caller, source_id: str, model_id: str, destination_id: str
+) -> None:
+    told = await _made(admin, model_id, destination_id, constants=[{"key": "Origin__c", "value": "w"}])
+
+    sync = await admin.get(f"/api/reverse-etl/syncs/{told['id']}")
+
+    said = {
+        "name": "CRM accounts to CRM",
+        "source_id": source_id,
+        "source_query": "SELECT account_id, name FROM dim_crm_account",
+        "destination_id": destination_id,
+        "object_name": "Account",
+        "sync_mode": "upsert",
+        "enabled": True,
+        "schedule": {"type": "interval", "every_minutes": 60},
+        "field_mappings": [
+            {"source": "account_id", "destination": "External_Id__c", "key": True},
+            {"source": "name", "destination": "Name"},
+            {"value": "w", "destination": "Origin__c"},
+        ],
+    }
+    assert sync.attributes == sync.attributes | said
+    assert sync.attributes["next_run_at"] is not None
+
+
+async def test_sync_of_the_other_contract_is_shown_as_a_connection(
+    admin: Caller, source_id: str, destination_id: str
+) -> None:
+    sync_id = await admin.made("/api/reverse-etl/syncs", a_sync(destination_id))
+
+    shown = await admin.get(f"{CONNECTIONS}/{sync_id}")
+
+    told = {name: value for name, value in shown.json.items() if name not in _TIMES}
+    assert told == {
+        "id": sync_id,
+        "sourceId": source_id,
+        "destinationId": destination_id,
+        "enabled": True,
+        "externalId": None,
+        "schedule": {"type": "cron", "cronExpression": "15 */4 * * *"},
+        "syncBehaviour": "upsert",
+        "identifiers": [{"from": "account_id", "to": "External_Id__c"}],
+        "mappings": [{"from": "name", "to": "Name"}],
+        "constants": [],
+        "object": "Account",
+    }
+
+
+async def test_every_run_of_a_full_connection_is_a_full_one(
+    gateway: Gateway, admin: Caller, model_id: str, destination_id: str
+) -> None:
+    told = await _made(admin, model_id, destination_id, syncBehaviour="full")
+
+    await admin.post(f"{CONNECTIONS}/{told['id']}/start", {"syncType": "incremental"})
+
+    assert await gateway.stores.database.fetchval("SELECT kind FROM runs") == "full"
+
+
+async def test_mirror_connection_is_a_mirror_sync(admin: Caller, model_id: str, destination_id: str) -> None:
+    told = await _made(admin, model_id, destination_id, syncBehaviour="mirror")
+
+    sync = await admin.get(f"/api/reverse-etl/syncs/{told['id']}")
+
+    assert (told["syncBehaviour"], sync.attributes["sync_mode"]) == ("mirror", "mirror")
+
+
+class TestUpdate:
+    async def test_what_is_left_out_stays_and_an_empty_list_clears(
+        self, admin: Caller, model_id: str, destination_id: str
+    ) -> None:
+        before = await _made(
+            admin,
+            model_id,
+            destination_id,
+            externalId="crm",
+            constants=[{"key": "Origin__c", "value": "w"}],
+            syncSettings={"syncLogsConfig": {"enabled": False}},
+        )
+        said = {"schedule": {"type": "manual"}, "constants": [], "mappings": [{"from": "phone", "to": "Phone"}]}
+
+        updated = await admin.put(f"{CONNECTIONS}/{before['id']}", said)
+
+        changed = {name for name in before if updated.json[name] != before[name]}
+        assert updated.status == 200
+        assert changed == {"schedule", "constants", "mappings", "updatedAt"}
+        assert updated.json == updated.json | said
+
+    async def test_identifiers_of_an_event_can_change_and_its_name_stays(
+        self, admin: Caller, model_id: str, destination_id: str
+    ) -> None:
+        event = {"type": "track", "nameColumn": "kind"}
+        before = await _made(admin, model_id, destination_id, **AN_EVENT | {"event": event})
+
+        updated = await admin.put(
+            f"{CONNECTIONS}/{before['id']}", {"identifiers": [{"from": "id", "to": "anonymous_id"}]}
+        )
+
+        assert updated.json["identifiers"] == [{"from": "id", "to": "anonymous_id"}]
+        assert (updated.json["event"], updated.json["mappings"]) == (event, before["mappings"])
+
+    async def test_new_schedule_is_effective_at_the_next_tick(self, admin: Caller, connection_id: str) -> None:
+        before = await admin.get(f"/api/reverse-etl/syncs/{connection_id}")
+
+        await admin.put(f"{CONNECTIONS}/{connection_id}", {"schedule": {"type": "basic", "everyMinutes": 5}})
+
+        after = await admin.get(f"/api/reverse-etl/syncs/{connection_id}")
+        assert after.attributes["next_run_at"] < before.attributes["next_run_at"]
+
+    @pytest.mark.parametrize(
+        "name", ["sourceId", "destinationId", "syncBehaviour", "event", "object", "cursorColumn", "destinationConfig"]
+    )
+    async def test_what_cannot_change_is_refused_with_what_to_do(
+        self, admin: Caller, connection_id: str, name: str
+    ) -> None:
+        refused = await admin.put(f"{CONNECTIONS}/{connection_id}", {"schedule": {"type": "manual"}, name: "x"})
+
+        assert refused.status == 422
+        assert f"/{name}: cannot be changed: delete the connection" in refused.json["error"]
+
+    async def test_pause_and_resume(self, admin: Caller, connection_id: str) -> None:
+        paused = await admin.put(f"{CONNECTIONS}/{connection_id}", {"enabled": False, "schedule": {"type": "manual"}})
+        refused = await admin.post(f"{CONNECTIONS}/{connection_id}/start")
+        resumed = await admin.put(f"{CONNECTIONS}/{connection_id}", {"enabled": True})
+        started = await admin.post(f"{CONNECTIONS}/{connection_id}/start")
+
+        assert (paused.json["enabled"], resumed.json["enabled"]) == (False, True)
+        assert (refused.status, started.status) == (422, 200)
+
+    async def test_connection_switched_on_under_a_source_that_is_off_waits_for_it(
+        self, admin: Caller, model_id: str, connection_id: str
+    ) -> None:
+        await admin.put(f"{CONNECTIONS}/{connection_id}", {"enabled": False})
+        await admin.put(f"/v2/retl-sources/{model_id}", {"enabled": False})
+        waiting = await admin.put(f"{CONNECTIONS}/{connection_id}", {"enabled": True})
+        held = await admin.get(f"/api/reverse-etl/syncs/{connection_id}")
+        await admin.put(f"/v2/retl-sources/{model_id}", {"enabled": True})
+
+        goes_on = await admin.get(f"/api/reverse-etl/syncs/{connection_id}")
+
+        assert waiting.json["enabled"] is True
+        assert (held.attributes["enabled"], goes_on.attributes["enabled"]) == (False, True)
+
+
+class TestList:
+    async def test_pages_lead_to_each_other_by_paths(self, admin: Caller, model_id: str, destination_id: str) -> None:
+        made = [(await _made(admin, model_id, destination_id, object=name))["id"] for name in ("A", "B", "C")]
+
+        first = (await admin.get(f"{CONNECTIONS}?destinationId={destination_id}&page=1&pageSize=2")).json
+        last = (await admin.get(first["paging"]["next"])).json
+
+        assert first["paging"]["next"].startswith("/v2/retl-connections?")
+        assert [each["id"] for each in first["data"] + last["data"]] == made
+        assert last["paging"] == {"total": 3}
+
+    async def test_filters(self, admin: Caller, source_id: str, model_id: str, destination_id: str) -> None:
+        other_model = (await admin.post("/v2/retl-sources", a_retl_source(source_id))).json["id"]
+        one = (await _made(admin, model_id, destination_id, externalId="mine"))["id"]
+        two = (await _made(admin, other_model, destination_id))["id"]
+        three = await admin.made("/api/reverse-etl/syncs", a_sync(destination_id))
+
+        found = {
+            query: [each["id"] for each in (await admin.get(f"{CONNECTIONS}?{query}")).json["data"]]
+            for query in (
+                "",
+                f"sourceId={model_id}",
+                f"sourceId={source_id}",
+                "hasExternalId=true",
+                "hasExternalId=false",
+                "destinationId=conn_none",
+            )
+        }
+
+        assert list(found.values()) == [[one, two, three], [one], [three], [one], [two, three], []]
+
+
+async def test_deleted_connection_is_gone_and_its_run_is_cancelled(
+    gateway: Gateway, admin: Caller, connection_id: str
+) -> None:
+    await admin.post(f"{CONNECTIONS}/{connection_id}/start")
+
+    deleted = await admin.delete(f"{CONNECTIONS}/{connection_id}")
+
+    again = await admin.delete(f"{CONNECTIONS}/{connection_id}")
+    listed = await admin.get(CONNECTIONS)
+    assert (deleted.status, deleted.raw, again.status) == (204, b"", 404)
+    assert listed.json == {"data": [], "paging": {"total": 0}}
+    assert await gateway.stores.database.fetchval("SELECT status FROM runs") == "cancelled"
+
+
+async def test_external_id_is_set_and_cleared(admin: Caller, sync_id: str) -> None:
+    owned = await admin.put(f"{CONNECTIONS}/{sync_id}/external-id", {"externalId": "ext-123"})
+    shown = await admin.get(f"{CONNECTIONS}/{sync_id}")
+    cleared = await admin.put(f"{CONNECTIONS}/{sync_id}/external-id", {"externalId": ""})
+
+    assert (owned.status, owned.json) == (200, {"id": sync_id, "externalId": "ext-123"})
+    assert (shown.json["externalId"], cleared.json["externalId"]) == ("ext-123", None)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"schedule": None}, "must be an object"),
+        ({"schedule": {"type": "basic"}}, "a basic schedule needs everyMinutes"),
+        ({"schedule": {"type": "cron"}}, "a cron schedule needs cronExpression"),
+        ({"schedule": {"type": "cron", "cronExpression": "often"}}, "/schedule/cronExpression"),
+        ({"syncBehaviour": "replace"}, "must be one of 'upsert', 'mirror' or 'full'"),
+        ({"identifiers": []}, "must have at least 1 item(s)"),
+        ({"object": None}, "/object: is required, or event in its place"),
+        ({"event": {"type": "identify"}}, "/event: goes with no object"),
+        ({"object": None, "event": {"type": "track"}}, "a track event needs name or nameColumn"),
+        ({"mappings": [{"from": "a", "to": "External_Id__c"}]}, "destination fields mapped twice"),
+        ({"destinationConfig": {"audienceId": "1"}}, "/destinationConfig: no destination takes any"),
+        ({"syncBehaviour": "full", "cursorColumn": "updated_at"}, "/cursorColumn"),
+        ({"id": "retl_sync_mine"}, "unknown"),
+    ],
+    ids=str,
+)
+async def test_connection_that_cannot_work_is_refused(
+    admin: Caller, model_id: str, destination_id: str, change: dict[str, Any], told: str
+) -> None:
+    refused = await admin.post(CONNECTIONS, a_retl_connection(model_id, destination_id) | change)
+
+    assert refused.status == 422
+    assert told in refused.json["error"]
+
+
+async def test_connection_of_unknown_things_is_404(
+    admin: Caller, stranger: Caller, model_id: str, destination_id: str
+) -> None:
+    answers = [
+        await admin.post(CONNECTIONS, a_retl_connection("retl_source_none", destination_id)),
+        await admin.post(CONNECTIONS, a_retl_connection(model_id, "conn_none")),
+        await stranger.post(CONNECTIONS, a_retl_connection(model_id, destination_id)),
+    ]
+
+    assert {answered.status for answered in answers} == {404}
+
+
+async def test_connection_of_another_workspace_is_404(admin: Caller, stranger: Caller, connection_id: str) -> None:
+    path = f"{CONNECTIONS}/{connection_id}"
+
+    answers = [
+        await stranger.get(path),
+        await stranger.put(path, {"enabled": False}),
+        await stranger.put(f"{path}/external-id", {"externalId": "mine"}),
+        await stranger.delete(path),
+    ]
+
+    assert {answered.status for answered in answers} == {404}
+    assert (await admin.get(path)).json["enabled"] is True
