@@ -7,8 +7,10 @@ from typing import NewType
 WorkspaceId = NewType("WorkspaceId", str)
 TokenId = NewType("TokenId", str)
 ConnectionId = NewType("ConnectionId", str)
+ModelId = NewType("ModelId", str)
 SyncId = NewType("SyncId", str)
 RunId = NewType("RunId", str)
+PreviewId = NewType("PreviewId", str)
 DeadLetterId = NewType("DeadLetterId", str)
 
 _BASE32 = "0123456789abcdefghijklmnopqrstuv"
@@ -24,6 +26,16 @@ def new_workspace_id() -> WorkspaceId:
 def new_connection_id() -> ConnectionId:
     """A fresh id of a source or a destination."""
     return ConnectionId("conn_" + _time_ordered())
+
+
+def new_model_id() -> ModelId:
+    """A fresh model id; the same string is the source id of the RudderStack contract."""
+    return ModelId("retl_source_" + _time_ordered())
+
+
+def new_preview_id() -> PreviewId:
+    """A fresh preview id."""
+    return PreviewId("retl_preview_" + _time_ordered())
 
 
 def new_sync_id() -> SyncId:
