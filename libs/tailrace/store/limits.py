@@ -6,7 +6,7 @@ from uuid import UUID
 from tailrace.store.database import Database
 
 BLOCK_LIMIT_S = 900.0
-"""The longest block: one that reaches further, as after a backward jump of the clock, counts as this long."""
+"""The longest block: one that reaches further is left from before a backward jump of the clock, and holds nobody."""
 
 _BLOCK_LIMIT = timedelta(seconds=BLOCK_LIMIT_S)
 _RESERVATIONS_AHEAD = 256
@@ -20,21 +20,21 @@ SELECT $1, clock_timestamp() + $2::interval FROM set_config('synchronous_commit'
 ON CONFLICT (scope) DO UPDATE SET tat = greatest(
   clock_timestamp(),
   least(known.tat, clock_timestamp() + $4::interval),
-  least(coalesce(known.blocked_until, '-infinity'), clock_timestamp() + $5::interval)) + $2::interval
+  CASE WHEN known.blocked_until <= clock_timestamp() + $5::interval THEN known.blocked_until END) + $2::interval
 RETURNING extract(epoch FROM greatest(
   tat - $3::interval,
-  least(coalesce(blocked_until, '-infinity'), clock_timestamp() + $5::interval),
+  CASE WHEN blocked_until <= clock_timestamp() + $5::interval THEN blocked_until END,
   clock_timestamp()) - clock_timestamp())::float8
 """
 _BLOCKED = """
-SELECT extract(epoch FROM least(blocked_until, clock_timestamp() + $2::interval) - clock_timestamp())::float8
-FROM rate_limits WHERE scope = $1 AND blocked_until > clock_timestamp()
+SELECT extract(epoch FROM blocked_until - clock_timestamp())::float8
+FROM rate_limits WHERE scope = $1 AND blocked_until BETWEEN clock_timestamp() AND clock_timestamp() + $2::interval
 """
 _BLOCK = """
 INSERT INTO rate_limits AS known (scope, tat, blocked_until)
 VALUES ($1, clock_timestamp(), clock_timestamp() + $2::interval)
 ON CONFLICT (scope) DO UPDATE SET blocked_until = greatest(
-  least(coalesce(known.blocked_until, '-infinity'), clock_timestamp() + $3::interval),
+  CASE WHEN known.blocked_until <= clock_timestamp() + $3::interval THEN known.blocked_until END,
   clock_timestamp() + $2::interval)
 """
 _HOLD = """
