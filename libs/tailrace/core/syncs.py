@@ -111,6 +111,7 @@ class SyncDefinition(_Frozen):
     object_name: str = Field(min_length=1, max_length=256)
     field_mappings: tuple[FieldMapping, ...] = Field(min_length=1, max_length=10_000)
     sync_mode: SyncMode
+    resend: bool = Field(default=False, description="each run sends all rows, as a full run does, not changes alone")
     max_delete_ratio: float = Field(
         default=0.1,
         ge=0,
