@@ -1,6 +1,7 @@
 """Waiting for a turn: bounded, and given up as soon as the run is to end."""
 
 import asyncio
+from uuid import UUID
 
 import pytest
 
@@ -72,3 +73,50 @@ async def test_turn_that_was_given_up_leaves_its_place_to_others() -> None:
 
     async with asyncio.timeout(5), pacer.turn(tenure()):
         pass
+
+
+class Slow(NoLimits):
+    """Slots are given out one call at a time, when a test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_answer = asyncio.Event()
+        self.was_asked = asyncio.Event()
+
+    async def hold_slots(self, scope: str, token: UUID, *, wanted: int, max_slots: int, ttl_s: float) -> int:
+        self.was_asked.set()
+        await self.may_answer.wait()
+        return min(wanted, max_slots)
+
+
+async def in_flight(pacer: Pacer, entered: asyncio.Event) -> None:
+    async with pacer.turn(tenure()):
+        entered.set()
+        await asyncio.Event().wait()
+
+
+async def test_request_that_is_cancelled_twice_while_the_store_is_slow_leaves_its_place() -> None:
+    limits = Slow()
+    pacer = Pacer(Limits("crm", max_in_flight=2), limits, CLOCK)
+    entered, never = asyncio.Event(), asyncio.Event()
+
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        limits.may_answer.set()
+        first = tasks.create_task(in_flight(pacer, entered))
+        await entered.wait()
+        limits.may_answer.clear()
+        limits.was_asked.clear()
+        second = tasks.create_task(in_flight(pacer, never))
+        await limits.was_asked.wait()
+        await cancelled_twice(first)
+        second.cancel()
+        limits.may_answer.set()
+
+    assert pacer._slots._used == 0
+
+
+async def cancelled_twice(task: "asyncio.Task[None]") -> None:
+    for _ in range(2):
+        task.cancel()
+        await asyncio.sleep(0)
+    await asyncio.wait({task})

@@ -154,9 +154,10 @@ class _Slots:
             await tenure.sleep(_SLOT_POLL_S)
 
     async def _leave(self) -> None:
+        # Before anything is waited for: a cancelled wait must not keep the place.
+        self._used -= 1
         async with self._lock:
-            self._used -= 1
-            if not self._used:
+            if not self._used and self._held:
                 self._held = 0
                 # What became of the request stands; slots that stay behind are ours again at the next one, or run out.
                 with suppress(StoreUnavailable):
