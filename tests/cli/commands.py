@@ -28,9 +28,15 @@ class Ended:
 
 async def tailrace(*arguments: str, environment: Mapping[str, str] | None = None, folder: Path | None = None) -> Ended:
     """Run `tailrace` with these arguments and, of TAILRACE_ variables, these alone."""
+    return await run(COMMAND, *arguments, environment=environment, folder=folder)
+
+
+async def run(*command: str, environment: Mapping[str, str] | None = None, folder: Path | None = None) -> Ended:
+    """Run a program, or with `-m` a module of this Python, in the same way."""
+    program = (sys.executable,) if command[0] == "-m" else ()
     child = await asyncio.create_subprocess_exec(
-        COMMAND,
-        *arguments,
+        *program,
+        *command,
         env={**without_ours(), "COLUMNS": "200", "NO_COLOR": "1", **(environment or {})},
         cwd=folder,
         stdout=asyncio.subprocess.PIPE,

@@ -3,6 +3,8 @@
 import typer
 
 from tailrace.cli.access import tokens, workspaces
+from tailrace.cli.audit import audit
+from tailrace.cli.connectors import connectors
 from tailrace.cli.database import database
 from tailrace.cli.documents import documents
 from tailrace.cli.kafka import kafka
@@ -30,6 +32,8 @@ def build() -> typer.Typer:
     command.add_typer(kafka(), name="kafka")
     command.add_typer(workspaces(), name="workspace")
     command.add_typer(tokens(), name="token")
+    command.add_typer(connectors(), name="connectors")
     command.add_typer(documents(), name="docs")
     command.add_typer(keys(), name="keys")
+    command.add_typer(audit(), name="audit")
     return command

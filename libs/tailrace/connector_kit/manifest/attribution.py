@@ -200,6 +200,8 @@ class FieldIndexes(Attribution):
     message: str = "the destination does not take the value of this field"
 
     def outcomes(self, document: object, sent: Sequence[Sent]) -> list[RowOutcome]:
+        if not isinstance(document, dict):
+            raise InDoubt("the answer is no JSON object")
         failed: dict[int, RowOutcome] = {}
         for path in self.at:
             fields = look_up(document, path)
@@ -208,9 +210,8 @@ class FieldIndexes(Attribution):
                     if not isinstance(at, int) or not 0 <= at < len(sent):
                         raise InDoubt(f"an error of the answer names no row of the {len(sent)} sent")
                     failed.setdefault(at, rejected(self.code, self.message, field=name))
-        if not failed:
-            raise BatchRefused("the answer refuses the batch and names no row")
-        return [failed.get(at) or _not_taken() for at in range(len(sent))]
+        rest = _not_taken() if failed else DELIVERED
+        return [failed.get(at, rest) for at in range(len(sent))]
 
 
 class AllOrNothing(Attribution):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from tailrace.connector_kit.answers import raise_for_status
 from tailrace.connector_kit.http import HttpRequest, HttpResponse
@@ -36,10 +37,14 @@ class RefusedWith(BatchRefused):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer that is no failure of the call: its document, and whether it speaks of rows."""
+    """An answer that is no failure of the call: its document, and whether it speaks of rows.
+
+    `refusal` is what to raise if it refuses and then names no row.
+    """
 
     document: object
     speaks_of_rows: bool
+    refusal: RefusedWith | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +86,8 @@ class Caller:
         meaning = self._meaning(response, rules)
         if meaning not in {Then.READ, Then.DELIVERED}:
             raise self._failure(meaning, response)
-        return Answer(read_json(response.body), speaks_of_rows=meaning is Then.READ)
+        refusal = RefusedWith(response) if response.status >= HTTPStatus.BAD_REQUEST else None
+        return Answer(read_json(response.body), meaning is Then.READ, refusal)
 
     def _address(self) -> str:
         return self.manifest.base_url.format_map(self.sign_in.values)

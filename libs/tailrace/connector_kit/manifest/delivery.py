@@ -80,22 +80,23 @@ class Delivery:
         if len(body) > self.most_bytes:
             return _too_large(len(body), self.most_bytes, rows)
         try:
-            answer = await self._asked(ask, rows, body)
-        except RefusedWith as refused:
-            if len(rows) > 1:
-                raise
-            return [self._refused(refused)]
-        if not answer.speaks_of_rows:
-            return [DELIVERED] * len(rows)
-        attribution, document = self.write.attribution, answer.document
-        if isinstance(attribution, Job):
-            document = await self._finished(attribution, document)
-        try:
-            return self.write.read.outcomes(document, sent)
+            return await self._told(await self._asked(ask, rows, body), sent)
         except BatchRefused as refused:
             if len(rows) > 1:
                 raise
-            return [rejected("REJECTED", refused.message)]
+            return [self._refused(refused)]
+
+    async def _told(self, answer: Answer, sent: Sequence[Sent]) -> Sequence[RowOutcome]:
+        """What the answer, or that of the job behind it, says of each row."""
+        if not answer.speaks_of_rows:
+            return [DELIVERED] * len(sent)
+        attribution, document = self.write.attribution, answer.document
+        if isinstance(attribution, Job):
+            document = await self._finished(attribution, document)
+        outcomes = self.write.read.outcomes(document, sent)
+        if answer.refusal is not None and all(outcome.verdict is Verdict.DELIVERED for outcome in outcomes):
+            raise answer.refusal
+        return outcomes
 
     def _ask(self, rows: Sequence[Rendered]) -> Ask:
         key = self.write.key
@@ -120,8 +121,10 @@ class Delivery:
             raise BatchRefused("to the destination, keys of two rows are the same: they are sent apart")
         return sent
 
-    def _refused(self, refused: RefusedWith) -> RowOutcome:
+    def _refused(self, refused: BatchRefused) -> RowOutcome:
         """What the answer says about the only row of a refused batch."""
+        if not isinstance(refused, RefusedWith):
+            return rejected("REJECTED", refused.message)
         document = read_json(refused.response.body)
         outcome = self.caller.manifest.refusal.outcome(document)
         if outcome.verdict is not Verdict.REJECTED:
@@ -139,8 +142,8 @@ class Delivery:
             raise InDoubt(f"the answer names no job at {job.id!r}")
         try:
             while (state := text_at(document := await self._about(job.get, job_id), job.state)) not in job.done:
-                if state in job.failed:
-                    raise InDoubt(f"the destination gave the job up: {state}")
+                if not state or state in job.failed:
+                    raise InDoubt(f"the destination gave the job up: {state or 'it has no state'}")
                 await self.clock.sleep(job.every_s)
             return document if job.results is None else await self._about(job.results, job_id)
         except (Unavailable, Invalid) as error:

@@ -28,6 +28,7 @@ from tailrace.connector_kit.manifest.attribution import (
 )
 from tailrace.connector_kit.manifest.auth import Granted
 from tailrace.connector_kit.manifest.model import Manifest
+from tailrace.connector_kit.manifest.parts import read_json
 from tailrace.connector_kit.manifest.writes import LookedUpKey, Write
 
 OTHER_FIELD = "other_field"
@@ -126,8 +127,8 @@ def submitted(job: Job) -> HttpResponse:
 
 def state(job: Job, results: HttpResponse) -> HttpResponse:
     """The answer that a job is done, with its results where they have no address of their own."""
-    document = orjson.loads(results.body) if job.results is None else {}
-    return response(200, put(document, job.state, job.done[0]))
+    document = read_json(results.body) if job.results is None else {}
+    return response(200, put(document, job.state, job.done[0])) if isinstance(document, dict) else results
 
 
 def response(status: int, document: object, headers: Mapping[str, str] | None = None) -> HttpResponse:

@@ -1,0 +1,227 @@
+"""What the engine does besides what is promised: values, keys, limits of the account, what a vendor lists."""
+
+from datetime import UTC, datetime
+
+import orjson
+import pytest
+
+from tailrace.connector_kit.destination import Target
+from tailrace.connector_kit.manifest.attribution import Keyed
+from tailrace.connector_kit.manifest.encoding import Encoding, dumped
+from tailrace.connector_kit.manifest.engine import ManifestDestination, destination_of
+from tailrace.connector_kit.manifest.limits import Bucket
+from tailrace.connector_kit.manifest.model import Fields, Hooks, Listing, Manifest, Objects
+from tailrace.core.batches import Batch, BatchResult
+from tailrace.core.clock import SystemClock
+from tailrace.core.errors import BatchRefused, DestinationInvalid, Throttled
+from tailrace.core.rows import DELIVERED, Operation, Row, RowKey, Verdict
+from tailrace.core.snapshots import hash_row
+from tailrace.testing.fake_http import FakeHttp, answer
+from tests.connector_kit.manifest.vendors import CHECKED, DOCS, IN_THE_PATH, LOOKED_UP, NINE, vendor, write
+
+BURST = Bucket(
+    name="burst", rate="100/10s", source=DOCS, checked=CHECKED, left="X-Left", most="X-Most", span_ms="X-Span"
+)
+DAILY = Bucket(name="daily", rate="1000/1d", source=DOCS, checked=CHECKED, left="X-Left-Today")
+SECRET = "canary-token-77"
+
+
+class Clock(SystemClock):
+    at_s = 0.0
+
+    def now(self) -> datetime:
+        return datetime(2026, 11, 22, tzinfo=UTC)
+
+    def monotonic(self) -> float:
+        return self.at_s
+
+
+def opened(manifest: Manifest, http: FakeHttp, clock: Clock | None = None, **settings: object) -> ManifestDestination:
+    connector = destination_of(manifest)
+    return connector(connector.settings_type.model_validate({"token": SECRET} | settings), http, clock or Clock())
+
+
+async def put(destination: ManifestDestination, operation: Operation, *bodies: bytes) -> BatchResult:
+    target = Target("people", operation, ("id",), ("id", "name"))
+    keys = [RowKey((str(orjson.loads(body).get("id")),)) for body in bodies]
+    rows = [Row(key, body, hash_row(body)) for key, body in zip(keys, bodies, strict=True)]
+    return await destination.write(await destination.plan(target), Batch(operation, rows, "0123456789"))
+
+
+def aligned(count: int) -> object:
+    return {"results": [{"success": True}] * count}
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body", "sent"),
+    [
+        (Encoding(), b'{"a":1.50,"b":12345678901234567890123}', b'{"a":1.50,"b":12345678901234567890123}'),
+        (Encoding(number="text"), b'{"a":1.50,"b":[2]}', b'{"a":"1.50","b":[2]}'),
+        (Encoding(null="empty_text"), b'{"a":null}', b'{"a":""}'),
+        (Encoding(null="left_out"), b'{"a":null,"b":1}', b'{"b":1}'),
+        (Encoding(boolean="text"), b'{"a":true,"b":false}', b'{"a":"true","b":"false"}'),
+        (Encoding(array="joined_by_semicolon"), b'{"a":["x",1.0,null]}', b'{"a":"x;1.0;"}'),
+        (Encoding(array="text", nested="text"), b'{"a":[1],"b":{"c":2.0}}', b'{"a":"[1]","b":"{\\"c\\":2.0}"}'),
+        (Encoding(), '{"a":"é\u2028\\"😀"}'.encode(), '{"a":"é\u2028\\"😀"}'.encode()),
+    ],
+)
+def test_value_arrives_as_the_vendor_takes_it(encoding: Encoding, body: bytes, sent: bytes) -> None:
+    assert dumped(encoding.fields(body)) == sent
+
+
+async def test_row_without_a_value_in_its_key_is_rejected_and_the_others_go() -> None:
+    http = FakeHttp(answer(200, aligned(1)))
+
+    result = await put(opened(vendor(write(NINE["aligned"])), http), Operation.UPSERT, b'{"id":""}', b'{"id":"2"}')
+
+    assert [(each.verdict, each.code) for each in result.outcomes] == [
+        (Verdict.REJECTED, "EMPTY_KEY"),
+        (Verdict.DELIVERED, ""),
+    ]
+    assert orjson.loads(http.requests[0].body) == {"rows": [{"id": "2", "trace": "01234567-1"}]}
+
+
+async def test_keys_that_are_the_same_to_the_vendor_are_sent_apart() -> None:
+    http = FakeHttp()
+    manifest = vendor(write(Keyed(errors="errors", key="key", fold="lower")))
+
+    with pytest.raises(BatchRefused, match="the same"):
+        await put(opened(manifest, http), Operation.UPSERT, b'{"id":"A@x"}', b'{"id":"a@X"}')
+
+    assert http.requests == []
+
+
+async def test_key_in_an_address_is_quoted() -> None:
+    http = FakeHttp(answer(200))
+
+    await put(opened(IN_THE_PATH, http), Operation.UPSERT, '{"id":"a/../ü?x=1#"}'.encode())
+
+    assert http.requests[0].url == "https://vendor.example/by/id/a%2F..%2F%C3%BC%3Fx%3D1%23"
+
+
+async def test_row_that_is_not_there_is_made_and_one_that_is_changed() -> None:
+    found, nobody = answer(200, {"found": [{"own": 7, "by": {"id": "1"}}]}), answer(200, {"found": []})
+    http = FakeHttp(found, answer(200), nobody, answer(201))
+    destination = opened(LOOKED_UP, http)
+
+    await put(destination, Operation.UPSERT, b'{"id":"1"}')
+    await put(destination, Operation.UPSERT, b'{"id":"2"}')
+
+    asked = [(request.method, request.url.removeprefix("https://vendor.example")) for request in http.requests]
+    assert asked == [("POST", "/search"), ("PATCH", "/one/7"), ("POST", "/search"), ("POST", "/new")]
+
+
+async def test_look_up_alone_decides_about_rows_that_are_or_are_not_there() -> None:
+    http = FakeHttp(answer(200, {"found": [{"own": "7", "by": {"id": "1"}}]}), answer(200, aligned(1)))
+    updated = await put(opened(LOOKED_UP, http), Operation.UPDATE, b'{"id":"1"}', b'{"id":"2"}')
+    http.then(answer(200, {"found": [{"own": "7", "by": {"id": "1"}}]}), answer(200, aligned(1)))
+    inserted = await put(opened(LOOKED_UP, http), Operation.INSERT, b'{"id":"1"}', b'{"id":"2"}')
+    http.then(answer(200, {"found": []}))
+    deleted = await put(opened(LOOKED_UP, http), Operation.DELETE, b'{"id":"1"}')
+
+    assert [each.code for each in updated.outcomes] == ["", "NOT_FOUND"]
+    assert [each.code for each in inserted.outcomes] == ["ALREADY_EXISTS", ""]
+    assert deleted.outcomes == [DELIVERED]
+
+
+async def test_nothing_is_sent_while_the_account_has_no_requests_left() -> None:
+    clock = Clock()
+    http = FakeHttp(
+        answer(200, aligned(1), {"x-left": "0", "x-span": "4000"}), answer(200, aligned(1), {"x-left": "9"})
+    )
+    destination = opened(vendor(write(NINE["aligned"]), buckets=(BURST, DAILY)), http, clock)
+    await put(destination, Operation.UPSERT, b'{"id":"1"}')
+
+    with pytest.raises(Throttled) as throttled:
+        await put(destination, Operation.UPSERT, b'{"id":"2"}')
+    clock.at_s = 4.0
+    later = await put(destination, Operation.UPSERT, b'{"id":"2"}')
+
+    assert throttled.value.retry_after_s == 4.0
+    assert later.outcomes == [DELIVERED]
+    assert len(http.requests) == 2
+
+
+async def test_pace_is_by_the_settings_else_as_learned_else_by_the_manifest() -> None:
+    manifest = vendor(write(NINE["aligned"]), buckets=(DAILY, BURST))
+    http = FakeHttp(answer(200, {}, {"x-most": "190"}))
+    target = Target("people", Operation.UPSERT, ("id",), ("id",))
+    destination = opened(manifest, http)
+
+    before = await destination.plan(target)
+    await destination.check()
+    learned = await destination.plan(target)
+    by_settings = await opened(manifest, http, rates={"burst": "250/10s"}).plan(target)
+
+    assert (before.requests_per_s, learned.requests_per_s, by_settings.requests_per_s) == (10, 19, 25)
+
+
+async def test_limits_can_be_those_of_the_account() -> None:
+    http = FakeHttp()
+    destination = opened(vendor(write(NINE["aligned"])), http, rows_per_batch=3, bytes_per_batch=2000)
+
+    plan = await destination.plan(Target("people", Operation.UPSERT, ("id",), ("id",)))
+
+    assert (plan.rows_per_batch, plan.bytes_per_batch) == (3, 2000)
+    with pytest.raises(BatchRefused, match="2000"):
+        await put(destination, Operation.UPSERT, *(b'{"id":"%d","name":"%b"}' % (n, b"x" * 900) for n in range(3)))
+
+
+async def test_secret_that_an_answer_repeats_is_masked() -> None:
+    http = FakeHttp(answer(200, {"results": [{"success": False, "message": f"not with {SECRET}", "code": SECRET}]}))
+
+    result = await put(opened(vendor(write(NINE["aligned"])), http), Operation.UPSERT, b'{"id":"1"}')
+
+    assert (result.outcomes[0].message, result.outcomes[0].code) == ("not with ***", "***")
+
+
+async def test_hooks_change_rows_keys_and_headers() -> None:
+    http = FakeHttp(answer(200, aligned(1)))
+    hooks = Hooks(
+        row=lambda fields: {**fields, "name": str(fields["name"]).upper()},
+        key=lambda key: key.lower(),
+        headers=lambda body: {"X-Size": str(len(body))},
+    )
+
+    await put(opened(vendor(write(NINE["aligned"]), hooks=hooks), http), Operation.UPSERT, b'{"id":"A","name":"ada"}')
+
+    [request] = http.requests
+    assert orjson.loads(request.body)["rows"][0]["name"] == "ADA"
+    assert request.headers["X-Size"] == str(len(request.body))
+
+
+async def test_listing_is_read_to_its_last_page() -> None:
+    objects = Objects(
+        listing=Listing(path="/objects?limit=2", each="list", next="paging.after", cursor="from"), label="title"
+    )
+    pages = [
+        answer(200, {"list": [{"name": "a"}], "paging": {"after": "x y"}}),
+        answer(200, {"list": [{"name": "b", "title": "B"}]}),
+    ]
+    http = FakeHttp(*pages)
+
+    found = await opened(vendor(write(NINE["aligned"]), objects=objects), http).objects()
+
+    assert [(each.name, each.label) for each in found] == [("a", "a"), ("b", "B")]
+    assert http.requests[1].url.endswith("/objects?limit=2&from=x%20y")
+
+
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        (Target("people", Operation.DELETE, ("id",), ("id",)), "takes no delete; it takes upsert"),
+        (Target("people", Operation.UPSERT, ("id", "name"), ("id", "name")), "give one key"),
+        (Target("people", Operation.UPSERT, ("name",), ("name",)), "'name' identifies no people"),
+        (Target("people", Operation.UPSERT, ("id",), ("id", "age")), "no field to write to named age; it has id, name"),
+        (Target("../people", Operation.UPSERT, ("id",), ("id",)), "there is no object '../people'; there are people"),
+    ],
+)
+async def test_target_that_cannot_be_served_is_refused_with_what_can(target: Target, told: str) -> None:
+    fields = Fields(listing=Listing(path="/fields", each="fields"), is_read_only="fixed")
+    listed = [{"name": "id"}, {"name": "name"}, {"name": "made", "fixed": True}]
+    http = FakeHttp(answer(200, {"fields": listed}))
+
+    with pytest.raises(DestinationInvalid) as refused:
+        await opened(vendor(write(NINE["aligned"]), fields=fields), http).plan(target)
+
+    assert told in refused.value.message

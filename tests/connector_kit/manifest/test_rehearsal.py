@@ -1,0 +1,65 @@
+"""Every promise against every habit; and that a promise which does not hold is found."""
+
+import pytest
+
+from tailrace.connector_kit.manifest.answer_rules import AnswerRule, Then
+from tailrace.connector_kit.manifest.auth import (
+    AnyAuth,
+    ApiKey,
+    Basic,
+    Bearer,
+    ClientCredentials,
+    JwtBearer,
+    NoAuth,
+    RefreshToken,
+)
+from tailrace.connector_kit.manifest.model import Manifest
+from tailrace.connector_kit.manifest.rehearsal import (
+    PROMISES,
+    Promise,
+    a_throttle_is_waited_for,
+    expired_credentials_are_renewed_once_or_refused,
+    rehearse,
+    the_row_that_failed_is_rejected_and_no_other,
+)
+from tests.connector_kit.manifest.vendors import DOCS, IN_THE_PATH, LOOKED_UP, NINE, vendor, write
+
+TOKENS = "https://vendor.example/token"
+SEVEN: dict[str, AnyAuth] = {
+    "none": NoAuth(),
+    "bearer": Bearer(),
+    "api key": ApiKey(header="X-Key", value="Key {api_key}"),
+    "basic": Basic(user="site_id", password="key"),
+    "basic with a fixed user": Basic(fixed_user="any"),
+    "client credentials": ClientCredentials(token_url=TOKENS, source=DOCS),
+    "refresh token": RefreshToken(token_url=TOKENS, source=DOCS),
+    "jwt bearer": JwtBearer(token_url=TOKENS, source=DOCS, issuer="us", audience=TOKENS),
+}
+VENDORS = {
+    **{habit: vendor(write(attribution)) for habit, attribution in NINE.items()},
+    **{habit: vendor(write(NINE["aligned"]), auth=auth) for habit, auth in SEVEN.items()},
+    "looked up": LOOKED_UP,
+    "in the path": IN_THE_PATH,
+}
+
+
+@pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
+@pytest.mark.parametrize("manifest", VENDORS.values(), ids=VENDORS)
+async def test_promise_holds_whatever_the_vendor_s_habits(manifest: Manifest, promise: Promise) -> None:
+    assert await rehearse(manifest, promise) == []
+
+
+@pytest.mark.parametrize(
+    ("promise", "rule"),
+    [
+        (a_throttle_is_waited_for, AnswerRule(status=(429,), then=Then.REFUSED)),
+        (expired_credentials_are_renewed_once_or_refused, AnswerRule(status=(401,), then=Then.DELIVERED)),
+        (the_row_that_failed_is_rejected_and_no_other, AnswerRule(status=(200,), then=Then.DELIVERED)),
+    ],
+    ids=lambda each: getattr(each, "__name__", ""),
+)
+async def test_manifest_that_breaks_a_promise_is_found(promise: Promise, rule: AnswerRule) -> None:
+    [finding] = await rehearse(vendor(write(NINE["aligned"]), rules=(rule,)), promise)
+
+    assert finding.operation == "upsert"
+    assert finding.promise == promise.__name__.replace("_", " ")
