@@ -24,6 +24,7 @@ from tailrace.runtime.loop_lag import watch_loop
 from tailrace.runtime.ops import serve_ops
 from tailrace.runtime.service import Chassis, Service
 from tailrace.runtime.settings import Settings, load_settings
+from tailrace.store.key_rotation import check_keys
 
 if sys.platform != "win32":
     import uvloop
@@ -62,12 +63,15 @@ async def serve_all(services: Sequence[Service], chassis: Chassis) -> None:
     """Serve until `chassis.stopping` is set and every service has drained, with the probes up all the time.
 
     The services start once the schema is at head, so that they may be deployed before the migrations have run.
+
+    :raises Invalid: the secret key is not the one that the database is sealed with.
     """
     async with serve_ops(chassis.health, chassis.settings) as ops_port, asyncio.TaskGroup() as group:
         watch = group.create_task(watch_loop(chassis))
         log.info("process.opened", ops_port=ops_port, pid=os.getpid())
         await _schema(chassis)
         if not chassis.stopping.is_set():
+            await check_keys(chassis.database, chassis.box)
             async with asyncio.TaskGroup() as serving:
                 for service in services:
                     serving.create_task(_serve(service, chassis), name=service.name)

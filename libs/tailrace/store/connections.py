@@ -197,10 +197,11 @@ class Connections:
         return {place: opened[place] for place in kept if place in opened}
 
     def _seal(self, workspace_id: str, connection_id: str, secrets: Mapping[str, str]) -> bytes:
-        return self._box.seal(orjson.dumps(dict(secrets)), bound_to=f"{workspace_id}/{connection_id}")
+        return self._box.seal(orjson.dumps(dict(secrets)), bound_to=secrets_binding(workspace_id, connection_id))
 
     def _open(self, workspace_id: str, connection_id: str, sealed: bytes) -> dict[str, str]:
-        opened: dict[str, str] = orjson.loads(self._box.open(sealed, bound_to=f"{workspace_id}/{connection_id}"))
+        plain = self._box.open(sealed, bound_to=secrets_binding(workspace_id, connection_id))
+        opened: dict[str, str] = orjson.loads(plain)
         return opened
 
 
@@ -212,6 +213,11 @@ async def _lock(connection: Connection, names: tuple[str, str, str], only_if: On
     require_revision(row["updated_at"], only_if)
     secrets: bytes = row["secrets"]
     return secrets
+
+
+def secrets_binding(workspace_id: str, connection_id: str) -> str:
+    """What the secrets of a connection are bound to: they open in no other connection's place."""
+    return f"{workspace_id}/{connection_id}"
 
 
 async def _refuse_if_used(connection: Connection, workspace_id: str, connection_id: str) -> None:

@@ -73,6 +73,15 @@ class SecretBox:
             ) from None
 
     @property
+    def sealing_id(self) -> bytes:
+        """Names the first key; a sealed blob holds the name of its key from its second byte on."""
+        return self._sealing
+
+    def has_key(self, key_id: bytes) -> bool:
+        """Whether the ring opens what the key of that name has sealed."""
+        return key_id in self._ciphers
+
+    @property
     def pepper(self) -> bytes:
         """What token digests are keyed with."""
         return self.derive("token pepper")[0]

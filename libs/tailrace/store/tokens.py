@@ -29,20 +29,20 @@ _SECRET_BITS = 256
 _USE_NOTED_EVERY_S = 60.0
 
 _CREATE = """
-INSERT INTO tokens (id, workspace_id, name, role, secret_hmac, expires_at)
-SELECT $1, id, $3, $4, $5, $6 FROM workspaces WHERE id = $2
+INSERT INTO tokens (id, workspace_id, name, role, secret_hmac, expires_at, key_id)
+SELECT $1, id, $3, $4, $5, $6, $7 FROM workspaces WHERE id = $2
 RETURNING id, workspace_id, name, role, created_at, expires_at, revoked_at, last_used_at
 """
 _VERIFY = """
-SELECT id, workspace_id, role, secret_hmac,
-  last_used_at IS NULL OR last_used_at < clock_timestamp() - make_interval(secs => $2) AS is_use_news FROM tokens
+SELECT id, workspace_id, role, secret_hmac, key_id IS DISTINCT FROM $3 OR last_used_at IS NULL
+  OR last_used_at < clock_timestamp() - make_interval(secs => $2) AS is_use_news FROM tokens
 WHERE id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > clock_timestamp())
 """
 _LIST = """
 SELECT id, workspace_id, name, role, created_at, expires_at, revoked_at, last_used_at FROM tokens
 WHERE workspace_id = $1 ORDER BY created_at, id LIMIT $2
 """
-_NOTE_USE = "UPDATE tokens SET last_used_at = clock_timestamp() WHERE id = $1"
+_NOTE_USE = "UPDATE tokens SET last_used_at = clock_timestamp(), secret_hmac = $2, key_id = $3 WHERE id = $1"
 _REVOKE = """
 UPDATE tokens SET revoked_at = coalesce(old.revoked_at, clock_timestamp())
 FROM (SELECT id, revoked_at FROM tokens WHERE workspace_id = $1 AND id = $2 FOR UPDATE) AS old
@@ -107,6 +107,7 @@ class Tokens:
     def __init__(self, database: Database, box: SecretBox) -> None:
         self._database = database
         self._peppers = box.derive("token pepper")
+        self._key_id = box.sealing_id
 
     async def create(self, new: NewToken) -> tuple[Token, str]:
         """A new token, and the only sight of its text.
@@ -116,7 +117,7 @@ class Tokens:
         token_id, text = _draw()
         digest = _digest(self._peppers[0], text)
         row = await self._database.fetchrow(
-            _CREATE, token_id, new.workspace_id, new.name, new.role, digest, new.expires_at
+            _CREATE, token_id, new.workspace_id, new.name, new.role, digest, new.expires_at, self._key_id
         )
         if row is None:
             raise NotFound("no such workspace", code="WORKSPACE_NOT_FOUND")
@@ -126,18 +127,18 @@ class Tokens:
         """Who the token stands for; None if it is malformed, unknown, expired or revoked.
 
         A malformed token costs no look-up, and an unknown id as much time as a wrong secret. The use of a token is
-        noted once a minute at most.
+        noted once a minute at most, and moves it to the first key of the ring.
         """
         if not _is_well_formed(text):
             return None
         token_id = text[len(_PREFIX) : len(_PREFIX) + _ID_DIGITS]
-        row = await self._database.fetchrow(_VERIFY, token_id, _USE_NOTED_EVERY_S)
+        row = await self._database.fetchrow(_VERIFY, token_id, _USE_NOTED_EVERY_S, self._key_id)
         stored = row["secret_hmac"] if row else bytes(hashlib.sha256().digest_size)
         matches = [hmac.compare_digest(stored, _digest(pepper, text)) for pepper in self._peppers]
         if row is None or not any(matches):
             return None
         if row["is_use_news"]:
-            await self._database.execute(_NOTE_USE, token_id)
+            await self._database.execute(_NOTE_USE, token_id, _digest(self._peppers[0], text), self._key_id)
         return Identity(TokenId(row["id"]), WorkspaceId(row["workspace_id"]), Role(row["role"]))
 
     async def list(self, workspace_id: WorkspaceId, *, limit: int = 1000) -> Sequence[Token]:
