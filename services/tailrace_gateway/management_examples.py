@@ -67,6 +67,32 @@ _ROW: Json = {
     ],
 }
 
+_FIELDS: Json = {"External_Id__c": "acc_88291", "Name": "Acme"}
+_PLAN: Json = {
+    "sync_version": 1,
+    "kind": "incremental",
+    "complete": True,
+    "stopped_by": None,
+    "read": 12840,
+    "changes": {"added": 3, "changed": 40, "removed": 2, "unchanged": 12796, "invalid": 1},
+    "sends": {"upsert": 43},
+    "requests": 1,
+    "reasons": {"rejected.NULL_KEY": 1, "skipped.UNCHANGED": 12796},
+    "deletes": None,
+    "samples": [{"change": "changed", "operation": "upsert", "fields": _FIELDS, "code": None, "message": None}],
+}
+_TESTED: Json = {
+    "key": {"account_id": "acc_88291"},
+    "real_write": True,
+    "operation": "upsert",
+    "verdict": "delivered",
+    "code": None,
+    "message": None,
+    "field": None,
+    "fields": _FIELDS,
+    "notes": ["This was a real write.", "Runs do not know of it: the next run sends this row again."],
+}
+
 
 def _rejected() -> Json:
     attributes = {name: value for name, value in _LETTER.items() if name not in {"id", "version", "duplicate"}}
@@ -78,7 +104,10 @@ def _one(kind: str, item_id: str, attributes: Json) -> Json:
     return {"data": {"id": item_id, "type": kind, "attributes": attributes}}
 
 
-MANAGEMENT_ASKED: dict[str, Json] = {}
+MANAGEMENT_ASKED: dict[str, Json] = {
+    "planRun": {"fullRefresh": False, "maxRows": 100000, "samples": 5},
+    "testRow": {"key": "acc_88291", "confirmWrite": True},
+}
 """Bodies of requests."""
 
 MANAGEMENT_TOLD: dict[str, Any] = {
@@ -87,6 +116,8 @@ MANAGEMENT_TOLD: dict[str, Any] = {
         _RUN,
         {"status": "succeeded", "whole": True, "moments": [_MOMENT, _CLAIMED, _ENDED], "shards": [_SHARD]},
     ),
+    "planRun": _one("run_plan", _SYNC, _PLAN),
+    "testRow": _one("row_test", _SYNC, _TESTED),
     "findRow": _one("row", "acc_88291", _ROW),
     "listRejectedRows": _rejected(),
     "followRun": 'id: 1.26.succeeded\nevent: end\ndata: {"id":"retl_run_01j9k7p2q3r4s5t6"}\n\n',

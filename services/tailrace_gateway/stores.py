@@ -12,6 +12,7 @@ from tailrace.store.database import Connection, Database, Within
 from tailrace.store.dead_letters import DeadLetters
 from tailrace.store.idempotency import Idempotency
 from tailrace.store.isolation import OneWorkspace
+from tailrace.store.limits import SharedLimits
 from tailrace.store.models import Models
 from tailrace.store.previews import Previews
 from tailrace.store.replays import Replays
@@ -46,6 +47,7 @@ class Stores:
     replays: Replays
     timelines: Timelines
     standings: Standings
+    limits: SharedLimits
     idempotency: Idempotency
     audit: Audit
     discovery: Discovery
@@ -85,6 +87,7 @@ def _repositories(database: Database, box: SecretBox) -> dict[str, Any]:
         "replays": Replays(runs, syncs),
         "timelines": Timelines(database),
         "standings": Standings(database),
+        "limits": SharedLimits(database),
         "idempotency": Idempotency(database, box),
         "audit": Audit(database, box),
     }

@@ -50,17 +50,18 @@ WHERE sync_id = $1 AND level = 0 AND first_key <= $2 ORDER BY first_key DESC LIM
 """
 _TAKE = "DELETE FROM snapshot_pages WHERE sync_id = $1 AND level = $2 AND first_key = $3 RETURNING body"
 # The runs of a sync follow one another, so the one before this one said last whom the pages speak of.
-_FORGET_OTHER_TARGET = """
-WITH targets AS (
+_TARGETS = """
   SELECT count(DISTINCT (definition -> 'destination_id', definition -> 'object_name',
     definition ->> 'sync_mode' = 'delete',
     jsonb_path_query_array(definition, '$.field_mappings[*] ? (@.key == true)'))) AS number
   FROM sync_versions
-  WHERE sync_id = $1 AND version IN (
-    (SELECT sync_version FROM runs WHERE id = $2), (SELECT version FROM snapshot_targets WHERE sync_id = $1))
-)
-DELETE FROM snapshot_pages USING targets WHERE snapshot_pages.sync_id = $1 AND targets.number > 1
+  WHERE sync_id = $1 AND version IN ({0}, (SELECT version FROM snapshot_targets WHERE sync_id = $1))
 """
+_COUNT_TARGETS = _TARGETS.format("$2")
+_FORGET_OTHER_TARGET = f"""
+WITH targets AS ({_TARGETS.format("(SELECT sync_version FROM runs WHERE id = $2)")})
+DELETE FROM snapshot_pages USING targets WHERE snapshot_pages.sync_id = $1 AND targets.number > 1
+"""  # noqa: S608 - constants
 _SPEAK_OF = """
 INSERT INTO snapshot_targets (sync_id, version) SELECT $1, sync_version FROM runs WHERE id = $2
 ON CONFLICT (sync_id) DO UPDATE SET version = excluded.version
@@ -100,6 +101,10 @@ class Snapshots:
         wanted = set(keys)
         rows = await self._database.fetch(_BASE_OF_KEYS, sync_id, [list(key) for key in keys])
         return [entry for row in rows for entry in unpack(row["body"]) if entry.key in wanted]
+
+    async def speaks_of(self, sync_id: SyncId, version: int) -> bool:
+        """Whether a run of that version would keep what is known, rather than forget it as another target's."""
+        return int(await self._database.fetchval(_COUNT_TARGETS, sync_id, version)) <= 1
 
     async def forget_other_target(self, lease: Lease, sync_id: SyncId) -> bool:
         """Forget what was delivered if the run sends to another object, by another key, or deletes what was written.

@@ -1,21 +1,30 @@
 """What is known of a single row: which version of it was delivered, and how far the runs have got."""
 
+from bisect import bisect_right
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from operator import attrgetter
 
 from tailrace.core.ids import SyncId
 from tailrace.core.rows import RowKey
 from tailrace.core.runs import RunKind, RunStatus
 from tailrace.core.settlements import Phase
-from tailrace.core.snapshots import Entry, unpack
+from tailrace.core.snapshots import Entry, overlay, unpack
 from tailrace.store.checkpoints import position_of
 from tailrace.store.database import Database
 from tailrace.store.runs import Run
-from tailrace.store.snapshots import SETTLED
+from tailrace.store.snapshots import SETTLED, Snapshots
 
 # What a run has settled lies above the base, and is newer.
 _PAGES_OF_KEY = """
 SELECT level, body FROM snapshot_pages WHERE sync_id = $1 AND first_key <= $2 AND last_key >= $2 ORDER BY level DESC
 """
+_SETTLED_AFTER = """
+SELECT first_key, body FROM snapshot_pages
+WHERE sync_id = $1 AND level = 1 AND ($2::text[] IS NULL OR first_key > $2)
+ORDER BY first_key LIMIT $3
+"""
+_PAGES_PER_FETCH = 8
 _CHECKPOINTS = "SELECT checkpoint FROM run_shards WHERE run_id = $1"
 
 
@@ -32,6 +41,14 @@ class Standings:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._snapshots = Snapshots(database)
+
+    async def entries(self, sync_id: SyncId, version: int) -> AsyncIterator[list[Entry]]:
+        """What a run of that version would find, in key order; nothing where it would forget what is known."""
+        if not await self._snapshots.speaks_of(sync_id, version):
+            return
+        async for some in _merged(self._snapshots.entries(sync_id), self._settled(sync_id)):
+            yield some
 
     async def of_row(self, sync_id: SyncId, key: RowKey) -> Standing | None:
         """What is known of a key; None where nothing is."""
@@ -40,6 +57,13 @@ class Standings:
                 if entry.key == key:
                     return None if entry.is_tombstone else Standing(entry, page["level"] == SETTLED)
         return None
+
+    async def _settled(self, sync_id: SyncId) -> AsyncIterator[list[Entry]]:
+        position = None
+        while found := await self._database.fetch(_SETTLED_AFTER, sync_id, position, _PAGES_PER_FETCH):
+            for row in found:
+                yield unpack(row["body"])
+            position = found[-1]["first_key"]
 
     async def passed(self, run: Run, key: RowKey) -> bool | None:
         """Whether the run has settled all rows up to the key; None for a replay, which reads only some."""
@@ -55,3 +79,21 @@ class Standings:
             or (position.after is not None and key <= position.after)
             for position in positions
         )
+
+
+async def _merged(base: AsyncIterator[list[Entry]], above: AsyncIterator[list[Entry]]) -> AsyncIterator[list[Entry]]:
+    """Two sorted layers as one, the upper one winning; holds a page of the base and what lies above it."""
+    waiting: list[Entry] = []
+    more: list[Entry] | None = []
+    async for page in base:
+        last = page[-1].key
+        while more is not None and (not waiting or waiting[-1].key <= last):
+            more = await anext(above, None)
+            waiting += more or []
+        cut = bisect_right(waiting, last, key=attrgetter("key"))
+        yield list(overlay(page, waiting[:cut]))
+        waiting = waiting[cut:]
+    while waiting or more is not None:
+        yield list(overlay((), waiting))
+        more = await anext(above, None)
+        waiting = more or []

@@ -1,0 +1,167 @@
+"""What a run would send, worked out by the steps of a run, up to where it would send: nothing is written or sent."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import orjson
+
+from tailrace.connector_kit.destination import Destination
+from tailrace.connector_kit.warehouse import Reading, Warehouse
+from tailrace.core.keys import key_record
+from tailrace.core.rows import Change, Operation
+from tailrace.core.runs import RunKind
+from tailrace.core.settlements import Position
+from tailrace.core.snapshots import Entry
+from tailrace.core.syncs import SyncMode
+from tailrace.pipeline.batch import Parcel, Recipe, batch
+from tailrace.pipeline.diff import RowChange, diff
+from tailrace.pipeline.map_fields import Mapper
+from tailrace.pipeline.mirror import deletes_allowed
+from tailrace.pipeline.targets import rows_target
+from tailrace.pipeline.walk import map_fields
+from tailrace.store.syncs import Sync
+from tailrace_gateway.stores import Stores
+
+PLAN_S = 20.0
+"""So long a plan reads rows; what it has seen by then is what it tells of."""
+
+SAMPLE_LIMIT_BYTES = 16 * 1024
+
+_OPEN_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRequest:
+    """Which run is meant, how many rows to read at most, and how many of each change to show."""
+
+    kind: RunKind
+    rows: int
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A row as it would be sent; without an operation it would not be, for the reason given if any.
+
+    `fields` is None where they are too large to show.
+    """
+
+    change: Change | None
+    operation: Operation | None
+    fields: Mapping[str, Any] | None
+    code: str | None = None
+    message: str | None = None
+
+
+@dataclass(slots=True)
+class Plan:
+    """What a run would do with the rows that were read; `stopped_by` is None where these are all."""
+
+    sync: Sync
+    request: PlanRequest
+    read: int = 0
+    requests: int = 0
+    changes: Counter[str] = field(default_factory=Counter)
+    sends: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    samples: list[Sample] = field(default_factory=list)
+    delivered: int = 0
+    stopped_by: Literal["rows", "time"] | None = None
+    _shown: Counter[tuple[object, object]] = field(default_factory=Counter)
+
+    @property
+    def is_mirror(self) -> bool:
+        """Whether rows that left the query are deleted."""
+        return self.sync.definition.sync_mode is SyncMode.MIRROR
+
+    @property
+    def deletes_allowed(self) -> int | None:
+        """How many rows the guard lets one run delete; None where the mode deletes none that left the query."""
+        if not self.is_mirror:
+            return None
+        return deletes_allowed(self.delivered + self.changes[Change.ADDED], self.sync.definition.max_delete_ratio)
+
+    def note(self, change: RowChange) -> None:
+        """Count what happened to a row, whatever is to be done about it."""
+        self.read += change.mapped is not None
+        self.changes[change.change or "invalid"] += 1
+        if change.known is not None and change.known.delivered is not None:
+            self.delivered += 1
+            if change.change is Change.REMOVED:
+                self._note_removed(change.known)
+
+    def add(self, parcel: Parcel) -> None:
+        """Count what would be sent, and why the rest would not be."""
+        if parcel.batch is not None:
+            self.requests += 1
+            self.sends[parcel.batch.operation] += len(parcel.changes)
+            for change, mapped in parcel.changes:
+                self._show(Sample(change.change, parcel.batch.operation, None), mapped.row.body)
+        for letter in parcel.decided.letters:
+            self._show(Sample(None, None, None, letter.error_code, letter.message), letter.payload)
+        reasons = parcel.decided.reasons.items()
+        self.reasons += Counter({name: count for name, count in reasons if not name.startswith("change.")})
+
+    def _note_removed(self, known: Entry) -> None:
+        self.sends[Operation.DELETE] += self.is_mirror
+        key_fields = rows_target(self.sync.definition).key_fields
+        sent = Operation.DELETE if self.is_mirror else None
+        self._show(Sample(Change.REMOVED, sent, None), key_record(key_fields, known))
+
+    def _show(self, sample: Sample, body: bytes) -> None:
+        alike = (sample.change, sample.code)
+        if self._shown[alike] >= self.request.samples:
+            return
+        self._shown[alike] += 1
+        fits = len(body) <= SAMPLE_LIMIT_BYTES
+        self.samples.append(replace(sample, fields=orjson.loads(body) if fits else None))
+
+
+async def make_plan(stores: Stores, sync: Sync, request: PlanRequest) -> Plan:
+    """What a run that starts now would do, over as many rows as may be read.
+
+    :raises Invalid, Unavailable, InDoubt: the run would fail: its source or destination does not answer as it should.
+    """
+    plan = Plan(sync, request)
+    ends = stores.discovery.ends_of(sync.workspace_id, sync.definition, within_s=PLAN_S + _OPEN_S)
+    async with ends as (warehouse, destination):
+        recipe = await _recipe(stores, sync, destination, request.kind)
+        try:
+            async with asyncio.timeout(PLAN_S):
+                await _fill(plan, recipe, stores, warehouse)
+        except TimeoutError:
+            plan.stopped_by = "time"
+    return plan
+
+
+async def _recipe(stores: Stores, sync: Sync, destination: Destination, kind: RunKind) -> Recipe:
+    agreed = await destination.plan(rows_target(sync.definition))
+    mode = sync.definition.sync_mode
+    return Recipe(sync.id, mode, kind, agreed, lambda keys: stores.dead_letters.still_dead(sync.id, keys))
+
+
+async def _fill(plan: Plan, recipe: Recipe, stores: Stores, warehouse: Warehouse) -> None:
+    definition = plan.sync.definition
+    start = Position()
+    mapper = Mapper(definition.field_mappings, await warehouse.columns(definition.source_query), start)
+    async with warehouse.read(Reading(definition.source_query, definition.key_columns)) as blocks:
+        known = stores.standings.entries(plan.sync.id, plan.sync.version)
+        changes = _noted(diff(map_fields(blocks, mapper), known), plan)
+        async with aclosing(batch(changes, recipe, start)) as parcels:  # type: ignore[type-var]  # it is a generator
+            async for parcel in parcels:
+                plan.add(parcel)
+
+
+async def _noted(changes: AsyncIterator[list[RowChange]], plan: Plan) -> AsyncIterator[list[RowChange]]:
+    """The changes as they come, until as many rows were read as may be."""
+    async for some in changes:
+        for change in some:
+            plan.note(change)
+        yield some
+        if plan.read >= plan.request.rows:
+            plan.stopped_by = "rows"
+            return

@@ -1,0 +1,106 @@
+"""One row of a sync, sent to its destination now: a real write, outside of any run."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import uuid4
+
+import orjson
+
+from tailrace.connector_kit.destination import Destination
+from tailrace.connector_kit.warehouse import Reading, Warehouse
+from tailrace.core.batches import Batch
+from tailrace.core.errors import BatchRefused, Conflict, NotFound
+from tailrace.core.rows import Operation, RowKey, RowOutcome, rejected
+from tailrace.core.settlements import Position
+from tailrace.core.syncs import SyncDefinition, SyncMode
+from tailrace.pipeline.batch import idempotency_key
+from tailrace.pipeline.map_fields import MappedRow, Mapper
+from tailrace.pipeline.targets import rows_target
+from tailrace.store.syncs import Sync
+from tailrace_gateway.problems import TooMany
+from tailrace_gateway.stores import Stores
+
+TEST_S = 60.0
+TURN_S = 10.0
+"""So long a row waits for its turn at the destination."""
+
+_MAY_DOUBLE = {SyncMode.INSERT}
+
+
+@dataclass(frozen=True, slots=True)
+class RowTest:
+    """What was sent, and what the destination said of it; `was_sent` is false for a row that cannot be sent."""
+
+    operation: Operation
+    fields: dict[str, Any]
+    outcome: RowOutcome
+    was_sent: bool
+
+
+def may_double(mode: SyncMode) -> bool:
+    """Whether a row that is sent now is there twice once the next run sends it."""
+    return mode in _MAY_DOUBLE
+
+
+async def send_row(stores: Stores, sync: Sync, key: RowKey) -> RowTest:
+    """Read a row, map it and write it as a run would; the next run sends it all the same.
+
+    :raises Conflict: `RUN_ACTIVE`: a run may be sending the same row.
+    :raises NotFound: the query has no row of that key.
+    :raises Invalid, Unavailable, InDoubt: the source or the destination does not answer as it should.
+    """
+    active = await stores.runs.active(sync.workspace_id, sync.id)
+    if active is not None:
+        raise Conflict(f"run {active} may be sending this row: wait for its end", code="RUN_ACTIVE", existing_id=active)
+    ends = stores.discovery.ends_of(sync.workspace_id, sync.definition, within_s=TEST_S)
+    async with ends as (warehouse, destination):
+        mapped = await _read(warehouse, sync.definition, key)
+        async with _turn(stores, sync):
+            return await _write(destination, sync, mapped)
+
+
+@asynccontextmanager
+async def _turn(stores: Stores, sync: Sync) -> AsyncIterator[None]:
+    """One request of those that the destination's limits allow to all of its syncs."""
+    stored = await stores.connections.get(sync.workspace_id, sync.definition.destination_id)
+    wait_s = await stores.limits.reserve(stored.id, tokens=1, rate_per_s=stored.requests_per_s, burst=1)
+    if wait_s > TURN_S:
+        raise TooMany(f"the destination takes no more requests for {wait_s:.0f} s: come back then")
+    await asyncio.sleep(wait_s)
+    if stored.max_in_flight is None:
+        yield
+        return
+    token, most = uuid4(), stored.max_in_flight
+    try:
+        if not await stores.limits.hold_slots(stored.id, token, wanted=1, max_slots=most, ttl_s=TEST_S):
+            raise TooMany(f"all of the {most} requests that the destination takes at once are under way: come back")
+        yield
+    finally:
+        await stores.limits.release_slots(stored.id, token)
+
+
+async def _read(warehouse: Warehouse, definition: SyncDefinition, key: RowKey) -> MappedRow:
+    mapper = Mapper(definition.field_mappings, await warehouse.columns(definition.source_query), Position())
+    async with warehouse.read(Reading(definition.source_query, definition.key_columns, only=[key])) as blocks:
+        async for block in blocks:
+            for mapped in mapper.map_block(block):
+                return mapped
+    raise NotFound("the query has no row with this key", code="ROW_NOT_FOUND")
+
+
+async def _write(destination: Destination, sync: Sync, mapped: MappedRow) -> RowTest:
+    target = rows_target(sync.definition)
+    told = RowTest(target.operation, orjson.loads(mapped.row.body), rejected("", ""), was_sent=True)
+    if mapped.problem is not None:
+        return replace(told, outcome=mapped.problem, was_sent=False)
+    plan = await destination.plan(target)
+    made = Batch(target.operation, [mapped.row], idempotency_key(sync.id, target.operation, [mapped.row]))
+    try:
+        result = await destination.write(plan, made)
+    except BatchRefused as refusal:
+        return replace(told, outcome=rejected(refusal.code, refusal.message))
+    [outcome] = result.outcomes
+    return replace(told, outcome=outcome)
