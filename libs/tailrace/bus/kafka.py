@@ -121,6 +121,7 @@ class KafkaBus(Bus):
             "group_instance_id": member,
             "enable_auto_commit": False,
             "auto_offset_reset": "earliest",
+            "metadata_max_age_ms": _ms(self._waits.refresh_s),
             "session_timeout_ms": _ms(self._waits.session_s),
             "heartbeat_interval_ms": _ms(self._waits.session_s / 3),
             # Joining takes as long as the slowest other member takes to notice.

@@ -67,8 +67,9 @@ class KafkaAccess:
 class KafkaWaits:
     """The longest waits, in seconds.
 
-    `session_s` is how long a member that is gone keeps its partitions. `stall_s` is how long a member may get
-    nothing before it is asked whether something is there.
+    `session_s` is how long a member that is gone keeps its partitions. `refresh_s` is how soon a member sees
+    partitions that are new, also where a cluster was made anew under it and it has none left. `stall_s` is how long a
+    member may get nothing before it is asked whether something is there.
     """
 
     publish_s: float = 10.0
@@ -78,4 +79,5 @@ class KafkaWaits:
     join_s: float = 30.0
     stop_s: float = 5.0
     session_s: float = 10.0
+    refresh_s: float = 10.0
     stall_s: float = 60.0
