@@ -1,7 +1,7 @@
 """Where trials take place: a state store that writes its history, and services as processes to break."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,26 +105,26 @@ class Ground:
                 await asyncio.sleep(_LOOK_S)
         return status
 
-    async def close(self) -> list[str]:
-        """End all services in order; gives what they left behind that they should not."""
+    async def close(self, *, expected: Collection[str] = ()) -> list[str]:
+        """End all services in order; gives what they left behind, or complained of, that was not expected."""
         alive = [process for process in self.services if process.child.returncode is None]
         codes = await asyncio.gather(*(process.stop() for process in alive))
         stuck = [
             f"end in order: {one.pod_name} ended with {code}" for one, code in zip(alive, codes, strict=True) if code
         ]
-        return [*stuck, *self._complaints(), *await self._leaks()]
+        return [*stuck, *self._complaints(expected), *await self._leaks()]
 
-    async def breaches(self) -> list[str]:
+    async def breaches(self, *, expected: Collection[str] = ()) -> list[str]:
         """What must not have been at any time, nor be left when all is over."""
         history = await history_of(self.chassis.database)
-        return [*history.breaches(), *await self.close()]
+        return [*history.breaches(), *await self.close(expected=expected)]
 
-    def _complaints(self) -> Sequence[str]:
+    def _complaints(self, expected: Collection[str]) -> Sequence[str]:
         lines = [(process.pod_name, line) for process in self.services for line in process.lines]
         return [
             f"no complaint: {pod_name} said {line}"
             for pod_name, line in lines
-            if line["level"] in _LEVELS and not line["logger"].startswith(_DRIVERS)
+            if line["level"] in _LEVELS and not line["logger"].startswith(_DRIVERS) and line["event"] not in expected
         ]
 
     async def _leaks(self) -> Sequence[str]:

@@ -2,18 +2,24 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.structs import OffsetAndMetadata
 
 from tailrace.bus.base import Received
 from tailrace.bus.cloudevents import decode
 from tailrace.bus.kafka import KafkaBus
 from tailrace.bus.kafka_access import KafkaAccess
-from tailrace.events.models import RunQueued
+from tailrace.events.models import Event, RunQueued
 from tailrace.events.topics import TopicNames
 from tests.faults.ground import Ground
 from tests.walks.installation import told
 
 _HEARS_WITHIN_S = 60.0
+_LOOK_S = 0.1
 
 
 async def use_kafka(ground: Ground, bootstrap: str, prefix: str) -> None:
@@ -37,3 +43,41 @@ async def heard_of(event: type[RunQueued], bootstrap: str, prefix: str, *, at_le
             received = await subscription.receive(at_most=500, wait_s=1.0)
             heard.update(decode(one, event).event_id for one in received)
     return heard
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """A message that is none of ours."""
+
+    key: bytes
+    value: bytes
+    headers: Mapping[str, bytes] = field(default_factory=dict)
+
+
+async def put_foreign(bootstrap: str, topic: str, messages: Sequence[Foreign]) -> None:
+    """Put them on the topic, in order, however large."""
+    async with AIOKafkaProducer(bootstrap_servers=bootstrap, max_request_size=1 << 22) as producer:
+        for one in messages:
+            await producer.send_and_wait(topic, one.value, key=one.key, headers=list(one.headers.items()))
+
+
+async def caught_up(bootstrap: str, names: TopicNames, service: str, event: type[Event]) -> None:
+    """Return once the service has committed every message of that kind."""
+    topic, group = names.of(event.type), names.group(service)
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    consumer = AIOKafkaConsumer(topic, bootstrap_servers=bootstrap)
+    await admin.start()
+    await consumer.start()
+    try:
+        async with asyncio.timeout(_HEARS_WITHIN_S):
+            places = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
+            ends = await consumer.end_offsets(places)
+            while not _are_reached(ends, await admin.list_consumer_group_offsets(group)):  # noqa: ASYNC110 - others read
+                await asyncio.sleep(_LOOK_S)
+    finally:
+        await consumer.stop()
+        await admin.close()
+
+
+def _are_reached(ends: Mapping[TopicPartition, int], committed: Mapping[TopicPartition, OffsetAndMetadata]) -> bool:
+    return all(not end or (place in committed and committed[place].offset >= end) for place, end in ends.items())
