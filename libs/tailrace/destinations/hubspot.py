@@ -26,8 +26,7 @@ GUIDE = "https://developers.hubspot.com/docs/guides/api/crm/objects/contacts"
 LIMITS = "https://developers.hubspot.com/docs/guides/apps/api-usage/usage-details"
 
 ROWS = RowLimit(at_most="100 rows", source=GUIDE, checked=CHECKED)
-# HubSpot names no size; this keeps a request of a hundred rows well below what its servers are known to take.
-SIZE = SizeLimit(at_most="4 MB", source=GUIDE, checked=CHECKED)
+SIZE = SizeLimit(at_most="4 MB", source=GUIDE, checked=CHECKED, note="a size of ours: HubSpot names none")
 EXISTS = Reason(code="category", renamed={"CONFLICT": "ALREADY_EXISTS"})
 IS_GONE = Reason(code="category", renamed={"OBJECT_NOT_FOUND": "NOT_FOUND"})
 IDS = LookedUpKey(

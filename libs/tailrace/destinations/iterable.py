@@ -69,8 +69,9 @@ MANIFEST = Manifest(
             row={"*": Slot.IDENTITY, "dataFields": Slot.OTHERS, "preferUserId": True, "mergeNestedObjects": False},
             body={"createNewFields": True},
             key=IdentityKey(fields=KEYS),
-            # Iterable names no number; this is what its partners send.
-            max_rows=RowLimit(at_most="1000 rows", source=DOCS, checked=CHECKED),
+            max_rows=RowLimit(
+                at_most="1000 rows", source=DOCS, checked=CHECKED, note="a number of ours: Iterable names none"
+            ),
             max_size=SizeLimit(at_most="4 MB", source=DOCS, checked=CHECKED),
             is_idempotent=True,
             attribution=Keyed(

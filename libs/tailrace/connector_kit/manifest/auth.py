@@ -93,18 +93,18 @@ class Basic(Shown):
 
     kind: Literal["basic"] = "basic"
     user: str = "user"
-    password: str = "password"  # noqa: S105 - the name of a setting
+    secret: str = "secret"  # noqa: S105 - the name of a setting
     fixed_user: str | None = None
 
     @property
     def settings(self) -> tuple[Setting, ...]:
         user = Setting(name=self.user, description=f"the {self.user.replace('_', ' ')}")
-        secret = Setting(name=self.password, description=f"the {self.password.replace('_', ' ')}", secret=True)
-        return (secret,) if self.fixed_user is not None else (user, secret)
+        hidden = Setting(name=self.secret, description=f"the {self.secret.replace('_', ' ')}", secret=True)
+        return (hidden,) if self.fixed_user is not None else (user, hidden)
 
     def headers(self, values: Values) -> Mapping[str, str]:
         user = values[self.user] if self.fixed_user is None else self.fixed_user
-        return {"Authorization": "Basic " + b64encode(f"{user}:{values[self.password]}".encode()).decode()}
+        return {"Authorization": "Basic " + b64encode(f"{user}:{values[self.secret]}".encode()).decode()}
 
 
 class Granted(Auth, ABC):

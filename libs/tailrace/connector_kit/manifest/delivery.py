@@ -10,7 +10,7 @@ from tailrace.connector_kit.manifest.attribution import Job, Keyed, Sent
 from tailrace.connector_kit.manifest.calls import Answer, Caller, RefusedWith
 from tailrace.connector_kit.manifest.encoding import as_text, dumped
 from tailrace.connector_kit.manifest.parts import list_at, read_json, text_at
-from tailrace.connector_kit.manifest.rendering import Rendered, body_of, path_of
+from tailrace.connector_kit.manifest.rendering import Rendered, body_of, fill, path_of
 from tailrace.connector_kit.manifest.writes import Ask, LookedUpKey, Write
 from tailrace.core.clock import Clock
 from tailrace.core.errors import BatchRefused, DestinationUnavailable, InDoubt, Invalid, Unavailable
@@ -38,12 +38,10 @@ class Delivery:
             vendor; nothing was applied.
         :raises TailraceError: what else an answer can mean for a batch.
         """
-        if not isinstance(self.write.key, LookedUpKey):
-            return await self._written(rows)
-        found = await self._found(self.write.key, rows)
-        settled = [self._settled(as_text(row.key) in found) for row in rows]
+        found = await self._found(self.write.key, rows) if isinstance(self.write.key, LookedUpKey) else None
+        settled = [self._settled(row, found) for row in rows]
         left = [
-            replace(row, found=found.get(as_text(row.key), ""))
+            replace(row, found=(found or {}).get(as_text(row.key), ""))
             for row, done in zip(rows, settled, strict=True)
             if done is None
         ]
@@ -62,16 +60,21 @@ class Delivery:
         at = key.key.replace("{key_name}", self.target.key_fields[0])
         return {text_at(entry, at): text_at(entry, key.id) for entry in entries}
 
-    def _settled(self, is_there: bool) -> RowOutcome | None:  # noqa: FBT001 - a question's answer
-        """What the look-up alone decides."""
-        match self.target.operation:
-            case Operation.DELETE if not is_there:
+    def _settled(self, row: Rendered, found: dict[str, str] | None) -> RowOutcome | None:
+        """What is decided without sending: by a look-up of the keys, or by the size of the row."""
+        is_there = None if found is None else as_text(row.key) in found
+        match self.target.operation, is_there:
+            case Operation.DELETE, False:
                 return DELIVERED
-            case Operation.UPDATE if not is_there:
+            case Operation.UPDATE, False:
                 return _MISSING
-            case Operation.INSERT if is_there:
+            case Operation.INSERT, True:
                 return _EXISTS
-        return None
+        if self.write.max_row_size is None:
+            return None
+        size_bytes, most_bytes = len(dumped(fill(self.write.row, self.target, row))), self.write.max_row_size.size_bytes
+        told = f"the row would be {size_bytes} bytes, the destination takes {most_bytes}"
+        return rejected("ROW_TOO_LARGE", told) if size_bytes > most_bytes else None
 
     async def _written(self, rows: Sequence[Rendered]) -> Sequence[RowOutcome]:
         ask = self._ask(rows)

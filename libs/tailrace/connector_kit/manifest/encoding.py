@@ -15,13 +15,14 @@ class Digits(str):
 
 
 class Encoding(Part):
-    """What becomes of the values that vendors differ in; text stays text."""
+    """What becomes of the values that vendors differ in; text stays text. `key` is the key where it stands alone."""
 
     null: Literal["null", "empty_text", "left_out"] = "null"
     boolean: Literal["boolean", "text"] = "boolean"
     number: Literal["number", "text"] = "number"
     array: Literal["array", "joined_by_semicolon", "text"] = "array"
     nested: Literal["object", "text"] = "object"
+    key: Literal["as_it_is", "text"] = "as_it_is"
 
     def fields(self, body: bytes) -> dict[str, object]:
         """The fields of a row's body, in its order, each as the vendor takes it."""

@@ -37,10 +37,11 @@ def _is_rate(text: str) -> str:
 
 
 class Cited(Part):
-    """Something that a vendor says: where, and the day somebody looked."""
+    """Something that a vendor says: where, and the day somebody looked. `note` says what is not the vendor's word."""
 
     source: Page
     checked: date
+    note: str = ""
 
 
 class RowLimit(Cited):

@@ -38,6 +38,8 @@ def render(row: Row, trace: str, target: Target, manifest: Manifest) -> Rendered
             key = manifest.hooks.key(as_text(key))
     except ValueError as error:
         return rejected("NOT_REPRESENTABLE", str(error))
+    if manifest.encoding.key == "text":
+        key = as_text(key)
     if as_text(key) == "":
         return rejected("EMPTY_KEY", f"the destination needs a value in {target.key_fields[0]}")
     return Rendered(fields, key, trace, _identity(target, manifest))

@@ -50,11 +50,13 @@ def _limits(manifest: Manifest) -> Iterator[str]:
     for operation, write in sorted(manifest.operations.items()):
         for limit in (write.max_rows, write.max_size):
             found[_row(limit, f"a request ({operation})", limit.at_most)] = None
+        if write.max_row_size is not None:
+            found[_row(write.max_row_size, f"a row ({operation})", write.max_row_size.at_most)] = None
     yield from ("| " + " | ".join(row) + " |" for row in found)
 
 
 def _row(cited: Bucket | RowLimit | SizeLimit, of: str, at_most: str) -> tuple[str, str, str, str]:
-    return at_most, of, cited.source, str(cited.checked)
+    return at_most, of, cited.source + (f" ({cited.note})" if cited.note else ""), str(cited.checked)
 
 
 def _operations(manifest: Manifest) -> Iterator[str]:

@@ -94,6 +94,7 @@ class Write(Ask):
     key: KeyShape = NamedKey()
     max_rows: RowLimit
     max_size: SizeLimit
+    max_row_size: SizeLimit | None = None
     is_idempotent: bool
     attribution: AnyAttribution
     rules: tuple[AnswerRule, ...] = ()
