@@ -92,19 +92,19 @@ class Basic(Shown):
     """`Authorization: Basic`; a user that is not asked for is always the same."""
 
     kind: Literal["basic"] = "basic"
-    user: str = "user"
-    secret: str = "secret"  # noqa: S105 - the name of a setting
+    user_name: str = "user"
+    secret_name: str = "password"  # noqa: S105 - the name of a setting
     fixed_user: str | None = None
 
     @property
     def settings(self) -> tuple[Setting, ...]:
-        user = Setting(name=self.user, description=f"the {self.user.replace('_', ' ')}")
-        hidden = Setting(name=self.secret, description=f"the {self.secret.replace('_', ' ')}", secret=True)
+        user = Setting(name=self.user_name, description=f"the {self.user_name.replace('_', ' ')}")
+        hidden = Setting(name=self.secret_name, description=f"the {self.secret_name.replace('_', ' ')}", secret=True)
         return (hidden,) if self.fixed_user is not None else (user, hidden)
 
     def headers(self, values: Values) -> Mapping[str, str]:
-        user = values[self.user] if self.fixed_user is None else self.fixed_user
-        return {"Authorization": "Basic " + b64encode(f"{user}:{values[self.secret]}".encode()).decode()}
+        user = values[self.user_name] if self.fixed_user is None else self.fixed_user
+        return {"Authorization": "Basic " + b64encode(f"{user}:{values[self.secret_name]}".encode()).decode()}
 
 
 class Granted(Auth, ABC):

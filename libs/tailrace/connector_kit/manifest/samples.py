@@ -48,8 +48,9 @@ class Sample:
     """A question or rows, the answers to the requests that this makes, and what must come of it.
 
     `asks` is what the last request must be: method, address and JSON; `shows` are headers that it must have. The trace
-    id of row n is `sample00-n`. `means` has a word for each row, `delivered`, `rejected:CODE` or `rejected:CODE:FIELD`; for each
-    field, its name and `:key` or `:read_only`; for each object, its name; or it is the code of an error, with the seconds to wait.
+    id of row n is `sample00-n`. `means` has a word for each row, `delivered`, `rejected:CODE` or `rejected:CODE:FIELD`;
+    for each field, its name and `:key` or `:read_only`; for each object, its name; or it is the code of an error, with
+    the seconds to wait.
     """
 
     about: Operation | Literal["check", "objects", "fields"]
