@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from pkgutil import iter_modules, resolve_name
+from pkgutil import ModuleInfo, iter_modules, resolve_name
 from types import ModuleType
 from typing import Any, Literal, TypeVar
 
@@ -63,6 +63,11 @@ def names(kind: Kind) -> Sequence[str]:
     return sorted(_origins(kind))
 
 
+def built_in(kind: Kind) -> Sequence[str]:
+    """The names of those that come with Tailrace, in order."""
+    return sorted(module.name for module in _modules(kind))
+
+
 def catalogue() -> Sequence[Entry]:
     """Every connector that can be loaded, by kind and name; one that cannot is logged."""
     found: list[Entry] = []
@@ -111,15 +116,18 @@ def _find(name: str, kind: Kind, wanted: type[_Connector]) -> type[_Connector]:
 
 def _origins(kind: Kind) -> Mapping[str, Sequence[EntryPoint]]:
     """Where each name comes from, a built-in module as if it were an entry point."""
-    package = import_module(_PACKAGES[kind])
+    group = _PACKAGES[kind]
     found: dict[str, list[EntryPoint]] = {}
-    for module in iter_modules(package.__path__):
-        if not module.name.startswith("_"):
-            point = EntryPoint(module.name, f"{package.__name__}.{module.name}", package.__name__)
-            found.setdefault(module.name, []).append(point)
-    for point in entry_points(group=_PACKAGES[kind]):
+    for module in _modules(kind):
+        found.setdefault(module.name, []).append(EntryPoint(module.name, f"{group}.{module.name}", group))
+    for point in entry_points(group=group):
         found.setdefault(point.name, []).append(point)
     return found
+
+
+def _modules(kind: Kind) -> Sequence[ModuleInfo]:
+    package = import_module(_PACKAGES[kind])
+    return [module for module in iter_modules(package.__path__) if not module.name.startswith("_")]
 
 
 @cache

@@ -52,7 +52,7 @@ MANIFEST = Manifest(
             default="us",
         ),
     ),
-    auth=Basic(user_name="site_id", secret_name="api_key"),
+    auth=Basic(names=("site_id", "api_key")),
     buckets=(Bucket(name="fair_use", rate="100/1s", source=DOCS, checked=CHECKED),),
     throttles=(SaysNothing(then_s=1),),
     check="/api/v1/accounts/region",

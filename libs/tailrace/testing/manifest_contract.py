@@ -44,11 +44,11 @@ class ManifestContract:
         assert not survivors, "\n".join(survivors)
 
     async def _is_noticed(self, mutant: Manifest) -> bool:
-        connector = destination_of(mutant)
         try:
+            connector = destination_of(mutant)
             for sample in self.samples:
                 if await disagreement(connector, sample) is not None:
                     return True
-        except (KeyError, ValueError, TypeError):  # what was changed made no sense at all
+        except (LookupError, ValueError, TypeError):  # what was changed made no sense at all
             return True
         return False

@@ -29,7 +29,7 @@ SEVEN: dict[str, AnyAuth] = {
     "none": NoAuth(),
     "bearer": Bearer(),
     "api key": ApiKey(header="X-Key", value="Key {api_key}"),
-    "basic": Basic(user_name="site_id", secret_name="key"),
+    "basic": Basic(names=("site_id", "key")),
     "basic with a fixed user": Basic(fixed_user="any"),
     "client credentials": ClientCredentials(token_url=TOKENS, source=DOCS),
     "refresh token": RefreshToken(token_url=TOKENS, source=DOCS),

@@ -89,22 +89,22 @@ class ApiKey(Shown):
 
 
 class Basic(Shown):
-    """`Authorization: Basic`; a user that is not asked for is always the same."""
+    """`Authorization: Basic`, by settings of these names; a user that is not asked for is always the same."""
 
     kind: Literal["basic"] = "basic"
-    user_name: str = "user"
-    secret_name: str = "password"  # noqa: S105 - the name of a setting
+    names: tuple[str, str] = ("user", "password")
     fixed_user: str | None = None
 
     @property
     def settings(self) -> tuple[Setting, ...]:
-        user = Setting(name=self.user_name, description=f"the {self.user_name.replace('_', ' ')}")
-        hidden = Setting(name=self.secret_name, description=f"the {self.secret_name.replace('_', ' ')}", secret=True)
-        return (hidden,) if self.fixed_user is not None else (user, hidden)
+        user, password = (name.replace("_", " ") for name in self.names)
+        shown = Setting(name=self.names[0], description=f"the {user}")
+        hidden = Setting(name=self.names[1], description=f"the {password}", secret=True)
+        return (hidden,) if self.fixed_user is not None else (shown, hidden)
 
     def headers(self, values: Values) -> Mapping[str, str]:
-        user = values[self.user_name] if self.fixed_user is None else self.fixed_user
-        return {"Authorization": "Basic " + b64encode(f"{user}:{values[self.secret_name]}".encode()).decode()}
+        user = values[self.names[0]] if self.fixed_user is None else self.fixed_user
+        return {"Authorization": "Basic " + b64encode(f"{user}:{values[self.names[1]]}".encode()).decode()}
 
 
 class Granted(Auth, ABC):
