@@ -16,6 +16,7 @@ from tailrace_gateway.app import make_app
 from tailrace_gateway.pruning import prune_keys
 from tailrace_gateway.routes import ROUTES
 from tailrace_gateway.stores import open_stores
+from tailrace_gateway.throttle import Pace, Throttle
 
 _DRAIN_SHARE = 0.8
 _KEEP_ALIVE_S = 75.0
@@ -28,7 +29,9 @@ async def serve(chassis: Chassis) -> None:
     """Answer requests until stopped; then take no new ones and finish those under way."""
     async with AiohttpClient.open(allow_private=chassis.settings.allow_private_destinations) as http:
         stores = open_stores(chassis, http)
-        async with _listening(make_app(stores, ROUTES), chassis.settings), asyncio.TaskGroup() as tasks:
+        pace = Pace(chassis.settings.calls_per_s, chassis.settings.calls_burst)
+        app = make_app(stores, ROUTES, throttle=Throttle(pace, chassis.clock))
+        async with _listening(app, chassis.settings), asyncio.TaskGroup() as tasks:
             pruning = tasks.create_task(prune_keys(stores.idempotency, chassis.health))
             await chassis.stopping.wait()
             pruning.cancel()

@@ -24,6 +24,7 @@ from tailrace_gateway.problems import Fault, Malformed, problem_of, problem_of_s
 from tailrace_gateway.reading import BODY_SIZE_LIMIT_BYTES, read_body, read_json, read_query
 from tailrace_gateway.stores import Stores
 from tailrace_gateway.streams import Stream, Streams
+from tailrace_gateway.throttle import Throttle
 
 _BODY_S = 30.0
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -46,22 +47,26 @@ log = structlog.get_logger(__name__)
 _Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def make_app(stores: Stores, routes: Sequence[Route]) -> web.Application:
-    """The application for these routes; whoever made the stores closes them."""
+def make_app(stores: Stores, routes: Sequence[Route], *, throttle: Throttle | None = None) -> web.Application:
+    """The application for these routes; whoever made the stores closes them. Without a throttle any pace is let in."""
     app = web.Application(middlewares=[_measured, _told], client_max_size=BODY_SIZE_LIMIT_BYTES)
     app[STREAMS] = Streams()
     for route in routes:
         for prefix in route.prefixes:
-            app.router.add_route(route.method, prefix + route.path, _served(route, stores, app[STREAMS]))
+            app.router.add_route(route.method, prefix + route.path, _served(route, stores, app[STREAMS], throttle))
     app.on_shutdown.append(app[STREAMS].close)
     add_docs(app)
     app.on_response_prepare.append(_dress)
     return app
 
 
-def _served(route: Route, stores: Stores, streams: Streams) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def _served(
+    route: Route, stores: Stores, streams: Streams, throttle: Throttle | None
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def serve(request: web.Request) -> web.StreamResponse:
         identity = await authenticate(request, stores.tokens)
+        if throttle is not None:
+            throttle.take(identity.token_id)
         authorize(identity, route.role)
         call = await _read(request, route, stores, identity)
         answer = await route.handler(call)

@@ -47,7 +47,7 @@ _ERRORS = {
     500: "Something went wrong on our side.",
     503: "The state store does not answer; nothing is lost, come back after `Retry-After` seconds.",
 }
-_ANY = (400, 401, 422, 500, 503)
+_ANY = (400, 401, 422, 429, 500, 503)
 _WITH_BODY = (413, 415)
 _ID = re.compile(r"_ids?$")
 _PROBLEM_TYPE = "application/problem+json"

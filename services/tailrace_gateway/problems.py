@@ -4,6 +4,7 @@ Each also carries `error` and `message`, both text, and `code`: the clients of e
 Nothing of the request is repeated but names of fields and places.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -78,9 +79,13 @@ class Forbidden(TailraceError):
 
 
 class TooMany(TailraceError):
-    """The caller asks for more at once, or more often, than it may: 429."""
+    """The caller asks for more at once, or more often, than it may: 429, with the time to wait."""
 
     code = "TOO_MANY"
+
+    def __init__(self, message: str, *, retry_after_s: float = _RETRY_AFTER_S) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +101,7 @@ class Problem:
 
     def response(self, instance: str) -> web.Response:
         """The answer to the request of that path."""
-        headers = {} if self.retry_after_s is None else {"Retry-After": str(max(1, round(self.retry_after_s)))}
+        headers = {} if self.retry_after_s is None else {"Retry-After": str(max(1, math.ceil(self.retry_after_s)))}
         if self.status == HTTPStatus.UNAUTHORIZED:
             headers["WWW-Authenticate"] = 'Bearer realm="tailrace"'
         body = orjson.dumps(self.document(instance))
@@ -148,10 +153,9 @@ def problem_of(error: TailraceError) -> Problem:
             return Problem(status, error.code, error.message, faults)
         case Conflict(existing_id=existing_id) if status:
             return Problem(status, error.code, error.message, existing_id=existing_id)
-        case TooMany() | StoreUnavailable() if status:
-            detail = _STORE_AWAY if isinstance(error, StoreUnavailable) else error.message
-            return Problem(status, error.code, detail, retry_after_s=_RETRY_AFTER_S)
-        case Throttled(retry_after_s=retry_after_s) if status:
+        case StoreUnavailable() if status:
+            return Problem(status, error.code, _STORE_AWAY, retry_after_s=_RETRY_AFTER_S)
+        case TooMany(retry_after_s=retry_after_s) | Throttled(retry_after_s=retry_after_s) if status:
             return Problem(status, error.code, error.message, retry_after_s=retry_after_s or _RETRY_AFTER_S)
         case _ if status:
             return Problem(status, error.code, error.message)

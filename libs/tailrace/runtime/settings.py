@@ -84,6 +84,8 @@ class Settings(KafkaSettings, StoreSettings):
     )
     host: str = Field("127.0.0.1", description="Address that the gateway listens on; 0.0.0.0 in a container.")
     port: int = Field(8080, ge=0, le=65_535, description="Its port; 0 takes a free one.")
+    calls_per_s: float = Field(200, gt=0, le=100_000, description="Calls that a gateway takes of one token a second.")
+    calls_burst: int = Field(1000, ge=1, le=1_000_000, description="Calls that it takes of one token at once.")
     ops_host: str = Field("127.0.0.1", description="Address of /livez, /readyz and /metrics; 0.0.0.0 in a container.")
     ops_port: int = Field(9090, ge=0, le=65_535, description="Their port; 0 takes a free one.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
