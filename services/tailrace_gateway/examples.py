@@ -242,6 +242,9 @@ TOLD: dict[str, Json] = {
     "getSync": _one(_sync()),
     "updateSync": _one(_sync(schedule=_HOURLY, updated_at="2025-03-27T17:15:00Z", next_run_at="2025-03-27T18:00:00Z")),
     "deleteSync": _deleted("reverse_etl_sync", _SYNC),
+    "pauseSync": _one(_sync(enabled=False, next_run_at=None)),
+    "resumeSync": _one(_sync()),
+    "rollBackSync": _one(_sync(version=3)),
     "toggleSync": _one(
         _item("reverse_etl_sync", _SYNC, {"enabled": False, "updated_at": "2025-03-27T17:23:30Z"}),
     ),

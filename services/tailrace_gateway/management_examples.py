@@ -104,6 +104,18 @@ def _one(kind: str, item_id: str, attributes: Json) -> Json:
     return {"data": {"id": item_id, "type": kind, "attributes": attributes}}
 
 
+_VERSION = _one(
+    "sync_version",
+    "2",
+    {
+        "sync_id": _SYNC,
+        "version": 2,
+        "current": True,
+        "definition": {"object_name": "Account", "sync_mode": "upsert"},
+        "created_at": "2025-03-27T17:00:00Z",
+    },
+)
+
 MANAGEMENT_ASKED: dict[str, Json] = {
     "planRun": {"fullRefresh": False, "maxRows": 100000, "samples": 5},
     "testRow": {"key": "acc_88291", "confirmWrite": True},
@@ -111,6 +123,18 @@ MANAGEMENT_ASKED: dict[str, Json] = {
 """Bodies of requests."""
 
 MANAGEMENT_TOLD: dict[str, Any] = {
+    "listSyncVersions": {"data": [_VERSION["data"]], "meta": {"page": {"limit": 50, "cursor": None}}},
+    "getSyncVersion": _VERSION,
+    "diffSyncVersions": _one(
+        "sync_diff",
+        "1..2",
+        {
+            "sync_id": _SYNC,
+            "from_version": 1,
+            "to_version": 2,
+            "differences": [{"pointer": "/object_name", "before": "Lead", "after": "Account"}],
+        },
+    ),
     "getRunTimeline": _one(
         "run_timeline",
         _RUN,

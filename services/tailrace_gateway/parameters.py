@@ -32,6 +32,8 @@ _DESCRIPTIONS = {
     "enabled": "Only those that run (`true`), or only those that are paused (`false`).",
     "resolved": "`false` for those that need attention, `true` for the others.",
     "connector": "Only those of this connector.",
+    "version": "The number of the version.",
+    "against": "The version to compare with; left out, the one before.",
     "key": "The text of the row's key; for a key of several columns a JSON array of their texts.",
     "code": "Only those refused with this code.",
     "search": "Only those whose name or label holds this text, in any case.",

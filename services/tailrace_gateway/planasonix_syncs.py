@@ -8,7 +8,7 @@ from tailrace.store.connections import ConnectionKind
 from tailrace.store.database import Connection
 from tailrace.store.runs import Run, RunFilter
 from tailrace.store.syncs import AnySchedule, NewSync, Sync, SyncChange, SyncFilter
-from tailrace_gateway.calls import Answer, Call, Change
+from tailrace_gateway.calls import Answer, AnyCall, Call, Change
 from tailrace_gateway.conditions import replaced, tag, unless_overtaken
 from tailrace_gateway.models import Body, NoBody, NoQuery
 from tailrace_gateway.paging import Listing, PagedQuery
@@ -91,13 +91,20 @@ async def _update(call: Call[UpdateSync, NoQuery]) -> Answer:
     change = SyncChange(body.name, definition, schedule_of(body), body.enabled)
 
     async def act(connection: Connection) -> Answer:
-        stores = call.stores.within(connection)
-        sync = await stores.syncs.update(workspace_id, old.id, change, only_if=replaced(call, old.updated_at))
-        runs = await stores.runs.list(workspace_id, RunFilter(sync_id=sync.id), limit=1)
-        shown = _whole(sync, runs[0] if runs else None)
-        return Answer(one(shown), headers=tag(sync.updated_at), change=_change(old, sync))
+        return await changed_sync(call, call.stores.within(connection), old, change)
 
     return await in_transaction(call, act)
+
+
+async def changed_sync(call: AnyCall, stores: Stores, old: Sync, change: SyncChange) -> Answer:
+    """The sync after a change to what it was, if that may be replaced.
+
+    :raises Stale: it has changed since, or the caller has seen something else.
+    """
+    sync = await stores.syncs.update(old.workspace_id, old.id, change, only_if=replaced(call, old.updated_at))
+    runs = await stores.runs.list(old.workspace_id, RunFilter(sync_id=sync.id), limit=1)
+    deed = Change(sync.id, _whole(old, None)["attributes"], _whole(sync, None)["attributes"])
+    return Answer(one(_whole(sync, runs[0] if runs else None)), headers=tag(sync.updated_at), change=deed)
 
 
 async def delete_sync(call: Call[NoBody, NoQuery]) -> Answer:
@@ -140,10 +147,6 @@ async def _only_source(call: Call[CreateSync, NoQuery]) -> str:
         case _:
             detail = "this workspace has several sources; say which one (GET /api/sources lists them)"
     raise Unprocessable([Fault("/sourceId", "missing", detail)])
-
-
-def _change(old: Sync, new: Sync) -> Change:
-    return Change(new.id, _whole(old, None)["attributes"], _whole(new, None)["attributes"])
 
 
 def _brief(sync: Sync) -> Item:

@@ -40,6 +40,7 @@ from tailrace_gateway.sync_bodies import CreateSync, UpdateSync
 from tailrace_gateway.timeline_api import TIMELINES
 from tailrace_gateway.tokens_api import TOKENS
 from tailrace_gateway.trials_api import TRIALS
+from tailrace_gateway.versions_api import VERSIONS
 
 _RETL = "/api/reverse-etl"
 _SYNC = f"{_RETL}/syncs/{{sync_id}}"
@@ -283,6 +284,7 @@ CONNECTORS = (
 SECTIONS = (
     Section("Syncs", "Planasonix contract: what is sent, from where to where, and when.", SYNCS),
     Section("Runs", "Planasonix contract: runs, started and followed. Beside it: one run with its books.", RUNS),
+    Section("Versions", "What a sync was before, going back to it, and pausing.", VERSIONS),
     Section("Trials", "What a run would do, and what the destination says of one row.", TRIALS),
     Section("Histories", "What happened to a run and to a single row, and what is happening.", (*TIMELINES, *ROWS)),
     Section("Discovery", "Planasonix contract: what destinations take, asked from them live.", DISCOVERY),

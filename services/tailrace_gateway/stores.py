@@ -20,6 +20,7 @@ from tailrace.store.runs import Runs
 from tailrace.store.secrets import SecretBox
 from tailrace.store.standings import Standings
 from tailrace.store.sync_links import SyncLinks
+from tailrace.store.sync_versions import SyncVersions
 from tailrace.store.syncs import Syncs
 from tailrace.store.timelines import Timelines
 from tailrace.store.tokens import Tokens
@@ -47,6 +48,7 @@ class Stores:
     replays: Replays
     timelines: Timelines
     standings: Standings
+    sync_versions: SyncVersions
     limits: SharedLimits
     idempotency: Idempotency
     audit: Audit
@@ -87,6 +89,7 @@ def _repositories(database: Database, box: SecretBox) -> dict[str, Any]:
         "replays": Replays(runs, syncs),
         "timelines": Timelines(database),
         "standings": Standings(database),
+        "sync_versions": SyncVersions(database),
         "limits": SharedLimits(database),
         "idempotency": Idempotency(database, box),
         "audit": Audit(database, box),

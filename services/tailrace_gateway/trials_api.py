@@ -109,7 +109,7 @@ async def plan_run(call: Call[PlanRun, NoQuery]) -> Answer:
     The source is read for 20 seconds at most; what rows held before is not kept, so that samples show only the new.
     """
     sync, body = await _sync(call), call.body
-    kind = RunKind.FULL if body.full_refresh else RunKind.INCREMENTAL
+    kind = RunKind.FULL if body.full_refresh or sync.definition.resend else RunKind.INCREMENTAL
     request = PlanRequest(kind, body.max_rows, body.samples)
 
     async def act() -> Answer:

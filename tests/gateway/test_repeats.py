@@ -32,6 +32,9 @@ POSTS: Mapping[str, tuple[str, Json, Json]] = {
         {"syncId": "{sync}", "enabled": True},
     ),
     "startRuns": (f"{_RETL}/sync/run", {"syncId": "{idle}"}, {"syncId": "{idle}", "fullRefresh": True}),
+    "pauseSync": ("/api/syncs/{sync}/pause", None, None),
+    "resumeSync": ("/api/syncs/{sync}/resume", None, None),
+    "rollBackSync": ("/api/syncs/{sync}/versions/1/rollback", None, None),
     "cancelRun": ("/api/runs/{run}/cancel", None, None),
     "resolveDeadLetters": (
         f"{_RETL}/dlq/resolve",
