@@ -13,6 +13,7 @@ from tailrace.core.ids import SyncId
 from tailrace.core.rows import RowKey
 from tailrace.core.runs import Lease
 from tailrace.core.snapshots import Entry
+from tailrace.core.watermarks import Watermark
 from tailrace.pipeline.deliver import Patience
 from tailrace.pipeline.mirror import Census
 from tailrace.pipeline.pace import Limits, Pacer
@@ -96,3 +97,15 @@ class SyncSnapshot:
             pages = self.entries(after=after)
         async for page in pages:
             yield [entry for entry in page if entry.is_gone]
+
+    async def watermark(self) -> Watermark:
+        """How far earlier runs, and this one, have settled all rows."""
+        return await self.snapshots.watermark(self.sync_id)
+
+    async def reset_watermark(self) -> None:
+        """Have no watermark."""
+        await self.snapshots.reset_watermark(self.lease, self.sync_id)
+
+    async def forget_before(self, value: str) -> None:
+        """Forget rows whose cursor was below a value."""
+        await self.snapshots.forget_before(self.lease, self.sync_id, value)

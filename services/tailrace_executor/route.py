@@ -42,6 +42,7 @@ async def open_route(claim: Claim, bench: Bench, tenure: Tenure, ledger: RunLedg
         destination, pacer = await _open_destination(stack, definition, bench)
         plan = await _plan(destination, _target(definition), bench)
         deletes_too = definition.sync_mode is SyncMode.MIRROR
+        keeps_rows = definition.sync_mode is SyncMode.APPEND and claim.kind is RunKind.REPLAY
         window = Window(bench.window_rows)
         yield Route(
             definition=definition,
@@ -50,11 +51,12 @@ async def open_route(claim: Claim, bench: Bench, tenure: Tenure, ledger: RunLedg
             warehouse=warehouse,
             snapshot=SyncSnapshot(bench.snapshots, claim.lease, claim.sync_id, only),
             recipe=Recipe(
-                claim.sync_id,
-                definition.sync_mode,
-                claim.kind,
-                plan,
-                lambda keys: bench.dead_letters.still_dead(claim.sync_id, keys),
+                sync_id=claim.sync_id,
+                mode=definition.sync_mode,
+                kind=claim.kind,
+                plan=plan,
+                still_dead=lambda keys: bench.dead_letters.still_dead(claim.sync_id, keys),
+                lineage=claim.lease.run_id if definition.sync_mode is SyncMode.APPEND else claim.sync_id,
             ),
             flight=Flight(
                 deliverer=Deliverer(claim.sync_id, destination, plan, pacer, tenure, bench.random, bench.patience),
@@ -62,6 +64,7 @@ async def open_route(claim: Claim, bench: Bench, tenure: Tenure, ledger: RunLedg
                 window=window,
                 tenure=tenure,
             ),
+            kept_rows=(lambda: bench.dead_letters.kept_rows(claim.lease.run_id)) if keeps_rows else None,
             delete_plan=await _plan(destination, _delete_target(definition), bench) if deletes_too else None,
         )
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import orjson
 
 from tailrace.connector_kit.destination import Destination
-from tailrace.connector_kit.warehouse import Reading, Warehouse
+from tailrace.connector_kit.warehouse import Warehouse
 from tailrace.core.keys import key_record
 from tailrace.core.rows import Change, Operation
 from tailrace.core.runs import RunKind
@@ -21,6 +21,7 @@ from tailrace.pipeline.batch import Parcel, Recipe, batch
 from tailrace.pipeline.diff import RowChange, diff
 from tailrace.pipeline.map_fields import Mapper
 from tailrace.pipeline.mirror import deletes_allowed
+from tailrace.pipeline.read import check_readable, watched, what_to_read
 from tailrace.pipeline.targets import rows_target
 from tailrace.pipeline.walk import map_fields
 from tailrace.store.syncs import Sync
@@ -147,8 +148,11 @@ async def _recipe(stores: Stores, sync: Sync, destination: Destination, kind: Ru
 async def _fill(plan: Plan, recipe: Recipe, stores: Stores, warehouse: Warehouse) -> None:
     definition = plan.sync.definition
     start = Position()
-    mapper = Mapper(definition.field_mappings, await warehouse.columns(definition.source_query), start)
-    async with warehouse.read(Reading(definition.source_query, definition.key_columns)) as blocks:
+    check_readable(definition, warehouse)
+    mapper = Mapper(definition, await warehouse.columns(definition.source_query), start)
+    if definition.cursor is not None:
+        recipe = watched(recipe, mapper.order, await stores.standings.watermark(plan.sync.id, plan.sync.version))
+    async with warehouse.read(what_to_read(recipe, mapper.order, definition, start)) as blocks:
         known = stores.standings.entries(plan.sync.id, plan.sync.version)
         changes = _noted(diff(map_fields(blocks, mapper), known), plan)
         async with aclosing(batch(changes, recipe, start)) as parcels:  # type: ignore[type-var]  # it is a generator

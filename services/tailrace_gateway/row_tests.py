@@ -10,7 +10,7 @@ from uuid import uuid4
 import orjson
 
 from tailrace.connector_kit.destination import Destination
-from tailrace.connector_kit.warehouse import Reading, Warehouse
+from tailrace.connector_kit.warehouse import Warehouse
 from tailrace.core.batches import Batch
 from tailrace.core.errors import BatchRefused, Conflict, NotFound
 from tailrace.core.rows import Operation, RowKey, RowOutcome, rejected
@@ -18,6 +18,7 @@ from tailrace.core.settlements import Position
 from tailrace.core.syncs import SyncDefinition, SyncMode
 from tailrace.pipeline.batch import idempotency_key
 from tailrace.pipeline.map_fields import MappedRow, Mapper
+from tailrace.pipeline.read import by_key, reading_of_some
 from tailrace.pipeline.targets import rows_target
 from tailrace.store.syncs import Sync
 from tailrace_gateway.problems import TooMany
@@ -83,8 +84,9 @@ async def _turn(stores: Stores, sync: Sync) -> AsyncIterator[None]:
 
 
 async def _read(warehouse: Warehouse, definition: SyncDefinition, key: RowKey) -> MappedRow:
-    mapper = Mapper(definition.field_mappings, await warehouse.columns(definition.source_query), Position())
-    async with warehouse.read(Reading(definition.source_query, definition.key_columns, only=[key])) as blocks:
+    columns = await warehouse.columns(definition.source_query)
+    mapper = Mapper(by_key(definition), columns, Position())
+    async with warehouse.read(reading_of_some(definition, [key], Position())) as blocks:
         async for block in blocks:
             for mapped in mapper.map_block(block):
                 return mapped

@@ -24,7 +24,7 @@ def content_hash(content: int) -> RowHash:
 
 def mapped(key: str, content: int, *, is_bad: bool = False) -> MappedRow:
     row = Row(RowKey((key,)), b"{}", content_hash(content))
-    return MappedRow(row, dedupe_key(row.key), BAD) if is_bad else MappedRow(row)
+    return MappedRow(row, row.key, dedupe_key(row.key), BAD) if is_bad else MappedRow(row, row.key)
 
 
 async def in_lists(items: list[Item], size: int) -> AsyncIterator[list[Item]]:

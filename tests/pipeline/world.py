@@ -13,16 +13,17 @@ from pydantic import BaseModel
 
 from tailrace.connector_kit.destination import Destination, Field, Level, Object, Target, WritePlan
 from tailrace.connector_kit.http import HttpClient
-from tailrace.connector_kit.warehouse import Reading, Warehouse
 from tailrace.core.batches import Batch, BatchResult
 from tailrace.core.clock import SystemClock
 from tailrace.core.errors import TailraceError
 from tailrace.core.ids import SyncId
-from tailrace.core.rows import DELIVERED, Block, Column, ColumnKind, Operation, Row, RowKey, RowOutcome
+from tailrace.core.readings import AnyReading, SnapshotReading
+from tailrace.core.rows import DELIVERED, Operation, Row, RowKey, RowOutcome
 from tailrace.core.runs import Books, RunKind
-from tailrace.core.settlements import DedupeKey, NewDeadLetter, Position, Settlement
+from tailrace.core.settlements import DedupeKey, KeptRow, NewDeadLetter, Position, Settlement
 from tailrace.core.snapshots import Entry
 from tailrace.core.syncs import FieldMapping, SyncDefinition, SyncMode
+from tailrace.core.watermarks import Watermark
 from tailrace.pipeline.batch import Recipe
 from tailrace.pipeline.brake import Brake, BrakeLimits
 from tailrace.pipeline.deliver import Deliverer, Patience
@@ -33,61 +34,13 @@ from tailrace.pipeline.pace import Limits, Pacer
 from tailrace.pipeline.settle import Settler, Window
 from tailrace.pipeline.tenure import Tenure
 from tailrace.pipeline.walk import Route, walk
+from tests.pipeline.memory_warehouse import MemoryWarehouse, NoSettings
 
 SYNC = SyncId("retl_sync_test")
-COLUMNS = (Column("id", ColumnKind.TEXT), Column("name", ColumnKind.TEXT))
 IMPATIENT = Patience(attempts=3, base_s=0.001, cap_s=0.002, request_s=5.0)
 
 Answer = Callable[[Batch], Sequence[RowOutcome]]
 """What a destination says to a batch; it may raise."""
-
-
-class NoSettings(BaseModel):
-    """Nothing to set."""
-
-
-class MemoryWarehouse(Warehouse):
-    """Rows of (id, name) in a list; no id is a NULL key."""
-
-    name = "memory"
-    label = "Memory"
-    settings_type = NoSettings
-
-    def __init__(self, rows: list[tuple[str | None, str]], error_after: int | None = None) -> None:
-        self.rows = rows
-        self.error_after = error_after
-        self.blocks_read = 0
-        self.error: TailraceError | None = None
-
-    @classmethod
-    @asynccontextmanager
-    async def open(cls, settings: BaseModel) -> AsyncIterator[Self]:
-        yield cls([])
-
-    async def check(self) -> None:
-        return
-
-    async def columns(self, query: str) -> Sequence[Column]:
-        return COLUMNS
-
-    @asynccontextmanager
-    async def read(self, reading: Reading) -> AsyncIterator[AsyncIterator[Block]]:
-        yield self._blocks(reading)
-
-    async def _blocks(self, reading: Reading) -> AsyncIterator[Block]:
-        keyed = sorted(self.rows, key=lambda row: (row[0] is None, row[0] or row[1]))
-        wanted = [row for row in keyed if self._is_wanted(row[0], reading)]
-        for at in range(0, len(wanted), reading.rows_per_block):
-            if self.error is not None and self.blocks_read >= (self.error_after or 0):
-                raise self.error
-            self.blocks_read += 1
-            rows = wanted[at : at + reading.rows_per_block]
-            yield Block(rows, [None if row[0] is None else RowKey((row[0],)) for row in rows])
-
-    def _is_wanted(self, key: str | None, reading: Reading) -> bool:
-        if reading.only is not None:
-            return key is not None and (key,) in reading.only
-        return key is None or reading.after is None or (key,) > reading.after
 
 
 @dataclass
@@ -101,6 +54,7 @@ class MemoryDestination(Destination):
     requests: list[Batch] = field(default_factory=list)
     was_asked: asyncio.Event = field(default_factory=asyncio.Event)
     holds: dict[RowKey, bytes] = field(default_factory=dict)
+    events: list[str] = field(default_factory=list)
     applied: list[Row] = field(default_factory=list)
 
     name = "memory"
@@ -139,6 +93,8 @@ class MemoryDestination(Destination):
 
     def _apply(self, operation: Operation, row: Row) -> None:
         self.applied.append(row)
+        if operation is Operation.INSERT:
+            self.events.append(name_in(row))
         if operation is Operation.DELETE:
             self.holds.pop(row.key, None)
         else:
@@ -153,6 +109,7 @@ class MemoryLedger:
     books: Books = field(default_factory=Books)
     letters: dict[DedupeKey, NewDeadLetter] = field(default_factory=dict)
     entries: dict[RowKey, Entry] = field(default_factory=dict)
+    watermark: str | None = None
     settlements: list[Settlement] = field(default_factory=list)
     error: TailraceError | None = None
 
@@ -165,6 +122,7 @@ class MemoryLedger:
         for cleared in settlement.cleared:
             self.letters.pop(cleared, None)
         self.letters |= {letter.dedupe_key: letter for letter in settlement.letters}
+        self.watermark = max(filter(None, (self.watermark, settlement.watermark)), default=None)
         self.entries |= {entry.key: entry for entry in settlement.entries}
         self.entries = {key: entry for key, entry in self.entries.items() if not entry.is_tombstone}
 
@@ -195,6 +153,19 @@ class FrozenSnapshot:
 
     async def gone(self, *, after: RowKey | None) -> AsyncIterator[list[Entry]]:
         yield [entry for entry in self._gone() if after is None or entry.key > after]
+
+    async def watermark(self) -> Watermark:
+        return Watermark(self.ledger.watermark, SystemClock().now())
+
+    async def reset_watermark(self) -> None:
+        self.ledger.watermark = None
+
+    async def forget_before(self, value: str) -> None:
+        self.ledger.entries = {key: entry for key, entry in self.ledger.entries.items() if key >= (value,)}
+
+    async def kept_rows(self) -> AsyncIterator[list[KeptRow]]:
+        letters = [letter for letter in self.ledger.letters.values() if letter.row_key in (self.only or ())]
+        yield [KeptRow(one.dedupe_key, one.row_key or RowKey(()), one.payload) for one in letters]
 
     def _gone(self) -> list[Entry]:
         gone = [entry for key, entry in self.ledger.entries.items() if self.only is None or key in self.only]
@@ -231,10 +202,13 @@ class World:
     patience: Patience = IMPATIENT
     brake: BrakeLimits = field(default_factory=BrakeLimits)
     max_delete_ratio: float = 0.1
+    reading: AnyReading = field(default_factory=SnapshotReading)
+    is_keyed: bool = True
     warehouse: MemoryWarehouse = field(init=False)
     ledger: MemoryLedger = field(default_factory=MemoryLedger)
     limits: NoLimits = field(default_factory=NoLimits)
     tenure: Tenure = field(init=False)
+    runs: int = 0
 
     def __post_init__(self) -> None:
         self.warehouse = MemoryWarehouse(self.rows)
@@ -244,27 +218,51 @@ class World:
     ) -> Books:
         """A run from the start, or from where the one before stopped; gives the books of all its parts."""
         if not resume:
+            self.runs += 1
             self.ledger = replace(self.ledger, position=Position(), books=Books(), settlements=[])
         self.warehouse.rows = self.rows
         await walk(await self.route(kind, only))
         return self.ledger.books
 
+    @property
+    def definition(self) -> SyncDefinition:
+        """A sync of people, by id if they are keyed."""
+        return SyncDefinition(
+            source_id="conn_source",
+            source_query="SELECT id, name, at FROM people",
+            destination_id="conn_destination",
+            object_name="people",
+            field_mappings=(
+                FieldMapping(source="id", destination="id", key=self.is_keyed),
+                FieldMapping(source="name", destination="name"),
+            ),
+            sync_mode=self.mode,
+            reading=self.reading,
+            max_delete_ratio=self.max_delete_ratio,
+        )
+
     async def route(self, kind: RunKind, only: Sequence[str] | None = None) -> Route:
         clock = SystemClock()
         self.tenure = Tenure(clock, until=clock.monotonic() + 60)
         window = Window(self.window_rows)
-        plan = await self.destination.plan(Target("people", operation_on_rows(self.mode), ("id",), ("id", "name")))
+        key_fields = ("id",) if self.is_keyed else ()
+        plan = await self.destination.plan(Target("people", operation_on_rows(self.mode), key_fields, ("id", "name")))
         deletes = await self.destination.plan(Target("people", Operation.DELETE, ("id",), ("id",)))
         pacer = Pacer(Limits("memory"), self.limits, clock)
         keys = None if only is None else [RowKey((key,)) for key in only]
         known = sorted(self.ledger.entries.values(), key=lambda entry: entry.key)
+        snapshot = FrozenSnapshot([entry for entry in known if keys is None or entry.key in keys], self.ledger, keys)
+        is_append = self.mode is SyncMode.APPEND
         return Route(
-            definition=definition(self.mode).model_copy(update={"max_delete_ratio": self.max_delete_ratio}),
+            definition=self.definition,
             start=self.ledger.position,
             only=keys,
             warehouse=self.warehouse,
-            snapshot=FrozenSnapshot([entry for entry in known if keys is None or entry.key in keys], self.ledger, keys),
-            recipe=Recipe(SYNC, self.mode, kind, plan, self.ledger.still_dead),
+            snapshot=snapshot,
+            recipe=Recipe(
+                SYNC, self.mode, kind, plan, self.ledger.still_dead, f"run {self.runs}" if is_append else SYNC
+            ),
+            kept_rows=snapshot.kept_rows if kind is RunKind.REPLAY and is_append else None,
             flight=Flight(
                 deliverer=Deliverer(SYNC, self.destination, plan, pacer, self.tenure, Random(1), self.patience),
                 settler=Settler(self.ledger, window, Brake(self.brake), clock, every_s=0.01),
@@ -273,21 +271,6 @@ class World:
             ),
             delete_plan=deletes if self.mode is SyncMode.MIRROR else None,
         )
-
-
-def definition(mode: SyncMode = SyncMode.UPSERT) -> SyncDefinition:
-    """A sync of people by id."""
-    return SyncDefinition(
-        source_id="conn_source",
-        source_query="SELECT id, name FROM people",
-        destination_id="conn_destination",
-        object_name="people",
-        field_mappings=(
-            FieldMapping(source="id", destination="id", key=True),
-            FieldMapping(source="name", destination="name"),
-        ),
-        sync_mode=mode,
-    )
 
 
 def people(count: int) -> list[tuple[str | None, str]]:

@@ -48,14 +48,27 @@ class NewDeadLetter:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptRow:
+    """A row as its dead letter keeps it; `payload` is what was to be sent, in clear."""
+
+    dedupe_key: DedupeKey
+    row_key: RowKey
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Settlement:
-    """Everything that became of the rows up to a position. `cleared` are letters that no longer hold."""
+    """Everything that became of the rows up to a position. `cleared` are letters that no longer hold.
+
+    `watermark` is the value of the cursor up to which all rows are settled, see `core.watermarks`; it never falls.
+    """
 
     position: Position
     books: Books
     letters: Sequence[NewDeadLetter] = ()
     entries: Sequence[Entry] = ()
     cleared: Sequence[DedupeKey] = ()
+    watermark: str | None = None
 
 
 def dedupe_key(key: RowKey) -> DedupeKey:
@@ -66,6 +79,11 @@ def dedupe_key(key: RowKey) -> DedupeKey:
 def dedupe_key_of_duplicate(key: RowKey, occurrence: int) -> DedupeKey:
     """The dedupe key of the n-th further row with a key."""
     return _digest(b"duplicate", str(occurrence).encode(), *(part.encode() for part in key))
+
+
+def dedupe_key_of_event(place: RowKey, body: bytes) -> DedupeKey:
+    """The dedupe key of a row that is sent for what it says, by its place in the reading and its content."""
+    return _digest(b"event", *(part.encode() for part in place), body)
 
 
 def dedupe_key_of_content(body: bytes, occurrence: int) -> DedupeKey:

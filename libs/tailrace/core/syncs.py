@@ -8,6 +8,7 @@ from cronsim import CronSim, CronSimError
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tailrace.core.clock import SystemClock
+from tailrace.core.readings import CursorReading, Reading, SnapshotReading
 
 _ALIASES = {
     "@yearly": "0 0 1 1 *",
@@ -29,6 +30,7 @@ class SyncMode(StrEnum):
     UPDATE = "update"
     DELETE = "delete"
     MIRROR = "mirror"
+    APPEND = "append"
 
 
 class _Frozen(BaseModel):
@@ -112,12 +114,18 @@ class SyncDefinition(_Frozen):
     field_mappings: tuple[FieldMapping, ...] = Field(min_length=1, max_length=10_000)
     sync_mode: SyncMode
     resend: bool = Field(default=False, description="each run sends all rows, as a full run does, not changes alone")
+    reading: Reading = SnapshotReading()
     max_delete_ratio: float = Field(
         default=0.1,
         ge=0,
         le=1,
         description="mirror: the part of the rows delivered that one run may delete; 1 allows all of them",
     )
+
+    @property
+    def cursor(self) -> CursorReading | None:
+        """The cursor that tells what is new; None where a snapshot does."""
+        return self.reading if isinstance(self.reading, CursorReading) else None
 
     @property
     def key_mappings(self) -> tuple[FieldMapping, ...]:
@@ -131,8 +139,10 @@ class SyncDefinition(_Frozen):
 
     @model_validator(mode="after")
     def _is_keyed_and_unambiguous(self) -> Self:
-        if not self.key_columns:
+        if not self.key_columns and self.sync_mode is not SyncMode.APPEND:
             raise ValueError('fieldMappings needs a key: set "key": true on the mapping that identifies a row')
+        if self.cursor is not None and self.sync_mode is SyncMode.MIRROR:
+            raise ValueError("a cursor cannot see which rows left the query: read by snapshot, or choose mode upsert")
         names = [mapping.destination for mapping in self.field_mappings]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:

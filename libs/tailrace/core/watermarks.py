@@ -3,6 +3,7 @@
 Every value that a column of numbers or times can hold has such a text, `infinity` and years before Christ included.
 """
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal
 
@@ -18,6 +19,14 @@ _NANOSECOND_DIGITS = 9
 _EXACT = Context(prec=1000)
 _TURNED = str.maketrans("0123456789", "9876543210")
 _BEFORE_CHRIST = " BC"
+
+
+@dataclass(frozen=True, slots=True)
+class Watermark:
+    """The sortable value up to which all rows were settled, None where there is none, and when that was looked up."""
+
+    value: str | None
+    looked_at: datetime
 
 
 def sortable(kind: ColumnKind, value: object) -> str:

@@ -17,7 +17,7 @@ from tailrace.core.syncs import SyncMode
 from tailrace.pipeline.diff import RowChange
 from tailrace.pipeline.map_fields import MappedRow
 from tailrace.pipeline.modes import operation
-from tailrace.pipeline.tally import NOT_IN_MODE, STILL_DEAD, UNCHANGED, Tally
+from tailrace.pipeline.tally import NOT_IN_MODE, STILL_DEAD, UNCHANGED, Tally, Terms
 
 ROW_TOO_LARGE = "ROW_TOO_LARGE"
 
@@ -30,13 +30,34 @@ StillDead = Callable[[Sequence[DedupeKey]], Awaitable[set[DedupeKey]]]
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What decides about a row besides the row itself."""
+    """What decides about a row besides the row itself.
+
+    `lineage` tells rows that are sent for what they say from the same rows sent by another run. By a cursor, `since` is
+    the watermark that the run found, and `latest` the highest one that it may leave.
+    """
 
     sync_id: SyncId
     mode: SyncMode
     kind: RunKind
     plan: WritePlan
     still_dead: StillDead
+    lineage: str = ""
+    by_cursor: bool = False
+    since: str | None = None
+    latest: str | None = None
+
+    @property
+    def terms(self) -> Terms:
+        """What a tally has to know of the run."""
+        target, are_events, is_replay = self.plan.target, self.mode is SyncMode.APPEND, self.kind is RunKind.REPLAY
+        return Terms(
+            operation=target.operation,
+            key_fields=target.key_fields,
+            remembers=not is_replay if self.by_cursor else not are_events,
+            clears_all=self.by_cursor or are_events,
+            moves_watermark=self.by_cursor and not is_replay,
+            latest=self.latest,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +76,7 @@ class Parcel:
 
 
 async def batch(changes: AsyncIterator[list[RowChange]], recipe: Recipe, start: Position) -> AsyncIterator[Parcel]:
-    """Cut changes into parcels for the plan of the recipe; rows with the same key are never parted."""
+    """Cut changes into parcels for the plan of the recipe; rows of the same place are never parted."""
     cut = _Cut(recipe, start)
     async for some in changes:
         dead = await _still_dead(some, recipe)
@@ -67,9 +88,9 @@ async def batch(changes: AsyncIterator[list[RowChange]], recipe: Recipe, start: 
         yield cut.close()
 
 
-def idempotency_key(sync_id: SyncId, sent: Operation, rows: Sequence[Row]) -> str:
-    """The same whenever the same versions of the same rows of a sync are sent; a row's hash covers its key."""
-    digest = blake2b(f"{sync_id}:{sent}".encode(), digest_size=_IDEMPOTENCY_KEY_BYTES)
+def idempotency_key(lineage: str, sent: Operation, rows: Sequence[Row]) -> str:
+    """The same whenever the same versions of the same rows of a lineage are sent; a row's hash covers its key."""
+    digest = blake2b(f"{lineage}:{sent}".encode(), digest_size=_IDEMPOTENCY_KEY_BYTES)
     digest.update(b"".join(row.row_hash for row in rows))
     return digest.hexdigest()
 
@@ -80,6 +101,7 @@ class _Cut:
     position: Position
     rows: int = 0
     changes: list[tuple[RowChange, MappedRow]] = field(default_factory=list)
+    keys: set[RowKey] = field(default_factory=set)
     size_bytes: int = 0
     decided: Tally = field(init=False)
 
@@ -87,8 +109,8 @@ class _Cut:
         self.decided = self._tally()
 
     def is_full_before(self, change: RowChange) -> bool:
-        key = _key(change)
-        if key and key == self.position.after:
+        place = _place(change)
+        if place and place == self.position.after:
             return False
         plan = self.recipe.plan
         body_bytes = 0 if change.mapped is None else len(change.mapped.row.body)
@@ -96,16 +118,20 @@ class _Cut:
             len(self.changes) >= plan.rows_per_batch
             or self.rows >= _DECIDED_PER_PARCEL + len(self.changes)
             or (bool(self.changes) and self.size_bytes + body_bytes > plan.bytes_per_batch)
+            or (change.mapped is not None and change.mapped.row.key in self.keys)
         )
 
     def add(self, change: RowChange, dead: set[DedupeKey]) -> None:
         self.rows += 1
-        key = _key(change)
+        place = _place(change)
         here = self.position
-        self.position = replace(here, after=key) if key else replace(here, null_rows=here.null_rows + 1)
+        self.position = replace(here, after=place) if place else replace(here, null_rows=here.null_rows + 1)
         if change.mapped is None:
             self._leave(change)
-        elif _dead_version(change) in dead:
+            return
+        if place and self.recipe.by_cursor:
+            self.decided.reached = place[0]
+        if _dead_version(change) in dead:
             self.decided.add_skipped(change, STILL_DEAD)
         elif change.mapped.problem is not None:
             self.decided.add_rejected(change, change.mapped, change.mapped.problem)
@@ -115,13 +141,16 @@ class _Cut:
     def close(self) -> Parcel:
         rows = [mapped.row for _, mapped in self.changes]
         sent = self.recipe.plan.target.operation
-        made = Batch(sent, rows, idempotency_key(self.recipe.sync_id, sent, rows)) if rows else None
+        lineage = self.recipe.lineage or self.recipe.sync_id
+        made = Batch(sent, rows, idempotency_key(lineage, sent, rows)) if rows else None
         parcel = Parcel(self.changes, made, self.decided, self.position)
-        self.changes, self.size_bytes, self.rows, self.decided = [], 0, 0, self._tally()
+        self.changes, self.keys, self.size_bytes, self.rows, self.decided = [], set(), 0, 0, self._tally()
         return parcel
 
     def _leave(self, change: RowChange) -> None:
         match self.recipe.mode:
+            case _ if self.recipe.by_cursor:
+                self.decided.add_moved(change)
             case SyncMode.MIRROR:
                 self.decided.add_gone(change)
             case SyncMode.INSERT:
@@ -139,10 +168,11 @@ class _Cut:
         else:
             self.changes.append((change, mapped))
             self.size_bytes += size_bytes + 1
+            if self.recipe.by_cursor and self.recipe.plan.target.key_fields:
+                self.keys.add(mapped.row.key)
 
     def _tally(self) -> Tally:
-        target = self.recipe.plan.target
-        return Tally(target.operation, target.key_fields)
+        return Tally(self.recipe.terms)
 
 
 async def _still_dead(changes: Sequence[RowChange], recipe: Recipe) -> set[DedupeKey]:
@@ -156,8 +186,8 @@ def _dead_version(change: RowChange) -> DedupeKey | None:
     """The dedupe key of a row whose very version was rejected before."""
     if change.mapped is None or change.known is None or change.known.dead != change.mapped.row.row_hash:
         return None
-    return dedupe_key(change.known.key)
+    return change.mapped.dedupe_key or dedupe_key(change.mapped.row.key)
 
 
-def _key(change: RowChange) -> RowKey:
-    return change.mapped.row.key if change.mapped is not None else change.known.key if change.known else RowKey(())
+def _place(change: RowChange) -> RowKey:
+    return change.mapped.place if change.mapped is not None else change.known.key if change.known else RowKey(())

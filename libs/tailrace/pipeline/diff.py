@@ -1,7 +1,7 @@
 """Step 2 of a row: what happened to it since it was last delivered.
 
-Rows and snapshot come in the same order of keys, so that one pass of both tells added, changed, unchanged and removed,
-holding a block and a page at a time.
+Rows and snapshot come in the same order of places, so that one pass of both tells added, changed, unchanged and
+removed, holding a block and a page at a time.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -69,7 +69,7 @@ def _compare(rows: Sequence[MappedRow], at: int, page: _Page) -> tuple[list[RowC
         return [_unseen(mapped) for mapped in rows[at:]], len(rows)
     while at < len(rows) and page.at < len(page.entries):
         mapped, entry = rows[at], page.entries[page.at]
-        key = mapped.row.key
+        key = mapped.place
         if not key or key < entry.key:
             changes.append(_unseen(mapped))
             at += 1

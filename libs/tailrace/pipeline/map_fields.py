@@ -19,11 +19,14 @@ from tailrace.core.settlements import (
     dedupe_key,
     dedupe_key_of_content,
     dedupe_key_of_duplicate,
+    dedupe_key_of_event,
 )
 from tailrace.core.snapshots import KEY_SIZE_LIMIT_BYTES, hash_row
-from tailrace.core.syncs import FieldMapping
+from tailrace.core.syncs import FieldMapping, SyncDefinition, SyncMode
+from tailrace.pipeline.places import Places, order_of
 
 NULL_KEY = "NULL_KEY"
+NULL_CURSOR = "NULL_CURSOR"
 DUPLICATE_KEY = "DUPLICATE_KEY"
 KEY_TOO_LONG = "KEY_TOO_LONG"
 NOT_REPRESENTABLE = "NOT_REPRESENTABLE"
@@ -35,28 +38,36 @@ _Convert = Callable[[object], object]
 class MappedRow:
     """A row as the destination would get it, or what keeps it from being sent.
 
-    `written` is what the snapshot keeps of the key besides its text, see `core.keys`.
+    `place` is where it stands in the reading; empty for a row that has no place, and comes last. `is_extra` is a row
+    that no entry of the snapshot speaks of. `written` is what the snapshot keeps of the key, see `core.keys`.
     """
 
     row: Row
+    place: RowKey
     dedupe_key: DedupeKey | None = None
     problem: RowOutcome | None = None
     written: bytes | None = None
+    is_extra: bool = False
 
 
 class Mapper:
     """The mappings of a sync compiled for the columns of its query; carries the neighbour seen last between blocks."""
 
-    def __init__(self, mappings: Sequence[FieldMapping], columns: Sequence[Column], start: Position) -> None:
-        """:raises SourceInvalid: a mapping names a column that the query does not have."""
+    def __init__(self, definition: SyncDefinition, columns: Sequence[Column], start: Position) -> None:
+        """:raises SourceInvalid: a mapping, or the cursor, names a column that the query does not have."""
+        mappings = definition.field_mappings
+        self.order = order_of(definition, columns)
+        self._places = Places(self.order)
+        self._are_events = definition.sync_mode is SyncMode.APPEND
         self._fields = [_Field.of(mapping, columns) for mapping in mappings]
         self._key_fields = [field for field, mapping in zip(self._fields, mappings, strict=True) if mapping.key]
         self._key_names = [field.name for field in self._key_fields]
         self._tells_key = all(field.is_whole_number for field in self._key_fields)
-        self._last_key = start.after
+        self._last_place = start.after
         self._duplicates = 0
-        self._last_body = b""
-        self._same_bodies = 0
+        self._read_again = None if self.order.is_keyed else start.after
+        self._last_without_place: object = None
+        self._alike = 0
         self._null_rows_to_pass = start.null_rows
 
     def map_block(self, block: Block) -> list[MappedRow]:
@@ -66,34 +77,46 @@ class Mapper:
 
     def _map(self, values: Sequence[object], key: RowKey | None) -> MappedRow | None:
         body, unfit = self._encode(values)
-        if key is None:
-            return self._without_key(body)
-        if key == self._last_key:
-            return self._duplicate(key, body)
-        self._last_key, self._duplicates = key, 0
+        place = key if self.order.is_by_key else self._places.place(values, key)
+        if place is None or key is None:
+            return self._without_place(values, key, body)
+        if self._read_again is not None and place <= self._read_again:
+            return None
+        if place == self._last_place:
+            return self._duplicate(place, key, body)
+        self._last_place, self._duplicates = place, 0
         row = Row(key, body, hash_row(body))
+        name = dedupe_key_of_event(place, body) if self._are_events else None
         if sum(map(len, key)) * 4 > KEY_SIZE_LIMIT_BYTES and _size_bytes(key) > KEY_SIZE_LIMIT_BYTES:
-            return MappedRow(row, dedupe_key(key), _too_long())
+            return MappedRow(row, place, name, _too_long(), is_extra=True)
         if unfit is not None:
-            return MappedRow(row, dedupe_key(key), unfit)
-        return MappedRow(row, written=None if self._tells_key else self._written(values, key))
+            return MappedRow(row, place, name, unfit)
+        return MappedRow(row, place, name, written=None if self._tells_key else self._written(values, key))
 
     def _written(self, values: Sequence[object], key: RowKey) -> bytes | None:
         return keys.written(self._key_names, key, [field.value(values) for field in self._key_fields])
 
-    def _without_key(self, body: bytes) -> MappedRow | None:
-        self._same_bodies = self._same_bodies + 1 if body == self._last_body else 0
-        self._last_body = body
+    def _without_place(self, values: Sequence[object], key: RowKey | None, body: bytes) -> MappedRow | None:
+        """A row with a NULL in its key or its cursor; of those that are alike, each has a letter of its own."""
+        this = tuple(values) if key is None else key
+        self._alike = self._alike + 1 if this == self._last_without_place else 0
+        self._last_without_place = this
         if self._null_rows_to_pass:
             self._null_rows_to_pass -= 1
             return None
-        problem = rejected(NULL_KEY, "a key column is NULL: give every row of the query a key")
-        return MappedRow(Row(RowKey(()), body, hash_row(body)), dedupe_key_of_content(body, self._same_bodies), problem)
+        if key is None:
+            problem = rejected(NULL_KEY, "a key column is NULL: give every row of the query a key")
+            name = dedupe_key_of_content(repr(this).encode(errors="replace"), self._alike)
+        else:
+            problem = rejected(NULL_CURSOR, "the cursor is NULL: no run would see this row change")
+            name = dedupe_key_of_duplicate(key, self._alike) if self._alike else dedupe_key(key)
+        return MappedRow(Row(key or RowKey(()), body, hash_row(body)), RowKey(()), name, problem, is_extra=True)
 
-    def _duplicate(self, key: RowKey, body: bytes) -> MappedRow:
+    def _duplicate(self, place: RowKey, key: RowKey, body: bytes) -> MappedRow:
         self._duplicates += 1
         problem = rejected(DUPLICATE_KEY, "an earlier row of the query has the same key: make the key unique")
-        return MappedRow(Row(key, body, hash_row(body)), dedupe_key_of_duplicate(key, self._duplicates), problem)
+        name = dedupe_key_of_duplicate(key, self._duplicates)
+        return MappedRow(Row(key, body, hash_row(body)), place, name, problem, is_extra=True)
 
     def _encode(self, values: Sequence[object]) -> tuple[bytes, RowOutcome | None]:
         try:

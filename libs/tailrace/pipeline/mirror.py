@@ -75,7 +75,7 @@ async def deletes(gone: AsyncIterator[list[Entry]], key_fields: Sequence[str]) -
 
 def _removed(entry: Entry, key_fields: Sequence[str]) -> RowChange:
     body = key_record(key_fields, entry)
-    return RowChange(Change.REMOVED, MappedRow(Row(entry.key, body, hash_row(body))), entry)
+    return RowChange(Change.REMOVED, MappedRow(Row(entry.key, body, hash_row(body)), entry.key), entry)
 
 
 def _ratio_for(census: Census) -> float:

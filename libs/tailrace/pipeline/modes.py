@@ -14,6 +14,8 @@ _SENDS = {
     (SyncMode.MIRROR, Change.ADDED): Operation.UPSERT,
     (SyncMode.MIRROR, Change.CHANGED): Operation.UPSERT,
     (SyncMode.MIRROR, Change.REMOVED): Operation.DELETE,
+    (SyncMode.APPEND, Change.ADDED): Operation.INSERT,
+    (SyncMode.APPEND, Change.CHANGED): Operation.INSERT,
 }
 
 

@@ -11,7 +11,7 @@ from tailrace.core.runs import Books
 from tailrace.core.settlements import DedupeKey, NewDeadLetter, Position, Settlement, dedupe_key
 from tailrace.core.snapshots import UNKNOWN_VERSION, Entry
 from tailrace.pipeline.diff import RowChange
-from tailrace.pipeline.map_fields import KEY_TOO_LONG, MappedRow
+from tailrace.pipeline.map_fields import MappedRow
 
 STILL_DEAD = "STILL_DEAD"
 UNCHANGED = "UNCHANGED"
@@ -21,17 +21,33 @@ _BOOKED_AS = {"delivered": "deleted", "skipped": "kept", "rejected": "undeleted"
 """What the books call the outcome of a row that left the query."""
 
 
-@dataclass(slots=True)
-class Tally:
-    """Counters, letters and snapshot entries of rows that are done with."""
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a tally has to know of the run.
+
+    `remembers`: the snapshot keeps an entry of each row. `clears_all`: a row that was sent closes its letter, known to
+    the snapshot or not. `moves_watermark`: as far as rows are settled, but not above `latest`.
+    """
 
     operation: Operation
     key_fields: tuple[str, ...]
+    remembers: bool = True
+    clears_all: bool = False
+    moves_watermark: bool = False
+    latest: str | None = None
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counters, letters and snapshot entries of rows that are done with; `reached` is the cursor of the last one."""
+
+    terms: Terms
     counts: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     letters: list[NewDeadLetter] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
     cleared: list[DedupeKey] = field(default_factory=list)
+    reached: str | None = None
 
     def add_outcome(self, change: RowChange, mapped: MappedRow, outcome: RowOutcome) -> None:
         """A row that was sent, with the outcome that stands."""
@@ -45,9 +61,9 @@ class Tally:
         else:
             self._count(change, "skipped", fit_code(outcome.code))
         if change.change is Change.REMOVED:
-            self.entries.append(Entry(mapped.row.key))
-        else:
-            self.entries.append(Entry(mapped.row.key, delivered=mapped.row.row_hash, written=mapped.written))
+            self.entries.append(Entry(mapped.place))
+        elif self.terms.remembers:
+            self.entries.append(Entry(mapped.place, delivered=mapped.row.row_hash, written=mapped.written))
         self._clear(change)
 
     def add_rejected(self, change: RowChange, mapped: MappedRow, outcome: RowOutcome) -> None:
@@ -58,15 +74,15 @@ class Tally:
         letter = NewDeadLetter(
             dedupe_key=mapped.dedupe_key or dedupe_key(row.key),
             row_key=row.key or None,
-            operation=self.operation,
+            operation=self.terms.operation,
             error_code=code,
             message=outcome.message,
-            record_keys=_record_keys(row, self.key_fields),
+            record_keys=_record_keys(row, self.terms.key_fields),
             payload=row.body,
             row_hash=row.row_hash,
         )
         self.letters.append(letter)
-        if row.key and letter.dedupe_key == dedupe_key(row.key) and outcome.code != KEY_TOO_LONG:
+        if self.terms.remembers and not mapped.is_extra:
             self.entries.append(_dead_entry(change, mapped, outcome))
 
     def add_skipped(self, change: RowChange, code: str) -> None:
@@ -93,6 +109,11 @@ class Tally:
             self.entries.append(Entry(change.known.key))
             self._clear(change)
 
+    def add_moved(self, change: RowChange) -> None:
+        """A row that the cursor has left behind, or that changed and has another place now."""
+        if change.known is not None:
+            self.entries.append(Entry(change.known.key))
+
     def absorb(self, later: "Tally") -> None:
         """Add what became of the rows that follow."""
         self.counts += later.counts
@@ -100,6 +121,7 @@ class Tally:
         self.letters += later.letters
         self.entries += later.entries
         self.cleared += later.cleared
+        self.reached = later.reached or self.reached
 
     def settlement(self, position: Position) -> Settlement:
         """All of it, as one checkpoint writes it."""
@@ -109,7 +131,14 @@ class Tally:
             letters=self.letters,
             entries=sorted(self.entries, key=lambda entry: entry.key),
             cleared=self.cleared,
+            watermark=self._watermark,
         )
+
+    @property
+    def _watermark(self) -> str | None:
+        if self.reached is None or not self.terms.moves_watermark:
+            return None
+        return self.reached if self.terms.latest is None else min(self.reached, self.terms.latest)
 
     def _count(self, change: RowChange, outcome: str, code: str = "") -> None:
         is_removed = change.change is Change.REMOVED
@@ -120,7 +149,10 @@ class Tally:
             self.reasons[f"{booked}.{code}"] += 1
 
     def _clear(self, change: RowChange) -> None:
-        if change.known is not None and change.known.dead is not None:
+        has_letter = change.known is not None and change.known.dead is not None
+        if change.mapped is not None and (has_letter or self.terms.clears_all):
+            self.cleared.append(change.mapped.dedupe_key or dedupe_key(change.mapped.row.key))
+        elif change.known is not None and has_letter:
             self.cleared.append(dedupe_key(change.known.key))
 
 
@@ -132,11 +164,14 @@ def _dead_entry(change: RowChange, mapped: MappedRow, outcome: RowOutcome) -> En
     delivered, written = (None, mapped.written) if known is None else (known.delivered, known.written)
     if outcome.code == IN_DOUBT or (known is not None and known.is_gone):
         delivered = UNKNOWN_VERSION
-    return Entry(row.key, delivered, row.row_hash, written=written)
+    return Entry(mapped.place, delivered, row.row_hash, written=written)
 
 
 def _record_keys(row: Row, key_fields: Sequence[str]) -> dict[str, object]:
     """The key as it is sent; as the warehouse writes it where a reader of JSON would lose digits, or fail."""
+    # A row without key columns has a digest as its key; a kept row may have the key of an earlier definition.
+    if row.key and len(row.key) != len(key_fields):
+        return {}
     try:
         values = orjson.loads(row.body)
     except orjson.JSONDecodeError:

@@ -1,13 +1,14 @@
 """The walk of a row, from the warehouse to the checkpoint that tells what became of it."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from tailrace.connector_kit.destination import WritePlan
-from tailrace.connector_kit.warehouse import Reading, Warehouse
+from tailrace.connector_kit.warehouse import Warehouse
 from tailrace.core.rows import Block, RowKey
-from tailrace.core.settlements import Phase, Position
+from tailrace.core.runs import RunKind
+from tailrace.core.settlements import KeptRow, Phase, Position
 from tailrace.core.snapshots import Entry
 from tailrace.core.syncs import SyncDefinition
 from tailrace.observe.failpoints import failpoint
@@ -16,9 +17,11 @@ from tailrace.pipeline.diff import diff
 from tailrace.pipeline.flight import Flight, deliver_and_settle
 from tailrace.pipeline.map_fields import MappedRow, Mapper
 from tailrace.pipeline.mirror import Marked, check_deletes, deletes
+from tailrace.pipeline.places import CursorColumn, Order
+from tailrace.pipeline.read import Watched, by_key, check_readable, kept, reading_of_some, watched, what_to_read
 
 
-class Snapshot(Marked, Protocol):
+class Snapshot(Marked, Watched, Protocol):
     """What was delivered by earlier runs, as it stood when this run began."""
 
     def entries(self, *, after: RowKey | None) -> AsyncIterator[list[Entry]]:
@@ -30,7 +33,8 @@ class Snapshot(Marked, Protocol):
 class Route:
     """Everything that one run needs on its way; `only` restricts it to some keys.
 
-    `delete_plan` is for rows that left the query, in the mode that deletes them.
+    `delete_plan` is for rows that left the query, in the mode that deletes them. `kept_rows` gives the rows of a replay
+    that are not to be read again, in the mode that sends them for what they say.
     """
 
     definition: SyncDefinition
@@ -41,6 +45,7 @@ class Route:
     recipe: Recipe
     flight: Flight
     delete_plan: WritePlan | None = None
+    kept_rows: Callable[[], AsyncIterator[Sequence[KeptRow]]] | None = None
 
 
 async def walk(route: Route) -> None:
@@ -48,7 +53,9 @@ async def walk(route: Route) -> None:
 
     :raises TailraceError: why it stopped; what was settled before stays settled, the rest will be read again.
     """
-    if route.start.phase is Phase.ROWS:
+    if route.kept_rows is not None:
+        await _walk_mapped(route, kept(route.kept_rows()), route.recipe)
+    elif route.start.phase is Phase.ROWS:
         await _walk_rows(route)
     if route.delete_plan is not None:
         await _walk_deletes(route, route.delete_plan)
@@ -64,15 +71,43 @@ async def map_fields(blocks: AsyncIterator[Block], mapper: Mapper) -> AsyncItera
 
 
 async def _walk_rows(route: Route) -> None:
-    definition, start = route.definition, route.start
+    definition = route.definition if route.only is None else by_key(route.definition)
+    check_readable(definition, route.warehouse)
     columns = await route.warehouse.columns(definition.source_query)
-    mapper = Mapper(definition.field_mappings, columns, start)
+    mapper = Mapper(definition, columns, route.start)
+    recipe = await _recipe(route, mapper.order)
+    reading = what_to_read(recipe, mapper.order, definition, route.start)
+    if route.only is not None:
+        reading = reading_of_some(definition, route.only, route.start)
     failpoint("exec.before_first_read")
-    async with route.warehouse.read(_reading(route)) as blocks:
-        rows = map_fields(blocks, mapper)
-        changes = diff(rows, route.snapshot.entries(after=start.after))
-        parcels = batch(changes, route.recipe, start)
-        await deliver_and_settle(parcels, route.flight)
+    async with route.warehouse.read(reading) as blocks:
+        await _walk_mapped(route, map_fields(blocks, mapper), recipe)
+    if mapper.order.cursor is not None:
+        await _forget_what_is_behind(route, mapper.order.cursor)
+
+
+async def _walk_mapped(route: Route, rows: AsyncIterator[list[MappedRow]], recipe: Recipe) -> None:
+    changes = diff(rows, route.snapshot.entries(after=route.start.after))
+    await deliver_and_settle(batch(changes, recipe, route.start), route.flight)
+
+
+async def _recipe(route: Route, order: Order) -> Recipe:
+    """The recipe with what the watermark says; a full run begins by having none."""
+    if route.definition.cursor is None:
+        return route.recipe
+    if order.cursor is None:
+        return replace(route.recipe, by_cursor=True)
+    if route.recipe.kind is RunKind.FULL and route.start == Position():
+        await route.snapshot.reset_watermark()
+    return watched(route.recipe, order, await route.snapshot.watermark())
+
+
+async def _forget_what_is_behind(route: Route, cursor: CursorColumn) -> None:
+    """Keep what is known of the rows that the next run reads again, and of no others."""
+    await route.snapshot.merge()
+    watermark = await route.snapshot.watermark()
+    if watermark.value is not None:
+        await route.snapshot.forget_before(cursor.before(watermark.value))
 
 
 async def _walk_deletes(route: Route, plan: WritePlan) -> None:
@@ -85,11 +120,3 @@ async def _walk_deletes(route: Route, plan: WritePlan) -> None:
     flight = replace(route.flight, deliverer=replace(route.flight.deliverer, plan=plan))
     gone = deletes(route.snapshot.gone(after=start.after), plan.target.key_fields)
     await deliver_and_settle(batch(gone, replace(route.recipe, plan=plan), start), flight)
-
-
-def _reading(route: Route) -> Reading:
-    definition, after = route.definition, route.start.after
-    if route.only is None:
-        return Reading(definition.source_query, definition.key_columns, after=after)
-    wanted = [key for key in route.only if after is None or key > after]
-    return Reading(definition.source_query, definition.key_columns, only=wanted)

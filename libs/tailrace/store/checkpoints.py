@@ -17,7 +17,7 @@ from tailrace.observe.failpoints import failpoint
 from tailrace.store.database import Connection, Database
 from tailrace.store.outbox import enqueue
 from tailrace.store.secrets import SecretBox
-from tailrace.store.snapshots import add_settled
+from tailrace.store.snapshots import add_settled, raise_watermark
 
 PAYLOAD_LIMIT_BYTES = 1 << 20
 MESSAGE_LIMIT = 2000
@@ -97,6 +97,8 @@ class Checkpoints:
             if settlement.cleared:
                 await connection.execute(_CLEAR_LETTERS, place.sync_id, list(settlement.cleared))
             await add_settled(connection, place.sync_id, settlement.entries)
+            if settlement.watermark is not None:
+                await raise_watermark(connection, place.sync_id, settlement.watermark)
             await enqueue(connection, announce(place.seq + 1, letters))
             reasons = (Books(reasons=stand["reasons"]) + Books(reasons=settlement.books.reasons)).reasons
             await _advance(connection, place, settlement, reasons)

@@ -1,6 +1,6 @@
 """Dead letters: rows that were refused for good, until somebody resolves them or a later run delivers them."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -9,7 +9,7 @@ from typing import Any
 from tailrace.core.errors import Conflict, NotFound
 from tailrace.core.ids import DeadLetterId, RunId, SyncId, WorkspaceId
 from tailrace.core.rows import RowHash, RowKey
-from tailrace.core.settlements import DedupeKey, payload_binding
+from tailrace.core.settlements import DedupeKey, KeptRow, payload_binding
 from tailrace.store.database import Connection, Database, Record, touched
 from tailrace.store.secrets import SecretBox
 
@@ -50,6 +50,12 @@ UPDATE dead_letters SET state = 'open', replay_run_id = NULL WHERE replay_run_id
 _KEYS_OF_REPLAY = """
 SELECT DISTINCT row_key FROM dead_letters WHERE replay_run_id = $1 AND state = 'replaying' AND row_key IS NOT NULL
 """
+_KEPT = """
+SELECT sync_id, dedupe_key, row_key, payload FROM dead_letters
+WHERE replay_run_id = $1 AND state = 'replaying' AND payload IS NOT NULL AND row_key IS NOT NULL AND dedupe_key > $2
+ORDER BY dedupe_key LIMIT $3
+"""
+_KEPT_PER_FETCH = 20  # a payload may have a MiB
 _STILL_DEAD = """
 SELECT dedupe_key FROM (
   SELECT DISTINCT ON (dedupe_key) dedupe_key, state, resolution FROM dead_letters
@@ -217,10 +223,25 @@ class DeadLetters:
         rows = await self._database.fetch(_KEYS_OF_REPLAY, run_id)
         return sorted(RowKey(tuple(row["row_key"])) for row in rows)
 
+    async def kept_rows(self, run_id: RunId) -> AsyncIterator[Sequence[KeptRow]]:
+        """The rows that a replay has yet to try, as they were to be sent; but for those too large to be kept.
+
+        :raises Invalid: the secret key that sealed one of them is not in the ring.
+        """
+        after = b""
+        while rows := await self._database.fetch(_KEPT, run_id, after, _KEPT_PER_FETCH):
+            yield [self._kept(row) for row in rows]
+            after = rows[-1]["dedupe_key"]
+
     async def still_dead(self, sync_id: SyncId, keys: Sequence[DedupeKey]) -> set[DedupeKey]:
         """Which of the rows have a letter that nobody resolved, or were last resolved as `SKIPPED`."""
         rows = await self._database.fetch(_STILL_DEAD, sync_id, list(keys), SKIPPED)
         return {DedupeKey(row["dedupe_key"]) for row in rows}
+
+    def _kept(self, row: Record) -> KeptRow:
+        name = DedupeKey(row["dedupe_key"])
+        payload = self._box.open(row["payload"], bound_to=payload_binding(row["sync_id"], name))
+        return KeptRow(name, RowKey(tuple(row["row_key"])), payload)
 
 
 async def lock_letters(

@@ -6,6 +6,7 @@ from tailrace.core.ids import SyncId
 from tailrace.core.rows import RowKey
 from tailrace.core.runs import Lease
 from tailrace.core.snapshots import ENTRIES_PER_PAGE, Entry, Page, overlay, pages, unpack
+from tailrace.core.watermarks import Watermark
 from tailrace.store.database import Connection, Database, touched
 from tailrace.store.shards import hold
 
@@ -52,20 +53,29 @@ _TAKE = "DELETE FROM snapshot_pages WHERE sync_id = $1 AND level = $2 AND first_
 # The runs of a sync follow one another, so the one before this one said last whom the pages speak of.
 _TARGETS = """
   SELECT count(DISTINCT (definition -> 'destination_id', definition -> 'object_name',
-    definition ->> 'sync_mode' = 'delete',
-    jsonb_path_query_array(definition, '$.field_mappings[*] ? (@.key == true)'))) AS number
+    CASE WHEN definition ->> 'sync_mode' IN ('delete', 'append') THEN definition ->> 'sync_mode' ELSE '' END,
+    jsonb_path_query_array(definition, '$.field_mappings[*] ? (@.key == true)'),
+    coalesce(definition #>> '{{reading,column}}', ''),
+    CASE WHEN definition #>> '{{reading,type}}' = 'cursor' AND definition ->> 'sync_mode' NOT IN ('insert', 'append')
+      THEN jsonb_build_array(definition -> 'source_query', definition -> 'field_mappings') END)) AS number
   FROM sync_versions
   WHERE sync_id = $1 AND version IN ({0}, (SELECT version FROM snapshot_targets WHERE sync_id = $1))
 """
 _COUNT_TARGETS = _TARGETS.format("$2")
 _FORGET_OTHER_TARGET = f"""
-WITH targets AS ({_TARGETS.format("(SELECT sync_version FROM runs WHERE id = $2)")})
+WITH targets AS ({_TARGETS.format("(SELECT sync_version FROM runs WHERE id = $2)")}),
+turned AS (UPDATE snapshot_targets SET watermark = NULL FROM targets WHERE sync_id = $1 AND targets.number > 1)
 DELETE FROM snapshot_pages USING targets WHERE snapshot_pages.sync_id = $1 AND targets.number > 1
 """  # noqa: S608 - constants
 _SPEAK_OF = """
 INSERT INTO snapshot_targets (sync_id, version) SELECT $1, sync_version FROM runs WHERE id = $2
 ON CONFLICT (sync_id) DO UPDATE SET version = excluded.version
 """
+_WATERMARK = "SELECT watermark FROM snapshot_targets WHERE sync_id = $1"
+_NOW = "SELECT clock_timestamp()"
+_RAISE_WATERMARK = "UPDATE snapshot_targets SET watermark = greatest(watermark, $2) WHERE sync_id = $1"
+_RESET_WATERMARK = "UPDATE snapshot_targets SET watermark = NULL WHERE sync_id = $1"
+_FORGET_BEFORE = "DELETE FROM snapshot_pages WHERE sync_id = $1 AND level = 0 AND last_key < ARRAY[$2]"
 _CENSUS = """
 SELECT coalesce(sum(coalesce(delivered, entries)), 0)::bigint AS delivered, coalesce(sum(gone), 0)::bigint AS gone
 FROM snapshot_pages WHERE sync_id = $1 AND level = 0
@@ -107,9 +117,10 @@ class Snapshots:
         return int(await self._database.fetchval(_COUNT_TARGETS, sync_id, version)) <= 1
 
     async def forget_other_target(self, lease: Lease, sync_id: SyncId) -> bool:
-        """Forget what was delivered if the run sends to another object, by another key, or deletes what was written.
+        """Forget what was delivered if it says nothing of what this run does: elsewhere, by another key, another way.
 
-        Gives whether there was something to forget. To be called before the first checkpoint of a run.
+        By a cursor, all rows are new then; where rows are replaced, a new query or mapping does it too. Gives whether
+        there was something to forget. To be called before the first checkpoint of a run.
 
         :raises LeaseLost: nothing was changed.
         """
@@ -137,6 +148,29 @@ class Snapshots:
         row = await self._database.fetchrow(_CENSUS, sync_id)
         return (0, 0) if row is None else (row["delivered"], row["gone"])
 
+    async def watermark(self, sync_id: SyncId) -> Watermark:
+        """The cursor's value up to which all rows are settled."""
+        looked_at = await self._database.fetchval(_NOW)
+        return Watermark(await self._database.fetchval(_WATERMARK, sync_id), looked_at)
+
+    async def reset_watermark(self, lease: Lease, sync_id: SyncId) -> None:
+        """Have no watermark.
+
+        :raises LeaseLost: nothing was changed.
+        """
+        async with self._database.transaction() as connection:
+            await hold(connection, lease)
+            await connection.execute(_RESET_WATERMARK, sync_id)
+
+    async def forget_before(self, lease: Lease, sync_id: SyncId, value: str) -> None:
+        """Forget the pages of the base whose keys all begin with less than a value.
+
+        :raises LeaseLost: nothing was changed.
+        """
+        async with self._database.transaction() as connection:
+            await hold(connection, lease)
+            await connection.execute(_FORGET_BEFORE, sync_id, value)
+
     async def size(self, sync_id: SyncId) -> tuple[int, int]:
         """Entries and bytes held for a sync."""
         row = await self._database.fetchrow(_SIZE, sync_id)
@@ -156,6 +190,11 @@ class Snapshots:
 async def add_settled(connection: Connection, sync_id: SyncId, entries: Sequence[Entry]) -> None:
     """Append what a checkpoint settled, in key order, in the caller's transaction."""
     await _insert(connection, sync_id, SETTLED, pages(entries))
+
+
+async def raise_watermark(connection: Connection, sync_id: SyncId, value: str) -> None:
+    """Move the watermark up to a value, in the caller's transaction; it never falls."""
+    await connection.execute(_RAISE_WATERMARK, sync_id, value)
 
 
 async def _merge_page(connection: Connection, sync_id: SyncId, above: list[Entry]) -> None:

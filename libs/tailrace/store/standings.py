@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 
 from tailrace.core.ids import SyncId
@@ -10,6 +10,7 @@ from tailrace.core.rows import RowKey
 from tailrace.core.runs import RunKind, RunStatus
 from tailrace.core.settlements import Phase
 from tailrace.core.snapshots import Entry, overlay, unpack
+from tailrace.core.watermarks import Watermark
 from tailrace.store.checkpoints import position_of
 from tailrace.store.database import Database
 from tailrace.store.runs import Run
@@ -49,6 +50,11 @@ class Standings:
             return
         async for some in _merged(self._snapshots.entries(sync_id), self._settled(sync_id)):
             yield some
+
+    async def watermark(self, sync_id: SyncId, version: int) -> Watermark:
+        """Where a run of that version would begin to read by its cursor."""
+        watermark = await self._snapshots.watermark(sync_id)
+        return watermark if await self._snapshots.speaks_of(sync_id, version) else replace(watermark, value=None)
 
     async def of_row(self, sync_id: SyncId, key: RowKey) -> Standing | None:
         """What is known of a key; None where nothing is."""

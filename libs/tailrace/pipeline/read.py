@@ -1,0 +1,93 @@
+"""Step 0 of a row: what of the query is read, and from where on."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from tailrace.connector_kit.warehouse import Cursor, Reading, Warehouse
+from tailrace.core.errors import SourceInvalid
+from tailrace.core.readings import SnapshotReading
+from tailrace.core.rows import ColumnKind, Row, RowKey
+from tailrace.core.runs import RunKind
+from tailrace.core.settlements import KeptRow, Position
+from tailrace.core.snapshots import hash_row
+from tailrace.core.syncs import SyncDefinition
+from tailrace.core.watermarks import Watermark, readable, sortable_moment
+from tailrace.pipeline.batch import Recipe
+from tailrace.pipeline.map_fields import MappedRow
+from tailrace.pipeline.places import Order
+
+
+class Watched(Protocol):
+    """The watermark of a sync, and what is known of the rows that its next run reads again."""
+
+    async def watermark(self) -> Watermark:
+        """How far earlier runs, and this one, have settled all rows."""
+        ...
+
+    async def reset_watermark(self) -> None:
+        """Have no watermark."""
+        ...
+
+    async def forget_before(self, value: str) -> None:
+        """Forget rows whose cursor was below a value."""
+        ...
+
+
+def check_readable(definition: SyncDefinition, warehouse: Warehouse) -> None:
+    """Return if the warehouse can read what the sync asks for.
+
+    :raises SourceInvalid: `READING_UNSUPPORTED`.
+    """
+    if warehouse.has_cursors or (definition.cursor is None and definition.key_columns):
+        return
+    raise SourceInvalid(
+        f"{warehouse.label} cannot be read by a cursor, or without a key, yet: read by snapshot, with a key",
+        code="READING_UNSUPPORTED",
+    )
+
+
+def by_key(definition: SyncDefinition) -> SyncDefinition:
+    """The sync as it reads rows whose keys are given, wherever their cursor stands."""
+    return definition.model_copy(update={"reading": SnapshotReading()})
+
+
+def what_to_read(recipe: Recipe, order: Order, definition: SyncDefinition, start: Position) -> Reading:
+    """All of the query behind the start; by a cursor, what is above the watermark of the recipe less the look-back."""
+    after = None if start.after is None else order.key_behind(start.after)
+    if order.cursor is None:
+        return Reading(definition.source_query, definition.key_columns, after=after)
+    if start.after is not None:
+        since = order.value_at(start.after)
+    elif recipe.since is not None:
+        since = readable(order.cursor.kind, order.cursor.before(recipe.since))
+    else:
+        since = None
+    cursor = Cursor(order.cursor.name, since)
+    return Reading(definition.source_query, definition.key_columns, after=after, cursor=cursor)
+
+
+def watched(recipe: Recipe, order: Order, watermark: Watermark) -> Recipe:
+    """The recipe of a run that reads by a cursor; a full one has no watermark to begin at."""
+    # Values of the future would hide all rows to come behind the watermark.
+    is_time = order.cursor is not None and order.cursor.kind is ColumnKind.TIMESTAMP
+    latest = sortable_moment(watermark.looked_at) if is_time else None
+    since = None if recipe.kind is RunKind.FULL else watermark.value
+    return replace(recipe, by_cursor=True, since=since, latest=latest)
+
+
+def reading_of_some(definition: SyncDefinition, keys: Sequence[RowKey], start: Position) -> Reading:
+    """The rows of some keys, as far as they stand behind the start."""
+    wanted = [key for key in keys if start.after is None or key > start.after]
+    return Reading(definition.source_query, definition.key_columns, only=wanted)
+
+
+async def kept(rows: AsyncIterator[Sequence[KeptRow]]) -> AsyncIterator[list[MappedRow]]:
+    """Rows as dead letters keep them."""
+    async for some in rows:
+        yield [_kept(row) for row in some]
+
+
+def _kept(row: KeptRow) -> MappedRow:
+    sent = Row(row.row_key, row.payload, hash_row(row.payload))
+    return MappedRow(sent, RowKey((row.dedupe_key.hex(),)), row.dedupe_key)
