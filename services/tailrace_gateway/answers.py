@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import Field
 
 from tailrace.connector_kit.destination import Level
+from tailrace.core.readings import Reading
 from tailrace.core.syncs import Schedule, SyncMode
 from tailrace_gateway.envelopes import Count, Item, RunWord, Seconds, Told, Unnamed
 
@@ -53,6 +54,7 @@ class SyncAttributes(SyncBriefAttributes):
     version: Annotated[int, Field(ge=1)]
     source_query: str
     field_mappings: list[Mapping]
+    reading: Reading
     max_delete_ratio: float
     last_run: LastRun | None
 

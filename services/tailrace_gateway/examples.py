@@ -68,6 +68,7 @@ _MORE_OF_SYNC: Json = {
     "version": 1,
     "source_query": _QUERY,
     "field_mappings": _MAPPINGS,
+    "reading": {"type": "snapshot"},
     "max_delete_ratio": 0.1,
     "last_run": None,
 }

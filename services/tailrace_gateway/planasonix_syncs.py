@@ -173,6 +173,7 @@ def _whole(sync: Sync, last: Run | None) -> Item:
         "version": sync.version,
         "source_query": sync.definition.source_query,
         "field_mappings": [_mapping(mapping) for mapping in mappings],
+        "reading": sync.definition.reading.model_dump(),
         "max_delete_ratio": sync.definition.max_delete_ratio,
         "last_run": None if last is None else last_run(last),
     }

@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 
 from tailrace.core.pointers import pointer
+from tailrace.core.readings import CursorReading, SnapshotReading
 from tailrace.core.syncs import (
     CronSchedule,
     FieldMapping,
@@ -48,9 +49,25 @@ class CronBody(CronSchedule):
     model_config = _NAMES
 
 
+class SnapshotReadingBody(SnapshotReading):
+    """All of the query is read, and compared with what was delivered."""
+
+    model_config = _NAMES
+
+
+class CursorReadingBody(CursorReading):
+    """Only rows are read whose value in a column is above the watermark, less the look-back.
+
+    The look-back counts seconds where the column holds times, units of the column where it holds numbers.
+    """
+
+    model_config = _NAMES
+
+
 Name = Annotated[str, Field(min_length=1, max_length=256)]
 Id = Annotated[str, Field(min_length=1, max_length=64)]
 ScheduleBody = Annotated[ManualBody | IntervalBody | CronBody, Field(discriminator="type")]
+ReadingBody = Annotated[SnapshotReadingBody | CursorReadingBody, Field(discriminator="type")]
 Mappings = Annotated[tuple[FieldMappingBody, ...], Field(min_length=1, max_length=10_000)]
 DeleteRatio = Annotated[float, Field(ge=0, le=1)]
 SourceQuery = Annotated[str, Field(min_length=1, max_length=65_536)]
@@ -66,6 +83,7 @@ class CreateSync(Body):
     object_name: Name
     field_mappings: Mappings
     sync_mode: SyncMode
+    reading: ReadingBody = SnapshotReadingBody()
     max_delete_ratio: DeleteRatio = 0.1
     schedule: ScheduleBody | None = None
     enabled: bool = True
@@ -81,6 +99,7 @@ class UpdateSync(Body):
     object_name: Name | None = None
     field_mappings: Mappings | None = None
     sync_mode: SyncMode | None = None
+    reading: ReadingBody | None = None
     max_delete_ratio: DeleteRatio | None = None
     schedule: ScheduleBody | None = None
     enabled: bool | None = None

@@ -80,6 +80,34 @@ async def test_mirror_says_how_much_of_it_one_run_may_delete(
     assert (changed.attributes["max_delete_ratio"], changed.attributes["version"]) == (1, 2)
 
 
+async def test_sync_may_read_by_a_cursor(admin: Caller, source_id: str, destination_id: str) -> None:
+    cursor = {"type": "cursor", "column": "updated_at", "lookBackS": 60}
+
+    created = await admin.post(SYNCS, a_sync(destination_id, reading=cursor))
+    sync_id = created.json["data"]["id"]
+    changed = await admin.put(f"{SYNCS}/{sync_id}", {"reading": {"type": "snapshot"}})
+
+    assert created.attributes["reading"] == {"type": "cursor", "column": "updated_at", "look_back_s": 60}
+    assert (changed.attributes["reading"], changed.attributes["version"]) == ({"type": "snapshot"}, 2)
+
+
+async def test_append_needs_no_key(admin: Caller, source_id: str, destination_id: str) -> None:
+    mappings = [{"source": "account_id", "destination": "Id"}]
+
+    created = await admin.post(SYNCS, a_sync(destination_id, syncMode="append", fieldMappings=mappings))
+
+    assert (created.status, created.attributes["reading"]) == (201, {"type": "snapshot"})
+
+
+async def test_mirror_by_a_cursor_is_refused_and_told_why(admin: Caller, source_id: str, destination_id: str) -> None:
+    cursor = {"type": "cursor", "column": "updated_at"}
+
+    refused = await admin.post(SYNCS, a_sync(destination_id, syncMode="mirror", reading=cursor))
+
+    assert refused.status == 422
+    assert "a cursor cannot see which rows left the query" in str(refused.json)
+
+
 @PREFIXES
 async def test_sync_can_be_read_back(admin: Caller, sync_id: str, prefix: str) -> None:
     shown = await admin.get(f"{prefix}{SYNCS}/{sync_id}")
@@ -268,6 +296,9 @@ class TestRefused:
             ({"fieldMappings": [{"destination": "b", "key": True}]}, "/fieldMappings/0"),
             ({"fieldMappings": [{"source": "a", "destination": "b", "kee": True}]}, "/fieldMappings/0/kee"),
             ({"maxDeleteRatio": 1.1}, "/maxDeleteRatio"),
+            ({"reading": {"type": "cursor"}}, "/reading/column"),
+            ({"reading": {"type": "cursor", "column": "at", "lookBackS": -1}}, "/reading/lookBackS"),
+            ({"reading": {"type": "guess"}}, "/reading"),
             ({"syncMode": "merge"}, "/syncMode"),
             ({"schedule": {"type": "cron", "expression": "* * * *"}}, "/schedule"),
             ({"schedule": {"type": "cron", "expression": "0 0 30 2 *"}}, "/schedule"),

@@ -37,7 +37,7 @@ async def test_wrong_method_tells_those_that_the_path_takes(admin: Caller) -> No
         ({"enabled": "yes"}, "must be true or false"),
         ({"fieldMappings": {}}, "must be a list"),
         ({"fieldMappings": []}, "must have at least 1 item(s)"),
-        ({"syncMode": "replace"}, "must be one of 'upsert', 'insert', 'update', 'delete' or 'mirror'"),
+        ({"syncMode": "replace"}, "must be one of 'upsert', 'insert', 'update', 'delete', 'mirror' or 'append'"),
         ({"schedule": {"type": "interval", "everyMinutes": 0}}, "must be at least 1"),
         ({"schedule": {"type": "hourly"}}, "must be one of 'manual', 'interval', 'cron'"),
         ({"schedule": {}}, "needs a member 'type'"),

@@ -43,7 +43,9 @@ from tailrace.core.errors import BatchRefused, DestinationInvalid
 from tailrace.core.rows import DELIVERED, Operation, RowOutcome, Verdict, rejected
 from tailrace.core.syncs import SyncMode
 
-_MODES = frozenset({SyncMode.UPSERT, SyncMode.INSERT, SyncMode.UPDATE, SyncMode.DELETE, SyncMode.MIRROR})
+_MODES = frozenset(
+    {SyncMode.UPSERT, SyncMode.INSERT, SyncMode.UPDATE, SyncMode.DELETE, SyncMode.MIRROR, SyncMode.APPEND}
+)
 _TAIL = b"]}"
 _MASK = "***"
 _SECRET_LENGTH = 8

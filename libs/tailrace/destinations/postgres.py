@@ -237,6 +237,7 @@ def _object(record: asyncpg.Record) -> Object:
     modes = {
         SyncMode.UPSERT: record["may_insert"] and record["may_update"],
         SyncMode.INSERT: record["may_insert"],
+        SyncMode.APPEND: record["may_insert"],
         SyncMode.UPDATE: record["may_update"],
         SyncMode.DELETE: record["may_delete"],
         SyncMode.MIRROR: record["may_insert"] and record["may_update"] and record["may_delete"],
