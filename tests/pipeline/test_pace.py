@@ -120,3 +120,40 @@ async def cancelled_twice(task: "asyncio.Task[None]") -> None:
         task.cancel()
         await asyncio.sleep(0)
     await asyncio.wait({task})
+
+
+class Leased(NoLimits):
+    """Slots whose leases run by the clock of a test, and may be taken by others meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ttl_s = 0.0
+        self.free = 1
+
+    async def hold_slots(self, scope: str, token: UUID, *, wanted: int, max_slots: int, ttl_s: float) -> int:
+        self.ttl_s = ttl_s
+        return min(wanted, self.free)
+
+
+async def test_slot_is_leased_for_one_request_so_that_a_crash_does_not_keep_it_long() -> None:
+    limits = Leased()
+
+    async with asyncio.timeout(5), Pacer(Limits("crm", max_in_flight=1, request_s=20), limits, CLOCK).turn(tenure()):
+        pass
+
+    assert 20 < limits.ttl_s < 30
+
+
+async def test_slot_that_was_lost_while_tokens_were_waited_for_is_won_again_before_the_request() -> None:
+    limits = Leased()
+    pacer = Pacer(Limits("crm", max_in_flight=1), limits, CLOCK)
+    await pacer._slots._enter(tenure(), 1)
+    pacer._slots._renew_at, limits.free = 0.0, 0
+
+    with pytest.raises(LeaseLost):
+        await pacer._slots.keep(tenure(for_s=0.3))
+    limits.free = 1
+    async with asyncio.timeout(5):
+        await pacer._slots.keep(tenure())
+
+    assert pacer._slots._held == 1

@@ -20,8 +20,8 @@ REQUESTS_IN_FLIGHT = 16
 _CHUNK_S = 0.25
 _CHUNK_VALID_S = 1.0
 _SLOT_POLL_S = 0.1
-_SLOT_TTL_S = 120.0
-_SLOT_RENEW_S = 30.0
+_SLOT_RENEW_S = 5.0
+_SLOT_MARGIN_S = 2.0
 
 
 class LimitStore(Protocol):
@@ -46,11 +46,12 @@ class LimitStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """A destination's limits; None where it has none."""
+    """A destination's limits; None where it has none. A request takes `request_s` at most, or is given up."""
 
     scope: str
     requests_per_s: float | None = None
     max_in_flight: int | None = None
+    request_s: float = 60.0
 
 
 class Pacer:
@@ -75,6 +76,7 @@ class Pacer:
         try:
             async with self._slots.held(tenure):
                 await self._tokens.take(tenure)
+                await self._slots.keep(tenure)
                 failpoint("exec.before_send")
                 tenure.check()
                 metrics.RATE_LIMIT_WAIT.observe(self._clock.monotonic() - asked)
@@ -120,7 +122,10 @@ class _Tokens:
 
 
 class _Slots:
-    """In-flight slots, held while there is something in flight; a crash frees them when their lease ends."""
+    """In-flight slots, held while there is something in flight.
+
+    Their lease outlasts one request, no more: what a crash leaves behind is free when the run is taken over.
+    """
 
     def __init__(self, limits: Limits, store: LimitStore, clock: Clock) -> None:
         self._limits = limits
@@ -147,9 +152,21 @@ class _Slots:
         while True:
             async with self._lock:
                 if self._used >= self._held or self._clock.monotonic() >= self._renew_at:
-                    await self._hold(max_slots)
+                    await self._hold(self._used + 1, max_slots)
                 if self._used < self._held:
                     self._used += 1
+                    return
+            await tenure.sleep(_SLOT_POLL_S)
+
+    async def keep(self, tenure: Tenure) -> None:
+        """Wait until the slots in use are ours for another request: the wait for tokens may have outlasted them."""
+        if self._limits.max_in_flight is None:
+            return
+        while True:
+            async with self._lock:
+                if self._clock.monotonic() >= self._renew_at:
+                    await self._hold(self._used, self._limits.max_in_flight)
+                if self._used <= self._held:
                     return
             await tenure.sleep(_SLOT_POLL_S)
 
@@ -163,8 +180,10 @@ class _Slots:
                 with suppress(StoreUnavailable):
                     await self._store.release_slots(self._limits.scope, self._token)
 
-    async def _hold(self, max_slots: int) -> None:
+    async def _hold(self, wanted: int, max_slots: int) -> None:
+        renew_at = self._clock.monotonic() + _SLOT_RENEW_S
+        ttl_s = self._limits.request_s + _SLOT_RENEW_S + _SLOT_MARGIN_S
         self._held = await self._store.hold_slots(
-            self._limits.scope, self._token, wanted=self._used + 1, max_slots=max_slots, ttl_s=_SLOT_TTL_S
+            self._limits.scope, self._token, wanted=wanted, max_slots=max_slots, ttl_s=ttl_s
         )
-        self._renew_at = self._clock.monotonic() + _SLOT_RENEW_S
+        self._renew_at = renew_at if self._held >= wanted else 0.0
