@@ -7,19 +7,20 @@ from tailrace.connector_kit.destination import Destination
 from tailrace.connector_kit.registry import validate_settings
 from tailrace.destinations.http import HttpDestination, HttpSettings
 from tailrace.runtime.http import AiohttpClient
-from tailrace.testing.destination_contract import DestinationRig, Person
+from tailrace.testing.destination_contract import Person
 from tests.destinations.http_service import PeopleService
+from tests.destinations.loopback_rig import LoopbackRig
 
 SECRET = "s3cr3t-canary-5512"
 
 
-class HttpRig(DestinationRig):
+class HttpRig(LoopbackRig):
     object_name = "people"
     secret = SECRET
 
     def __init__(self, destination: Destination, service: PeopleService) -> None:
         self.destination = destination
-        self.service = service
+        self.service: PeopleService = service
 
     async def people(self) -> Mapping[str, Person]:
         return dict(self.service.people)
@@ -27,33 +28,8 @@ class HttpRig(DestinationRig):
     async def refuse(self, name: str) -> None:
         self.service.refused_names.add(name)
 
-    @asynccontextmanager
-    async def stalled(self) -> AsyncIterator[None]:
-        self.service.is_open.clear()
-        try:
-            yield
-        finally:
-            self.service.is_open.set()
-
-    async def writes_open(self) -> int:
-        return len(self.service.working)
-
-    async def connections_open(self) -> int:
-        return self.service.connections_open
-
-    @asynccontextmanager
-    async def another(self) -> AsyncIterator[Destination]:
-        async with opened(settings(self.service.url)) as destination:
-            yield destination
-
-    async def break_off(self) -> None:
-        self.service.break_off()
-
-    def unreachable(self) -> AbstractAsyncContextManager[Destination]:
-        return opened(settings("http://127.0.0.1:1"))
-
-    def unauthorized(self) -> AbstractAsyncContextManager[Destination]:
-        return opened(settings(self.service.url, bearer_token=SECRET + "-old"))
+    def opened(self, url: str, *, knows_us: bool = True) -> AbstractAsyncContextManager[Destination]:
+        return opened(settings(url, bearer_token=SECRET if knows_us else SECRET + "-old"))
 
 
 @asynccontextmanager

@@ -1,0 +1,316 @@
+"""Google Sheets: each sheet of a spreadsheet is an object, its first row names the fields. Not verified against Google.
+
+Sheets knows no keys: the key's column is read, and one request writes all rows of a batch, changed ones in their
+places and new ones below the last; it is applied whole or not at all. A key that stands in the sheet twice is rejected.
+A value is written as what it is, never as a formula; a number with more digits than a cell keeps is written as text.
+Only mapped columns are touched. There are no inserts: after a lost answer nobody could tell ours from those that were
+there.
+
+Rows are found by their place at the moment of writing. While somebody sorts the sheet or takes rows away by hand, or
+two syncs write to it, rows can be hit that have just moved. Share the spreadsheet with the service account as editor.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Annotated, Self
+from urllib.parse import quote
+
+import orjson
+from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr
+from pydantic import Field as Setting
+
+from tailrace.connector_kit.answers import raise_for_status
+from tailrace.connector_kit.destination import Destination, Field, Level, Object, Target, WritePlan
+from tailrace.connector_kit.http import HttpClient, HttpRequest
+from tailrace.connector_kit.manifest.auth import JwtBearer
+from tailrace.connector_kit.manifest.encoding import Digits, Encoding, as_text, dumped
+from tailrace.connector_kit.manifest.parts import list_at, look_up, read_json, text_at
+from tailrace.connector_kit.manifest.sign_in import SignIn
+from tailrace.core.batches import Batch, BatchResult
+from tailrace.core.clock import Clock, SystemClock
+from tailrace.core.errors import BatchRefused, DestinationInvalid, DestinationUnavailable, InDoubt, Throttled
+from tailrace.core.rows import DELIVERED, Operation, RowOutcome, rejected
+from tailrace.core.syncs import SyncMode
+
+API = "https://sheets.googleapis.com/v4/spreadsheets"
+TOKENS = "https://oauth2.googleapis.com/token"
+LIMITS = "https://developers.google.com/workspace/sheets/api/limits"
+"""Looked at on 2026-11-22: 60 writes a minute for a user, 300 for a project; 2 MB a request are advised."""
+
+REQUEST_BYTES = 2_000_000
+REQUESTS_PER_S = 1.0
+QUOTA_S = 60.0
+CELL_CHARACTERS = 50_000
+"""https://support.google.com/drive/answer/37603, looked at on 2026-11-22."""
+
+_MODES = frozenset({SyncMode.UPSERT, SyncMode.UPDATE, SyncMode.DELETE, SyncMode.MIRROR})
+_DIGITS = 15
+_KEYS_AT_ONCE = 10_000
+_HEADERS = {"Accept": "application/json", "Content-Type": "application/json"}
+_AUTH = JwtBearer(
+    token_url=TOKENS,
+    source="https://developers.google.com/identity/protocols/oauth2/service-account",
+    issuer="{client_email}",
+    audience=TOKENS,
+    scope="https://www.googleapis.com/auth/spreadsheets",
+)
+_AMBIGUOUS = rejected("AMBIGUOUS_KEY", "this key stands in the sheet several times")
+_MISSING = rejected("NOT_FOUND", "no row of the sheet has this key")
+_ENCODING = Encoding(array="text", nested="text")
+
+
+def _account(secret: SecretStr) -> SecretStr:
+    account = read_json(secret.get_secret_value().encode())
+    if not (text_at(account, "client_email") and text_at(account, "private_key")):
+        raise ValueError(
+            "paste the whole JSON file of the service account's key: client_email or private_key is missing"
+        )
+    return secret
+
+
+class GoogleSheetsSettings(BaseModel):
+    """Which spreadsheet, and who writes to it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    spreadsheet_id: str = Setting(
+        pattern=r"^[A-Za-z0-9_-]{1,200}$", description="what stands behind /d/ in its address"
+    )
+    service_account: Annotated[SecretStr, AfterValidator(_account)] = Setting(description="the key file's JSON")
+    rows_per_batch: int = Setting(default=1000, ge=1, le=10_000)
+    bytes_per_batch: int = Setting(default=400_000, ge=1024, le=REQUEST_BYTES)
+
+
+class GoogleSheetsDestination(Destination):
+    """Reads the key's column, then writes the batch by one request; one batch at a time."""
+
+    name = "google_sheets"
+    label = "Google Sheets"
+    level = Level.BRONZE
+    verified_against = "Google's description of the API; not against the real Google Sheets"
+    settings_type = GoogleSheetsSettings
+
+    def __init__(self, settings: GoogleSheetsSettings, http: HttpClient, clock: Clock) -> None:
+        account = orjson.loads(settings.service_account.get_secret_value())
+        values = {name: str(account[name]) for name in ("client_email", "private_key")}
+        self._settings = settings
+        self._sign_in = SignIn(_AUTH, values, http, clock)
+        self._clock = clock
+        self._writing = asyncio.Lock()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: BaseModel, http: HttpClient) -> AsyncIterator[Self]:
+        if not isinstance(settings, GoogleSheetsSettings):
+            raise TypeError(f"{cls.__name__} opens with {GoogleSheetsSettings.__name__}")
+        yield cls(settings, http, SystemClock())
+
+    async def check(self) -> None:
+        await self._sheets()
+
+    async def objects(self) -> Sequence[Object]:
+        return [Object(title, title, _MODES) for title in await self._sheets()]
+
+    async def fields(self, object_name: str) -> Sequence[Field]:
+        await self._sheet_id(object_name)
+        return [Field(name, name, "any", external_id=True) for name in await self._header(object_name) if name]
+
+    async def plan(self, target: Target) -> WritePlan:
+        sheet_id, header = await self._sheet_id(target.object_name), await self._header(target.object_name)
+        _check(target, header)
+        return WritePlan(
+            target=target,
+            rows_per_batch=self._settings.rows_per_batch,
+            bytes_per_batch=self._settings.bytes_per_batch,
+            is_idempotent=True,
+            requests_per_s=REQUESTS_PER_S,
+            details={"sheet_id": sheet_id, "columns": {name: at for at, name in enumerate(header)}},
+        )
+
+    async def write(self, plan: WritePlan, batch: Batch) -> BatchResult:
+        async with self._writing:
+            header = await self._header(plan.target.object_name)
+            columns = {name: at for at, name in enumerate(header)}
+            _check(plan.target, header)
+            places = await self._places(plan.target.object_name, columns[plan.target.key_fields[0]])
+            changes = _Changes(int(str(plan.details["sheet_id"])), columns, places, plan.target)
+            outcomes = [changes.take(_ENCODING.fields(row.body)) for row in batch.rows]
+            body = dumped({"requests": changes.requests()})
+            if len(body) > REQUEST_BYTES and len(batch.rows) > 1:
+                raise BatchRefused(f"the request would be {len(body)} bytes, {REQUEST_BYTES} are advised")
+            if not changes.requests():
+                return BatchResult(batch, outcomes)
+            try:
+                await self._ask("POST", ":batchUpdate", body)
+            except BatchRefused as refused:
+                if len(batch.rows) > 1:
+                    raise
+                outcomes = [rejected("REFUSED", refused.message)]
+        return BatchResult(batch, outcomes)
+
+    async def _sheets(self) -> Mapping[str, str]:
+        document = await self._get("?fields=sheets.properties(sheetId,title,sheetType)")
+        sheets = [look_up(each, "properties") for each in list_at(document, "sheets") or ()]
+        return {
+            text_at(sheet, "title"): text_at(sheet, "sheetId") or "0"
+            for sheet in sheets
+            if text_at(sheet, "sheetType") in {"GRID", ""}
+        }
+
+    async def _sheet_id(self, title: str) -> str:
+        sheets = await self._sheets()
+        if title not in sheets:
+            raise DestinationInvalid(f"the spreadsheet has no sheet {title!r}; it has {', '.join(sheets)}")
+        return sheets[title]
+
+    async def _header(self, title: str) -> list[str]:
+        cells = await self._cells(title, "1:1", "ROWS")
+        names = [as_text(cell) for cell in cells]
+        if not any(names) or len({*names} - {""}) < len([name for name in names if name]):
+            raise DestinationInvalid(f"the first row of sheet {title!r} must name each column, no name twice")
+        return names
+
+    async def _places(self, title: str, column: int) -> dict[str, list[int]]:
+        """The rows, counted from 0, in which each key stands."""
+        places: dict[str, list[int]] = {}
+        letters, first = _letters(column), 2
+        while True:
+            last = first + _KEYS_AT_ONCE - 1
+            cells = await self._cells(title, f"{letters}{first}:{letters}{last}", "COLUMNS")
+            for at, cell in enumerate(cells):
+                if as_text(cell):
+                    places.setdefault(as_text(cell), []).append(first - 1 + at)
+            if len(cells) < _KEYS_AT_ONCE:
+                return places
+            first = last + 1
+
+    async def _cells(self, title: str, cells: str, dimension: str) -> list[object]:
+        sheet = title.replace("'", "''")
+        place = quote(f"'{sheet}'!{cells}", safe="")
+        path = f"/values/{place}?majorDimension={dimension}&valueRenderOption=UNFORMATTED_VALUE"
+        lines = list_at(await self._get(path), "values") or ()
+        return list(lines[0]) if lines and isinstance(lines[0], list) else []
+
+    async def _get(self, path: str) -> object:
+        try:
+            return await self._ask("GET", path)
+        except InDoubt as error:
+            raise DestinationUnavailable(error.message) from error
+        except BatchRefused as error:
+            # Google refuses a range beyond the sheet's end: there are no rows there.
+            if "/values/" in path:
+                return {}
+            raise DestinationInvalid("Google Sheets does not take the question: check spreadsheet_id") from error
+
+    async def _ask(self, method: str, path: str, body: bytes = b"") -> object:
+        request = HttpRequest(method, f"{API}/{self._settings.spreadsheet_id}{path}", _HEADERS, body)
+        response = await self._sign_in.send(request, is_expired=lambda told: told.status == 401)  # noqa: PLR2004 - HTTP
+        try:
+            raise_for_status(response, now=self._clock.now())
+        except Throttled as error:
+            raise Throttled(error.message, retry_after_s=error.retry_after_s or QUOTA_S) from error
+        return read_json(response.body)
+
+
+class _Changes:
+    """The one request that a batch makes."""
+
+    def __init__(
+        self, sheet_id: int, columns: Mapping[str, int], places: Mapping[str, Sequence[int]], target: Target
+    ) -> None:
+        self._sheet_id = sheet_id
+        self._columns = columns
+        self._places = places
+        self._target = target
+        self._updates: list[object] = []
+        self._added: list[object] = []
+        self._gone: list[int] = []
+
+    def take(self, fields: Mapping[str, object]) -> RowOutcome:
+        """Take in a row; what it says holds once the request is applied."""
+        key = as_text(fields.get(self._target.key_fields[0]))
+        if not key:
+            return rejected("EMPTY_KEY", f"a row needs a value in {self._target.key_fields[0]}")
+        places = self._places.get(key, ())
+        if len(places) > 1:
+            return _AMBIGUOUS
+        if self._target.operation is Operation.DELETE:
+            self._gone += places
+            return DELIVERED
+        if not places and self._target.operation is Operation.UPDATE:
+            return _MISSING
+        long = next((name for name, value in fields.items() if len(as_text(value)) > CELL_CHARACTERS), None)
+        if long is not None:
+            return rejected("CELL_TOO_LONG", f"a cell holds {CELL_CHARACTERS} characters", field=long)
+        cells = {self._columns[name]: {"userEnteredValue": _cell(value)} for name, value in fields.items()}
+        if not _is_kept(key):
+            cells[self._columns[self._target.key_fields[0]]] = {"userEnteredValue": {"stringValue": key}}
+        if places:
+            self._updates += self._update(places[0], cells)
+        else:
+            self._added.append({"values": [cells.get(at, {}) for at in range(max(cells) + 1)]})
+        return DELIVERED
+
+    def requests(self) -> list[object]:
+        """Changes, then new rows; rows are taken away from the last upwards, so that none moves before its turn."""
+        added = {"appendCells": {"sheetId": self._sheet_id, "rows": self._added, "fields": "userEnteredValue"}}
+        gone = [
+            {
+                "deleteDimension": {
+                    "range": {"sheetId": self._sheet_id, "dimension": "ROWS", "startIndex": at, "endIndex": at + 1}
+                }
+            }
+            for at in sorted(self._gone, reverse=True)
+        ]
+        return [*self._updates, *([added] if self._added else []), *gone]
+
+    def _update(self, row: int, cells: Mapping[int, object]) -> Iterator[object]:
+        """A request for each run of neighbouring columns."""
+        for first in sorted(at for at in cells if at - 1 not in cells):
+            values: list[object] = []
+            while first + len(values) in cells:
+                values.append(cells[first + len(values)])
+            start = {"sheetId": self._sheet_id, "rowIndex": row, "columnIndex": first}
+            yield {"updateCells": {"start": start, "rows": [{"values": values}], "fields": "userEnteredValue"}}
+
+
+def _cell(value: object) -> object:
+    """A value as a cell keeps it; nothing empties the cell."""
+    match value:
+        case None:
+            return {}
+        case bool():
+            return {"boolValue": value}
+        case Digits() if sum(each.isdigit() for each in value.lower().partition("e")[0]) <= _DIGITS:
+            return {"numberValue": value}
+    return {"stringValue": as_text(str(value))}
+
+
+def _is_kept(key: str) -> bool:
+    """Whether a key that is a number would be read again as it was written: 1.50 would not."""
+    number = read_json(key.encode())
+    return not isinstance(number, float) or as_text(number) == key
+
+
+def _check(target: Target, header: Sequence[str]) -> None:
+    if len(target.key_fields) != 1:
+        raise DestinationInvalid("a row of a sheet is known by one column: give one key")
+    missing = [name for name in target.fields if name not in header]
+    if missing:
+        known = ", ".join(filter(None, header))
+        raise DestinationInvalid(
+            f"the first row of sheet {target.object_name!r} has no column {', '.join(missing)}; it has {known}"
+        )
+    if SyncMode(target.operation) not in _MODES:
+        raise DestinationInvalid("Google Sheets takes upsert, update and delete: after a lost insert nobody can tell")
+
+
+def _letters(column: int) -> str:
+    """The name of a column counted from 0: A, B, ..., Z, AA."""
+    name = ""
+    column += 1
+    while column:
+        column, rest = divmod(column - 1, 26)
+        name = chr(ord("A") + rest) + name
+    return name
