@@ -3,6 +3,7 @@
 from http import HTTPStatus
 from typing import Any
 
+from tailrace_gateway.absent_products import ABSENT_EXAMPLES
 from tailrace_gateway.job_examples import JOBS_ASKED, JOBS_TOLD
 from tailrace_gateway.management_examples import MANAGEMENT_ASKED, MANAGEMENT_TOLD
 from tailrace_gateway.problems import Fault, Problem
@@ -237,6 +238,7 @@ ASKED: dict[str, Json] = {
 TOLD: dict[str, Json] = {
     **JOBS_TOLD,
     **RETL_TOLD,
+    **ABSENT_EXAMPLES,
     **MANAGEMENT_TOLD,
     "listSyncs": _page(_item("reverse_etl_sync", _SYNC, _BRIEF_SYNC)),
     "createSync": _one(_sync()),

@@ -9,6 +9,7 @@ from tailrace_gateway import (
     planasonix_syncs,
     rudderstack,
 )
+from tailrace_gateway.absent_products import ABSENT_PRODUCTS
 from tailrace_gateway.answers import (
     Connector,
     DeadLetter,
@@ -294,7 +295,7 @@ SECTIONS = (
         "Connections defined",
         "What RudderStack's command line and Terraform provider speak: a source is a query or a table under a name, a"
         " connection is a sync that reads it.",
-        (*RETL_SOURCES, *RETL_CONNECTIONS, *RETL_LOOKUPS),
+        (*RETL_SOURCES, *RETL_CONNECTIONS, *RETL_LOOKUPS, *ABSENT_PRODUCTS),
     ),
     Section("Jobs", "What Planasonix' Airflow package speaks: its connection is a sync, its job a run.", JOBS),
     Section("Connectors", "What sources and destinations can be made of.", CONNECTORS),
