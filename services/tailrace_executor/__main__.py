@@ -8,6 +8,7 @@ from tailrace.bus.consume import Reader, consume
 from tailrace.connector_kit.http import HttpClient
 from tailrace.events.models import RunQueued
 from tailrace.events.topics import TopicNames
+from tailrace.pipeline.breaker import BreakerTerms
 from tailrace.pipeline.deliver import Patience
 from tailrace.runtime.http import AiohttpClient, HttpLimits
 from tailrace.runtime.lifecycle import main
@@ -22,6 +23,7 @@ from tailrace.store.syncs import Syncs
 from tailrace_executor.bench import Bench
 from tailrace_executor.handlers import Crew
 from tailrace_executor.ledger import LeaseTerms
+from tailrace_executor.pauses import Pauses
 
 
 async def serve(chassis: Chassis) -> None:
@@ -68,6 +70,8 @@ def _bench(chassis: Chassis, http: HttpClient) -> Bench:
         window_rows=settings.window_rows,
         checkpoint_s=settings.checkpoint_s,
         patience=Patience(request_s=settings.request_timeout_s),
+        breaker_terms=BreakerTerms(probe_for_s=settings.outage_probe_s),
+        pauses=Pauses(first_s=settings.outage_pause_s, limit_s=settings.outage_limit_s),
         shards=Shards(database),
         checkpoints=Checkpoints(database, chassis.box),
         snapshots=Snapshots(database),

@@ -1,4 +1,4 @@
-"""What an executor works with: its repositories, and the pacers that its runs share."""
+"""What an executor works with: its repositories, and the pacers and breakers that its runs share."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +14,7 @@ from tailrace.core.rows import RowKey
 from tailrace.core.runs import Lease
 from tailrace.core.snapshots import Entry
 from tailrace.core.watermarks import Watermark
+from tailrace.pipeline.breaker import Breaker, BreakerTerms
 from tailrace.pipeline.deliver import Patience
 from tailrace.pipeline.mirror import Census
 from tailrace.pipeline.pace import Limits, Pacer
@@ -25,6 +26,7 @@ from tailrace.store.shards import Shards
 from tailrace.store.snapshots import Snapshots
 from tailrace.store.syncs import Syncs
 from tailrace_executor.ledger import LeaseTerms
+from tailrace_executor.pauses import Pauses
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +50,26 @@ class Bench:
     random: Random
     warehouse_type: Callable[[str], type[Warehouse]] = warehouse_type
     destination_type: Callable[[str], type[Destination]] = destination_type
+    breaker_terms: BreakerTerms = field(default_factory=BreakerTerms)
+    pauses: Pauses = field(default_factory=Pauses)
     pacers: dict[str, tuple[Limits, Pacer]] = field(default_factory=dict)
+    breakers: dict[str, Breaker] = field(default_factory=dict)
 
     def pacer(self, destination: StoredConnection) -> Pacer:
         """The pacer of a destination; a new one where its limits were changed."""
-        limits = Limits(destination.id, destination.requests_per_s, destination.max_in_flight)
+        limits = Limits(destination.id, destination.requests_per_s, destination.max_in_flight, self.patience.request_s)
         known = self.pacers.get(destination.id)
         if known is None or known[0] != limits:
             known = limits, Pacer(limits, self.limits, self.clock)
             self.pacers[destination.id] = known
         return known[1]
+
+    def breaker(self, destination: StoredConnection) -> Breaker:
+        """The breaker of a destination, for a run that begins."""
+        fresh = Breaker(self.breaker_terms, self.clock, self.random)
+        breaker = self.breakers.setdefault(destination.id, fresh)
+        breaker.welcome()
+        return breaker
 
 
 @dataclass(frozen=True, slots=True)

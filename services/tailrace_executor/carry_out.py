@@ -2,10 +2,19 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 
 import structlog
 
-from tailrace.core.errors import Invalid, LeaseLost, StoreUnavailable, TailraceError
+from tailrace.core.errors import (
+    DestinationUnavailable,
+    InDoubt,
+    Invalid,
+    LeaseLost,
+    SourceUnavailable,
+    StoreUnavailable,
+    TailraceError,
+)
 from tailrace.core.runs import RunName, RunStatus
 from tailrace.events.run_events import CANCELLED, run_finished
 from tailrace.observe import metrics
@@ -20,7 +29,11 @@ from tailrace_executor.route import open_route
 CLAIMS_WITHOUT_PROGRESS = 3
 """A run that was claimed so often since its last checkpoint kills its executors: it must not go on for ever."""
 
+RECONNECTS = 3
+"""So often in a row a run connects to its source anew without having got further."""
+
 _STORE_RETRY_S = 0.5
+_RECONNECT_S = 0.5
 
 _log = structlog.get_logger(__name__)
 
@@ -66,6 +79,8 @@ async def _work(claim: Claim, bench: Bench, tenure: Tenure) -> None:
             await _finish(ledger, bench, tenure, RunStatus.CANCELLED, stopped)
     except StoreUnavailable as error:
         await _hand_back(claim, bench, tenure, error)
+    except (DestinationUnavailable, InDoubt) as error:
+        await _pause(ledger, bench, tenure, error)
     except LeaseLost:
         raise
     except TailraceError as error:
@@ -84,18 +99,55 @@ async def _walk(claim: Claim, bench: Bench, tenure: Tenure, ledger: RunLedger) -
             code="CRASH_LOOP",
         )
     if not claim.checkpoint_seq:
-        if await bench.snapshots.forget_other_target(claim.lease, claim.sync_id):
-            _log.info("snapshot.forgotten", run_id=claim.lease.run_id, sync_id=claim.sync_id)
-        await bench.snapshots.merge(claim.lease, claim.sync_id)
-    async with open_route(claim, bench, tenure, ledger) as route:
-        await walk(route)
+        async with tenure.ending():
+            if await bench.snapshots.forget_other_target(claim.lease, claim.sync_id):
+                _log.info("snapshot.forgotten", run_id=claim.lease.run_id, sync_id=claim.sync_id)
+            await bench.snapshots.merge(claim.lease, claim.sync_id)
+    await _walk_all(claim, bench, tenure, ledger)
     await bench.snapshots.merge(claim.lease, claim.sync_id)
+
+
+async def _walk_all(claim: Claim, bench: Bench, tenure: Tenure, ledger: RunLedger) -> None:
+    """Walk the rows; where the source is lost on the way, connect anew and go on from the checkpoint.
+
+    :raises SourceUnavailable: it was lost again and again, without a row settled in between.
+    """
+    losses = 0
+    while True:
+        stood_at = ledger.position
+        try:
+            async with AsyncExitStack() as stack:
+                async with tenure.ending():
+                    route = await stack.enter_async_context(open_route(claim, bench, tenure, ledger))
+                await walk(route)
+                return
+        except SourceUnavailable as error:
+            losses = 1 if ledger.position != stood_at else losses + 1
+            if losses > RECONNECTS or error.code != SourceUnavailable.code:
+                raise
+            _log.warning("source.lost", run_id=claim.lease.run_id, losses=losses, reason=error.message)
+            await tenure.sleep(bench.random.uniform(0.5, 1.0) * _RECONNECT_S * 3 ** (losses - 1))
 
 
 async def _hand_back(claim: Claim, bench: Bench, tenure: Tenure, why: TailraceError) -> None:
     _log.info("run.handed_back", run_id=claim.lease.run_id, code=why.code)
     failpoint("exec.during_sigterm_handback")
     await _until_stored(bench, tenure, lambda: bench.shards.hand_back(claim.lease))
+
+
+async def _pause(ledger: RunLedger, bench: Bench, tenure: Tenure, why: TailraceError) -> None:
+    """Have the run wait for its destination, in nobody's hands, or give it up where it has waited for long enough."""
+    claim = ledger.claim
+    got_through = ledger.books.delivered + ledger.books.deleted > claim.books.delivered + claim.books.deleted
+    pauses, paused_for_s = (0, 0.0) if got_through else (claim.pauses, claim.paused_for_s)
+    wait_s = bench.pauses.next_s(pauses, paused_for_s, bench.random)
+    if wait_s is None:
+        message = f"{why.message}; it has been out of order for {paused_for_s / 60:.0f} minutes"
+        await _finish(ledger, bench, tenure, RunStatus.FAILED, DestinationUnavailable(message))
+        return
+    _log.warning("run.paused", run_id=claim.lease.run_id, code=why.code, wait_s=wait_s, reason=why.message)
+    reason = f"waiting for the destination: {why.message}"
+    await _until_stored(bench, tenure, lambda: bench.shards.pause(claim.lease, wait_s=wait_s, reason=reason))
 
 
 async def _finish(

@@ -35,12 +35,13 @@ class Crew:
 
     async def claim_runs(self, stopping: asyncio.Event, tasks: asyncio.TaskGroup) -> None:
         """Claim run after run until stopped; woken by events, and every few seconds without."""
-        watch = Watch(self.bench.clock, self.bench.terms.heartbeat_s)
+        terms = self.bench.terms
+        watch = Watch(self.bench.clock, terms.heartbeat_s, terms.ttl_s + terms.grace_s)
         while not stopping.is_set():
             self.wake.clear()
             silent = await self._silent(watch)
             while len(self.tenures) < self.max_runs and not stopping.is_set():
-                if not await self._claim_one(tasks, silent):
+                if not await self._claim_one(tasks, silent, watch.long_silent):
                     break
             with suppress(TimeoutError):
                 async with asyncio.timeout(self.poll_s * self.bench.random.uniform(1 - _JITTER, 1 + _JITTER)):
@@ -79,12 +80,18 @@ class Crew:
             _log.warning("claim.delayed", code=error.code)
             return ()
 
-    async def _claim_one(self, tasks: asyncio.TaskGroup, silent: Sequence[Sighting]) -> bool:
+    async def _claim_one(
+        self, tasks: asyncio.TaskGroup, silent: Sequence[Sighting], long_silent: Sequence[Sighting]
+    ) -> bool:
         terms = self.bench.terms
         stamp = self.bench.clock.monotonic()
         try:
             claim = await self.bench.shards.claim(
-                owner=self.bench.owner, ttl_s=terms.ttl_s, grace_s=terms.grace_s, silent=silent
+                owner=self.bench.owner,
+                ttl_s=terms.ttl_s,
+                grace_s=terms.grace_s,
+                silent=silent,
+                long_silent=long_silent,
             )
         except StoreUnavailable as error:
             _log.warning("claim.delayed", code=error.code)

@@ -15,8 +15,9 @@ from tailrace.core.settlements import Settlement
 from tailrace.events.models import BatchCompleted, RowFailed
 from tailrace.events.outgoing import outgoing
 from tailrace.observe import metrics
+from tailrace.pipeline.columns import PinnedColumns
 from tailrace.pipeline.tenure import Tenure
-from tailrace.store.checkpoints import Checkpoints, Place
+from tailrace.store.checkpoints import Checkpoints, Place, position_of
 from tailrace.store.shards import Claim
 
 _LETTERS_PER_EVENT = 100
@@ -40,7 +41,10 @@ class LeaseTerms:
 
 
 class RunLedger:
-    """Writes the checkpoints of a claimed shard, one after another; knows what all of them come to."""
+    """Writes the checkpoints of a claimed shard, one after another; knows what all of them come to.
+
+    `columns` is what every reading of the run has to agree with.
+    """
 
     def __init__(self, claim: Claim, checkpoints: Checkpoints, tenure: Tenure, clock: Clock, terms: LeaseTerms) -> None:
         self.claim = claim
@@ -50,6 +54,8 @@ class RunLedger:
         self._terms = terms
         self._seq = claim.checkpoint_seq
         self.books = claim.books
+        self.position = position_of(claim.checkpoint)
+        self.columns = PinnedColumns((claim.checkpoint or {}).get("columns"))
 
     async def commit(self, settlement: Settlement) -> None:
         """Write one checkpoint; while the store is away, ask again until the lease runs out.
@@ -57,7 +63,7 @@ class RunLedger:
         :raises LeaseLost: the run is somebody else's, or may be by now.
         """
         claim = self.claim
-        place = Place(claim.lease, claim.workspace_id, claim.sync_id, self._seq, self._terms.ttl_s)
+        place = Place(claim.lease, claim.workspace_id, claim.sync_id, self._seq, self._terms.ttl_s, self.columns.digest)
         while True:
             stamp = self._clock.monotonic()
             try:
@@ -73,6 +79,7 @@ class RunLedger:
         self._tenure.renew(until=self._terms.until(stamp))
         self._seq += 1
         self.books += settlement.books
+        self.position = settlement.position
         _observe(settlement.books, self._clock.monotonic() - stamp)
 
     def _events(self, seq: int, books: Books, letters: Mapping[DeadLetterId, str]) -> Iterator[OutgoingEvent]:

@@ -9,19 +9,19 @@ from tailrace.connector_kit.destination import Destination, Target, WritePlan
 from tailrace.connector_kit.registry import validate_settings
 from tailrace.connector_kit.warehouse import Warehouse
 from tailrace.core.errors import DestinationUnavailable, SourceUnavailable
-from tailrace.core.rows import Operation
+from tailrace.core.policies import DeliveryPolicy
 from tailrace.core.runs import RunKind
 from tailrace.core.syncs import SyncDefinition, SyncMode
 from tailrace.pipeline.batch import Recipe
-from tailrace.pipeline.brake import Brake, BrakeLimits
+from tailrace.pipeline.brake import Brake
 from tailrace.pipeline.deliver import Deliverer
 from tailrace.pipeline.flight import Flight
-from tailrace.pipeline.modes import operation_on_rows
-from tailrace.pipeline.pace import Pacer
-from tailrace.pipeline.settle import Settler, Window
+from tailrace.pipeline.settle import Settler
+from tailrace.pipeline.targets import deletes_target, rows_target
 from tailrace.pipeline.tenure import Tenure
 from tailrace.pipeline.walk import Route
-from tailrace.store.checkpoints import position_of
+from tailrace.pipeline.window import Window
+from tailrace.store.connections import StoredConnection
 from tailrace.store.shards import Claim
 from tailrace_executor.bench import Bench, SyncSnapshot
 from tailrace_executor.ledger import RunLedger
@@ -39,14 +39,15 @@ async def open_route(claim: Claim, bench: Bench, tenure: Tenure, ledger: RunLedg
     only = await bench.dead_letters.keys_of_replay(claim.lease.run_id) if claim.kind is RunKind.REPLAY else None
     async with AsyncExitStack() as stack:
         warehouse = await _open_warehouse(stack, definition, bench)
-        destination, pacer = await _open_destination(stack, definition, bench)
-        plan = await _plan(destination, _target(definition), bench)
+        stored, destination = await _open_destination(stack, definition, bench)
+        policy = definition.delivery
+        window = _window(policy, bench)
+        plan = await _plan(destination, rows_target(definition), window)
         deletes_too = definition.sync_mode is SyncMode.MIRROR
         keeps_rows = definition.sync_mode is SyncMode.APPEND and claim.kind is RunKind.REPLAY
-        window = Window(bench.window_rows)
         yield Route(
             definition=definition,
-            start=position_of(claim.checkpoint),
+            start=ledger.position,
             only=only,
             warehouse=warehouse,
             snapshot=SyncSnapshot(bench.snapshots, claim.lease, claim.sync_id, only),
@@ -58,14 +59,31 @@ async def open_route(claim: Claim, bench: Bench, tenure: Tenure, ledger: RunLedg
                 still_dead=lambda keys: bench.dead_letters.still_dead(claim.sync_id, keys),
                 lineage=claim.lease.run_id if definition.sync_mode is SyncMode.APPEND else claim.sync_id,
             ),
+            columns=ledger.columns,
             flight=Flight(
-                deliverer=Deliverer(claim.sync_id, destination, plan, pacer, tenure, bench.random, bench.patience),
-                settler=Settler(ledger, window, Brake(BrakeLimits()), bench.clock, every_s=bench.checkpoint_s),
+                deliverer=Deliverer(
+                    sync_id=claim.sync_id,
+                    destination=destination,
+                    plan=plan,
+                    pacer=bench.pacer(stored),
+                    breaker=bench.breaker(stored),
+                    tenure=tenure,
+                    random=bench.random,
+                    patience=bench.patience,
+                    on_ambiguous=policy.on_ambiguous,
+                ),
+                settler=Settler(
+                    ledger,
+                    window,
+                    Brake(policy.failure_thresholds),
+                    bench.clock,
+                    every_s=bench.checkpoint_s,
+                ),
                 window=window,
                 tenure=tenure,
             ),
             kept_rows=(lambda: bench.dead_letters.kept_rows(claim.lease.run_id)) if keeps_rows else None,
-            delete_plan=await _plan(destination, _delete_target(definition), bench) if deletes_too else None,
+            delete_plan=await _plan(destination, deletes_target(definition), window) if deletes_too else None,
         )
 
 
@@ -82,33 +100,30 @@ async def _open_warehouse(stack: AsyncExitStack, definition: SyncDefinition, ben
 
 async def _open_destination(
     stack: AsyncExitStack, definition: SyncDefinition, bench: Bench
-) -> tuple[Destination, Pacer]:
+) -> tuple[StoredConnection, Destination]:
     stored, values = await bench.connections.open_settings(definition.destination_id)
     kind = bench.destination_type(stored.connector)
     settings = validate_settings(kind.settings_type, values)
     try:
         async with asyncio.timeout(_OPEN_S):
-            return await stack.enter_async_context(kind.open(settings, bench.http)), bench.pacer(stored)
+            return stored, await stack.enter_async_context(kind.open(settings, bench.http))
     except TimeoutError as error:
         raise DestinationUnavailable(f"destination {stored.name!r} did not answer in {_OPEN_S:g} s") from error
 
 
-async def _plan(destination: Destination, target: Target, bench: Bench) -> WritePlan:
-    plan = await destination.plan(target)
+async def _plan(destination: Destination, target: Target, window: Window) -> WritePlan:
+    try:
+        async with asyncio.timeout(_OPEN_S):
+            plan = await destination.plan(target)
+    except TimeoutError as error:
+        raise DestinationUnavailable(f"the destination did not answer in {_OPEN_S:g} s") from error
     # A batch beyond the window would be sent twice as a whole.
-    return replace(plan, rows_per_batch=min(plan.rows_per_batch, bench.window_rows))
-
-
-def _target(definition: SyncDefinition) -> Target:
-    return Target(
-        object_name=definition.object_name,
-        operation=operation_on_rows(definition.sync_mode),
-        key_fields=tuple(mapping.destination for mapping in definition.key_mappings),
-        fields=tuple(mapping.destination for mapping in definition.field_mappings),
+    return replace(
+        plan,
+        rows_per_batch=min(plan.rows_per_batch, window.rows or plan.rows_per_batch),
     )
 
 
-def _delete_target(definition: SyncDefinition) -> Target:
-    """For rows of which only the key is known."""
-    key_fields = tuple(mapping.destination for mapping in definition.key_mappings)
-    return Target(definition.object_name, Operation.DELETE, key_fields, key_fields)
+def _window(policy: DeliveryPolicy, bench: Bench) -> Window:
+    rows = 0 if policy.strict else policy.window_rows or bench.window_rows
+    return Window(rows, bench.clock, open_s=policy.window_s)

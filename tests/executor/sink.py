@@ -20,7 +20,8 @@ _TAKEN = 3
 class Sink:
     """What arrived.
 
-    `is_bad` picks the rows to reject; while `status` is not 200, every batch is answered with it. A sink that is
+    `is_bad` picks the rows to reject; while `status` is not 200, every batch is answered with it. From the request
+    numbered `fails_from` on, it is out of order. A sink that is
     `busy_for_s` takes nothing after its third request until that time has passed.
     """
 
@@ -28,6 +29,7 @@ class Sink:
     rows: list[Row] = field(default_factory=list)
     requests: int = 0
     status: int = 200
+    fails_from: int | None = None
     delay_s: float = 0.0
     busy_for_s: float = 0.0
     asked_at: list[float] = field(default_factory=list)
@@ -44,6 +46,8 @@ class Sink:
         with self._counted():
             if self._is_busy:
                 return web.Response(status=429, headers={"Retry-After": f"{self.busy_for_s:.0f}"})
+            if self.fails_from is not None and self.requests >= self.fails_from:
+                return web.Response(status=503)
             results = [self._result(row) for row in batch["rows"]] if self.status == 200 else []
             self.was_asked.set()
             await asyncio.sleep(self.delay_s)

@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
@@ -73,6 +73,12 @@ class Yard:
                 run = await self.look(run_id)
                 if run.status.is_terminal:
                     return run
+                await asyncio.sleep(_LOOK_EVERY_S)
+
+    async def until(self, look: Callable[[], Awaitable[bool]]) -> None:
+        """Return once the look tells yes."""
+        async with asyncio.timeout(self.patience_s):
+            while not await look():  # noqa: ASYNC110 - another process, or the store, decides
                 await asyncio.sleep(_LOOK_EVERY_S)
 
     async def run(self, kind: RunKind = RunKind.INCREMENTAL) -> Run:

@@ -8,10 +8,13 @@ import pytest
 
 from tailrace.core.batches import Batch
 from tailrace.core.errors import DestinationUnavailable, InDoubt, Invalid, LeaseLost, SourceUnavailable, Throttled
+from tailrace.core.policies import DeliveryPolicy, FailureThresholds
 from tailrace.core.rows import DELIVERED, RowOutcome, rejected, retry
-from tailrace.pipeline.brake import BrakeLimits
 from tailrace.pipeline.tenure import Stopped, StopReason
 from tests.pipeline.world import IMPATIENT, MemoryDestination, World, people
+
+PROBES = 50
+"""More than the breaker of the world can send before it gives up."""
 
 
 async def test_row_that_asks_for_another_attempt_is_sent_again_alone() -> None:
@@ -88,7 +91,7 @@ async def test_outage_stops_the_run_at_its_checkpoint_and_the_next_goes_on_witho
     assert stopped.balance
     assert world.ledger.letters == {}
     assert stopped.delivered == 40
-    assert len(world.destination.requests) <= 4 + 3 * IMPATIENT.attempts
+    assert len(world.destination.requests) <= 4 + 3 * IMPATIENT.attempts + PROBES
     world.destination.always = None
     books = await world.run(resume=True)
     assert (books.read, books.delivered, len(world.destination.holds)) == (100, 100, 100)
@@ -223,7 +226,7 @@ async def test_destination_that_refuses_nearly_everything_stops_the_run_early() 
 
 async def test_long_row_of_refusals_stops_the_run_however_well_it_began() -> None:
     world = World(people(5000), MemoryDestination(always=_refuses_from_3000), window_rows=50)
-    world.brake = BrakeLimits(in_a_row=300)
+    world.policy = DeliveryPolicy(failure_thresholds=FailureThresholds(consecutive=300))
 
     with pytest.raises(Invalid):
         await world.run()

@@ -5,37 +5,44 @@ import asyncio
 import pytest
 
 from tailrace.core.clock import SystemClock
-from tailrace.core.errors import LeaseLost
 from tailrace.pipeline.tenure import Tenure
 
-LONG_S = 0.3
+SOON_S = 0.2
 
 
-async def _renewed(tenure: Tenure, clock: SystemClock) -> None:
-    await clock.sleep(LONG_S / 3)
-    tenure.renew(until=clock.monotonic() + 60.0)
+async def let_go_and_cancel(turn: asyncio.Lock, waiting: "asyncio.Task[None]", *, steps_between: int) -> None:
+    turn.release()
+    for _ in range(steps_between):
+        await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait({waiting})
 
 
-async def test_wait_for_a_turn_outlasts_the_lease_that_it_began_with_if_that_is_renewed() -> None:
+async def test_wait_for_a_turn_outlasts_the_lease_that_it_began_with() -> None:
     clock, turn = SystemClock(), asyncio.Lock()
-    tenure = Tenure(clock, until=clock.monotonic() + LONG_S)
+    tenure = Tenure(clock, until=clock.monotonic() + SOON_S)
     await turn.acquire()
 
     async with asyncio.timeout(10.0), asyncio.TaskGroup() as tasks:
         waiting = tasks.create_task(tenure.acquire(turn))
-        await _renewed(tenure, clock)
-        await clock.sleep(2 * LONG_S)
+        await asyncio.sleep(0)
+        tenure.renew(until=clock.monotonic() + 60.0)
+        await clock.sleep(2 * SOON_S)
         turn.release()
 
     assert waiting.done()
     assert turn.locked()
 
 
-async def test_wait_for_a_turn_ends_with_the_lease_if_nobody_renews_it() -> None:
+@pytest.mark.parametrize("steps_between", range(8))
+async def test_turn_that_comes_as_the_wait_is_cancelled_is_not_lost(steps_between: int) -> None:
     clock, turn = SystemClock(), asyncio.Lock()
-    tenure = Tenure(clock, until=clock.monotonic() + LONG_S)
+    tenure = Tenure(clock, until=clock.monotonic() + 60.0)
     await turn.acquire()
 
-    with pytest.raises(LeaseLost):
-        async with asyncio.timeout(10.0):
-            await tenure.acquire(turn)
+    async with asyncio.timeout(10.0), asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(tenure.acquire(turn))
+        await asyncio.sleep(0)
+        await let_go_and_cancel(turn, waiting, steps_between=steps_between)
+
+    assert turn.locked() is not waiting.cancelled()

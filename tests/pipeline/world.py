@@ -11,33 +11,51 @@ from uuid import UUID
 import orjson
 from pydantic import BaseModel
 
-from tailrace.connector_kit.destination import Destination, Field, Level, Object, Target, WritePlan
+from tailrace.connector_kit.destination import (
+    Destination,
+    Field,
+    Level,
+    Object,
+    Target,
+    WritePlan,
+)
 from tailrace.connector_kit.http import HttpClient
 from tailrace.core.batches import Batch, BatchResult
 from tailrace.core.clock import SystemClock
 from tailrace.core.errors import TailraceError
 from tailrace.core.ids import SyncId
+from tailrace.core.policies import DeliveryPolicy
 from tailrace.core.readings import AnyReading, SnapshotReading
 from tailrace.core.rows import DELIVERED, Operation, Row, RowKey, RowOutcome
 from tailrace.core.runs import Books, RunKind
-from tailrace.core.settlements import DedupeKey, KeptRow, NewDeadLetter, Position, Settlement
+from tailrace.core.settlements import (
+    DedupeKey,
+    KeptRow,
+    NewDeadLetter,
+    Position,
+    Settlement,
+)
 from tailrace.core.snapshots import Entry
 from tailrace.core.syncs import FieldMapping, SyncDefinition, SyncMode
 from tailrace.core.watermarks import Watermark
 from tailrace.pipeline.batch import Recipe
-from tailrace.pipeline.brake import Brake, BrakeLimits
+from tailrace.pipeline.brake import Brake
+from tailrace.pipeline.breaker import Breaker, BreakerTerms
+from tailrace.pipeline.columns import PinnedColumns
 from tailrace.pipeline.deliver import Deliverer, Patience
 from tailrace.pipeline.flight import Flight
 from tailrace.pipeline.mirror import Census
 from tailrace.pipeline.modes import operation_on_rows
 from tailrace.pipeline.pace import Limits, Pacer
-from tailrace.pipeline.settle import Settler, Window
+from tailrace.pipeline.settle import Settler
 from tailrace.pipeline.tenure import Tenure
 from tailrace.pipeline.walk import Route, walk
+from tailrace.pipeline.window import Window
 from tests.pipeline.memory_warehouse import MemoryWarehouse, NoSettings
 
 SYNC = SyncId("retl_sync_test")
 IMPATIENT = Patience(attempts=3, base_s=0.001, cap_s=0.002, request_s=5.0)
+QUICK_PROBES = BreakerTerms(probe_first_s=0.001, probe_cap_s=0.002, probe_for_s=0.05)
 
 Answer = Callable[[Batch], Sequence[RowOutcome]]
 """What a destination says to a batch; it may raise."""
@@ -51,6 +69,7 @@ class MemoryDestination(Destination):
     always: Answer | None = None
     rows_per_batch: int = 10
     bytes_per_batch: int = 10_000
+    is_idempotent: bool = True
     requests: list[Batch] = field(default_factory=list)
     was_asked: asyncio.Event = field(default_factory=asyncio.Event)
     holds: dict[RowKey, bytes] = field(default_factory=dict)
@@ -77,7 +96,12 @@ class MemoryDestination(Destination):
         return []
 
     async def plan(self, target: Target) -> WritePlan:
-        return WritePlan(target, self.rows_per_batch, self.bytes_per_batch, is_idempotent=True)
+        return WritePlan(
+            target,
+            self.rows_per_batch,
+            self.bytes_per_batch,
+            is_idempotent=self.is_idempotent,
+        )
 
     async def write(self, plan: WritePlan, batch: Batch) -> BatchResult:
         self.requests.append(batch)
@@ -200,7 +224,8 @@ class World:
     mode: SyncMode = SyncMode.UPSERT
     window_rows: int = 2000
     patience: Patience = IMPATIENT
-    brake: BrakeLimits = field(default_factory=BrakeLimits)
+    policy: DeliveryPolicy = field(default_factory=DeliveryPolicy)
+    breaker: BreakerTerms = QUICK_PROBES
     max_delete_ratio: float = 0.1
     reading: AnyReading = field(default_factory=SnapshotReading)
     is_keyed: bool = True
@@ -214,7 +239,11 @@ class World:
         self.warehouse = MemoryWarehouse(self.rows)
 
     async def run(
-        self, kind: RunKind = RunKind.INCREMENTAL, *, only: Sequence[str] | None = None, resume: bool = False
+        self,
+        kind: RunKind = RunKind.INCREMENTAL,
+        *,
+        only: Sequence[str] | None = None,
+        resume: bool = False,
     ) -> Books:
         """A run from the start, or from where the one before stopped; gives the books of all its parts."""
         if not resume:
@@ -244,14 +273,22 @@ class World:
     async def route(self, kind: RunKind, only: Sequence[str] | None = None) -> Route:
         clock = SystemClock()
         self.tenure = Tenure(clock, until=clock.monotonic() + 60)
-        window = Window(self.window_rows)
+        window = Window(
+            0 if self.policy.strict else self.window_rows,
+            clock,
+            open_s=self.policy.window_s,
+        )
         key_fields = ("id",) if self.is_keyed else ()
         plan = await self.destination.plan(Target("people", operation_on_rows(self.mode), key_fields, ("id", "name")))
         deletes = await self.destination.plan(Target("people", Operation.DELETE, ("id",), ("id",)))
         pacer = Pacer(Limits("memory"), self.limits, clock)
         keys = None if only is None else [RowKey((key,)) for key in only]
         known = sorted(self.ledger.entries.values(), key=lambda entry: entry.key)
-        snapshot = FrozenSnapshot([entry for entry in known if keys is None or entry.key in keys], self.ledger, keys)
+        snapshot = FrozenSnapshot(
+            [entry for entry in known if keys is None or entry.key in keys],
+            self.ledger,
+            keys,
+        )
         is_append = self.mode is SyncMode.APPEND
         return Route(
             definition=self.definition,
@@ -260,12 +297,34 @@ class World:
             warehouse=self.warehouse,
             snapshot=snapshot,
             recipe=Recipe(
-                SYNC, self.mode, kind, plan, self.ledger.still_dead, f"run {self.runs}" if is_append else SYNC
+                SYNC,
+                self.mode,
+                kind,
+                plan,
+                self.ledger.still_dead,
+                f"run {self.runs}" if is_append else SYNC,
             ),
             kept_rows=snapshot.kept_rows if kind is RunKind.REPLAY and is_append else None,
+            columns=PinnedColumns(),
             flight=Flight(
-                deliverer=Deliverer(SYNC, self.destination, plan, pacer, self.tenure, Random(1), self.patience),
-                settler=Settler(self.ledger, window, Brake(self.brake), clock, every_s=0.01),
+                deliverer=Deliverer(
+                    sync_id=SYNC,
+                    destination=self.destination,
+                    plan=plan,
+                    pacer=pacer,
+                    breaker=Breaker(self.breaker, clock, Random(1)),
+                    tenure=self.tenure,
+                    random=Random(1),
+                    patience=self.patience,
+                    on_ambiguous=self.policy.on_ambiguous,
+                ),
+                settler=Settler(
+                    self.ledger,
+                    window,
+                    Brake(self.policy.failure_thresholds),
+                    clock,
+                    every_s=0.01,
+                ),
                 window=window,
                 tenure=self.tenure,
             ),

@@ -136,7 +136,9 @@ def _login_page() -> web.Response:
     [
         pytest.param(_denied, "CREDENTIALS_REFUSED", "put valid ones into its settings", id="401"),
         pytest.param(_moved, "DESTINATION_INVALID", "set the address it names", id="redirect"),
-        pytest.param(_login_page, "IN_DOUBT", "is there a login or a proxy before the destination?", id="HTML"),
+        pytest.param(
+            _login_page, "DESTINATION_UNAVAILABLE", "is there a login or a proxy before the destination?", id="HTML"
+        ),
     ],
 )
 async def test_answer_that_speaks_of_no_row_fails_the_run_and_buries_no_row(

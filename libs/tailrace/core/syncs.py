@@ -8,6 +8,7 @@ from cronsim import CronSim, CronSimError
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tailrace.core.clock import SystemClock
+from tailrace.core.policies import DeliveryPolicy
 from tailrace.core.readings import CursorReading, Reading, SnapshotReading
 
 _ALIASES = {
@@ -121,6 +122,8 @@ class SyncDefinition(_Frozen):
         le=1,
         description="mirror: the part of the rows delivered that one run may delete; 1 allows all of them",
     )
+
+    delivery: DeliveryPolicy = DeliveryPolicy()
 
     @property
     def cursor(self) -> CursorReading | None:

@@ -4,28 +4,19 @@ The run stops before it buries a million of them.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from tailrace.core.errors import Invalid
+from tailrace.core.policies import FailureThresholds
 from tailrace.core.rows import RowOutcome, Verdict
 
 FAILURE_THRESHOLD = "FAILURE_THRESHOLD"
 
 
-@dataclass(frozen=True, slots=True)
-class BrakeLimits:
-    """The run stops when more than `ratio` of at least `after_rows` rows sent, or `in_a_row` rows, were rejected."""
-
-    ratio: float = 0.5
-    after_rows: int = 100
-    in_a_row: int = 1000
-
-
 class Brake:
     """Counts the outcomes of one run's rows, in order."""
 
-    def __init__(self, limits: BrakeLimits) -> None:
-        self._limits = limits
+    def __init__(self, thresholds: FailureThresholds) -> None:
+        self._thresholds = thresholds
         self._sent = 0
         self._rejected = 0
         self._in_a_row = 0
@@ -41,12 +32,20 @@ class Brake:
     @property
     def verdict(self) -> Invalid | None:
         """Why the run has to stop, or None."""
-        limits = self._limits
-        too_many = self._sent >= limits.after_rows and self._rejected > self._sent * limits.ratio
-        if not too_many and self._in_a_row < limits.in_a_row:
+        if not self._are_too_many and not self._are_too_many_in_a_row:
             return None
         return Invalid(
             f"the destination rejected {self._rejected} of {self._sent} rows: look at the dead letters,"
             " mend the mapping or the destination, and start the sync again",
             code=FAILURE_THRESHOLD,
         )
+
+    @property
+    def _are_too_many(self) -> bool:
+        ratio = self._thresholds.ratio
+        return ratio is not None and self._sent >= self._thresholds.minimum and self._rejected > self._sent * ratio
+
+    @property
+    def _are_too_many_in_a_row(self) -> bool:
+        consecutive = self._thresholds.consecutive
+        return consecutive is not None and self._in_a_row >= consecutive

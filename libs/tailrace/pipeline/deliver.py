@@ -1,7 +1,8 @@
 """Step 5 of a row: sent, sent again where that helps, and told what became of it.
 
 This is the only place that repeats a request. What is repeated is decided by who failed: a row that asks for it, a
-destination that is out of order, a batch that holds a bad row nobody has named yet.
+destination that is out of order, a batch that holds a bad row nobody has named yet. Rows that may have been applied,
+and would be there twice, are repeated only where the sync allows it.
 """
 
 import asyncio
@@ -17,19 +18,22 @@ from tailrace.connector_kit.fence import fenced
 from tailrace.core.batches import Batch, BatchResult
 from tailrace.core.errors import BatchRefused, DestinationUnavailable, InDoubt, TailraceError, Throttled
 from tailrace.core.ids import SyncId
-from tailrace.core.rows import RowOutcome, Verdict, rejected
+from tailrace.core.policies import OnAmbiguous
+from tailrace.core.rows import RowOutcome, Verdict, rejected, unknown
 from tailrace.observe import metrics
 from tailrace.observe.failpoints import failpoint
 from tailrace.pipeline.batch import idempotency_key
+from tailrace.pipeline.breaker import Breaker
 from tailrace.pipeline.pace import Pacer
 from tailrace.pipeline.tenure import Tenure
+from tailrace.pipeline.window import Passage
 
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How often and how long. Waits grow from `base_s` to `cap_s`, each a random part of it."""
+    """How often a batch is tried before the breaker opens, and how long. Waits grow up to `cap_s`, fully jittered."""
 
     attempts: int = 5
     base_s: float = 0.5
@@ -46,22 +50,24 @@ class Deliverer:
     destination: Destination
     plan: WritePlan
     pacer: Pacer
+    breaker: Breaker
     tenure: Tenure
     random: Random
     patience: Patience = Patience()
+    on_ambiguous: OnAmbiguous = OnAmbiguous.RETRY
 
-    async def deliver(self, batch: Batch) -> BatchResult:
+    async def deliver(self, batch: Batch, passage: Passage) -> BatchResult:
         """Send until every row is delivered, skipped or rejected.
 
-        :raises DestinationUnavailable, InDoubt: the attempts are used up; rows of the batch may have been applied.
+        :raises DestinationUnavailable, InDoubt: it is out of order for long; rows of the batch may have been applied.
         :raises CredentialsRefused, DestinationInvalid: no batch will pass until somebody mends it.
-        :raises LeaseLost, Stopped: some rows may not have been sent.
+        :raises LeaseLost, Stopped, WindowClosed: some rows may not have been sent.
         """
         todo = list(range(len(batch.rows)))
         final: dict[int, RowOutcome] = {}
         attempt = 0
         while todo:
-            outcomes = await self._attempt(self._part(batch, todo), attempt)
+            outcomes = await self._attempt(self._part(batch, todo), passage)
             attempt += 1
             settled = {at: self._settle(got, attempt) for at, got in zip(todo, outcomes, strict=True)}
             final |= {at: got for at, got in settled.items() if got is not None}
@@ -72,47 +78,80 @@ class Deliverer:
                 await self.tenure.sleep(max(self._backoff_s(attempt), min(asked_s, self.patience.throttle_cap_s)))
         return BatchResult(batch, [final[at] for at in range(len(batch.rows))])
 
-    async def _attempt(self, batch: Batch, attempt: int) -> Sequence[RowOutcome]:
+    async def _attempt(self, batch: Batch, passage: Passage) -> Sequence[RowOutcome]:
         """One answer for the batch, however often the destination has to be asked for it."""
+        failures = 0
         while True:
             try:
-                return (await self._send(batch)).outcomes
+                return (await self._send(batch, passage)).outcomes
             except BatchRefused as refusal:
-                return await self._bisect(batch, refusal)
+                return await self._bisect(batch, refusal, passage)
             except Throttled as throttled:
                 await self._wait_as_told(throttled)
             except (DestinationUnavailable, InDoubt) as error:
-                attempt += 1
-                if attempt >= self.patience.attempts:
-                    raise
-                _log.info("delivery.retried", sync_id=self.sync_id, code=error.code, attempt=attempt)
-                failpoint("exec.mid_backoff")
-                await self.tenure.sleep(self._backoff_s(attempt))
+                if isinstance(error, InDoubt) and not self._may_repeat_what_was_sent:
+                    return [unknown(error.message)] * len(batch.rows)
+                failures += self.breaker.is_closed
+                await self._back_off(error, failures)
 
-    async def _send(self, batch: Batch) -> BatchResult:
-        async with self.pacer.turn(self.tenure):
-            code, sent_at = "ok", time.perf_counter()
-            try:
-                async with asyncio.timeout(self.patience.request_s):
-                    with fenced(self.tenure.check):
-                        return await self.destination.write(self.plan, batch)
-            except TimeoutError as error:
-                code = InDoubt.code
-                raise InDoubt(f"the destination did not answer in {self.patience.request_s:g} s") from error
-            except TailraceError as error:
-                code = error.code
-                raise
-            finally:
-                metrics.DESTINATION_REQUESTS.labels(connector=self.destination.name, code=code).inc()
-                metrics.DESTINATION_DURATION.labels(self.destination.name).observe(time.perf_counter() - sent_at)
+    async def _back_off(self, error: TailraceError, failures: int) -> None:
+        """Wait before the next attempt: a while, or for the breaker.
 
-    async def _bisect(self, batch: Batch, refusal: BatchRefused) -> Sequence[RowOutcome]:
+        :raises DestinationUnavailable, InDoubt: the error; others get through, or nobody has for long.
+        """
+        if failures > self.patience.attempts:
+            raise error
+        if failures == self.patience.attempts:
+            self.breaker.trip()
+        if self.breaker.is_closed:
+            self.breaker.spend_repeat()
+        _log.info("delivery.retried", sync_id=self.sync_id, code=error.code, attempt=failures)
+        failpoint("exec.mid_backoff")
+        if self.breaker.is_closed:
+            await self.tenure.sleep(self._backoff_s(failures))
+            return
+        if not self.breaker.has_given_up:
+            await self.pacer.block(self.breaker.silence_s)
+        try:
+            await self.breaker.until_it_lets_one(self.tenure)
+        except DestinationUnavailable:
+            raise error from None
+
+    async def _send(self, batch: Batch, passage: Passage) -> BatchResult:
+        """One request, once window, breaker and limits let it leave."""
+        while True:
+            await self.breaker.until_it_lets_one(self.tenure)
+            async with self.tenure.ending():
+                await passage.freed()
+            async with self.pacer.turn(self.tenure):
+                if self.breaker.lets_one and passage.is_free:
+                    passage.begin()
+                    with self.breaker.watched():
+                        return await self._write(batch)
+
+    async def _write(self, batch: Batch) -> BatchResult:
+        code, sent_at = "ok", time.perf_counter()
+        try:
+            async with asyncio.timeout(self.patience.request_s):
+                with fenced(self.tenure.check):
+                    return await self.destination.write(self.plan, batch)
+        except TimeoutError as error:
+            code = InDoubt.code
+            raise InDoubt(f"the destination did not answer in {self.patience.request_s:g} s") from error
+        except TailraceError as error:
+            code = error.code
+            raise
+        finally:
+            metrics.DESTINATION_REQUESTS.labels(connector=self.destination.name, code=code).inc()
+            metrics.DESTINATION_DURATION.labels(self.destination.name).observe(time.perf_counter() - sent_at)
+
+    async def _bisect(self, batch: Batch, refusal: BatchRefused, passage: Passage) -> Sequence[RowOutcome]:
         """Halve a refused batch until the bad rows stand alone."""
         if len(batch.rows) == 1:
             return [rejected(refusal.code, refusal.message)]
         middle = len(batch.rows) // 2
-        first = await self.deliver(self._part(batch, range(middle)))
-        second = await self.deliver(self._part(batch, range(middle, len(batch.rows))))
+        first = await self.deliver(self._part(batch, range(middle)), passage)
+        second = await self.deliver(self._part(batch, range(middle, len(batch.rows))), passage)
         return [*first.outcomes, *second.outcomes]
 
     async def _wait_as_told(self, throttled: Throttled) -> None:
@@ -124,11 +163,19 @@ class Deliverer:
 
     def _settle(self, outcome: RowOutcome, attempt: int) -> RowOutcome | None:
         """The outcome that stands, or None for a row that is worth another attempt."""
-        if outcome.verdict not in {Verdict.RETRY, Verdict.UNKNOWN}:
-            return outcome
-        if attempt < self.patience.attempts:
-            return None
-        return replace(outcome, verdict=Verdict.REJECTED)
+        match outcome.verdict:
+            case Verdict.RETRY if attempt < self.patience.attempts:
+                return None
+            case Verdict.UNKNOWN if attempt < self.patience.attempts and self._may_repeat_what_was_sent:
+                return None
+            case Verdict.RETRY | Verdict.UNKNOWN:
+                return replace(outcome, verdict=Verdict.REJECTED)
+            case _:
+                return outcome
+
+    @property
+    def _may_repeat_what_was_sent(self) -> bool:
+        return self.plan.is_idempotent or self.on_ambiguous is OnAmbiguous.RETRY
 
     def _part(self, batch: Batch, indexes: Sequence[int]) -> Batch:
         if len(indexes) == len(batch.rows):

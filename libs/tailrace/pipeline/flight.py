@@ -8,8 +8,9 @@ from tailrace.core.batches import BatchResult
 from tailrace.core.errors import TailraceError
 from tailrace.pipeline.batch import Parcel
 from tailrace.pipeline.deliver import Deliverer
-from tailrace.pipeline.settle import Sent, Settler, Window
+from tailrace.pipeline.settle import Sent, Settler
 from tailrace.pipeline.tenure import Stopped, Tenure
+from tailrace.pipeline.window import Passage, Window
 
 _PARCELS_IN_FLIGHT = 256
 
@@ -64,21 +65,24 @@ async def _feed(
     """Start the delivery of parcel after parcel, as far as the window lets; gives why it could not go on."""
     try:
         async for parcel in parcels:
-            await flight.window.enter(parcel.rows_to_send)
-            await under_way.sent.put(Sent(parcel, tasks.create_task(_answer(parcel, flight, under_way))))
+            passage = await flight.window.enter(parcel.rows_to_send)
+            answer = tasks.create_task(_answer(parcel, passage, flight, under_way))
+            await under_way.sent.put(Sent(parcel, passage, answer))
     except TailraceError as error:
         return error
     return None
 
 
-async def _answer(parcel: Parcel, flight: Flight, under_way: _UnderWay) -> BatchResult | TailraceError | None:
+async def _answer(
+    parcel: Parcel, passage: Passage, flight: Flight, under_way: _UnderWay
+) -> BatchResult | TailraceError | None:
     """What became of a parcel; a failure is a value here, so that what was read before it is still settled."""
     if parcel.batch is None:
         return None
     if under_way.failure is not None:
         return under_way.failure
     try:
-        return await flight.deliverer.deliver(parcel.batch)
+        return await flight.deliverer.deliver(parcel.batch, passage)
     except TailraceError as error:
         under_way.fail(error)
         return error

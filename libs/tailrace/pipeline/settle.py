@@ -16,6 +16,7 @@ from tailrace.core.settlements import Settlement
 from tailrace.observe.failpoints import failpoint
 from tailrace.pipeline.batch import Parcel
 from tailrace.pipeline.brake import Brake
+from tailrace.pipeline.window import Passage, Window
 
 _LETTERS_PER_CHECKPOINT = 5000
 
@@ -36,28 +37,8 @@ class Sent:
     """A parcel on its way, with the answer to come: a result, None where nothing is sent, or why there is none."""
 
     parcel: Parcel
+    passage: Passage
     answer: "asyncio.Future[BatchResult | TailraceError | None]"
-
-
-class Window:
-    """How many rows may be on their way without a checkpoint: the bound on what a crash can send twice."""
-
-    def __init__(self, rows: int) -> None:
-        self.rows = rows
-        self._open = 0
-        self._changed = asyncio.Condition()
-
-    async def enter(self, rows: int) -> None:
-        """Wait for room; a parcel larger than the window goes alone."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: not self._open or self._open + rows <= self.rows)
-            self._open += rows
-
-    async def leave(self, rows: int) -> None:
-        """These rows are settled."""
-        async with self._changed:
-            self._open -= rows
-            self._changed.notify_all()
 
 
 class Settler:
@@ -69,7 +50,7 @@ class Settler:
         self._brake = brake
         self._clock = clock
         self._every_s = every_s
-        self._group: list[tuple[Parcel, BatchResult | None]] = []
+        self._group: list[tuple[Sent, BatchResult | None]] = []
         self._oldest = 0.0
 
     async def settle(
@@ -84,9 +65,9 @@ class Settler:
             answer = failure or await self._answer(following)
             if isinstance(answer, TailraceError):
                 failure = answer
-                await self._window.leave(following.parcel.rows_to_send)
+                await following.passage.end()
                 continue
-            self._add(following.parcel, answer)
+            self._add(following, answer)
             if self._is_due:
                 await self._commit()
             if (failure := self._brake.verdict) is not None:
@@ -119,14 +100,14 @@ class Settler:
 
     @property
     def _is_due(self) -> bool:
-        waiting = sum(parcel.rows_to_send for parcel, _ in self._group)
-        letters = sum(len(parcel.decided.letters) for parcel, _ in self._group)
+        waiting = sum(sent.parcel.rows_to_send for sent, _ in self._group)
+        letters = sum(len(sent.parcel.decided.letters) for sent, _ in self._group)
         return waiting * 2 >= self._window.rows or letters >= _LETTERS_PER_CHECKPOINT or self._left_s <= 0
 
-    def _add(self, parcel: Parcel, result: BatchResult | None) -> None:
+    def _add(self, sent: Sent, result: BatchResult | None) -> None:
         if not self._group:
             self._oldest = self._clock.monotonic()
-        self._group.append((parcel, result))
+        self._group.append((sent, result))
         self._brake.add(result.outcomes if result else ())
 
     async def _commit(self) -> None:
@@ -134,9 +115,9 @@ class Settler:
             return
         group, self._group = self._group, []
         failpoint("exec.after_response_before_checkpoint")
-        await self._ledger.commit(_settlement(group))
-        for parcel, _ in group:
-            await self._window.leave(parcel.rows_to_send)
+        await self._ledger.commit(_settlement([(sent.parcel, result) for sent, result in group]))
+        for sent, _ in group:
+            await sent.passage.end()
 
 
 def _settlement(group: Sequence[tuple[Parcel, BatchResult | None]]) -> Settlement:

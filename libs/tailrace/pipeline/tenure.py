@@ -1,6 +1,8 @@
 """Whether a run may go on: its lease still holds and nobody asked it to stop."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from enum import StrEnum
 from typing import NoReturn
 
@@ -33,6 +35,7 @@ class Tenure:
         self._until = until
         self._stop = asyncio.Event()
         self._reason = StopReason.SHUTDOWN
+        self._scopes: dict[asyncio.Timeout, None] = {}
 
     @property
     def reason(self) -> StopReason:
@@ -53,6 +56,8 @@ class Tenure:
         if not self._stop.is_set():
             self._reason = reason
             self._stop.set()
+            for scope in self._scopes:
+                scope.reschedule(asyncio.get_running_loop().time())
 
     def check(self) -> None:
         """Return if a request may leave now.
@@ -78,30 +83,38 @@ class Tenure:
             await self._clock.sleep(left_s)
         raise LeaseLost("the lease could not be renewed in time")
 
+    @asynccontextmanager
+    async def ending(self) -> AsyncIterator[None]:
+        """What is waited for inside ends as soon as somebody asks for the end.
+
+        :raises LeaseLost, Stopped: as `check`.
+        """
+        self.check()
+        scope = asyncio.timeout(None)
+        try:
+            async with scope:
+                self._scopes[scope] = None
+                try:
+                    yield
+                finally:
+                    del self._scopes[scope]
+        except TimeoutError:
+            if scope.expired():
+                raise Stopped(self._reason) from None
+            raise
+
     async def acquire(self, turn: asyncio.Lock | asyncio.Semaphore) -> None:
         """Wait for a lock or a place, but not past the end.
 
         :raises LeaseLost, Stopped: as `check`; it is not ours then.
         """
-        if not turn.locked():
-            await turn.acquire()
-            return
-        async with asyncio.TaskGroup() as tasks:
-            waiting = tasks.create_task(turn.acquire())
-            stopped = tasks.create_task(self._stop.wait())
-            try:
-                while not (waiting.done() or stopped.done()) and (left_s := self.left_s) > 0:
-                    await asyncio.wait({waiting, stopped}, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
-            except asyncio.CancelledError:
-                if waiting.done():
-                    turn.release()
-                raise
-            is_ours = waiting.done()
-            waiting.cancel()
-            stopped.cancel()
-        if not is_ours:
-            self.check()
-            raise LeaseLost("the lease ran out before the turn came")
+        while True:
+            async with self.ending():
+                # The lease may have been renewed while this waited.
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self.left_s):
+                        await turn.acquire()
+                        return
 
     async def sleep(self, wait_s: float) -> None:
         """Wait, but not past the end.

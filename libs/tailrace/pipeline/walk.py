@@ -1,6 +1,7 @@
 """The walk of a row, from the warehouse to the checkpoint that tells what became of it."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -13,6 +14,7 @@ from tailrace.core.snapshots import Entry
 from tailrace.core.syncs import SyncDefinition
 from tailrace.observe.failpoints import failpoint
 from tailrace.pipeline.batch import Recipe, batch
+from tailrace.pipeline.columns import PinnedColumns
 from tailrace.pipeline.diff import diff
 from tailrace.pipeline.flight import Flight, deliver_and_settle
 from tailrace.pipeline.map_fields import MappedRow, Mapper
@@ -43,6 +45,7 @@ class Route:
     warehouse: Warehouse
     snapshot: Snapshot
     recipe: Recipe
+    columns: PinnedColumns
     flight: Flight
     delete_plan: WritePlan | None = None
     kept_rows: Callable[[], AsyncIterator[Sequence[KeptRow]]] | None = None
@@ -73,14 +76,16 @@ async def map_fields(blocks: AsyncIterator[Block], mapper: Mapper) -> AsyncItera
 async def _walk_rows(route: Route) -> None:
     definition = route.definition if route.only is None else by_key(route.definition)
     check_readable(definition, route.warehouse)
-    columns = await route.warehouse.columns(definition.source_query)
-    mapper = Mapper(definition, columns, route.start)
-    recipe = await _recipe(route, mapper.order)
-    reading = what_to_read(recipe, mapper.order, definition, route.start)
-    if route.only is not None:
-        reading = reading_of_some(definition, route.only, route.start)
-    failpoint("exec.before_first_read")
-    async with route.warehouse.read(reading) as blocks:
+    async with AsyncExitStack() as stack:
+        async with route.flight.tenure.ending():
+            columns = await route.columns.of(route.warehouse, definition)
+            mapper = Mapper(definition, columns, route.start)
+            recipe = await _recipe(route, mapper.order)
+            reading = what_to_read(recipe, mapper.order, definition, route.start)
+            if route.only is not None:
+                reading = reading_of_some(definition, route.only, route.start)
+            failpoint("exec.before_first_read")
+            blocks = await stack.enter_async_context(route.warehouse.read(reading))
         await _walk_mapped(route, map_fields(blocks, mapper), recipe)
     if mapper.order.cursor is not None:
         await _forget_what_is_behind(route, mapper.order.cursor)

@@ -82,6 +82,9 @@ class Settings(KafkaSettings, StoreSettings):
     secret_key: SecretStr = Field(
         description="32 bytes in base64 that secrets are sealed with; of several, by commas, the first seals."
     )
+    platform_token: SecretStr | None = Field(
+        None, min_length=32, description="Bearer token of whoever may make workspaces over the API; without it nobody."
+    )
     host: str = Field("127.0.0.1", description="Address that the gateway listens on; 0.0.0.0 in a container.")
     port: int = Field(8080, ge=0, le=65_535, description="Its port; 0 takes a free one.")
     calls_per_s: float = Field(200, gt=0, le=100_000, description="Calls that a gateway takes of one token a second.")
@@ -109,6 +112,15 @@ class Settings(KafkaSettings, StoreSettings):
     takeover_grace_s: float = Field(5, ge=0, description="How long after its end another may take over.")
     poll_s: float = Field(5, gt=0, le=300, description="How often work is looked for that no event announced.")
     request_timeout_s: float = Field(20, gt=0, le=600, description="Longest time of a request to a destination.")
+    outage_probe_s: float = Field(
+        30, ge=0, le=600, description="How long a destination out of order is probed before its runs are put off."
+    )
+    outage_pause_s: float = Field(
+        15, gt=0, le=900, description="First time they are put off for; each further one is twice as long, 900 at most."
+    )
+    outage_limit_s: float = Field(
+        10_800, ge=0, le=86_400, description="How long a run waits for its destination in all before it fails."
+    )
     shutdown_grace_s: float = Field(30, gt=0, le=3600, description="Longest time to drain after SIGTERM.")
     executor_max_runs: int = Field(50, ge=1, le=1000, description="Runs that one executor works on at once.")
     window_rows: int = Field(2000, ge=1, le=1_000_000, description="Rows sent without a checkpoint at most.")

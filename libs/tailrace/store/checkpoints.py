@@ -31,11 +31,15 @@ _STAND = """
 SELECT checkpoint_seq, reasons FROM run_shards
 WHERE run_id = $1 AND shard = $2 AND lease_token = $3 AND state = 'running' FOR UPDATE
 """
+_FIRST_COUNT = 7
+_GOT_THROUGH = " + ".join(f"${_FIRST_COUNT + COUNTS.index(name)}::bigint" for name in ("delivered", "deleted"))
 _ADVANCE = (  # the names of the counters are constants
     "UPDATE run_shards SET checkpoint_seq = checkpoint_seq + 1, heartbeat_seq = heartbeat_seq + 1,"  # noqa: S608  # constants
     " attempts_without_progress = 0, checkpoint = $4, reasons = $5,"
     " lease_expires_at = clock_timestamp() + $6::interval, "
-    + ", ".join(f"rows_{name} = rows_{name} + ${at}" for at, name in enumerate(COUNTS, start=7))
+    f"paused_since = CASE WHEN {_GOT_THROUGH} > 0 THEN NULL ELSE paused_since END, "
+    f"pauses = CASE WHEN {_GOT_THROUGH} > 0 THEN 0 ELSE pauses END, "
+    + ", ".join(f"rows_{name} = rows_{name} + ${at}" for at, name in enumerate(COUNTS, start=_FIRST_COUNT))
     + " WHERE run_id = $1 AND shard = $2 AND lease_token = $3"
 )
 _ADD_LETTERS = """
@@ -69,6 +73,7 @@ class Place:
     sync_id: SyncId
     seq: int
     ttl_s: float
+    columns: str | None = None
 
 
 class Checkpoints:
@@ -143,7 +148,12 @@ def position_of(checkpoint: Mapping[str, Any] | None) -> Position:
 
 async def _advance(connection: Connection, place: Place, settlement: Settlement, reasons: Mapping[str, int]) -> None:
     position, books = settlement.position, settlement.books
-    checkpoint = {"after": position.after, "null_rows": position.null_rows, "phase": position.phase}
+    checkpoint = {
+        "after": position.after,
+        "null_rows": position.null_rows,
+        "phase": position.phase,
+        "columns": place.columns,
+    }
     counts = (getattr(books, name) for name in COUNTS)
     ttl = timedelta(seconds=place.ttl_s)
     await connection.execute(_ADVANCE, *place.lease.identity, checkpoint, dict(reasons), ttl, *counts)

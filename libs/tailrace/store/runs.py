@@ -42,9 +42,12 @@ _ACTIVE = """
 SELECT id FROM runs WHERE workspace_id = $1 AND sync_id = $2 AND status IN ('queued', 'running', 'cancelling')
 """
 _COUNTS = ", ".join(f"sum(rows_{name})::bigint AS {name}" for name in COUNTS)
+_WAITS = "FILTER (WHERE state = 'queued' AND not_before > clock_timestamp())"
 _SELECT = f"""
 SELECT runs.*, books.* FROM runs CROSS JOIN LATERAL (
-  SELECT {_COUNTS}, jsonb_agg(reasons) AS reasons FROM run_shards WHERE run_id = runs.id) AS books
+  SELECT {_COUNTS}, jsonb_agg(reasons) AS reasons,
+    max(not_before) {_WAITS} AS paused_until, max(pause_reason) {_WAITS} AS pause_reason
+  FROM run_shards WHERE run_id = runs.id) AS books
 """  # noqa: S608 - the names of the counters are constants
 _GET = _SELECT + " WHERE workspace_id = $1 AND id = $2"
 _FILTER = """
@@ -71,6 +74,7 @@ _CANCEL_RUNNING = """
 UPDATE runs SET status = 'cancelling', cancel_requested_at = clock_timestamp(), cancel_requested_by = $3
 WHERE workspace_id = $1 AND sync_id = $2 AND status = 'running' RETURNING id
 """
+_WAKE = "UPDATE run_shards SET not_before = NULL WHERE run_id = $1 AND state = 'queued'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +117,10 @@ class RunFilter:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run as it stands; `sync_version` is the definition that it keeps to its end."""
+    """A run as it stands; `sync_version` is the definition that it keeps to its end.
+
+    Until `paused_until`, if any, nobody works on it, for the reason given.
+    """
 
     id: RunId
     workspace_id: WorkspaceId
@@ -131,6 +138,8 @@ class Run:
     error_code: str | None
     error_message: str | None
     books: Books
+    paused_until: datetime | None = None
+    pause_reason: str | None = None
 
 
 class Runs:
@@ -225,7 +234,10 @@ class Runs:
             await enqueue(connection, [announce(run, queued["finished_at"])])
             return run.run_id
         running = await connection.fetchval(_CANCEL_RUNNING, *asked)
-        return RunId(running) if running else None
+        if running is None:
+            return None
+        await connection.execute(_WAKE, running)
+        return RunId(running)
 
 
 def _arguments(wanted: RunFilter) -> tuple[object, ...]:
@@ -253,4 +265,6 @@ def _run(row: Record) -> Run:
         error_code=row["error_code"],
         error_message=row["error_message"],
         books=books,
+        paused_until=row["paused_until"],
+        pause_reason=row["pause_reason"],
     )

@@ -1,6 +1,6 @@
 """Shards of runs: claimed by lease, kept by heartbeat, handed back, closed. Every write carries the lease's token."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -14,13 +14,20 @@ from tailrace.store.database import Connection, Database, Record, touched
 from tailrace.store.dead_letters import end_replay
 from tailrace.store.outbox import enqueue
 
+_LONGEST_WAIT = timedelta(minutes=20)
+
 _CLAIM = """
 WITH picked AS (
   SELECT shards.run_id, shards.shard FROM run_shards AS shards JOIN runs ON runs.id = shards.run_id
-  WHERE (shards.state = 'queued' AND (shards.not_before IS NULL OR shards.not_before <= clock_timestamp()))
-     OR (shards.state = 'running' AND shards.lease_expires_at < clock_timestamp() - $3::interval
-       AND (shards.run_id, shards.shard, shards.lease_token, shards.heartbeat_seq) IN (
-         SELECT * FROM unnest($4::text[], $5::smallint[], $6::uuid[], $7::bigint[])))
+  WHERE (shards.state = 'queued' AND (shards.not_before IS NULL OR shards.not_before <= clock_timestamp()
+      OR shards.not_before > clock_timestamp() + $9::interval))
+    OR (shards.state = 'running' AND EXISTS (
+      SELECT FROM unnest($4::text[], $5::smallint[], $6::uuid[], $7::bigint[], $8::boolean[])
+        AS seen (run_id, shard, token, heartbeat_seq, for_long)
+      WHERE (seen.run_id, seen.shard, seen.token, seen.heartbeat_seq)
+          = (shards.run_id, shards.shard, shards.lease_token, shards.heartbeat_seq)
+        AND (shards.lease_expires_at < clock_timestamp() - $3::interval
+          OR (seen.for_long AND shards.lease_expires_at > clock_timestamp() + 2 * $2::interval))))
   ORDER BY shards.queued_at LIMIT 1 FOR UPDATE OF shards, runs SKIP LOCKED
 ), begun AS (
   UPDATE runs SET status = CASE status WHEN 'queued' THEN 'running' ELSE status END,
@@ -31,7 +38,8 @@ UPDATE run_shards AS shards SET state = 'running', lease_epoch = lease_epoch + 1
   lease_owner = $1, lease_expires_at = clock_timestamp() + $2::interval, heartbeat_seq = heartbeat_seq + 1,
   attempts_without_progress = attempts_without_progress + 1
 FROM picked, begun WHERE shards.run_id = picked.run_id AND shards.shard = picked.shard
-RETURNING shards.*, begun.workspace_id, begun.sync_id, begun.sync_version, begun.kind, begun.status
+RETURNING shards.*, begun.workspace_id, begun.sync_id, begun.sync_version, begun.kind, begun.status,
+  coalesce(extract(epoch FROM clock_timestamp() - paused_since), 0)::float8 AS paused_for_s
 """
 _SIGHTED = "SELECT run_id, shard, lease_token, heartbeat_seq FROM run_shards WHERE state = 'running'"
 _HEARTBEAT = """
@@ -41,7 +49,13 @@ WHERE run_id = $1 AND shard = $2 AND lease_token = $3 AND state = 'running'
 _CANCELLING = "SELECT id FROM runs WHERE id = ANY ($1) AND status = 'cancelling'"
 _HAND_BACK = """
 UPDATE run_shards SET state = 'queued', lease_token = NULL, lease_expires_at = NULL, attempts_without_progress = 0,
-  not_before = clock_timestamp() + $4::interval
+  not_before = CASE WHEN $4::interval > '0' THEN clock_timestamp() + $4::interval END
+WHERE run_id = $1 AND shard = $2 AND lease_token = $3 AND state = 'running'
+"""
+_PAUSE = """
+UPDATE run_shards SET state = 'queued', lease_token = NULL, lease_expires_at = NULL, attempts_without_progress = 0,
+  not_before = clock_timestamp() + $4::interval, pause_reason = $5, pauses = pauses + 1,
+  paused_since = coalesce(paused_since, clock_timestamp())
 WHERE run_id = $1 AND shard = $2 AND lease_token = $3 AND state = 'running'
 """
 _HOLD = (
@@ -57,7 +71,10 @@ WHERE id = $1 AND status IN ('running', 'cancelling')
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A shard that is ours: what to run, and where the owner before us had got to."""
+    """A shard that is ours: what to run, and where the owner before us had got to.
+
+    `pauses` and `paused_for_s` tell of the waits for its destination since a row last got through.
+    """
 
     lease: Lease
     workspace_id: WorkspaceId
@@ -69,6 +86,8 @@ class Claim:
     checkpoint_seq: int
     checkpoint: dict[str, Any] | None
     books: Books
+    pauses: int = 0
+    paused_for_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +116,25 @@ class Shards:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def claim(self, *, owner: str, ttl_s: float, grace_s: float, silent: Sequence[Sighting] = ()) -> Claim | None:
+    async def claim(
+        self,
+        *,
+        owner: str,
+        ttl_s: float,
+        grace_s: float,
+        silent: Sequence[Sighting] = (),
+        long_silent: Collection[Sighting] = (),
+    ) -> Claim | None:
         """Take the shard that has waited longest, or one of the `silent` whose lease ended more than `grace_s` ago.
 
         Silence is the caller's to see, on its own clock: this database's clock may have jumped past a live lease.
+        Where it jumped back, a lease seems to last for ever: one of the `long_silent` that ends later than any lease
+        can is taken too, and so is a shard that is to wait for longer than anything does.
         """
         seen = ([getattr(one, name) for one in silent] for name in ("run_id", "shard", "token", "heartbeat_seq"))
-        row = await self._database.fetchrow(_CLAIM, owner, timedelta(seconds=ttl_s), timedelta(seconds=grace_s), *seen)
+        for_long = [one in long_silent for one in silent]
+        terms = (owner, timedelta(seconds=ttl_s), timedelta(seconds=grace_s))
+        row = await self._database.fetchrow(_CLAIM, *terms, *seen, for_long, _LONGEST_WAIT)
         return None if row is None else _claim(row)
 
     async def sighted(self) -> list[Sighting]:
@@ -128,6 +159,10 @@ class Shards:
     async def hand_back(self, lease: Lease, *, wait_s: float = 0.0) -> None:
         """Give the shard up at its checkpoint for anybody to take after `wait_s`; no harm if it is lost already."""
         await self._database.execute(_HAND_BACK, *lease.identity, timedelta(seconds=wait_s))
+
+    async def pause(self, lease: Lease, *, wait_s: float, reason: str) -> None:
+        """Give the shard up at its checkpoint until its destination may be back; no harm if it is lost already."""
+        await self._database.execute(_PAUSE, *lease.identity, timedelta(seconds=wait_s), reason)
 
     async def finish(self, lease: Lease, ending: Ending) -> None:
         """Close the shard and its run; letters of a replay that did not succeed are open again.
@@ -177,4 +212,6 @@ def _claim(row: Record) -> Claim:
         checkpoint_seq=row["checkpoint_seq"],
         checkpoint=row["checkpoint"],
         books=books_in(row),
+        pauses=row["pauses"],
+        paused_for_s=row["paused_for_s"],
     )
