@@ -55,6 +55,19 @@ async def test_run_that_waits_behind_the_throttle_of_another_can_be_stopped() ->
     assert ahead.result()
 
 
+async def test_destination_that_wants_silence_gets_it_at_once_though_tokens_are_left() -> None:
+    pacer = Pacer(Limits("crm", requests_per_s=1000), NoLimits(), CLOCK)
+    async with asyncio.timeout(5):
+        async with pacer.turn(tenure()):
+            pass
+        told = CLOCK.monotonic()
+        await pacer.block(0.3)
+        async with pacer.turn(tenure()):
+            silent_s = CLOCK.monotonic() - told
+
+    assert silent_s >= 0.3
+
+
 async def test_run_whose_lease_ends_waits_for_a_place_no_longer() -> None:
     pacer = Pacer(Limits("crm", max_in_flight=1), NoLimits(), CLOCK)
 

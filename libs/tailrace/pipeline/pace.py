@@ -85,7 +85,8 @@ class Pacer:
             self._in_flight.release()
 
     async def block(self, for_s: float) -> None:
-        """The destination wants silence for a while, from all executors."""
+        """The destination wants silence for a while, from all executors; from this one it has it at once."""
+        self._tokens.silence(for_s)
         await self._store.block(self._limits.scope, for_s)
 
 
@@ -99,10 +100,17 @@ class _Tokens:
         self._lock = asyncio.Lock()
         self._left = 0
         self._valid_until = 0.0
+        self._silent_until = 0.0
+
+    def silence(self, for_s: float) -> None:
+        self._left = 0
+        self._silent_until = max(self._silent_until, self._clock.monotonic() + for_s)
 
     async def take(self, tenure: Tenure) -> None:
         await tenure.acquire(self._lock)
         try:
+            while (silent_s := self._silent_until - self._clock.monotonic()) > 0:
+                await tenure.sleep(silent_s)
             if not self._left or self._clock.monotonic() > self._valid_until:
                 await self._reserve(tenure)
             self._left -= 1
