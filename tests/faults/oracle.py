@@ -1,8 +1,9 @@
 """What must hold after any fault, told from what can be seen outside: source, sink, letters and the run's record."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 from tailrace.core.runs import RunStatus
 from tailrace.store.runs import Run
@@ -43,6 +44,15 @@ def misplaced(table: Mapping[int, str], wanted: Mapping[int, str]) -> list[str]:
     keys = table.keys() | wanted.keys()
     return [
         f"table: {key} is {table.get(key)!r}, not {wanted.get(key)!r}" for key in keys if _differ(table, wanted, key)
+    ]
+
+
+def over_limit(asked: Sequence[float], *, requests_per_s: float, burst: float) -> list[str]:
+    """The spans, by their first and last request, in which more was asked for than the limit lets through."""
+    return [
+        f"limits: {later - earlier + 1} requests within {asked[later] - asked[earlier]:.2f} s"
+        for earlier, later in combinations(range(len(asked)), 2)
+        if later - earlier + 1 > requests_per_s * (asked[later] - asked[earlier]) + burst
     ]
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +12,7 @@ import orjson
 from aiohttp import web
 
 from tailrace.embedded.ports import LOOPBACK
+from tests.faults.behaviours import Behaviour
 
 Row = tuple[int, str]
 """A person: id and address."""
@@ -31,7 +32,11 @@ class Arrival:
 
 @dataclass(slots=True)
 class Sink:
-    """`unavailable` says which requests, by number, are answered 503; one row in `refused_each` is never taken."""
+    """`unavailable` says which requests, by number, are answered 503; one row in `refused_each` is never taken.
+
+    `script` has another answer for some requests, by number. Of these, the ones in `unheard` change nothing; the rows
+    of all others are in the ledger before the answer goes out. A request with one of the `poison` rows is 400 whole.
+    """
 
     url: str = ""
     ledger: list[Arrival] = field(default_factory=list)
@@ -40,6 +45,12 @@ class Sink:
     unavailable: range = range(0)
     delay_s: float = 0.0
     requests: int = 0
+    asked: list[float] = field(default_factory=list)
+    script: dict[int, Behaviour] = field(default_factory=dict)
+    unheard: Collection[int] = ()
+    poison: Collection[int] = ()
+    at_once: int = 0
+    most_at_once: int = 0
     _came: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -62,19 +73,38 @@ class Sink:
                 self._came.clear()
                 await self._came.wait()
 
-    async def take(self, request: web.Request) -> web.Response:
+    async def take(self, request: web.Request) -> web.StreamResponse:
         """Take a batch, write it down, then answer."""
         batch = orjson.loads(await request.read())
+        self.asked.append(time.monotonic())
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            return await self._answer(request, batch)
+        finally:
+            self.at_once -= 1
+
+    async def _answer(self, request: web.Request, batch: dict[str, Any]) -> web.StreamResponse:
         self.requests += 1
-        if self.requests in self.unavailable:
-            return web.Response(status=503)
+        number, behaviour = self.requests, self.script.get(self.requests)
         rows = [(row["id"], row["email"]) for row in batch["rows"]]
+        if number in self.unavailable:
+            return web.Response(status=503)
+        if any(person in self.poison for person, _ in rows):
+            return web.json_response({"message": "one of them is bad"}, status=400)
+        right = orjson.dumps({"results": [self._result(row) for row in rows]})
+        if number not in self.unheard:
+            self._write_down(request, batch["operation"], rows)
+            await asyncio.sleep(self.delay_s)
+        if behaviour is not None:
+            return await behaviour(request, right)
+        return web.Response(body=right, content_type="application/json")
+
+    def _write_down(self, request: web.Request, operation: str, rows: Sequence[Row]) -> None:
         taken = [row for row in rows if not self.is_refused(row[0])]
-        self.ledger.append(Arrival(time.monotonic(), batch["operation"], request.headers["Idempotency-Key"], taken))
-        self._apply(batch["operation"], taken)
+        self.ledger.append(Arrival(time.monotonic(), operation, request.headers["Idempotency-Key"], taken))
+        self._apply(operation, taken)
         self._came.set()
-        await asyncio.sleep(self.delay_s)
-        return web.json_response({"results": [self._result(row) for row in rows]})
 
     def _apply(self, operation: str, rows: Sequence[Row]) -> None:
         for person, email in rows:
