@@ -5,17 +5,19 @@ import hashlib
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 import structlog
 from aiohttp import hdrs, web
+from pydantic import SecretStr
 
 from tailrace.core.errors import NotFound, TailraceError
 from tailrace.observe import fields
 from tailrace.observe.metrics import HTTP_DURATION, HTTP_REQUESTS
 from tailrace.store.tokens import Identity
-from tailrace_gateway.auth import authenticate, authorize
+from tailrace_gateway.auth import Gate, authorize
 from tailrace_gateway.calls import Answer, Call, Route
 from tailrace_gateway.conditions import IF_MATCH, only_if
 from tailrace_gateway.docs_page import add_docs
@@ -37,7 +39,14 @@ _DETAILS = {
     413: f"the body must not be larger than {BODY_SIZE_LIMIT_BYTES} bytes",
     415: "send the body uncompressed",
 }
-_HEADERS = {"X-Content-Type-Options": "nosniff", "Server": "tailrace"}
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Server": "tailrace",
+}
+"""What every answer says to browsers."""
+
 
 STREAMS = web.AppKey("streams", Streams)
 """The streams that an application has open."""
@@ -47,28 +56,48 @@ log = structlog.get_logger(__name__)
 _Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def make_app(stores: Stores, routes: Sequence[Route], *, throttle: Throttle | None = None) -> web.Application:
+def make_app(
+    stores: Stores,
+    routes: Sequence[Route],
+    *,
+    throttle: Throttle | None = None,
+    platform_token: SecretStr | None = None,
+) -> web.Application:
     """The application for these routes; whoever made the stores closes them. Without a throttle any pace is let in."""
+    entrance = _Entrance(stores, Gate(stores.tokens, platform_token), throttle)
     app = web.Application(middlewares=[_measured, _told], client_max_size=BODY_SIZE_LIMIT_BYTES)
     app[STREAMS] = Streams()
     for route in routes:
         for prefix in route.prefixes:
-            app.router.add_route(route.method, prefix + route.path, _served(route, stores, app[STREAMS], throttle))
+            app.router.add_route(route.method, prefix + route.path, _served(route, entrance, app[STREAMS]))
     app.on_shutdown.append(app[STREAMS].close)
     add_docs(app)
     app.on_response_prepare.append(_dress)
     return app
 
 
+@dataclass(frozen=True, slots=True)
+class _Entrance:
+    """What a request passes before it is handled."""
+
+    stores: Stores
+    gate: Gate
+    throttle: Throttle | None
+
+    async def let_in(self, request: web.Request, route: Route) -> Call[Any, Any]:
+        identity = await self.gate.authenticate(request)
+        if self.throttle is not None:
+            self.throttle.take(identity.token_id)
+        authorize(identity, route)
+        return await _read(request, route, self.stores, identity)
+
+
 def _served(
-    route: Route, stores: Stores, streams: Streams, throttle: Throttle | None
+    route: Route, entrance: _Entrance, streams: Streams
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def serve(request: web.Request) -> web.StreamResponse:
-        identity = await authenticate(request, stores.tokens)
-        if throttle is not None:
-            throttle.take(identity.token_id)
-        authorize(identity, route.role)
-        call = await _read(request, route, stores, identity)
+        call = await entrance.let_in(request, route)
+        identity = call.identity
         answer = await route.handler(call)
         if isinstance(answer, Stream):
             return await streams.send(request, answer, identity.token_id)
@@ -182,5 +211,5 @@ async def _told(request: web.Request, handler: _Next) -> web.StreamResponse:
 
 
 async def _dress(_request: web.Request, response: web.StreamResponse) -> None:
-    response.headers.update(_HEADERS)
+    response.headers.update(HEADERS)
     response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")

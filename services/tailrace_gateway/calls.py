@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from pydantic import BaseModel
@@ -62,6 +63,14 @@ AnyCall: TypeAlias = Call[Any, Any]
 Handler: TypeAlias = Callable[[AnyCall], Awaitable[Answer | Stream]]
 
 
+class Audience(StrEnum):
+    """Whom an operation is for."""
+
+    WORKSPACE = "workspace"
+    PLATFORM = "platform"
+    BOTH = "both"
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """An operation of the API: all that is needed to serve and to describe it.
@@ -89,6 +98,7 @@ class Route:
     tells_tag: bool = False
     heeds_tag: bool = False
     is_stream: bool = False
+    audience: Audience = Audience.WORKSPACE
 
 
 @dataclass(frozen=True, slots=True)

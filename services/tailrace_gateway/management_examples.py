@@ -104,6 +104,8 @@ def _one(kind: str, item_id: str, attributes: Json) -> Json:
     return {"data": {"id": item_id, "type": kind, "attributes": attributes}}
 
 
+_WORKSPACE = "ws_01j9k6m7n8o9p0q1r2s3t4u5v6"
+_NAMED: Json = {"name": "Marketing", "created_at": "2025-03-27T17:00:00Z", "updated_at": "2025-03-27T17:00:00Z"}
 _VERSION = _one(
     "sync_version",
     "2",
@@ -117,12 +119,21 @@ _VERSION = _one(
 )
 
 MANAGEMENT_ASKED: dict[str, Json] = {
+    "createWorkspace": {"name": "Marketing"},
+    "renameWorkspace": {"name": "Growth"},
     "planRun": {"fullRefresh": False, "maxRows": 100000, "samples": 5},
     "testRow": {"key": "acc_88291", "confirmWrite": True},
 }
 """Bodies of requests."""
 
 MANAGEMENT_TOLD: dict[str, Any] = {
+    "createWorkspace": _one("workspace", _WORKSPACE, _NAMED | {"token_id": "4tQ9xZ2b", "token": "trc_4tQ9xZ2b_..."}),
+    "listWorkspaces": {
+        "data": [{"id": _WORKSPACE, "type": "workspace", "attributes": _NAMED}],
+        "meta": {"page": {"limit": 50, "cursor": None}},
+    },
+    "getWorkspace": _one("workspace", _WORKSPACE, _NAMED),
+    "renameWorkspace": _one("workspace", _WORKSPACE, _NAMED | {"name": "Growth"}),
     "listSyncVersions": {"data": [_VERSION["data"]], "meta": {"page": {"limit": 50, "cursor": None}}},
     "getSyncVersion": _VERSION,
     "diffSyncVersions": _one(

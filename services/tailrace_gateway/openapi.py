@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from tailrace.store.tokens import Role
-from tailrace_gateway.calls import Route
+from tailrace_gateway.calls import Audience, Route
 from tailrace_gateway.envelopes import ProblemDocument
 from tailrace_gateway.examples import ASKED, TOLD, problem
 from tailrace_gateway.models import NoBody
@@ -92,7 +92,7 @@ def canonical(route: Route) -> str:
 def errors_of(route: Route) -> list[int]:
     """Every status of a problem that the operation may answer."""
     found = {*_ANY, *route.errors}
-    if route.role is not Role.VIEWER:
+    if route.role is not Role.VIEWER or route.audience is Audience.PLATFORM:
         found.add(403)
     if "{" in route.path or any(map(_ID.search, [*route.body.model_fields, *route.query.model_fields])):
         found.add(404)

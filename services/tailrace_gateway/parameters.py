@@ -32,6 +32,7 @@ _DESCRIPTIONS = {
     "enabled": "Only those that run (`true`), or only those that are paused (`false`).",
     "resolved": "`false` for those that need attention, `true` for the others.",
     "connector": "Only those of this connector.",
+    "workspace_id": "The id of the caller's workspace.",
     "version": "The number of the version.",
     "against": "The version to compare with; left out, the one before.",
     "key": "The text of the row's key; for a key of several columns a JSON array of their texts.",

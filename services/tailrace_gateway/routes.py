@@ -42,6 +42,7 @@ from tailrace_gateway.timeline_api import TIMELINES
 from tailrace_gateway.tokens_api import TOKENS
 from tailrace_gateway.trials_api import TRIALS
 from tailrace_gateway.versions_api import VERSIONS
+from tailrace_gateway.workspaces_api import WORKSPACES
 
 _RETL = "/api/reverse-etl"
 _SYNC = f"{_RETL}/syncs/{{sync_id}}"
@@ -301,6 +302,7 @@ SECTIONS = (
     Section("Connectors", "What sources and destinations can be made of.", CONNECTORS),
     Section("Sources", "Warehouses that queries run in.", SOURCES),
     Section("Destinations", "What rows are written to.", DESTINATIONS),
+    Section("Workspaces", "The tenants that everything belongs to.", WORKSPACES),
     Section("Tokens", "Who may call: the tokens of the caller's workspace.", TOKENS),
     Section("Audit", "Who changed what: a chain of records that shows when one is altered or gone.", AUDIT),
 )

@@ -24,6 +24,7 @@ from tailrace.store.sync_versions import SyncVersions
 from tailrace.store.syncs import Syncs
 from tailrace.store.timelines import Timelines
 from tailrace.store.tokens import Tokens
+from tailrace.store.workspaces import Workspaces
 from tailrace_gateway.discovery import Discovery, Shared
 from tailrace_gateway.paging import Cursors
 
@@ -37,6 +38,7 @@ class Stores:
 
     box: SecretBox
     database: Database
+    workspaces: Workspaces
     tokens: Tokens
     connections: Connections
     models: Models
@@ -78,6 +80,7 @@ def _repositories(database: Database, box: SecretBox) -> dict[str, Any]:
     syncs, runs = Syncs(database), Runs(database)
     return {
         "database": database,
+        "workspaces": Workspaces(database),
         "tokens": Tokens(database, box),
         "connections": Connections(database, box),
         "models": Models(database),

@@ -29,6 +29,7 @@ from tailrace_gateway.stores import Stores, open_stores
 from tests.gateway.caller import A_DESTINATION, A_SOURCE, Caller, a_sync
 from tests.gateway.engine import Engine
 
+PLATFORM_TOKEN = "a-platform-token-of-tests-" + "x" * 32
 A_KEY = base64.b64encode(os.urandom(32)).decode()
 
 
@@ -80,7 +81,7 @@ async def chassis(database_url: str, box: SecretBox) -> AsyncIterator[Chassis]:
 async def gateway(chassis: Chassis) -> AsyncIterator[Gateway]:
     http = FakeHttp()
     stores = open_stores(chassis, http)
-    app = make_app(stores, ROUTES)
+    app = make_app(stores, ROUTES, platform_token=SecretStr(PLATFORM_TOKEN))
     async with TestServer(app) as server, ClientSession() as session:
         yield Gateway(session, str(server.make_url("")).rstrip("/"), stores, http, chassis, app)
 

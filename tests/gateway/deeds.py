@@ -43,8 +43,8 @@ class Deed:
         return (await caller.call(self.method, path, scene.fill(self.body), headers=named)).status
 
 
-NEED_A_WAREHOUSE = {"planRun", "testRow"}
-"""Their tests stand where there is one; a plan changes nothing."""
+TRIED_ELSEWHERE = {"planRun", "testRow", "createWorkspace"}
+"""They need a warehouse, or the platform's token."""
 
 DEEDS: dict[str, Deed] = {
     "createSync": Deed("POST", f"{_RETL}/syncs", a_sync("{destination}", sourceId="{source}")),
@@ -78,6 +78,7 @@ DEEDS: dict[str, Deed] = {
     "createDestination": Deed("POST", "/api/destinations", A_DESTINATION),
     "updateDestination": Deed("PUT", "/api/destinations/{destination}", {"name": "renamed"}),
     "deleteDestination": Deed("DELETE", "/api/destinations/{idle_destination}"),
+    "renameWorkspace": Deed("PUT", "/api/workspaces/{workspace}", {"name": "renamed"}),
     "createToken": Deed("POST", "/api/tokens", {"name": "ci", "role": "viewer"}),
     "revokeToken": Deed("DELETE", "/api/tokens/{token}"),
 }
@@ -98,4 +99,5 @@ async def set_scene(gateway: Gateway, admin: Caller) -> Scene:
     ids["run"] = str(started.json["data"]["id"])
     ids["letter"] = await Engine(gateway.stores.database).bury(ids["run"], "k")
     ids["token"] = await admin.made("/api/tokens", {"name": "spare", "role": "viewer"})
+    ids["workspace"] = str((await admin.get("/api/workspaces")).json["data"][0]["id"])
     return Scene(ids)

@@ -9,10 +9,10 @@ import pytest_asyncio
 
 from tailrace.core.ids import TokenId, WorkspaceId
 from tailrace.store.tokens import Role
-from tailrace_gateway.calls import Route
+from tailrace_gateway.calls import Audience, Route
 from tailrace_gateway.routes import ROUTES
 from tests.gateway.caller import Answered, Caller, Json, a_sync
-from tests.gateway.conftest import Gateway
+from tests.gateway.conftest import PLATFORM_TOKEN, Gateway
 from tests.gateway.engine import Engine
 
 _PARAMETER = re.compile(r"{\w+}")
@@ -37,8 +37,19 @@ async def test_role_opens_exactly_the_routes_that_it_covers(
     statuses = {_name(route): (await _call(caller, route)).status for route in ROUTES}
 
     forbidden = {name for name, status in statuses.items() if status == 403}
-    assert forbidden == {_name(route) for route in ROUTES if not role.covers(route.role)}
+    closed = {_name(route) for route in ROUTES if route.audience is Audience.PLATFORM}
+    assert forbidden == closed | {_name(route) for route in ROUTES if not role.covers(route.role)}
     assert {status for status in statuses.values() if status == 401 or status >= 500} == set()
+
+
+async def test_platforms_token_opens_no_workspace(gateway: Gateway) -> None:
+    platform = Caller(gateway.session, gateway.url, PLATFORM_TOKEN)
+
+    statuses = {_name(route): (await _call(platform, route)).status for route in ROUTES}
+
+    refused = {name for name, status in statuses.items() if status == 401}
+    assert refused == {_name(route) for route in ROUTES if route.audience is Audience.WORKSPACE}
+    assert {status for status in statuses.values() if status == 403 or status >= 500} == set()
 
 
 @pytest.mark.parametrize("token", ["", "nonsense", _NOBODYS], ids=["none", "nonsense", "well-formed"])

@@ -17,7 +17,7 @@ from tests.gateway.caller import (
     a_sync,
 )
 from tests.gateway.conftest import Gateway
-from tests.gateway.deeds import NEED_A_WAREHOUSE
+from tests.gateway.deeds import TRIED_ELSEWHERE
 from tests.gateway.engine import Engine
 
 KEY = {"Idempotency-Key": "once"}
@@ -84,7 +84,7 @@ async def ids(admin: Caller, engine: Engine, source_id: str, destination_id: str
 
 
 def test_table_has_every_post() -> None:
-    assert POSTS.keys() | NEED_A_WAREHOUSE == {route.operation_id for route in ROUTES if route.method == "POST"}
+    assert POSTS.keys() | TRIED_ELSEWHERE == {route.operation_id for route in ROUTES if route.method == "POST"}
 
 
 @pytest.mark.parametrize("operation", POSTS)
