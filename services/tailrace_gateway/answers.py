@@ -151,11 +151,15 @@ class ResolvedLettersAttributes(Told):
 
 
 class ConnectorAttributes(Told):
-    """A connector; a form can be drawn from `settings_schema`, a JSON Schema."""
+    """A connector; a form can be drawn from `settings_schema`, a JSON Schema.
+
+    Bronze keeps the contract, silver was tried with the real thing, gold also discovers; `verified_against` says what.
+    """
 
     kind: Literal["source", "destination"]
     label: str
-    level: Level | None
+    level: Level
+    verified_against: str
     settings_schema: dict[str, Any]
     secret_fields: list[str]
 

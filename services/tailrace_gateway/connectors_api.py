@@ -19,6 +19,7 @@ def _entry(found: Entry) -> Item:
         "kind": kind,
         "label": found.label,
         "level": found.level,
+        "verified_against": found.verified_against,
         "settings_schema": dict(found.settings_schema),
         "secret_fields": sorted(found.secret_fields),
     }

@@ -174,7 +174,8 @@ _CONNECTOR_ITEM = _item(
     {
         "kind": "source",
         "label": "PostgreSQL",
-        "level": None,
+        "level": "gold",
+        "verified_against": "real PostgreSQL servers, versions 15 and 18",
         "settings_schema": {"type": "object", "properties": {"url": {"type": "string", "format": "password"}}},
         "secret_fields": ["url"],
     },

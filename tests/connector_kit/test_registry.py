@@ -102,7 +102,7 @@ def test_catalogue_says_what_a_form_needs() -> None:
     postgres = entries["warehouse", "postgres"]
     assert (http.label, http.level) == ("HTTP", Level.BRONZE)
     assert "url" in http.settings_schema["properties"]
-    assert postgres.level is None
+    assert (postgres.level, postgres.verified_against[:4]) == (Level.GOLD, "real")
     assert postgres.secret_fields == {"password", "url"}
 
 

@@ -305,3 +305,5 @@ async def test_catalogue_holds_each_connector_with_a_schema_of_its_settings(admi
     http = found["destination", "http"]
     assert http["settings_schema"]["properties"]["url"]["type"] == "string"
     assert "bearer_token" in http["secret_fields"]
+    assert (http["level"], found["source", "postgres"]["level"]) == ("bronze", "gold")
+    assert [each for each in found.values() if not each["verified_against"]] == []

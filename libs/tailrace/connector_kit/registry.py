@@ -37,7 +37,8 @@ class Entry:
     kind: Kind
     name: str
     label: str
-    level: Level | None
+    level: Level
+    verified_against: str
     settings_schema: Mapping[str, Any]
     secret_fields: frozenset[str]
 
@@ -150,7 +151,8 @@ def _entry(kind: Kind, connector: type[Destination] | type[Warehouse]) -> Entry:
         kind=kind,
         name=connector.name,
         label=connector.label,
-        level=connector.level if issubclass(connector, Destination) else None,
+        level=connector.level,
+        verified_against=connector.verified_against,
         settings_schema=connector.settings_type.model_json_schema(),
         secret_fields=secret_fields(connector.settings_type),
     )

@@ -8,6 +8,7 @@ from typing import ClassVar, Self
 
 from pydantic import BaseModel
 
+from tailrace.connector_kit.destination import Level
 from tailrace.core.rows import Block, Column, RowKey
 
 
@@ -49,6 +50,8 @@ class Warehouse(ABC):
     """The connector's name in the API, such as `postgres`."""
 
     label: ClassVar[str]
+    level: ClassVar[Level] = Level.BRONZE
+    verified_against: ClassVar[str] = "nothing but its own tests"
     settings_type: ClassVar[type[BaseModel]]
 
     has_cursors: ClassVar[bool] = False

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from tailrace.connector_kit.blocks import FIRST_ROWS, rows_that_fit
+from tailrace.connector_kit.destination import Level
 from tailrace.connector_kit.duckdb_reading import ROWS, ReadColumn, quote_name, statement
 from tailrace.connector_kit.warehouse import Reading, Warehouse
 from tailrace.core.errors import SourceInvalid, SourceUnavailable, TailraceError
@@ -85,6 +86,7 @@ class DuckDbWarehouse(Warehouse):
 
     name = "duckdb"
     label = "DuckDB"
+    level, verified_against = Level.GOLD, "the real DuckDB, which runs in this process"
     settings_type = DuckDbSettings
     has_cursors = True
 

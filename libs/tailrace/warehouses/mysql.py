@@ -18,6 +18,7 @@ from pymysql.constants import CR, ER, FIELD_TYPE
 from pymysql.err import MySQLError
 
 from tailrace.connector_kit.blocks import FIRST_ROWS, rows_that_fit
+from tailrace.connector_kit.destination import Level
 from tailrace.connector_kit.mysql_sql import KINDS, describing, reading_sql
 from tailrace.connector_kit.warehouse import Reading, Warehouse
 from tailrace.core.errors import CredentialsRefused, SourceInvalid, SourceUnavailable, TailraceError
@@ -84,6 +85,7 @@ class MySqlWarehouse(Warehouse):
 
     name = "mysql"
     label = "MySQL and MariaDB"
+    level, verified_against = Level.SILVER, "a real MariaDB server; not against MySQL itself"
     settings_type = MySqlSettings
     has_cursors = True
 

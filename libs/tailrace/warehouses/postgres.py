@@ -17,6 +17,7 @@ from asyncpg.types import Attribute
 from pydantic import BaseModel, Field
 
 from tailrace.connector_kit.blocks import FIRST_ROWS, rows_that_fit
+from tailrace.connector_kit.destination import Level
 from tailrace.connector_kit.postgres_reading import ROWS, ReadColumn, statement, wrapped
 from tailrace.connector_kit.postgres_settings import PostgresSettings, keep_alive
 from tailrace.connector_kit.sql import quote_name
@@ -86,6 +87,7 @@ class PostgresWarehouse(Warehouse):
 
     name = "postgres"
     label = "PostgreSQL"
+    level, verified_against = Level.GOLD, "real PostgreSQL servers, versions 15 and 18"
     settings_type = PostgresWarehouseSettings
     has_cursors = True
 
