@@ -1,13 +1,15 @@
 """What models of requests have in common."""
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, ClassVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 from pydantic.alias_generators import to_camel
 
 _YEARS = range(1970, 9000)
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]")
 
 
 class Body(BaseModel):
@@ -35,11 +37,18 @@ class NoQuery(Query):
     """Nothing to ask."""
 
 
+def _written(value: object) -> object:
+    """A number is no time, though pydantic would take it for seconds since 1970."""
+    if isinstance(value, str) and not _DATE.match(value):
+        raise ValueError("must be a date and time such as 2026-01-31T12:00:00Z")
+    return value
+
+
 def _utc(moment: datetime) -> datetime:
     if moment.year not in _YEARS:
         raise ValueError("must be a time between the years 1970 and 9000")
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
-Moment = Annotated[datetime, AfterValidator(_utc)]
+Moment = Annotated[datetime, BeforeValidator(_written), AfterValidator(_utc)]
 """A time that the store can hold; one without a zone is in UTC."""
