@@ -47,6 +47,11 @@ class Recipe:
     latest: str | None = None
 
     @property
+    def keys_return(self) -> bool:
+        """Whether a key may come again later in the run, in another version."""
+        return bool(self.plan.target.key_fields) and (self.by_cursor or self.mode is SyncMode.APPEND)
+
+    @property
     def terms(self) -> Terms:
         """What a tally has to know of the run."""
         target, are_events, is_replay = self.plan.target, self.mode is SyncMode.APPEND, self.kind is RunKind.REPLAY
@@ -62,12 +67,16 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """A run of neighbouring rows: those to send, what was decided about the others, and where the run stands after."""
+    """A run of neighbouring rows: those to send, what was decided about the others, and where the run stands after.
+
+    `keys` are those that other parcels may hold too: such parcels are sent one after another.
+    """
 
     changes: Sequence[tuple[RowChange, MappedRow]]
     batch: Batch | None
     decided: Tally
     position: Position
+    keys: frozenset[RowKey] = frozenset()
 
     @property
     def rows_to_send(self) -> int:
@@ -143,7 +152,8 @@ class _Cut:
         sent = self.recipe.plan.target.operation
         lineage = self.recipe.lineage or self.recipe.sync_id
         made = Batch(sent, rows, idempotency_key(lineage, sent, rows)) if rows else None
-        parcel = Parcel(self.changes, made, self.decided, self.position)
+        keys = frozenset(row.key for row in rows) if self.recipe.keys_return else frozenset[RowKey]()
+        parcel = Parcel(self.changes, made, self.decided, self.position, keys)
         self.changes, self.keys, self.size_bytes, self.rows, self.decided = [], set(), 0, 0, self._tally()
         return parcel
 

@@ -1,18 +1,25 @@
-"""Parcels on their way: sent side by side as far as the window lets, settled in the order in which they were read."""
+"""Parcels on their way: sent side by side as far as the window lets, settled in the order in which they were read.
+
+Two versions of a key are never under way together. Where rows are read in the order of keys each key comes once; by a
+cursor, and in mode append, a parcel waits for those before it that hold one of its keys.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Collection, Coroutine
 from dataclasses import dataclass
+from typing import TypeAlias
 
-from tailrace.core.batches import BatchResult
 from tailrace.core.errors import TailraceError
+from tailrace.core.rows import RowKey
 from tailrace.pipeline.batch import Parcel
 from tailrace.pipeline.deliver import Deliverer
-from tailrace.pipeline.settle import Sent, Settler
+from tailrace.pipeline.settle import Answer, Sent, Settler
 from tailrace.pipeline.tenure import Stopped, Tenure
 from tailrace.pipeline.window import Passage, Window
 
 _PARCELS_IN_FLIGHT = 256
+
+Delivering: TypeAlias = Collection["asyncio.Task[Answer]"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +59,26 @@ class _UnderWay:
         self.sent: asyncio.Queue[Sent | None] = asyncio.Queue(_PARCELS_IN_FLIGHT)
         self.failure: TailraceError | None = None
         self.broken = asyncio.Event()
+        self._newest: dict[RowKey, asyncio.Task[Answer]] = {}
 
     def fail(self, error: TailraceError) -> None:
         """Start nothing more; the first failure stands."""
         self.failure = self.failure or error
         self.broken.set()
+
+    def ahead(self, parcel: Parcel) -> Delivering:
+        """The deliveries that this parcel must not overtake: they hold other versions of its keys."""
+        return {self._newest[key] for key in parcel.keys & self._newest.keys()}
+
+    def add(self, parcel: Parcel, delivering: "asyncio.Task[Answer]") -> None:
+        """What later parcels with its keys must not overtake."""
+        self._newest |= dict.fromkeys(parcel.keys, delivering)
+        delivering.add_done_callback(lambda _: self._forget(parcel, delivering))
+
+    def _forget(self, parcel: Parcel, delivered: "asyncio.Task[Answer]") -> None:
+        for key in parcel.keys:
+            if self._newest[key] is delivered:
+                del self._newest[key]
 
 
 async def _feed(
@@ -66,19 +88,21 @@ async def _feed(
     try:
         async for parcel in parcels:
             passage = await flight.window.enter(parcel.rows_to_send)
-            answer = tasks.create_task(_answer(parcel, passage, flight, under_way))
+            ahead = under_way.ahead(parcel)
+            answer = tasks.create_task(_answer(parcel, passage, ahead, flight, under_way))
+            under_way.add(parcel, answer)
             await under_way.sent.put(Sent(parcel, passage, answer))
     except TailraceError as error:
         return error
     return None
 
 
-async def _answer(
-    parcel: Parcel, passage: Passage, flight: Flight, under_way: _UnderWay
-) -> BatchResult | TailraceError | None:
+async def _answer(parcel: Parcel, passage: Passage, ahead: Delivering, flight: Flight, under_way: _UnderWay) -> Answer:
     """What became of a parcel; a failure is a value here, so that what was read before it is still settled."""
     if parcel.batch is None:
         return None
+    if ahead:
+        await asyncio.wait(ahead)
     if under_way.failure is not None:
         return under_way.failure
     try:

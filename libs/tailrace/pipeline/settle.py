@@ -7,7 +7,7 @@ done share one checkpoint. Nothing behind a parcel that failed is settled: it wi
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from tailrace.core.batches import BatchResult
 from tailrace.core.clock import Clock
@@ -32,13 +32,17 @@ class Ledger(Protocol):
         ...
 
 
+Answer: TypeAlias = BatchResult | TailraceError | None
+"""What became of a parcel: a result, None where nothing was to be sent, or why there is no result."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A parcel on its way, with the answer to come: a result, None where nothing is sent, or why there is none."""
+    """A parcel on its way, with the answer to come."""
 
     parcel: Parcel
     passage: Passage
-    answer: "asyncio.Future[BatchResult | TailraceError | None]"
+    answer: "asyncio.Future[Answer]"
 
 
 class Settler:
@@ -84,7 +88,7 @@ class Settler:
                 await self._commit()
         return await sent.get()
 
-    async def _answer(self, following: Sent) -> BatchResult | TailraceError | None:
+    async def _answer(self, following: Sent) -> Answer:
         """The answer; what is settled already does not wait for a slow one."""
         if self._group and not following.answer.done():
             try:
