@@ -44,7 +44,9 @@ async def open_route(claim: Claim, bench: Bench, tenure: Tenure, ledger: RunLedg
         window = _window(policy, bench)
         plan = await _plan(destination, rows_target(definition), window)
         deletes_too = definition.sync_mode is SyncMode.MIRROR
-        keeps_rows = definition.sync_mode is SyncMode.APPEND and claim.kind is RunKind.REPLAY
+        is_append = definition.sync_mode is SyncMode.APPEND
+        lineage = claim.lease.run_id if is_append else claim.sync_id
+        keeps_rows = is_append and claim.kind is RunKind.REPLAY
         yield Route(
             definition=definition,
             start=ledger.position,
@@ -57,7 +59,7 @@ async def open_route(claim: Claim, bench: Bench, tenure: Tenure, ledger: RunLedg
                 kind=claim.kind,
                 plan=plan,
                 still_dead=lambda keys: bench.dead_letters.still_dead(claim.sync_id, keys),
-                lineage=claim.lease.run_id if definition.sync_mode is SyncMode.APPEND else claim.sync_id,
+                lineage=lineage,
             ),
             columns=ledger.columns,
             flight=Flight(
@@ -71,6 +73,7 @@ async def open_route(claim: Claim, bench: Bench, tenure: Tenure, ledger: RunLedg
                     random=bench.random,
                     patience=bench.patience,
                     on_ambiguous=policy.on_ambiguous,
+                    lineage=lineage,
                 ),
                 settler=Settler(
                     ledger,

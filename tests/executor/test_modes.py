@@ -115,6 +115,18 @@ async def test_replay_of_an_append_sends_what_its_letter_keeps(way: Way) -> None
 
 
 @pytest.mark.parametrize("way", [(SyncMode.UPSERT, CURSOR)], indirect=True, ids=["upsert by cursor"])
+async def test_value_of_the_future_hides_no_rows_to_come(way: Way) -> None:
+    await way.yard.warehouse.execute("UPDATE people SET at = '2999-01-01' WHERE id = 5")
+    await way.first_run()
+    await way.yard.warehouse.execute("UPDATE people SET email = 'new@example.com', at = now() WHERE id = 6")
+
+    run = await way.yard.run()
+
+    assert run.books.reasons == {"change.added": 1, "skipped.UNCHANGED": 1}
+    assert (6, "new@example.com") in await way.contacts()
+
+
+@pytest.mark.parametrize("way", [(SyncMode.UPSERT, CURSOR)], indirect=True, ids=["upsert by cursor"])
 async def test_changed_query_or_cursor_reads_the_whole_table_anew(way: Way) -> None:
     await way.first_run()
     settled = await way.yard.run()

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from tailrace.core.batches import Batch
-from tailrace.core.errors import DestinationUnavailable
+from tailrace.core.errors import BatchRefused, DestinationUnavailable
 from tailrace.core.readings import CursorReading
 from tailrace.core.rows import DELIVERED, Operation, RowOutcome, rejected
 from tailrace.core.runs import RunKind
@@ -22,6 +22,13 @@ def append(rows: list[tuple[str | None, str]], *, is_keyed: bool = False) -> Wor
 def refuses_bad(batch: Batch) -> Sequence[RowOutcome]:
     """Rows whose name begins with bad are rejected."""
     return [rejected("BAD", "no") if b'"bad' in row.body else DELIVERED for row in batch.rows]
+
+
+def spoils_whole(batch: Batch) -> Sequence[RowOutcome]:
+    """A bad row spoils the batch, and the destination does not say which."""
+    if any(b'"bad' in row.body for row in batch.rows):
+        raise BatchRefused("one of them")
+    return [DELIVERED] * len(batch.rows)
 
 
 def is_down(_: Batch) -> Sequence[RowOutcome]:
@@ -57,6 +64,16 @@ async def test_same_rows_of_another_run_are_other_batches() -> None:
     first, second = world.destination.requests
     assert first.rows == second.rows
     assert first.idempotency_key != second.idempotency_key
+
+
+async def test_parts_of_a_refused_batch_belong_to_their_run_too() -> None:
+    world = append([("1", "good"), ("2", "bad")], is_keyed=True)
+    world.destination.always = spoils_whole
+    await world.run()
+    await world.run()
+
+    keys = [batch.idempotency_key for batch in world.destination.requests]
+    assert len(keys) == len(set(keys)) == 6
 
 
 @pytest.mark.parametrize("is_keyed", [True, False])

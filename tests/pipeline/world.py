@@ -290,6 +290,7 @@ class World:
             keys,
         )
         is_append = self.mode is SyncMode.APPEND
+        lineage = f"run {self.runs}" if is_append else SYNC
         return Route(
             definition=self.definition,
             start=self.ledger.position,
@@ -302,7 +303,7 @@ class World:
                 kind,
                 plan,
                 self.ledger.still_dead,
-                f"run {self.runs}" if is_append else SYNC,
+                lineage,
             ),
             kept_rows=snapshot.kept_rows if kind is RunKind.REPLAY and is_append else None,
             columns=PinnedColumns(),
@@ -317,6 +318,7 @@ class World:
                     random=Random(1),
                     patience=self.patience,
                     on_ambiguous=self.policy.on_ambiguous,
+                    lineage=lineage,
                 ),
                 settler=Settler(
                     self.ledger,
