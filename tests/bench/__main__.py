@@ -1,4 +1,7 @@
-"""`make bench ARGS="--rows N --only NAME --repeat K --json PATH"`: medians of interleaved runs, as ratios."""
+"""`make bench ARGS="--rows N --only NAME --repeat K --json PATH"`: medians of interleaved runs, as ratios.
+
+`--only api` starts runs at `--rate` a second for `--seconds` and tells how soon they were acknowledged.
+"""
 
 import asyncio
 import os
@@ -18,9 +21,13 @@ from rich.table import Table
 
 from tailrace.embedded.postgres import EmbeddedPostgres
 from tailrace.store import migrations
+from tests.bench.api import measure_starts
 from tests.bench.case import CASES, Measured
 
 BASELINE = "naive"
+API = "api"
+"""Counts starts, not rows; only where it is asked for."""
+
 PICKY = "rejected"
 
 _CASE_S = 3600
@@ -36,17 +43,24 @@ FROM generate_series(1, $1::int) AS n
 def main() -> None:
     """Measure and print."""
     arguments = _arguments()
-    runs = asyncio.run(measure(arguments))
-    report = {name: _row(runs[name], runs[BASELINE]) for name in runs}
-    _print(report, arguments)
+    report = _rows_report(arguments) if arguments.only != [API] else {}
+    if API in (arguments.only or ()):
+        report[API] = measure_starts(arguments)
     if arguments.json:
         facts = {"machine": platform.processor() or platform.machine(), "cores": os.cpu_count(), "rows": arguments.rows}
         arguments.json.write_bytes(orjson.dumps({**facts, "cases": report}, option=orjson.OPT_INDENT_2))
 
 
+def _rows_report(arguments: Namespace) -> dict[str, dict[str, float]]:
+    runs = asyncio.run(measure(arguments))
+    report = {name: _row(runs[name], runs[BASELINE]) for name in runs}
+    _print(report, arguments)
+    return report
+
+
 async def measure(arguments: Namespace) -> dict[str, list[Measured]]:
     """Every case once a round, so that a machine that slows down slows all of them down."""
-    names = [BASELINE, *(name for name in arguments.only or CASES if name != BASELINE)]
+    names = [BASELINE, *(name for name in arguments.only or CASES if name not in {BASELINE, API})]
     runs: dict[str, list[Measured]] = {name: [] for name in names}
     async with EmbeddedPostgres() as postgres:
         warehouse = await _database(postgres, "warehouse")
@@ -111,8 +125,10 @@ def _print(report: dict[str, dict[str, float]], arguments: Namespace) -> None:
 def _arguments() -> Namespace:
     parser = ArgumentParser(prog="tests.bench", description=__doc__)
     parser.add_argument("--rows", type=int, default=200_000)
-    parser.add_argument("--only", action="append", choices=sorted(CASES), help="this case and the baseline")
+    parser.add_argument("--only", action="append", choices=sorted([*CASES, API]), help="this case and the baseline")
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--rate", type=int, default=300, help="api: starts a second")
+    parser.add_argument("--seconds", type=int, default=20, help="api: for so long")
     parser.add_argument("--json", type=Path)
     return parser.parse_args()
 
