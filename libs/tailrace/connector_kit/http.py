@@ -7,12 +7,13 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """One request; `body` is sent as it is."""
+    """One request; `body` is sent as it is. `takes_bytes` lets its answer be larger than usual, within reason."""
 
     method: str
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    takes_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,7 +138,8 @@ def _load(name: str, origin: EntryPoint, wanted: type[_Connector]) -> type[_Conn
         loaded = resolve_name(origin.value)
     except (ImportError, AttributeError, ValueError, SyntaxError) as error:
         raise Invalid(f"{_told(origin)} cannot be loaded: {error}") from error
-    candidates = list(vars(loaded).values()) if isinstance(loaded, ModuleType) else [loaded]
+    held = list(vars(loaded).values()) if isinstance(loaded, ModuleType) else [loaded]
+    candidates = sorted(held, key=lambda each: isinstance(each, Manifest))  # a class may build on its manifest
     for found in candidates:
         candidate = destination_of(found) if isinstance(found, Manifest) else found
         if isinstance(candidate, type) and issubclass(candidate, wanted) and candidate.__dict__.get("name") == name:

@@ -91,7 +91,7 @@ class AiohttpClient(HttpClient):
                 trace_request_ctx=progress,
             ) as response:
                 failpoint("exec.after_send_before_response")
-                return await self._whole(response)
+                return await self._whole(response, max(request.takes_bytes, self._limits.response_bytes))
         except ValueError as error:
             raise _meaning(
                 error, host, is_sending=progress.is_sending
@@ -110,13 +110,13 @@ class AiohttpClient(HttpClient):
             raise DestinationInvalid(f"the destination's address must be {schemes}://host/..., without user@")
         return url, host
 
-    async def _whole(self, response: ClientResponse) -> HttpResponse:
+    async def _whole(self, response: ClientResponse, most_bytes: int) -> HttpResponse:
         body = bytearray()
         async for piece in response.content.iter_any():
             body += piece
-            if len(body) > self._limits.response_bytes:
+            if len(body) > most_bytes:
                 response.close()
-                raise InDoubt(f"the destination's answer is longer than {self._limits.response_bytes} bytes")
+                raise InDoubt(f"the destination's answer is longer than {most_bytes} bytes")
         headers = {name.lower(): value for name, value in response.headers.items()}
         return HttpResponse(response.status, headers, bytes(body))
 

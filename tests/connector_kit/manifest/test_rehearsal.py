@@ -9,6 +9,7 @@ from tailrace.connector_kit.manifest.auth import (
     Basic,
     Bearer,
     ClientCredentials,
+    EitherGrant,
     JwtBearer,
     NoAuth,
     RefreshToken,
@@ -25,7 +26,7 @@ from tailrace.connector_kit.manifest.rehearsal import (
 from tests.connector_kit.manifest.vendors import DOCS, IN_THE_PATH, LOOKED_UP, NINE, vendor, write
 
 TOKENS = "https://vendor.example/token"
-SEVEN: dict[str, AnyAuth] = {
+EIGHT: dict[str, AnyAuth] = {
     "none": NoAuth(),
     "bearer": Bearer(),
     "api key": ApiKey(header="X-Key", value="Key {api_key}"),
@@ -33,11 +34,14 @@ SEVEN: dict[str, AnyAuth] = {
     "basic with a fixed user": Basic(fixed_user="any"),
     "client credentials": ClientCredentials(token_url=TOKENS, source=DOCS),
     "refresh token": RefreshToken(token_url=TOKENS, source=DOCS),
+    "either": EitherGrant(
+        ways=(ClientCredentials(token_url=TOKENS, source=DOCS), RefreshToken(token_url=TOKENS, source=DOCS))
+    ),
     "jwt bearer": JwtBearer(token_url=TOKENS, source=DOCS, issuer="us", audience=TOKENS),
 }
 VENDORS = {
     **{habit: vendor(write(attribution)) for habit, attribution in NINE.items()},
-    **{habit: vendor(write(NINE["aligned"]), auth=auth) for habit, auth in SEVEN.items()},
+    **{habit: vendor(write(NINE["aligned"]), auth=auth) for habit, auth in EIGHT.items()},
     "looked up": LOOKED_UP,
     "in the path": IN_THE_PATH,
 }

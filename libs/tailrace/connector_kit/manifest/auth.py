@@ -188,8 +188,31 @@ class JwtBearer(Granted):
         return {"grant_type": _JWT_GRANT, "assertion": assertion}
 
 
+class EitherGrant(Auth):
+    """Several ways to an access token, of which the user chooses one by the setting `sign_in_by`.
+
+    Only the secrets of that one have to be filled in.
+    """
+
+    kind: Literal["either_grant"] = "either_grant"
+    ways: tuple[ClientCredentials | RefreshToken | JwtBearer, ...] = Field(min_length=2)
+
+    @property
+    def settings(self) -> tuple[Setting, ...]:
+        asked = {setting.name: setting for way in self.ways for setting in way.settings}
+        kinds: dict[str, str] = {way.kind: way.kind for way in self.ways}
+        choice = Setting(name="sign_in_by", description="how to sign in", choices=kinds, default=self.ways[0].kind)
+        own = [each.model_copy(update={"default": ""}) if each.secret else each for each in asked.values()]
+        return (choice, *own)
+
+    def chosen(self, values: Values) -> Granted:
+        """The way that the settings choose."""
+        return next(way for way in self.ways if way.kind == values["sign_in_by"])
+
+
 AnyAuth = Annotated[
-    NoAuth | Bearer | ApiKey | Basic | ClientCredentials | RefreshToken | JwtBearer, Field(discriminator="kind")
+    NoAuth | Bearer | ApiKey | Basic | ClientCredentials | RefreshToken | JwtBearer | EitherGrant,
+    Field(discriminator="kind"),
 ]
 """One of the kinds."""
 

@@ -24,7 +24,8 @@ from tailrace.core.errors import (
     Throttled,
 )
 
-_MEDIA: Mapping[str, str] = {"Accept": "application/json"}
+_JSON = "application/json"
+_LISTING_BYTES = 16 << 20
 
 
 class RefusedWith(BatchRefused):
@@ -45,6 +46,7 @@ class Answer:
     document: object
     speaks_of_rows: bool
     refusal: RefusedWith | None
+    body: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,9 @@ class Caller:
         except BatchRefused as error:
             raise DestinationInvalid(f"the destination refuses the question {path.partition('?')[0]}") from error
 
-    async def send(self, method: Method, path: str, body: bytes = b"", *, rules: Sequence[AnswerRule] = ()) -> Answer:
+    async def send(
+        self, method: Method, path: str, body: bytes = b"", *, rules: Sequence[AnswerRule] = (), media: str = _JSON
+    ) -> Answer:
         """Send a request and judge its answer, first by its own rules, then by those of the manifest.
 
         :raises RefusedWith: the answer refuses some row; nothing was applied.
@@ -79,7 +83,7 @@ class Caller:
         self.pressure.check()
         url = (self.base_url or await self.sign_in.base_url() or self._address()) + path
         response = await self.sign_in.send(
-            HttpRequest(method, url, self._headers(body), body),
+            HttpRequest(method, url, self._headers(body, media), body, _LISTING_BYTES if method == "GET" else 0),
             is_expired=lambda told: self._meaning(told, rules) is Then.SIGN_IN,
         )
         self.pressure.learn(response)
@@ -87,19 +91,21 @@ class Caller:
         if meaning not in {Then.READ, Then.DELIVERED}:
             raise self._failure(meaning, response)
         refusal = RefusedWith(response) if response.status >= HTTPStatus.BAD_REQUEST else None
-        return Answer(read_json(response.body), meaning is Then.READ, refusal)
+        return Answer(read_json(response.body), meaning is Then.READ, refusal, response.body)
 
     def _address(self) -> str:
         return self.manifest.base_url.format_map(self.sign_in.values)
 
-    def _headers(self, body: bytes) -> Mapping[str, str]:
-        content = {"Content-Type": "application/json"} if body else {}
+    def _headers(self, body: bytes, media: str) -> Mapping[str, str]:
+        content = {"Content-Type": media} if body else {}
         hook = self.manifest.hooks.headers
         own = hook(body) if hook is not None and body else {}
-        return {**_MEDIA, **content, **self.manifest.headers, **own}
+        return {"Accept": _JSON if body else media, **content, **self.manifest.headers, **own}
 
     def _meaning(self, response: HttpResponse, rules: Sequence[AnswerRule]) -> Then:
         told = meaning_of((*rules, *self.manifest.rules), response)
+        if told is None and response.status == HTTPStatus.UNAUTHORIZED:
+            return Then.SIGN_IN
         if told is not None:
             return told
         try:
@@ -129,7 +135,7 @@ class Caller:
 _MEANINGS: Mapping[type[TailraceError], Then] = {
     Throttled: Then.THROTTLED,
     DestinationUnavailable: Then.LATER,
-    CredentialsRefused: Then.SIGN_IN,
+    CredentialsRefused: Then.CREDENTIALS,
     BatchRefused: Then.REFUSED,
     DestinationInvalid: Then.INVALID,
 }

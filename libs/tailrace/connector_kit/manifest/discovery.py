@@ -25,7 +25,8 @@ async def objects_of(manifest: Manifest, get: Get) -> Sequence[Object]:
     if declared.listing is not None:
         for entry in await _entries(declared.listing, declared.listing.path, get):
             name = text_at(entry, declared.name)
-            found.setdefault(name, Object(name, text_at(entry, declared.label) or name, modes))
+            is_writable = declared.is_writable is None or text_at(entry, declared.is_writable) == _TRUE
+            found.setdefault(name, Object(name, text_at(entry, declared.label) or name, modes, writable=is_writable))
     return list(found.values())
 
 
@@ -65,9 +66,15 @@ def _field(declared: Fields, entry: object) -> Field:
         name=name,
         label=text_at(entry, declared.label) or name,
         data_type=text_at(entry, declared.data_type),
-        updateable=declared.is_read_only is None or text_at(entry, declared.is_read_only) != _TRUE,
+        updateable=_is_writable(declared, entry),
         external_id=declared.is_key is not None and text_at(entry, declared.is_key) == _TRUE,
     )
+
+
+def _is_writable(declared: Fields, entry: object) -> bool:
+    if declared.is_writable is not None:
+        return text_at(entry, declared.is_writable) == _TRUE
+    return declared.is_read_only is None or text_at(entry, declared.is_read_only) != _TRUE
 
 
 async def _entries(listing: Listing, path: str, get: Get) -> Sequence[object]:

@@ -7,7 +7,7 @@ from types import ModuleType
 from pydantic import ValidationError
 
 from tailrace.connector_kit.destination import Destination
-from tailrace.connector_kit.manifest.engine import ManifestDestination, destination_of
+from tailrace.connector_kit.manifest.engine import destination_of
 from tailrace.connector_kit.manifest.lines import Problem, last_line, problems_in
 from tailrace.connector_kit.manifest.model import Manifest
 from tailrace.core.errors import Invalid
@@ -30,13 +30,11 @@ def load(path: Path) -> type[Destination]:
     """
     module = _module(path)
     held = list(vars(module).values())
-    manifests = [each for each in held if isinstance(each, Manifest)]
-    if manifests:
-        return destination_of(manifests[0])
     classes = [each for each in held if isinstance(each, type) and issubclass(each, Destination)]
-    own = [each for each in classes if each.__module__ == module.__name__ and each is not ManifestDestination]
-    if own:
-        return own[0]
+    own = [each for each in classes if each.__module__ == module.__name__]
+    manifests = [destination_of(each) for each in held if isinstance(each, Manifest)]
+    for destination in (*own, *manifests):
+        return destination
     raise Unloadable(path, Problem(1, WHOLE, "it holds neither a Manifest nor a subclass of Destination"))
 
 

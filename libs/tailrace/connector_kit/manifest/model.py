@@ -55,6 +55,7 @@ class Objects(Part):
     listing: Listing | None = None
     name: Path = "name"
     label: Path = "label"
+    is_writable: Path | None = None
 
 
 class KnownField(Part):
@@ -76,6 +77,7 @@ class Fields(Part):
     data_type: Path = "type"
     is_key: Path | None = None
     is_read_only: Path | None = None
+    is_writable: Path | None = None
     are_all: bool = True
 
 
@@ -102,7 +104,6 @@ class Manifest(Part):
     auth: AnyAuth = Field(discriminator="kind")
     buckets: tuple[Bucket, ...] = ()
     throttles: tuple[AnyThrottle, ...] = (SaysNothing(),)
-    max_in_flight: int | None = Field(default=None, ge=1)
     check: str = Field(pattern=r"/.*")
     objects: Objects
     fields: Fields = Fields()

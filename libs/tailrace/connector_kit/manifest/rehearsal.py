@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tailrace.connector_kit.http import HttpResponse
 from tailrace.connector_kit.manifest.attribution import AllOrNothing, Counted, FieldIndexes, Single
-from tailrace.connector_kit.manifest.auth import Granted
+from tailrace.connector_kit.manifest.auth import EitherGrant, Granted
 from tailrace.connector_kit.manifest.model import Manifest
 from tailrace.connector_kit.manifest.stage import PRIVATE, SECRET, Stage, staged
 from tailrace.connector_kit.manifest.stand_in import response, said
@@ -107,7 +107,7 @@ async def expired_credentials_are_renewed_once_or_refused(stage: Stage) -> str |
     got = await _result(stage, count)
     if not isinstance(got, CredentialsRefused):
         return f"got {_shown(got)}"
-    if not isinstance(stage.manifest.auth, Granted):
+    if not isinstance(stage.manifest.auth, Granted | EitherGrant):
         return _unless(len(stage.vendor.writes) == 1, "it was sent again with the same credentials")
     stage.answer_with(response(401, {}), said(stage.manifest, stage.write, stage.sent(count), ()))
     again = await _result(stage, count)

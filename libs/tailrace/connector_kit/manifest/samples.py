@@ -49,7 +49,7 @@ class Sample:
 
     `asks` is what the last request must be: method, address and JSON; `shows` are headers that it must have. The trace
     id of row n is `sample00-n`. `means` has a word for each row, `delivered`, `rejected:CODE` or `rejected:CODE:FIELD`;
-    for each field, its name and `:key` or `:read_only`; for each object, its name; or it is the code of an error, with
+    for each field, its name and `:key` or `:read_only`; for each object the same; or it is the code of an error, with
     the seconds to wait.
     """
 
@@ -130,7 +130,7 @@ async def _meaning(destination: ManifestDestination, sample: Sample) -> Sequence
             await destination.check()
             return []
         case "objects":
-            return [found.name for found in await destination.objects()]
+            return [found.name + ("" if found.writable else ":read_only") for found in await destination.objects()]
         case "fields":
             return [_field(found) for found in await destination.fields(sample.object_name)]
     bodies = [orjson.dumps(row) for row in sample.rows]

@@ -9,19 +9,22 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, cr
 from tailrace.connector_kit.manifest.parts import Part
 
 _NAME = r"[a-z][a-z0-9_]*"
-_IN_ADDRESS = re.compile(r"[A-Za-z0-9._-]{1,200}")
 _IN_HEADER = re.compile(r"[\x21-\x7e]([\x20-\x7e\r\n]*[\x21-\x7e])?\s*")
 _BASE_URL = re.compile(r"https?://[A-Za-z0-9._~:\[\]-]+(/[A-Za-z0-9._~/-]*)?")
 
 
 class Setting(Part):
-    """One thing to fill in; with `choices`, one of their names, which stand for their values."""
+    """One thing to fill in; with `choices`, one of their names, which stand for their values.
+
+    What may stand in an address must not change where the address leads: see `pattern`.
+    """
 
     name: str = Field(pattern=_NAME)
     description: str
     secret: bool = False
     choices: Mapping[str, str] = {}
     default: str | None = None
+    pattern: str = r"[A-Za-z0-9._-]{1,200}"
 
 
 class ConnectionSettings(BaseModel):
@@ -61,7 +64,8 @@ def _field(setting: Setting) -> tuple[Any, Any]:
         return Literal[tuple(setting.choices)], about
     if setting.secret:
         return Annotated[SecretStr, AfterValidator(_secret)], about
-    return Annotated[str, AfterValidator(lambda text: _checked(_IN_ADDRESS, text, "letters, digits and ._-"))], about
+    form, pattern = f"like {setting.pattern}", re.compile(setting.pattern)
+    return Annotated[str, AfterValidator(lambda text: _checked(pattern, text, form))], about
 
 
 def _secret(secret: SecretStr) -> SecretStr:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from tailrace.connector_kit.answers import raise_for_status
 from tailrace.connector_kit.http import HttpClient, HttpRequest, HttpResponse
-from tailrace.connector_kit.manifest.auth import AnyAuth, Granted, Shown, Values
+from tailrace.connector_kit.manifest.auth import Auth, EitherGrant, Granted, Shown, Values
 from tailrace.connector_kit.manifest.parts import look_up, number_at, read_json, text_at
 from tailrace.core.clock import Clock
 from tailrace.core.errors import CredentialsRefused, DestinationUnavailable, InDoubt
@@ -35,7 +35,7 @@ class Token:
 class SignIn:
     """The credentials of one connection, used by several tasks at once."""
 
-    auth: AnyAuth
+    auth: Auth
     values: Values
     http: HttpClient
     clock: Clock
@@ -51,9 +51,18 @@ class SignIn:
 
     async def base_url(self) -> str:
         """The address that the credentials are for; empty where they do not say."""
-        if isinstance(self.auth, Granted) and self.auth.base_url_at is not None:
-            return (await self._current(self.auth)).base_url
-        return ""
+        if isinstance(self.auth, Shown):
+            return ""
+        grant = self._grant()
+        return "" if grant.base_url_at is None else (await self._current(grant)).base_url
+
+    def _grant(self) -> Granted:
+        match self.auth:
+            case EitherGrant():
+                return self.auth.chosen(self.values)
+            case Granted():
+                return self.auth
+        raise TypeError(f"{type(self.auth).__name__} gives no token")
 
     async def send(self, request: HttpRequest, *, is_expired: Callable[[HttpResponse], bool]) -> HttpResponse:
         """Send a request with the credentials shown; once more with another access token if this one has ended.
@@ -62,15 +71,14 @@ class SignIn:
 
         :raises CredentialsRefused: no token is given for the credentials.
         """
-        match self.auth:
-            case Shown():
-                return await self._send(request, self.auth.headers(self.values))
-            case Granted():
-                token = await self._current(self.auth)
-                response = await self._send(request, token.headers)
-                if not is_expired(response):
-                    return response
-                return await self._send(request, (await self._renewed(self.auth, token)).headers)
+        if isinstance(self.auth, Shown):
+            return await self._send(request, self.auth.headers(self.values))
+        grant = self._grant()
+        token = await self._current(grant)
+        response = await self._send(request, token.headers)
+        if not is_expired(response):
+            return response
+        return await self._send(request, (await self._renewed(grant, token)).headers)
 
     async def _send(self, request: HttpRequest, headers: Mapping[str, str]) -> HttpResponse:
         return await self.http.send(replace(request, headers={**request.headers, **headers}))
@@ -105,6 +113,8 @@ class SignIn:
         _refuse_rotation(document, self.values)
         life_s = number_at(document, "expires_in") or _LIFE_S
         base_url = text_at(document, auth.base_url_at) if auth.base_url_at else ""
+        if auth.base_url_at and not base_url.startswith("https://"):
+            raise DestinationUnavailable("the answer to the request for an access token names no address")
         return Token(token, asked + max(life_s - _EARLY_S, life_s / 2), base_url)
 
 

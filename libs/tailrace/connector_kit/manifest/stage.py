@@ -12,7 +12,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from tailrace.connector_kit.destination import Target, WritePlan
 from tailrace.connector_kit.manifest.attribution import Job, Keyed, Sent
-from tailrace.connector_kit.manifest.auth import JwtBearer
 from tailrace.connector_kit.manifest.engine import ManifestDestination, destination_of
 from tailrace.connector_kit.manifest.model import Manifest
 from tailrace.connector_kit.manifest.settings import Setting
@@ -87,7 +86,7 @@ async def staged(manifest: Manifest, operation: Operation) -> AsyncIterator[Stag
     vendor = StandIn(manifest, write, key_name, found)
     connector = destination_of(manifest)
     settings = connector.settings_type.model_validate(
-        {setting.name: _filled(manifest, setting) for setting in manifest.all_settings}
+        {setting.name: _filled(setting) for setting in manifest.all_settings}
     )
     async with connector.open(settings, vendor) as destination:
         name = next((known.name for known in manifest.objects.known), LISTED_OBJECT)
@@ -105,10 +104,10 @@ def _key_name(manifest: Manifest, write: Write) -> str:
     return next(iter((*write.key.fields, *known)), "key_field")
 
 
-def _filled(manifest: Manifest, setting: Setting) -> str:
+def _filled(setting: Setting) -> str:
     if setting.choices:
         return next(iter(setting.choices))
-    if isinstance(manifest.auth, JwtBearer) and setting.name == "private_key":
+    if setting.name == "private_key":
         return _rsa_key()
     return SECRET if setting.secret else "acme"
 

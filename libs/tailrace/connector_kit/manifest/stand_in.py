@@ -26,7 +26,7 @@ from tailrace.connector_kit.manifest.attribution import (
     Single,
     Traced,
 )
-from tailrace.connector_kit.manifest.auth import Granted
+from tailrace.connector_kit.manifest.auth import EitherGrant, Granted
 from tailrace.connector_kit.manifest.model import Manifest
 from tailrace.connector_kit.manifest.parts import read_json
 from tailrace.connector_kit.manifest.writes import LookedUpKey, Write
@@ -65,7 +65,7 @@ class StandIn(HttpClient):
         path = urlsplit(request.url).path
         if self._is_for_a_token(request):
             self.tokens += 1
-            return response(200, {"access_token": f"access-token-{self.tokens}", "expires_in": 3600})
+            return response(200, {"access_token": f"access-token-{self.tokens}", "instance_url": "https://own.example"})
         if self._is_for_ids(path):
             return response(200, self._ids())
         if request.method == "GET":
@@ -77,7 +77,8 @@ class StandIn(HttpClient):
         return told
 
     def _is_for_a_token(self, request: HttpRequest) -> bool:
-        return isinstance(self._manifest.auth, Granted) and "grant_type=" in request.body[:200].decode(errors="replace")
+        asks = b"grant_type=" in request.body
+        return asks and isinstance(self._manifest.auth, Granted | EitherGrant)
 
     def _is_for_ids(self, path: str) -> bool:
         key = self._write.key
@@ -102,13 +103,17 @@ class StandIn(HttpClient):
     def _listed(self, path: str) -> object:
         objects, fields = self._manifest.objects, self._manifest.fields
         if objects.listing is not None and path.endswith(objects.listing.path.partition("?")[0]):
-            return put({}, objects.listing.each, [put(put({}, objects.label, ""), objects.name, LISTED_OBJECT)])
+            entry = _marked(put(put({}, objects.label, ""), objects.name, LISTED_OBJECT), objects.is_writable)
+            return put({}, objects.listing.each, [entry])
         if fields.listing is None:
             return {}
-        key = put({}, fields.name, self._key_name)
-        if fields.is_key is not None:
-            key = put(key, fields.is_key, True)  # noqa: FBT003 - a value in a document
-        return put({}, fields.listing.each, [key, put({}, fields.name, OTHER_FIELD)])
+        key = _marked(put({}, fields.name, self._key_name), fields.is_key)
+        other = _marked(put({}, fields.name, OTHER_FIELD), fields.is_writable)
+        return put({}, fields.listing.each, [key, other])
+
+
+def _marked(entry: object, path: str | None) -> object:
+    return entry if path is None else put(entry, path, True)  # noqa: FBT003 - a value in a document
 
 
 def said(manifest: Manifest, write: Write, sent: Sequence[Sent], failed: Collection[int]) -> HttpResponse:
