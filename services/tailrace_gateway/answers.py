@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import Field
 
 from tailrace.connector_kit.destination import Level
+from tailrace.core.policies import DeliveryPolicy
 from tailrace.core.readings import Reading
 from tailrace.core.syncs import Schedule, SyncMode
 from tailrace_gateway.envelopes import Count, Item, RunWord, Seconds, Told, Unnamed
@@ -56,6 +57,7 @@ class SyncAttributes(SyncBriefAttributes):
     field_mappings: list[Mapping]
     reading: Reading
     max_delete_ratio: float
+    delivery: DeliveryPolicy
     last_run: LastRun | None
 
 

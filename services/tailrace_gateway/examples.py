@@ -1,12 +1,11 @@
 """Examples of requests and answers, by operation: those that the contracts publish, with the members that we add."""
 
-from http import HTTPStatus
 from typing import Any
 
+from tailrace.core.policies import DeliveryPolicy
 from tailrace_gateway.absent_products import ABSENT_EXAMPLES
 from tailrace_gateway.job_examples import JOBS_ASKED, JOBS_TOLD
 from tailrace_gateway.management_examples import MANAGEMENT_ASKED, MANAGEMENT_TOLD
-from tailrace_gateway.problems import Fault, Problem
 from tailrace_gateway.retl_examples import RETL_ASKED, RETL_TOLD
 
 Json = dict[str, Any]
@@ -71,6 +70,7 @@ _MORE_OF_SYNC: Json = {
     "field_mappings": _MAPPINGS,
     "reading": {"type": "snapshot"},
     "max_delete_ratio": 0.1,
+    "delivery": DeliveryPolicy().model_dump(mode="json"),
     "last_run": None,
 }
 _BRIEF_RUN: Json = {
@@ -92,6 +92,8 @@ _MORE_OF_RUN: Json = {
     "sync_version": 1,
     "cancel_requested_by": None,
     "error_code": None,
+    "paused_until": None,
+    "pause_reason": None,
     "books": {
         "read": 12840,
         "delivered": 12795,
@@ -325,28 +327,3 @@ TOLD: dict[str, Json] = {
     "listAuditRecords": _page(_item("audit_record", "1", _RECORD)),
 }
 """Answers."""
-
-_PROBLEMS = {
-    400: Problem(400, "NOT_JSON", "the body is not JSON"),
-    401: Problem(401, "UNAUTHENTICATED", "this token is unknown, expired or revoked"),
-    403: Problem(403, "FORBIDDEN", "this needs a token with the role editor; yours is viewer"),
-    404: Problem(404, "NOT_FOUND", "nothing of that id in this workspace"),
-    409: Problem(409, "RUN_ACTIVE", f"run {_RUN} of this sync is active", existing_id=_RUN),
-    412: Problem(412, "STALE", "it has changed since you read it: get it again"),
-    422: Problem(
-        422,
-        "VALIDATION",
-        "/syncMode: this object takes insert",
-        [Fault("/syncMode", "mode", "this object takes insert")],
-    ),
-    424: Problem(424, "DESTINATION_UNAVAILABLE", "the destination does not answer within 15 s"),
-    429: Problem(429, "TOO_MANY", "a token may have 5 streams open at once", retry_after_s=5),
-    500: Problem(500, "INTERNAL", "something went wrong on our side"),
-    503: Problem(503, "STORE_UNAVAILABLE", "the state store does not answer; nothing is lost, try again"),
-}
-
-
-def problem(status: int) -> Json:
-    """A problem of that status."""
-    some = _PROBLEMS.get(status) or Problem(status, HTTPStatus(status).name, HTTPStatus(status).phrase)
-    return some.document("/api/reverse-etl/syncs")

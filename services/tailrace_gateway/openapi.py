@@ -12,9 +12,10 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 from tailrace.store.tokens import Role
 from tailrace_gateway.calls import Audience, Route
 from tailrace_gateway.envelopes import ProblemDocument
-from tailrace_gateway.examples import ASKED, TOLD, problem
+from tailrace_gateway.examples import ASKED, TOLD
 from tailrace_gateway.models import NoBody
 from tailrace_gateway.parameters import IDEMPOTENCY_KEY, IF_MATCH, LAST_EVENT_ID, path_parameters, query_parameters
+from tailrace_gateway.problem_examples import problem
 from tailrace_gateway.routes import SECTIONS
 
 VERSION = "1.0.0"

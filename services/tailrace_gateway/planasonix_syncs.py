@@ -3,7 +3,7 @@
 from typing import Any
 
 from tailrace.core.ids import SyncId
-from tailrace.core.syncs import ManualSchedule
+from tailrace.core.syncs import ManualSchedule, SyncDefinition
 from tailrace.store.connections import ConnectionKind
 from tailrace.store.database import Connection
 from tailrace.store.runs import Run, RunFilter
@@ -87,6 +87,7 @@ async def _update(call: Call[UpdateSync, NoQuery]) -> Answer:
     old = await call.stores.syncs.get(workspace_id, call.path["sync_id"])
     definition = definition_of(body, old.definition, body.source_id or old.definition.source_id)
     if definition != old.definition:
+        await _require_own(call, old, definition)
         await call.stores.discovery.require_target(workspace_id, definition)
     change = SyncChange(body.name, definition, schedule_of(body), body.enabled)
 
@@ -137,6 +138,16 @@ async def toggle_sync(call: Call[ToggleSync, NoQuery]) -> Answer:
     return await once_in_store(call, act)
 
 
+async def _require_own(call: AnyCall, old: Sync, new: SyncDefinition) -> None:
+    """What a sync reads is its own to change, unless it reads a model that others may read too."""
+    if (new.source_id, new.source_query) == (old.definition.source_id, old.definition.source_query):
+        return
+    _, link = await call.stores.sync_links.get(old.workspace_id, old.id)
+    if link.model_id is not None:
+        detail = f"this sync reads a model: change it for all that read it by PUT /v2/retl-sources/{link.model_id}"
+        raise Unprocessable([Fault("/sourceQuery", "model", detail)])
+
+
 async def _only_source(call: Call[CreateSync, NoQuery]) -> str:
     sources = await call.stores.connections.list(call.identity.workspace_id, ConnectionKind.SOURCE, limit=2)
     match sources:
@@ -175,6 +186,7 @@ def _whole(sync: Sync, last: Run | None) -> Item:
         "field_mappings": [_mapping(mapping) for mapping in mappings],
         "reading": sync.definition.reading.model_dump(),
         "max_delete_ratio": sync.definition.max_delete_ratio,
+        "delivery": sync.definition.delivery.model_dump(mode="json"),
         "last_run": None if last is None else last_run(last),
     }
     return brief

@@ -70,6 +70,8 @@ class RunAttributes(RunBriefAttributes):
     sync_version: Annotated[int, Field(ge=1)]
     cancel_requested_by: str | None
     error_code: str | None
+    paused_until: Annotated[Seconds | None, Field(description="Until when nobody works on the run, that waits.")]
+    pause_reason: Annotated[str | None, Field(description="What it waits for.")]
     books: RunBooks
 
 

@@ -75,6 +75,8 @@ def whole_run(run: Run) -> Item:
         "sync_version": run.sync_version,
         "cancel_requested_by": run.cancel_requested_by,
         "error_code": run.error_code,
+        "paused_until": seconds(run.paused_until),
+        "pause_reason": run.pause_reason,
         "books": {
             "read": books.read,
             "delivered": books.delivered,

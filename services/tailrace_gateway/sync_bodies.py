@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 
 from tailrace.core.pointers import pointer
+from tailrace.core.policies import DeliveryPolicy, FailureThresholds
 from tailrace.core.readings import CursorReading, SnapshotReading
 from tailrace.core.syncs import (
     CronSchedule,
@@ -64,6 +65,20 @@ class CursorReadingBody(CursorReading):
     model_config = _NAMES
 
 
+class FailureThresholdsBody(FailureThresholds):
+    """When so many rows are rejected that a run gives up; null switches a threshold off."""
+
+    model_config = _NAMES
+
+
+class DeliveryBody(DeliveryPolicy):
+    """How much may be sent twice after a crash, what becomes of rows in doubt, and when a run gives up."""
+
+    model_config = _NAMES
+
+    failure_thresholds: FailureThresholdsBody = FailureThresholdsBody()
+
+
 Name = Annotated[str, Field(min_length=1, max_length=256)]
 Id = Annotated[str, Field(min_length=1, max_length=64)]
 ScheduleBody = Annotated[ManualBody | IntervalBody | CronBody, Field(discriminator="type")]
@@ -85,6 +100,7 @@ class CreateSync(Body):
     sync_mode: SyncMode
     reading: ReadingBody = SnapshotReadingBody()
     max_delete_ratio: DeleteRatio = 0.1
+    delivery: DeliveryBody = DeliveryBody()
     schedule: ScheduleBody | None = None
     enabled: bool = True
 
@@ -101,6 +117,7 @@ class UpdateSync(Body):
     sync_mode: SyncMode | None = None
     reading: ReadingBody | None = None
     max_delete_ratio: DeleteRatio | None = None
+    delivery: DeliveryBody | None = None
     schedule: ScheduleBody | None = None
     enabled: bool | None = None
 
@@ -118,6 +135,8 @@ def definition_of(body: CreateSync | UpdateSync, old: SyncDefinition | None, sou
     :raises Unprocessable: its parts do not go together.
     """
     said = body.model_dump(include=set(SyncDefinition.model_fields), exclude_none=True)
+    if body.delivery is not None:
+        said["delivery"] = body.delivery.model_dump()  # null means something in it
     before: dict[str, Any] = {} if old is None else old.model_dump()
     try:
         return SyncDefinition.model_validate({**before, **said, "source_id": source_id})
