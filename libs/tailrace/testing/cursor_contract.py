@@ -11,7 +11,7 @@ from tailrace.core.watermarks import readable, sortable
 from tailrace.testing.warehouse_contract import WarehouseRig, collect, keys, rows
 
 _ID = Column("id", ColumnKind.TEXT)
-_EVEN_TIMES = [["1", "2026-03-01T00:00:01Z"], ["10", "2026-03-01T00:00:01Z"], ["2", "2026-03-01T00:00:01Z"]]
+_EVEN_TIMES = [["2", "2026-03-01T00:00:01Z"], ["10", "2026-03-01T00:00:01Z"], ["1", "2026-03-01T00:00:01Z"]]
 
 
 class CursorContract:
