@@ -145,6 +145,15 @@ _STATUSES: Sequence[tuple[type[TailraceError], HTTPStatus]] = (
 )
 
 
+_LISTED: Mapping[str, str] = {
+    "SYNC_NOT_FOUND": "GET /api/reverse-etl/syncs or /v2/retl-connections lists them",
+    "MODEL_NOT_FOUND": "GET /v2/retl-sources lists them, sources of connections as they are there",
+    "SOURCE_NOT_FOUND": "GET /api/sources lists them",
+    "DESTINATION_NOT_FOUND": "GET /api/destinations lists them",
+    "CONNECTION_NOT_FOUND": "GET /api/sources and /api/destinations list them",
+}
+
+
 def problem_of(error: TailraceError) -> Problem:
     """The problem that one of our errors is to the caller."""
     status = next((status for kind, status in _STATUSES if isinstance(error, kind)), None)
@@ -158,7 +167,8 @@ def problem_of(error: TailraceError) -> Problem:
         case TooMany(retry_after_s=retry_after_s) | Throttled(retry_after_s=retry_after_s) if status:
             return Problem(status, error.code, error.message, retry_after_s=retry_after_s or _RETRY_AFTER_S)
         case _ if status:
-            return Problem(status, error.code, error.message)
+            where = f"; {_LISTED[error.code]}" if error.code in _LISTED else ""
+            return Problem(status, error.code, error.message + where)
         case _:
             return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "INTERNAL", "something went wrong on our side")
 

@@ -35,9 +35,6 @@ _WORDS: Mapping[str, str] = {
     "model_attributes_type": "must be an object",
     "too_short": "must have at least {min_length} item(s)",
     "too_long": "must have at most {max_length} items",
-    "datetime_type": "must be a time such as 2025-03-27T17:00:00Z",
-    "datetime_parsing": "must be a time such as 2025-03-27T17:00:00Z",
-    "datetime_from_date_parsing": "must be a time such as 2025-03-27T17:00:00Z",
 }
 
 

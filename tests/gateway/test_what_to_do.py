@@ -76,10 +76,26 @@ async def test_parameter_that_cannot_work_is_told_in_plain_words(admin: Caller, 
 async def test_time_that_cannot_be_read_is_told_by_an_example(admin: Caller) -> None:
     refused = await admin.get("/api/reverse-etl/dlq/stats?since=yesterday")
 
-    assert "2025-03-27T17:00:00Z" in refused.json["errors"][0]["detail"]
+    assert "such as 20" in refused.json["errors"][0]["detail"]
 
 
 async def test_connection_that_nobody_tested_does_not_claim_to_work(admin: Caller, destination_id: str) -> None:
     listed = await admin.get("/api/reverse-etl/destinations")
 
     assert [each["attributes"]["status"] for each in listed.json["data"]] == ["untested"]
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("/api/reverse-etl/syncs/retl_sync_x", "GET /api/reverse-etl/syncs or /v2/retl-connections lists them"),
+        ("/v2/retl-connections/retl_sync_x/syncs", "GET /api/reverse-etl/syncs or /v2/retl-connections lists them"),
+        ("/v2/retl-sources/retl_source_x", "GET /v2/retl-sources lists them"),
+        ("/api/reverse-etl/objects?destination_id=conn_x", "GET /api/sources and /api/destinations list them"),
+    ],
+)
+async def test_thing_that_is_not_there_is_told_with_where_to_look(admin: Caller, path: str, told: str) -> None:
+    missing = await admin.get(path)
+
+    assert missing.status == 404
+    assert told in missing.json["detail"]

@@ -133,6 +133,19 @@ async def test_sync_of_the_other_contract_is_shown_as_a_connection(
     }
 
 
+async def test_query_of_a_model_is_not_changed_through_one_of_its_syncs(
+    admin: Caller, model_id: str, connection_id: str
+) -> None:
+    path = f"/api/reverse-etl/syncs/{connection_id}"
+
+    refused = await admin.put(path, {"sourceQuery": "SELECT 1 AS account_id, 2 AS name"})
+    renamed = await admin.put(path, {"name": "renamed"})
+
+    assert (refused.status, refused.json["errors"][0]["pointer"]) == (422, "/sourceQuery")
+    assert f"PUT /v2/retl-sources/{model_id}" in refused.json["detail"]
+    assert (renamed.status, renamed.attributes["name"]) == (200, "renamed")
+
+
 async def test_every_run_of_a_full_connection_is_a_full_one(
     gateway: Gateway, admin: Caller, model_id: str, destination_id: str
 ) -> None:
