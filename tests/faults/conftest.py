@@ -11,8 +11,6 @@ from tests.faults.ground import Ground, open_ground
 from tests.faults.trial import Trial, open_trial
 from tests.fixtures.postgres import PostgresServer
 
-MODES = (SyncMode.UPSERT, SyncMode.INSERT, SyncMode.UPDATE, SyncMode.DELETE)
-
 
 @pytest_asyncio.fixture
 async def ground(database_url: str, tmp_path: Path) -> AsyncIterator[Ground]:
@@ -32,4 +30,4 @@ async def trial(postgres_server: PostgresServer, ground: Ground) -> AsyncIterato
 async def trials(postgres_server: PostgresServer, ground: Ground) -> AsyncIterator[list[Trial]]:
     """A trial in each mode, on the same ground."""
     async with AsyncExitStack() as stack:
-        yield [await stack.enter_async_context(open_trial(postgres_server, ground, mode)) for mode in MODES]
+        yield [await stack.enter_async_context(open_trial(postgres_server, ground, mode)) for mode in SyncMode]

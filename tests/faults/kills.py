@@ -6,12 +6,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tests.faults.ground import Ground
+from tests.faults.ground import PATIENCE_S, Ground
+from tests.faults.oracle import over_limit
 from tests.faults.trial import RESUMED_WITHIN_S, ROWS, Trial
 from tests.fixtures.trials import Outcome
 from tests.walks.processes import ServiceProcess
 
-_DIES_WITHIN_S = 60.0
+BURST_S = 1.25
+"""A quarter of a second's worth of requests may come at once, and each of them a second late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,7 @@ class KillAt:
     takeovers: int = 1
     unavailable: range = range(0)
     requests_per_s: float | None = None
+    max_in_flight: int | None = None
     by_sigterm: bool = False
 
     @property
@@ -50,7 +53,7 @@ async def kill_at(ground: Ground, trials: Sequence[Trial], place: KillAt) -> tup
 
 async def died(service: ServiceProcess) -> None:
     """Return once its failpoint has killed it."""
-    async with asyncio.timeout(_DIES_WITHIN_S):
+    async with asyncio.timeout(PATIENCE_S):
         code = await service.child.wait()
     assert code == -signal.SIGKILL, service.log.read_text()
 
@@ -58,7 +61,7 @@ async def died(service: ServiceProcess) -> None:
 async def _go(trial: Trial, place: KillAt, is_owned: asyncio.Barrier) -> tuple[list[str], Outcome]:
     trial.sink.unavailable = place.unavailable
     trial.sink.delay_s = 0.3 if place.by_sigterm else 0.0
-    await trial.limit(place.requests_per_s)
+    await trial.limit(place.requests_per_s, place.max_in_flight)
     run_id = await trial.yard.start()
     victim = await trial.ground.owner(run_id)
     await is_owned.wait()
@@ -72,9 +75,14 @@ async def _go(trial: Trial, place: KillAt, is_owned: asyncio.Barrier) -> tuple[l
     await trial.limit()
     resumed_s = trial.sink.ledger[page].at - died_at if trial.sink.page > page else 0.0
     facts = await trial.facts(run)
+    asked, most_at_once = list(trial.sink.asked), trial.sink.most_at_once
     found = await trial.breaches_after(run)
-    if facts.takeovers != place.takeovers:
-        found.append(f"{trial.mode}: {facts.takeovers} takeovers, not {place.takeovers}")
+    if place.requests_per_s is not None:
+        found += over_limit(asked, requests_per_s=place.requests_per_s, burst=BURST_S * place.requests_per_s)
+    if most_at_once > (place.max_in_flight or most_at_once):
+        found.append(f"{trial.mode}: limits: {most_at_once} requests at once")
+    if facts.takeovers < place.takeovers:
+        found.append(f"{trial.mode}: {facts.takeovers} takeovers, less than {place.takeovers}")
     if resumed_s > RESUMED_WITHIN_S:
         found.append(f"{trial.mode}: resumed after {resumed_s:.1f} s")
     return found, Outcome("executor killed", resumed_s, facts.repeated, facts.repeats_allowed)

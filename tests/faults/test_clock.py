@@ -6,7 +6,7 @@ import pytest
 
 from tests.faults.trial import Trial
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
 
 _LEASES_LOOK_ENDED = """
 CREATE FUNCTION look_ended() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -12,7 +12,7 @@ from tests.faults.trial import Trial, open_trial
 from tests.fixtures.postgres import PostgresServer
 from tests.fixtures.trials import Count, Outcome
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
 
 EACH = 6
 """Of so many commits one is cut: seldom enough that a checkpoint gets through within a lease."""

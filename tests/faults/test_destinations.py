@@ -26,12 +26,13 @@ from tests.faults.behaviours import (
     stays_silent,
     told_as,
 )
+from tests.faults.kills import BURST_S
 from tests.faults.oracle import over_limit
 from tests.faults.sink import open_sink
 from tests.faults.trial import ROWS, Trial
 from tests.fixtures.trials import Count, Outcome
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
 
 AT = (3, 7, 30)
 """The requests that are answered so."""
@@ -139,8 +140,7 @@ async def test_limits_hold_over_every_span_while_two_executors_send(trial: Trial
         asked = list(trial.sink.asked)
         breaches = await trial.breaches_after(run)
 
-    # A quarter of a second's worth at once, and each may be used a second late.
-    assert over_limit(asked, requests_per_s=requests_per_s, burst=requests_per_s * 1.25) == []
+    assert over_limit(asked, requests_per_s=requests_per_s, burst=requests_per_s * BURST_S) == []
     assert trial.sink.most_at_once <= 3
     assert breaches == []
     count([Outcome("limits watched")])

@@ -13,7 +13,7 @@ from tests.faults.trial import ROWS, Trial, open_trial
 from tests.fixtures.postgres import PostgresServer
 from tests.fixtures.trials import Count, Outcome
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
 
 BLOCKED_S = 20
 """So long that another has the run, and ends it, before the loop goes on."""

@@ -18,18 +18,17 @@ from tailrace.events.topics import TopicNames, dead_letter_topic
 from tailrace.store.database import Database
 from tailrace.testing.kafka_server import KafkaServer
 from tests.faults.crowd import Crowd, open_crowd
-from tests.faults.ground import Ground
+from tests.faults.ground import PATIENCE_S, Ground
 from tests.faults.topics import Foreign, caught_up, put_foreign, use_kafka
 from tests.fixtures.postgres import PostgresServer
 from tests.fixtures.trials import Count, Outcome
 
-pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("kafka"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("kafka"), pytest.mark.timeout(400)]
 
 SERVICES = ("scheduler", "executor", "executor", "dlq")
 READERS: Mapping[str, type[Event]] = {"scheduler": RunRequested, "executor": RunQueued, "dlq": RowFailed}
 """The groups of services and what they read."""
 RUNS = 20
-_WAITS_S = 60.0
 _EPOCHS = "SELECT array_agg(DISTINCT lease_epoch) FROM run_shards"
 _WAITING = "SELECT count(*) FROM outbox"
 # Everything that an event could have changed; ids and times of what was delivered stay as they are.
@@ -49,7 +48,7 @@ async def start(ground: Ground, **settings: int) -> None:
 
 async def drained(database: Database) -> None:
     """Return once every event was handed to Kafka."""
-    async with asyncio.timeout(_WAITS_S):
+    async with asyncio.timeout(PATIENCE_S):
         while await database.fetchval(_WAITING):  # noqa: ASYNC110 - another process sends
             await asyncio.sleep(0.1)
 
@@ -100,7 +99,7 @@ def asked_for(names: TopicNames, sync_id: str) -> Message:
 
 async def asked(database: Database, runs: int) -> list[RunId]:
     """The runs that were asked for by events, once there are so many."""
-    async with asyncio.timeout(_WAITS_S):
+    async with asyncio.timeout(PATIENCE_S):
         while len(rows := await database.fetch("SELECT id FROM runs WHERE trigger = 'event'")) < runs:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
     return [RunId(row["id"]) for row in rows]
@@ -181,7 +180,7 @@ async def test_every_message_once_more_and_again_late_and_shuffled_changes_nothi
 
 async def noticed(database: Database) -> None:
     """Return once the DLQ manager has noticed every letter."""
-    async with asyncio.timeout(_WAITS_S):
+    async with asyncio.timeout(PATIENCE_S):
         while await database.fetchval("SELECT count(*) FROM dead_letters WHERE noticed_at IS NULL"):  # noqa: ASYNC110
             await asyncio.sleep(0.1)
 
@@ -194,7 +193,7 @@ async def state_of(database: Database) -> object:
 async def everything(subscription: Subscription) -> list[Received]:
     """What is on the topics."""
     found: list[Received] = []
-    async with asyncio.timeout(_WAITS_S):
+    async with asyncio.timeout(PATIENCE_S):
         while some := await subscription.receive(at_most=1000, wait_s=3.0):
             found += some
     return found

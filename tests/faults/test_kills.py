@@ -10,7 +10,7 @@ from tests.faults.kills import KillAt, kill_at
 from tests.faults.trial import Trial
 from tests.fixtures.trials import Count
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
 
 PLACES = (
     KillAt("exec.after_claim"),
@@ -25,6 +25,7 @@ PLACES = (
     KillAt("exec.ckpt_after_commit", 5),
     KillAt("exec.mid_backoff", unavailable=range(40, 43)),
     KillAt("exec.mid_token_wait", requests_per_s=20),
+    KillAt("exec.before_send", 20, max_in_flight=3),
     KillAt("exec.before_finish"),
     KillAt("exec.finish_after_commit", takeovers=0),
     KillAt("exec.during_sigterm_handback", by_sigterm=True),

@@ -10,7 +10,7 @@ import pytest
 
 from tests.faults.trial import RESUMED_WITHIN_S, Trial
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
 
 HANDED_OVER_WITHIN_S = 5.0
 IN_FLIGHT_ROWS = 97

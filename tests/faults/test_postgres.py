@@ -17,17 +17,16 @@ from tailrace.embedded.postgres import EmbeddedPostgres
 from tailrace.store.migrations import upgrade
 from tailrace.store.readiness import Readiness
 from tests.faults.clients import caller_of, open_session, token_of
-from tests.faults.ground import TTL_S, WINDOW_ROWS, open_ground
+from tests.faults.ground import PATIENCE_S, TTL_S, WINDOW_ROWS, open_ground
 from tests.faults.standby import Pair, open_pair
 from tests.faults.trial import ROWS, Trial, open_trial
 from tests.fixtures.postgres import PostgresServer, frozen
 from tests.fixtures.trials import Count, Outcome
 from tests.gateway.caller import Caller
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
 
 SERVICES = ("gateway", "scheduler", "executor", "executor", "dlq")
-RECOVERS_WITHIN_S = 60.0
 RESTARTS = 6
 SLOW_S = 0.3
 """With so slow a sink, a run lasts through what befalls it."""
@@ -61,7 +60,7 @@ async def open_site(server: PostgresServer, dsn: str, folder: Path, *services: s
 async def went_on(trial: Trial, *, since: float) -> float:
     """Seconds until rows came again."""
     page = trial.sink.page
-    async with asyncio.timeout(RECOVERS_WITHIN_S):
+    async with asyncio.timeout(PATIENCE_S):
         while trial.sink.page == page:  # noqa: ASYNC110 - another process sends
             await asyncio.sleep(0.02)
     return time.monotonic() - since
@@ -125,7 +124,7 @@ async def test_frozen_postgres_is_told_as_an_outage_and_waited_for(
 
 async def status_of(client: Caller) -> int:
     """What a client hears, which must be soon; a 503 says when to come back."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         answered = await client.get("/api/reverse-etl/syncs")
     assert answered.status == 200 or int(answered.headers["Retry-After"]) > 0
     return answered.status

@@ -15,7 +15,7 @@ from tailrace.events.models import RunQueued
 from tailrace.testing.eventually import eventually
 from tests.faults.clients import caller_of, gauge_of, open_session, token_of
 from tests.faults.crowd import Crowd, open_crowd
-from tests.faults.ground import Ground
+from tests.faults.ground import PATIENCE_S, Ground
 from tests.faults.history import told_of
 from tests.faults.kills import died
 from tests.faults.topics import heard_of, use_kafka
@@ -24,7 +24,7 @@ from tests.fixtures.trials import Count, Outcome
 from tests.gateway.caller import Answered, Caller
 from tests.walks.processes import ServiceProcess
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ async def test_ticks_that_killed_schedulers_had_in_hand_are_fired_once(
             due: int = await database.fetchval("SELECT count(*) FROM syncs WHERE next_run_at <= clock_timestamp()")
             return due
 
-        await eventually(still_due, 0)
+        await eventually(still_due, 0, within_s=PATIENCE_S)
 
         ticks = await database.fetch("SELECT sync_id, run_id, outcome FROM schedule_ticks")
         runs = await database.fetch("SELECT id, sync_id FROM runs")
@@ -161,9 +161,7 @@ async def test_events_of_killed_relays_come_again_and_runs_are_carried_out_once(
         pending: int = await database.fetchval("SELECT count(*) FROM outbox")
         return pending
 
-    async with asyncio.timeout(60):
-        while await waiting():  # noqa: ASYNC110 - another process sends
-            await asyncio.sleep(0.1)
+    await eventually(waiting, 0, within_s=PATIENCE_S)
     queued = await told_of(database, RunQueued)
     heard = await heard_of(RunQueued, kafka_bootstrap, topic_prefix, at_least=len(queued))
 
@@ -200,8 +198,8 @@ async def test_letters_of_killed_managers_are_counted_and_told_of_once(
         left: int = await database.fetchval("SELECT count(*) FROM dead_letters WHERE noticed_at IS NULL")
         return left
 
-    await eventually(unnoticed, 0)
-    await eventually(lambda: gauge_of(survivor, "tailrace_dlq_open"), letters)
+    await eventually(unnoticed, 0, within_s=PATIENCE_S)
+    await eventually(lambda: gauge_of(survivor, "tailrace_dlq_open"), letters, within_s=PATIENCE_S)
 
     told_of_letters = [line["count"] for manager in ground.services for line in manager.all("letters.noticed")]
     assert letters == len(run_ids) * 4

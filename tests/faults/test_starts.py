@@ -9,12 +9,12 @@ from tailrace.core.ids import DeadLetterId
 from tailrace.core.runs import RunTrigger
 from tailrace.core.syncs import IntervalSchedule, SyncMode
 from tests.faults.clients import caller_of, open_session, token_of
-from tests.faults.ground import Ground
+from tests.faults.ground import PATIENCE_S, Ground
 from tests.faults.trial import Trial, open_trial
 from tests.fixtures.postgres import PostgresServer
 from tests.fixtures.trials import Count, Outcome
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
 
 STARTS = 500
 ROUNDS = 6
@@ -90,6 +90,6 @@ async def settled(trial: Trial) -> None:
     SELECT (SELECT count(*) FROM runs WHERE status IN ('queued', 'running', 'cancelling'))
       + (SELECT count(*) FROM syncs WHERE next_run_at <= clock_timestamp())
     """
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         while await trial.ground.chassis.database.fetchval(busy):  # noqa: ASYNC110 - other processes work
             await asyncio.sleep(0.05)

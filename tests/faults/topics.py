@@ -15,10 +15,9 @@ from tailrace.bus.kafka import KafkaBus
 from tailrace.bus.kafka_access import KafkaAccess
 from tailrace.events.models import Event, RunQueued
 from tailrace.events.topics import TopicNames
-from tests.faults.ground import Ground
+from tests.faults.ground import PATIENCE_S, Ground
 from tests.walks.installation import told
 
-_HEARS_WITHIN_S = 60.0
 _LOOK_S = 0.1
 
 
@@ -37,7 +36,7 @@ async def heard_of(event: type[RunQueued], bootstrap: str, prefix: str, *, at_le
     async with (
         KafkaBus.open(KafkaAccess(bootstrap)) as bus,
         bus.subscribe([topic], group=names.group("test"), member="test-1") as subscription,
-        asyncio.timeout(_HEARS_WITHIN_S),
+        asyncio.timeout(PATIENCE_S),
     ):
         while len(heard) < at_least or received:
             received = await subscription.receive(at_most=500, wait_s=1.0)
@@ -69,7 +68,7 @@ async def caught_up(bootstrap: str, names: TopicNames, service: str, event: type
     await admin.start()
     await consumer.start()
     try:
-        async with asyncio.timeout(_HEARS_WITHIN_S):
+        async with asyncio.timeout(PATIENCE_S):
             places = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
             ends = await consumer.end_offsets(places)
             while not _are_reached(ends, await admin.list_consumer_group_offsets(group)):  # noqa: ASYNC110 - others read

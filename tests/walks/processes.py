@@ -17,7 +17,7 @@ from tests.cli.commands import COMMAND, without_ours
 
 Line = dict[str, Any]
 
-_READY_S = 30.0
+_READY_S = 90.0
 _STOP_S = 40.0
 _LOOK_S = 0.05
 _TAIL_LINES = 20
