@@ -30,7 +30,7 @@ endif
 .DEFAULT_GOAL := help
 # One .venv: two installs at once would spoil it.
 .NOTPARALLEL:
-.PHONY: help install install-runtime demo test check format bench kafka lock generate clean
+.PHONY: help install install-runtime demo test check format bench simulate kafka lock generate clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ format: $(DEV) ## Format the code and mend what ruff can mend
 
 bench: $(DEV) ## Measure rows per second on this machine
 	$(BIN)/python -m tests.bench $(ARGS)
+
+simulate: $(DEV) ## Tell stories of faults in virtual time (ARGS="--seeds 100000 --from 1")
+	$(BIN)/python -m tests.simulation $(ARGS)
 
 kafka: $(DEV) ## Start a real Kafka on loopback (ACTION=start|stop|status; needs JDK 17+ and mvn)
 	$(BIN)/python -m tailrace.testing.kafka_server $(ACTION)

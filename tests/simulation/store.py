@@ -1,0 +1,338 @@
+"""The store in memory: each method is one transaction, and does what its statement in `tailrace.store` does.
+
+`RunContract` and `LedgerContract` hold both to the same promises.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from tailrace.core.errors import Conflict, LeaseLost
+from tailrace.core.ids import DeadLetterId, RunId, SyncId, WorkspaceId
+from tailrace.core.outgoing import OutgoingEvent
+from tailrace.core.rows import RowKey
+from tailrace.core.runs import Lease, RunKind, RunName, RunStatus
+from tailrace.core.settlements import DedupeKey, NewDeadLetter, Settlement
+from tailrace.core.snapshots import Entry
+from tailrace.core.syncs import SyncDefinition, SyncMode
+from tailrace.store.abandoned import Adopted
+from tailrace.store.checkpoints import Announce, Place
+from tailrace.store.dead_letters import SKIPPED, LetterState
+from tailrace.store.runs import AnnounceEnd
+from tailrace.store.shards import Claim, Ending, Sighting
+from tests.simulation.tables import LetterRecord, RunRecord, SnapshotRecord, Tables, Told
+
+WORKSPACE = WorkspaceId("ws_simulated")
+ENTRIES_PER_PAGE = 4
+"""So few that every story has several pages."""
+
+_LONGEST_WAIT = timedelta(minutes=20)
+
+OnEnd = Callable[[RunRecord], None]
+OnTell = Callable[[OutgoingEvent], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """When a shard may be claimed."""
+
+    now: datetime
+    ttl: timedelta
+    grace: timedelta
+    silent: Mapping[Sighting, bool]
+
+    def allow(self, run: RunRecord) -> bool:
+        """Whether nobody has the shard, or its owner is dead."""
+        if run.shard_state == "queued":
+            wait = (run.not_before or self.now) - self.now
+            return not timedelta() < wait <= _LONGEST_WAIT
+        if run.shard_state != "running" or run.token is None or run.expires_at is None:
+            return False
+        for_long = self.silent.get(Sighting(run.id, 0, run.token, run.heartbeat_seq))
+        is_over = run.expires_at < self.now - self.grace
+        is_beyond_all = run.expires_at > self.now + 2 * self.ttl
+        return for_long is not None and (is_over or (for_long and is_beyond_all))
+
+
+@dataclass(slots=True)
+class MemoryStore:
+    """`now` is the clock of the database; `on_end` is told of each run that ends, `on_tell` of each event committed."""
+
+    now: Callable[[], datetime]
+    new_token: Callable[[], UUID]
+    tables: Tables = field(default_factory=Tables)
+    on_end: OnEnd = lambda _: None
+    on_tell: OnTell = lambda _: None
+
+    def start(self, run_id: RunId, sync_id: SyncId, kind: RunKind, announce: OutgoingEvent) -> None:
+        """:raises Conflict: the sync has an active run."""
+        active = self.active(sync_id)
+        if active is not None:
+            raise Conflict(f"run {active.id} of this sync is active", code="RUN_ACTIVE", existing_id=active.id)
+        version, number = self.tables.syncs[sync_id].version, len(self.tables.runs)
+        self.tables.runs[run_id] = RunRecord(run_id, sync_id, version, kind, self.now(), number)
+        self._tell(announce)
+
+    def active(self, sync_id: SyncId) -> RunRecord | None:
+        """The run of the sync that has not ended."""
+        return next((run for run in self.tables.runs.values() if run.sync_id == sync_id and run.is_active), None)
+
+    def cancel(self, sync_id: SyncId, announce: AnnounceEnd) -> RunId | None:
+        """Ask the active run to end."""
+        run = self.active(sync_id)
+        if run is None or run.status is RunStatus.CANCELLING:
+            return None
+        run.cancel_requested_at = self.now()
+        if run.status is RunStatus.QUEUED:
+            run.shard_state = "done"
+            self._end(run, RunStatus.CANCELLED, "CANCELLED")
+            self._tell(announce(RunName(run.id, sync_id, WORKSPACE), self.now()))
+        else:
+            run.status = RunStatus.CANCELLING
+        return run.id
+
+    def claim(self, *, ttl_s: float, grace_s: float, silent: Mapping[Sighting, bool]) -> Claim | None:
+        """Take the shard that has waited longest, or one of the silent; those known as true have been so for long."""
+        now = self.now()
+        terms = Terms(now, timedelta(seconds=ttl_s), timedelta(seconds=grace_s), silent)
+        free = [run for run in self.tables.runs.values() if terms.allow(run)]
+        if not free:
+            return None
+        run = min(free, key=lambda run: (run.queued_at, run.number))
+        run.status = RunStatus.RUNNING if run.status is RunStatus.QUEUED else run.status
+        run.attempts += 1
+        self._lease(run, ttl_s)
+        return _claim(run, now)
+
+    def sighted(self) -> list[Sighting]:
+        """All leases that somebody holds, or held when it died."""
+        return [
+            Sighting(run.id, 0, run.token, run.heartbeat_seq)
+            for run in self.tables.runs.values()
+            if run.shard_state == "running" and run.token is not None
+        ]
+
+    def heartbeat(self, lease: Lease, *, ttl_s: float) -> None:
+        """:raises LeaseLost: somebody else has the shard, or nobody should."""
+        run = self.hold(lease)
+        run.heartbeat_seq += 1
+        run.expires_at = self.now() + timedelta(seconds=ttl_s)
+
+    def cancelling(self, run_ids: Sequence[RunId]) -> set[RunId]:
+        """Which of the runs were asked to end."""
+        return {run_id for run_id in run_ids if self.tables.runs[run_id].status is RunStatus.CANCELLING}
+
+    def hand_back(self, lease: Lease, *, wait_s: float) -> None:
+        """Give the shard up at its checkpoint."""
+        run = self.tables.runs[lease.run_id]
+        if not run.is_held_by(lease):
+            return
+        run.shard_state, run.token, run.expires_at, run.attempts = "queued", None, None, 0
+        run.not_before = self.now() + timedelta(seconds=wait_s) if wait_s else None
+
+    def pause(self, lease: Lease, *, wait_s: float) -> None:
+        """Give the shard up until its destination may be back."""
+        run = self.tables.runs[lease.run_id]
+        if run.is_held_by(lease):
+            self.hand_back(lease, wait_s=wait_s)
+            run.pauses += 1
+            run.paused_since = run.paused_since or self.now()
+
+    def finish(self, lease: Lease, ending: Ending) -> None:
+        """:raises LeaseLost: nothing was changed."""
+        run = self.hold(lease)
+        if run.status not in {RunStatus.RUNNING, RunStatus.CANCELLING}:
+            raise LeaseLost(f"run {run.id} has ended already")
+        run.shard_state, run.expires_at = "done", None
+        self._end(run, ending.status, ending.error_code)
+        self._tell(ending.announce)
+
+    def commit(self, place: Place, settlement: Settlement, announce: Announce) -> None:
+        """:raises LeaseLost: nothing was written."""
+        run = self.tables.runs[place.lease.run_id]
+        is_held = run.is_held_by(place.lease)
+        if is_held and run.checkpoint_seq == place.seq + 1:
+            return
+        if not is_held or run.checkpoint_seq != place.seq:
+            raise LeaseLost(f"run {run.id} belongs to another executor")
+        letters = dict(self._add_letter(run, letter) for letter in settlement.letters)
+        for letter in self.tables.letters:
+            if letter.is_open and letter.sync_id == run.sync_id and letter.dedupe_key in settlement.cleared:
+                self._resolve(letter, "replayed" if letter.state is LetterState.REPLAYING else "superseded")
+        self._add_settled(run.sync_id, settlement.entries)
+        run.checkpoint_seq += 1
+        run.heartbeat_seq += 1
+        run.attempts = 0
+        position = settlement.position
+        run.checkpoint = {"after": position.after, "null_rows": position.null_rows, "phase": position.phase}
+        run.checkpoint |= {} if place.columns is None else {"columns": place.columns}
+        if settlement.books.delivered + settlement.books.deleted:
+            run.pauses, run.paused_since = 0, None
+        run.books += settlement.books
+        run.expires_at = self.now() + timedelta(seconds=place.ttl_s)
+        for event in announce(run.checkpoint_seq, letters):
+            self._tell(event)
+
+    def adopt_cancelled(self, *, dead_for_s: float, ttl_s: float) -> Adopted | None:
+        """Take over a run that is to end and whose owner is gone."""
+        before = self.now() - timedelta(seconds=dead_for_s)
+        for run in self.tables.runs.values():
+            since = run.expires_at or run.cancel_requested_at
+            if run.status is RunStatus.CANCELLING and run.shard_state != "done" and since and since < before:
+                self._lease(run, ttl_s)
+                return Adopted(_lease_of(run), WORKSPACE, run.sync_id, run.books)
+        return None
+
+    def still_dead(self, sync_id: SyncId, keys: Sequence[DedupeKey]) -> set[DedupeKey]:
+        """Which of the rows have a letter that nobody resolved, or were last resolved as skipped."""
+        of_sync = [letter for letter in self.tables.letters if letter.sync_id == sync_id]
+        dead: set[DedupeKey] = set()
+        for key in keys:
+            newest = max((letter for letter in of_sync if letter.dedupe_key == key), key=_resolved_at, default=None)
+            if newest is not None and (newest.is_open or newest.resolution == SKIPPED):
+                dead.add(key)
+        return dead
+
+    def keys_of_replay(self, run_id: RunId) -> list[RowKey]:
+        """The keys that a replay has yet to try, in order."""
+        replayed = [letter for letter in self.tables.letters if letter.replay_run_id == run_id]
+        waiting = (letter for letter in replayed if letter.state is LetterState.REPLAYING)
+        return sorted({letter.row_key for letter in waiting if letter.row_key is not None})
+
+    def begin_replay(self, run_id: RunId, letters: Sequence[LetterRecord]) -> None:
+        """Hand open letters to a run."""
+        for letter in letters:
+            letter.state, letter.replay_run_id = LetterState.REPLAYING, run_id
+
+    def resolve(self, letter: LetterRecord, reason: str) -> None:
+        """Resolve a letter that is open."""
+        if letter.state is LetterState.OPEN:
+            self._resolve(letter, reason)
+
+    def hold(self, lease: Lease) -> RunRecord:
+        """:raises LeaseLost: the shard is not ours."""
+        run = self.tables.runs[lease.run_id]
+        if not run.is_held_by(lease):
+            raise LeaseLost(f"run {run.id} belongs to another executor")
+        return run
+
+    def snapshot(self, sync_id: SyncId) -> SnapshotRecord:
+        """What was delivered for a sync."""
+        return self.tables.snapshots.setdefault(sync_id, SnapshotRecord())
+
+    def forget_other_target(self, lease: Lease, sync_id: SyncId) -> bool:
+        """Forget what was delivered if the run sends elsewhere than the last run that delivered."""
+        run = self.hold(lease)
+        versions, before = self.tables.syncs[sync_id].versions, self.tables.targets.get(sync_id, run.version)
+        self.tables.targets[sync_id] = run.version
+        if _target(versions[before]) == _target(versions[run.version]):
+            return False
+        found = self.tables.snapshots.pop(sync_id, SnapshotRecord())
+        self.tables.settled = {known for known in self.tables.settled if known[0] != sync_id}
+        return bool(found.base or found.settled)
+
+    def merge_one(self, lease: Lease, sync_id: SyncId) -> bool:
+        """Merge a settled page into the base; False when there is none left."""
+        self.hold(lease)
+        snapshot = self.snapshot(sync_id)
+        if not snapshot.settled:
+            return False
+        for entry in snapshot.settled.pop(min(snapshot.settled)):
+            if entry.is_tombstone:
+                snapshot.base.pop(entry.key, None)
+            else:
+                snapshot.base[entry.key] = entry
+        return True
+
+    def page_after(self, sync_id: SyncId, after: RowKey | None, *, gone: bool) -> list[Entry]:
+        """The next few entries of the base behind a key."""
+        base = self.snapshot(sync_id).base
+        keys = sorted(key for key, entry in base.items() if (after is None or key > after) and entry.is_gone >= gone)
+        return [base[key] for key in keys[:ENTRIES_PER_PAGE]]
+
+    def census(self, sync_id: SyncId) -> tuple[int, int]:
+        """How many entries were delivered, and how many of those are gone."""
+        entries = self.snapshot(sync_id).base.values()
+        return sum(entry.delivered is not None for entry in entries), sum(entry.is_gone for entry in entries)
+
+    def entries_of(self, sync_id: SyncId, keys: Sequence[RowKey]) -> list[Entry]:
+        """What the base knows of some keys, in key order."""
+        base = self.snapshot(sync_id).base
+        return [base[key] for key in sorted(set(keys)) if key in base]
+
+    def _lease(self, run: RunRecord, ttl_s: float) -> None:
+        run.shard_state, run.token = "running", self.new_token()
+        run.epoch += 1
+        run.heartbeat_seq += 1
+        run.expires_at = self.now() + timedelta(seconds=ttl_s)
+
+    def _end(self, run: RunRecord, status: RunStatus, code: str | None) -> None:
+        assert not run.status.is_terminal, f"run {run.id} has ended as {run.status} and cannot become {status}"
+        run.status, run.error_code = status, code
+        for letter in self.tables.letters:
+            if letter.replay_run_id == run.id and letter.state is LetterState.REPLAYING:
+                letter.state, letter.replay_run_id = LetterState.OPEN, None
+        self.on_end(run)
+
+    def _tell(self, event: OutgoingEvent) -> None:
+        self.tables.outbox.append(Told(event, self.now()))
+        self.on_tell(event)
+
+    def _add_letter(self, run: RunRecord, new: NewDeadLetter) -> tuple[DeadLetterId, str]:
+        for known in self.tables.letters:
+            is_same = (known.sync_id, known.dedupe_key) == (run.sync_id, new.dedupe_key)
+            if known.is_open and is_same and known.operation == new.operation:
+                known.run_id, known.row_hash, known.error_code = run.id, new.row_hash, new.error_code
+                known.attempts += 1
+                known.state, known.replay_run_id = LetterState.OPEN, None
+                return known.id, known.error_code
+        letter_id = DeadLetterId(f"letter {len(self.tables.letters)}")
+        identity = (letter_id, run.sync_id, run.id, new.dedupe_key, new.operation)
+        self.tables.letters.append(LetterRecord(*identity, new.row_key, new.row_hash, new.error_code))
+        return letter_id, new.error_code
+
+    def _resolve(self, letter: LetterRecord, reason: str) -> None:
+        letter.state, letter.resolution, letter.resolved_at = LetterState.RESOLVED, reason, self.now()
+
+    def _add_settled(self, sync_id: SyncId, entries: Sequence[Entry]) -> None:
+        settled = self.snapshot(sync_id).settled
+        keys = [entry.key for entry in entries]
+        assert keys == sorted(set(keys)), "entries of a page come in key order, each key once"
+        for at in range(0, len(entries), ENTRIES_PER_PAGE):
+            page = list(entries[at : at + ENTRIES_PER_PAGE])
+            assert page[0].key not in settled, "two settled pages begin with the same key"
+            settled[page[0].key] = page
+        self.tables.settled.update((sync_id, entry.key, entry.delivered) for entry in entries)
+
+
+def _resolved_at(letter: LetterRecord) -> float:
+    return math.inf if letter.resolved_at is None else letter.resolved_at.timestamp()
+
+
+def _lease_of(run: RunRecord) -> Lease:
+    assert run.token is not None
+    return Lease(run.id, 0, run.token, run.epoch)
+
+
+def _claim(run: RunRecord, now: datetime) -> Claim:
+    return Claim(
+        lease=_lease_of(run),
+        workspace_id=WORKSPACE,
+        sync_id=run.sync_id,
+        sync_version=run.version,
+        kind=run.kind,
+        is_cancelling=run.status is RunStatus.CANCELLING,
+        attempts_without_progress=run.attempts,
+        checkpoint_seq=run.checkpoint_seq,
+        checkpoint=run.checkpoint,
+        books=run.books,
+        pauses=run.pauses,
+        paused_for_s=0.0 if run.paused_since is None else (now - run.paused_since).total_seconds(),
+    )
+
+
+def _target(definition: SyncDefinition) -> tuple[object, ...]:
+    is_delete = definition.sync_mode is SyncMode.DELETE
+    return definition.destination_id, definition.object_name, is_delete, definition.key_mappings

@@ -1,0 +1,164 @@
+"""The world of one story: its loop, its clock, its store, what lies at both ends, and the roads between."""
+
+import asyncio
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from random import Random
+from typing import TypeVar
+from uuid import UUID
+
+from tailrace.core.errors import StoreUnavailable
+from tailrace.core.ids import RunId
+from tailrace.core.runs import Lease
+from tests.simulation.loop import PROCESS, START, Process, SimulatedLoop
+from tests.simulation.store import MemoryStore
+from tests.simulation.weather import CALM, Weather
+
+_T = TypeVar("_T")
+
+LEASE: ContextVar[Lease | None] = ContextVar("lease", default=None)
+"""The lease under which the code at hand works on a run."""
+
+SLOWEST_CALL_S = 1.0
+LONGEST_FREEZE_S = 20.0
+
+_QUICK_S = 0.003
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A row on its way to the destination."""
+
+    key: str
+    body: bytes
+
+
+@dataclass(slots=True)
+class Request:
+    """A request that left for the destination: by whom, and what was taken of it."""
+
+    at: float
+    run_id: RunId
+    epoch: int
+    operation: str
+    place: str
+    rows: list[Sent]
+    is_current: bool
+    applied: list[Sent] = field(default_factory=list)
+    is_in_doubt: bool = False
+    ended_at: float | None = None
+
+
+@dataclass(slots=True)
+class World:
+    """Everything that the processes of a story share."""
+
+    seed: int
+    loop: SimulatedLoop
+    chance: Random = field(init=False)
+    store: MemoryStore = field(init=False)
+    weather: Weather = CALM
+    database_ahead: timedelta = timedelta()
+    has_jumped: bool = False
+    has_store_trouble: bool = False
+    processes: list[Process] = field(default_factory=list)
+    bounds: dict[str, tuple[float | None, int | None]] = field(default_factory=dict)
+    freezes: int = 0
+    crashes: int = 0
+    sources: dict[str, list[tuple[str | None, str]]] = field(default_factory=dict)
+    ever: set[tuple[str, str | None, str]] = field(default_factory=set)
+    changed_at: dict[str, float] = field(default_factory=dict)
+    holds: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    requests: list[Request] = field(default_factory=list)
+    breaches: list[str] = field(default_factory=list)
+    is_over: bool = False
+
+    def __post_init__(self) -> None:
+        self.chance = Random(self.seed)
+        self.store = MemoryStore(self.database_now, lambda: UUID(int=self.chance.getrandbits(128)))
+
+    def database_now(self) -> datetime:
+        """The clock that decides."""
+        return START + timedelta(seconds=self.loop.time()) + self.database_ahead
+
+    def breach(self, told: str) -> None:
+        """Something happened that must never happen."""
+        self.breaches.append(f"at {self.loop.time():.3f} s: {told}")
+
+    def luck(self, *chances: float) -> int | None:
+        """Which of some mishaps happens, if any."""
+        roll = self.chance.random()
+        for at, chance in enumerate(chances):
+            roll -= chance
+            if roll < 0:
+                return at
+        return None
+
+    def kill(self, process: Process) -> None:
+        """The process is gone; whoever keeps it running starts another."""
+        self.crashes += 1
+        self.loop.kill(process)
+
+    def freeze(self, process: Process, for_s: float) -> None:
+        """The process stands still for a while."""
+        self.freezes += 1
+        self.loop.freeze(process)
+        self.loop.outside(for_s, self.loop.thaw, process)
+
+    async def call(self, transaction: Callable[[], _T]) -> _T:
+        """A transaction of the store, as a process sees it: it may come late, not at all, or unknown to the caller.
+
+        :raises StoreUnavailable: it may have happened, or may still.
+        """
+        if self.is_over:
+            raise asyncio.CancelledError
+        weather, process = self.weather, PROCESS.get()
+        mishap = None
+        if process is not None and weather is not CALM:
+            mishap = self.luck(
+                weather.store_refuses,
+                weather.store_in_doubt,
+                weather.store_slow,
+                weather.crash / 2,
+                weather.crash / 2,
+                weather.freeze / 2,
+                weather.freeze / 2,
+            )
+        wait_s = self.chance.uniform(0.0, SLOWEST_CALL_S if mishap == 2 else _QUICK_S)
+        answer: asyncio.Future[_T] = self.loop.create_future()
+        self.loop.outside(wait_s, self._arrive, transaction, answer, process, mishap)
+        return await answer
+
+    def _arrive(
+        self, transaction: Callable[[], _T], answer: "asyncio.Future[_T]", process: Process | None, mishap: int | None
+    ) -> None:
+        if mishap == 3 and process is not None:
+            self.kill(process)
+            return
+        if mishap == 5 and process is not None:
+            self.freeze(process, self.chance.uniform(0.0, LONGEST_FREEZE_S))
+        if mishap == 0:
+            _raise(answer, StoreUnavailable("the store does not answer"))
+            return
+        try:
+            result = transaction()
+        except Exception as error:  # noqa: BLE001 - carried to the caller, whatever it is
+            _raise(answer, error)
+        else:
+            if mishap == 1:
+                _raise(answer, StoreUnavailable("the answer of the store is lost"))
+            elif not answer.done():
+                answer.set_result(result)
+        if mishap == 4 and process is not None:
+            self.kill(process)
+        if mishap == 6 and process is not None:
+            self.freeze(process, self.chance.uniform(0.0, LONGEST_FREEZE_S))
+
+
+def _raise(answer: "asyncio.Future[_T]", error: Exception) -> None:
+    """Let the caller have the error; if it is gone, nobody has it."""
+    if not answer.done():
+        answer.set_exception(error)
+        answer.exception()
