@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal, TypeAlias
 
-from tailrace.core.runs import RunStatus
+from tailrace.core.runs import RunKind, RunStatus
 from tailrace.core.snapshots import UNKNOWN_VERSION
-from tailrace.core.syncs import SyncMode
+from tailrace.core.syncs import SyncDefinition, SyncMode
 from tailrace.pipeline.map_fields import DUPLICATE_KEY
 from tailrace.store.dead_letters import DeadLetter, LetterState
 from tailrace.store.runs import Run
@@ -14,6 +14,11 @@ from tailrace.store.standings import Standing
 
 RowState: TypeAlias = Literal["delivered", "outdated", "in_doubt", "rejected", "held_back", "leaving", "unknown"]
 
+_BY_CURSOR = (
+    "This sync reads by a cursor: what was delivered is kept only of rows within its look-back, and a row that is not"
+    " found may well have been delivered."
+)
+_APPENDED = "This sync appends: each run sends its rows anew, and what was delivered is not kept row by row."
 _CLEARED = {"superseded", "replayed"}
 _SAYS: dict[RowState, str] = {
     "delivered": "The destination accepted this version; the moment of each delivery is not kept.",
@@ -22,7 +27,7 @@ _SAYS: dict[RowState, str] = {
     "rejected": "No version was delivered; the row was refused, see the open letter.",
     "held_back": "The row was refused and its letter resolved; it is sent again once it changes, or by a full run.",
     "leaving": "The row has left the query and is to be deleted from the destination.",
-    "unknown": "Nothing is kept of a row with this key: it was neither delivered nor refused.",
+    "unknown": "Nothing is kept of a row with this key.",
 }
 
 
@@ -48,12 +53,16 @@ def last_known_delivery(letters: Sequence[DeadLetter]) -> datetime | None:
     return max(cleared, default=None)
 
 
-def notes_on(state: RowState, mode: SyncMode, run: Run | None, *, passed: bool | None) -> list[str]:
+def notes_on(state: RowState, definition: SyncDefinition, run: Run | None, *, passed: bool | None) -> list[str]:
     """What the state means, and what is not known."""
     notes = [_SAYS[state], _of_run(run, passed=passed)]
-    if state == "delivered" and mode is SyncMode.DELETE:
+    if state == "delivered" and definition.sync_mode is SyncMode.DELETE:
         notes.append("This sync deletes: what was delivered is the deletion.")
-    if state == "unknown" and run is not None and run.status is RunStatus.SUCCEEDED and passed:
+    if definition.cursor is not None:
+        notes.append(_BY_CURSOR)
+    elif definition.sync_mode is SyncMode.APPEND:
+        notes.append(_APPENDED)
+    elif state == "unknown" and run is not None and run.status is RunStatus.SUCCEEDED and passed:
         notes.append("So the key was not in the result of the query, or the mode sends nothing for it.")
     return notes
 
@@ -62,7 +71,8 @@ def _of_run(run: Run | None, *, passed: bool | None) -> str:
     if run is None:
         return "The sync has never run."
     if passed is None:
-        return f"The last run, {run.id}, replayed dead letters only."
+        did = "replayed dead letters only" if run.kind is RunKind.REPLAY else "read what its cursor told to be new"
+        return f"The last run, {run.id}, {did}."
     match run.status, passed:
         case RunStatus.SUCCEEDED, _:
             return f"The last run, {run.id}, read the whole query."

@@ -28,7 +28,7 @@ TEST_S = 60.0
 TURN_S = 10.0
 """So long a row waits for its turn at the destination."""
 
-_MAY_DOUBLE = {SyncMode.INSERT}
+_MAY_DOUBLE = {SyncMode.INSERT, SyncMode.APPEND}
 
 
 @dataclass(frozen=True, slots=True)

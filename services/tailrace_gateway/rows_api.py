@@ -14,6 +14,7 @@ from tailrace.pipeline.map_fields import DUPLICATE_KEY
 from tailrace.store.dead_letters import DeadLetter, LetterFilter
 from tailrace.store.runs import Run, RunFilter
 from tailrace.store.standings import Standing
+from tailrace.store.syncs import Sync
 from tailrace.store.tokens import Role
 from tailrace_gateway.answers import DeadLetterAttributes
 from tailrace_gateway.calls import Answer, Call, Route
@@ -24,6 +25,7 @@ from tailrace_gateway.planasonix_dlq import letter_item
 from tailrace_gateway.problems import Fault, Unprocessable
 from tailrace_gateway.row_states import RowState, last_known_delivery, notes_on, state_of
 from tailrace_gateway.run_views import last_run
+from tailrace_gateway.stores import Stores
 from tailrace_gateway.wire import item, one, page, seconds
 
 LETTERS_SHOWN = 50
@@ -108,13 +110,11 @@ async def find_row(call: Call[NoBody, RowQuery]) -> Answer:
     stores, workspace_id = call.stores, call.identity.workspace_id
     sync = await stores.syncs.get(workspace_id, call.path["sync_id"])
     key = row_key(sync.definition, call.query.key)
-    standing = await stores.standings.of_row(sync.id, key)
-    rows = [dedupe_key(key), *(dedupe_key_of_duplicate(key, at) for at in range(1, DUPLICATES_LOOKED_FOR + 1))]
-    which = LetterFilter(sync.id, resolved=None, rows=rows)
-    letters = await stores.dead_letters.list(workspace_id, which, limit=LETTERS_SHOWN)
+    standing = await _standing(stores, sync, key)
+    letters = await stores.dead_letters.list(workspace_id, _letters_of(sync, key), limit=LETTERS_SHOWN)
     runs = await stores.runs.list(workspace_id, RunFilter(sync_id=sync.id), limit=1)
     run = runs[0] if runs else None
-    passed = None if run is None else await stores.standings.passed(run, key)
+    passed = None if run is None or sync.definition.cursor else await stores.standings.passed(run, key)
     state = state_of(standing, letters)
     attributes = {
         "sync_id": sync.id,
@@ -124,7 +124,7 @@ async def find_row(call: Call[NoBody, RowQuery]) -> Answer:
         "delivered": _delivered(standing, letters, run),
         "letters": [_letter(letter) for letter in letters],
         "last_run": None if run is None else last_run(run) | {"passed": passed},
-        "notes": notes_on(state, sync.definition.sync_mode, run, passed=passed),
+        "notes": notes_on(state, sync.definition, run, passed=passed),
     }
     return Answer(one(item("row", "/".join(key)[:256], attributes)))
 
@@ -174,9 +174,11 @@ ROWS = (
 def row_key(definition: SyncDefinition, text: str) -> RowKey:
     """The key that a text means for a sync.
 
-    :raises Unprocessable: it has several columns, and the text is no JSON array of as many texts.
+    :raises Unprocessable: it has no key columns, or several, and the text is no JSON array of as many texts.
     """
     columns = definition.key_columns
+    if not columns:
+        raise Unprocessable([Fault.at_parameter("key", "key", "rows of this sync have no key to find them by")])
     if len(columns) == 1:
         return RowKey((text,))
     try:
@@ -187,6 +189,20 @@ def row_key(definition: SyncDefinition, text: str) -> RowKey:
         detail = f"give a JSON array with the text of each key column: {', '.join(columns)}"
         raise Unprocessable([Fault.at_parameter("key", "key", detail)])
     return RowKey(tuple(parts))
+
+
+async def _standing(stores: Stores, sync: Sync, key: RowKey) -> Standing | None:
+    if sync.definition.cursor is not None:
+        return await stores.standings.of_row_by_cursor(sync.id, sync.version, key)
+    return await stores.standings.of_row(sync.id, key)
+
+
+def _letters_of(sync: Sync, key: RowKey) -> LetterFilter:
+    """The letters of a row: where rows are events or come by a cursor, all that have its key."""
+    if sync.definition.cursor is not None or sync.definition.sync_mode is SyncMode.APPEND:
+        return LetterFilter(sync.id, resolved=None, row_key=key)
+    rows = [dedupe_key(key), *(dedupe_key_of_duplicate(key, at) for at in range(1, DUPLICATES_LOOKED_FOR + 1))]
+    return LetterFilter(sync.id, resolved=None, rows=rows)
 
 
 def _delivered(standing: Standing | None, letters: Sequence[DeadLetter], run: Run | None) -> dict[str, Any] | None:

@@ -64,6 +64,13 @@ class Standings:
                     return None if entry.is_tombstone else Standing(entry, page["level"] == SETTLED)
         return None
 
+    async def of_row_by_cursor(self, sync_id: SyncId, version: int, key: RowKey) -> Standing | None:
+        """The same where a cursor tells what is new: only rows within the look-back are known, by cursor and key."""
+        found: Entry | None = None
+        async for some in self.entries(sync_id, version):
+            found = next((entry for entry in reversed(some) if entry.key[1:] == key), found)
+        return None if found is None else Standing(found, is_fresh=False)
+
     async def _settled(self, sync_id: SyncId) -> AsyncIterator[list[Entry]]:
         position = None
         while found := await self._database.fetch(_SETTLED_AFTER, sync_id, position, _PAGES_PER_FETCH):

@@ -5,6 +5,7 @@ from urllib.parse import quote
 import pytest
 
 from tailrace.core.runs import RunKind
+from tailrace.core.syncs import SyncMode
 from tests.executor.sink import Row, Sink
 from tests.executor.yard import Yard
 from tests.gateway.caller import Caller, Json
@@ -145,6 +146,41 @@ async def test_row_is_found_while_its_run_is_not_merged(editor: Caller, yard: Ya
     assert (found["state"], found["delivered"]["by_run"], found["last_run"]["passed"]) == ("delivered", run.id, True)
     assert (behind["state"], behind["last_run"]["passed"]) == ("unknown", False)
     assert any("ended before it came to this key" in note for note in behind["notes"])
+
+
+class TestWhatIsNotKept:
+    """Where rows are not compared with all that was delivered, the answer says so instead of guessing."""
+
+    async def test_row_read_by_a_cursor_is_known_within_the_look_back(self, editor: Caller, yard: Yard) -> None:
+        await yard.change_sync(reading={"type": "cursor", "column": "id", "look_back_s": 2})
+        await yard.add_people(1, 20)
+        await yard.run()
+
+        recent, other = await _find(editor, yard, "20"), await _find(editor, yard, "99")
+
+        assert (recent["state"], other["state"], other["last_run"]["passed"]) == ("delivered", "unknown", None)
+        assert any("may well have been delivered" in note for note in other["notes"])
+        assert not any("not in the result" in note for note in other["notes"])
+
+    async def test_refusals_of_an_append_are_found_by_key(self, editor: Caller, yard: Yard, sink: Sink) -> None:
+        await yard.change_sync(sync_mode=SyncMode.APPEND)
+        sink.is_bad = lambda row: row["id"] == 2
+        await yard.add_people(1, 3)
+        await yard.run()
+
+        refused, other = await _find(editor, yard, "2"), await _find(editor, yard, "1")
+
+        assert (refused["state"], refused["letters"][0]["error_code"]) == ("rejected", "INVALID_EMAIL")
+        assert other["state"] == "unknown"
+        assert any("not kept row by row" in note for note in other["notes"])
+
+    async def test_rows_without_a_key_cannot_be_found(self, editor: Caller, yard: Yard) -> None:
+        mappings = [{"source": name, "destination": name} for name in ("id", "email")]
+        await yard.change_sync(sync_mode=SyncMode.APPEND, field_mappings=mappings)
+
+        refused = await editor.get(f"/api/syncs/{yard.sync.id}/row?key=2")
+
+        assert (refused.status, refused.json["errors"][0]["parameter"]) == (422, "key")
 
 
 class TestKey:

@@ -10,7 +10,14 @@ from tests.executor.sink import Sink
 from tests.executor.yard import Yard
 from tests.gateway.caller import Answered, Caller, Json
 
-SENT = {"upsert": "upsert", "insert": "insert", "update": "update", "delete": "delete", "mirror": "upsert"}
+SENT = {
+    "upsert": "upsert",
+    "insert": "insert",
+    "update": "update",
+    "delete": "delete",
+    "mirror": "upsert",
+    "append": "insert",
+}
 
 
 async def _plan(editor: Caller, yard: Yard, **body: int) -> Json:
@@ -191,6 +198,7 @@ class TestTestRow:
             ("upsert", {"key": "1"}, "/confirmWrite"),
             ("upsert", {"key": "1", "confirmWrite": False}, "/confirmWrite"),
             ("insert", {"key": "1", "confirmWrite": True}, "/mayDouble"),
+            ("append", {"key": "1", "confirmWrite": True}, "/mayDouble"),
             ("upsert", {"confirmWrite": True}, "/key"),
         ],
     )
