@@ -116,6 +116,17 @@ async def test_replay_of_an_append_sends_what_its_letter_keeps(way: Way) -> None
 
 
 @pytest.mark.parametrize("way", [(SyncMode.UPSERT, CURSOR)], indirect=True, ids=["upsert by cursor"])
+async def test_rows_below_the_look_back_are_not_read_again(way: Way) -> None:
+    await way.first_run()
+    await way.change()
+    await way.yard.run()
+
+    run = await way.yard.run()
+
+    assert (run.books.read, run.books.reasons) == (80, {"skipped.UNCHANGED": 80})
+
+
+@pytest.mark.parametrize("way", [(SyncMode.UPSERT, CURSOR)], indirect=True, ids=["upsert by cursor"])
 async def test_value_of_the_future_hides_no_rows_to_come(way: Way) -> None:
     await way.yard.warehouse.execute("UPDATE people SET at = '2999-01-01' WHERE id = 5")
     await way.first_run()
