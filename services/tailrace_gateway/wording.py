@@ -35,6 +35,8 @@ _WORDS: Mapping[str, str] = {
     "model_attributes_type": "must be an object",
     "too_short": "must have at least {min_length} item(s)",
     "too_long": "must have at most {max_length} items",
+    "datetime_parsing": "must be a date and time such as 2026-01-31T12:00:00Z",
+    "datetime_from_date_parsing": "must be a date and time such as 2026-01-31T12:00:00Z",
 }
 
 

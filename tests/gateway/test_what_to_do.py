@@ -73,8 +73,9 @@ async def test_parameter_that_cannot_work_is_told_in_plain_words(admin: Caller, 
     assert (refused.status, [fault["detail"] for fault in refused.json["errors"]]) == (422, [told])
 
 
-async def test_time_that_cannot_be_read_is_told_by_an_example(admin: Caller) -> None:
-    refused = await admin.get("/api/reverse-etl/dlq/stats?since=yesterday")
+@pytest.mark.parametrize("since", ["yesterday", "2026-99-01", "2026-01-01T25:00:00Z"])
+async def test_time_that_cannot_be_read_is_told_by_an_example(admin: Caller, since: str) -> None:
+    refused = await admin.get(f"/api/reverse-etl/dlq/stats?since={since}")
 
     assert "such as 20" in refused.json["errors"][0]["detail"]
 
