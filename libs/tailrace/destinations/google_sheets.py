@@ -88,7 +88,7 @@ class GoogleSheetsDestination(Destination):
     name = "google_sheets"
     label = "Google Sheets"
     level = Level.BRONZE
-    verified_against = "Google's description of the API; not against the real Google Sheets"
+    verified_against = "a spreadsheet on loopback, made after Google's guides; not against the real Google Sheets"
     settings_type = GoogleSheetsSettings
 
     def __init__(self, settings: GoogleSheetsSettings, http: HttpClient, clock: Clock) -> None:
