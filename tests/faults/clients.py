@@ -12,7 +12,7 @@ from tests.faults.ground import Ground
 from tests.gateway.caller import Caller
 from tests.walks.processes import ServiceProcess
 
-_CALL_S = 30.0
+_CALL_S = 120.0
 
 
 @asynccontextmanager

@@ -106,6 +106,11 @@ class Ground:
                 await asyncio.sleep(_LOOK_S)
         return status
 
+    @property
+    def leases_lost(self) -> int:
+        """How often a process found a run of its own to be another's."""
+        return sum(len(process.all("lease.lost")) for process in self.services)
+
     async def close(self, *, expected: Collection[str] = ()) -> list[str]:
         """End all services in order; gives what they left behind, or complained of, that was not expected."""
         alive = [process for process in self.services if process.child.returncode is None]

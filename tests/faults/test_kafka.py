@@ -42,7 +42,7 @@ SELECT (SELECT jsonb_agg(to_jsonb(runs) ORDER BY id) FROM runs) AS runs,
 
 async def start(ground: Ground, **settings: int) -> None:
     """All services, ready."""
-    services = [await ground.start(name, "", **settings) for name in SERVICES]
+    services = [await ground.start(name, "", lease_ttl_s=30, **settings) for name in SERVICES]
     await asyncio.gather(*(service.ready() for service in services))
 
 

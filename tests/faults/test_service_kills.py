@@ -153,7 +153,7 @@ async def test_events_of_killed_relays_come_again_and_runs_are_carried_out_once(
     victims = [await ground.start("scheduler", f"{place}:1:kill") for place in [after_send, before_commit] * RELAYS]
     await asyncio.gather(*map(died, victims))
 
-    await ground.executor(poll_s=300)
+    await ground.executor(poll_s=300, lease_ttl_s=30)
     await ground.start("scheduler")
     await asyncio.gather(*(ground.ended(run_id) for run_id in run_ids))
 

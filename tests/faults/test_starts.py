@@ -25,7 +25,7 @@ _OUTCOME = "SELECT outcome, run_id FROM schedule_ticks WHERE sync_id = $1"
 
 
 async def test_five_hundred_starts_at_once_are_one_run_and_its_id_for_the_others(trial: Trial, count: Count) -> None:
-    gateway = await trial.ground.start("gateway", database_acquire_s=15, database_pool_size=8, lease_ttl_s=60)
+    gateway = await trial.ground.start("gateway", database_acquire_s=45, database_pool_size=8, lease_ttl_s=120)
     token = await token_of(trial.ground, trial.yard.sync.workspace_id)
     async with open_session() as clients:
         caller = await caller_of(gateway, clients, token)
