@@ -87,7 +87,9 @@ class Plan:
         return deletes_allowed(self.delivered + self.changes[Change.ADDED], self.sync.definition.max_delete_ratio)
 
     def note(self, change: RowChange) -> None:
-        """Count what happened to a row, whatever is to be done about it."""
+        """Count what happened to a row; by a cursor nothing is known of rows that are gone."""
+        if change.change is Change.REMOVED and self.sync.definition.cursor is not None:
+            return
         self.read += change.mapped is not None
         self.changes[change.change or "invalid"] += 1
         if change.known is not None and change.known.delivered is not None:

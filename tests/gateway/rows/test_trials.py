@@ -111,6 +111,17 @@ class TestPlan:
             ("removed", "delete", {"id": 1})
         ]
 
+    async def test_cursor_reads_what_is_new_and_tells_of_nothing_gone(self, editor: Caller, yard: Yard) -> None:
+        await yard.change_sync(reading={"type": "cursor", "column": "id", "look_back_s": 2})
+        await yard.add_people(1, 20)
+        await yard.run()
+        await yard.add_people(21, 24)
+
+        plan = await _plan(editor, yard)
+
+        assert (plan["changes"]["added"], plan["changes"]["removed"], plan["sends"]) == (4, 0, {"upsert": 4})
+        assert plan["read"] < 24
+
     async def test_sync_that_points_elsewhere_would_send_all_anew(self, editor: Caller, yard: Yard) -> None:
         await yard.add_people(1, 5)
         await yard.run()
