@@ -30,7 +30,7 @@ endif
 .DEFAULT_GOAL := help
 # One .venv: two installs at once would spoil it.
 .NOTPARALLEL:
-.PHONY: help install install-runtime demo test check format bench simulate kafka lock generate clean
+.PHONY: help install install-runtime demo test check format bench fuzz simulate kafka lock generate clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
