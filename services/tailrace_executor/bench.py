@@ -55,9 +55,10 @@ class Bench:
     pacers: dict[str, tuple[Limits, Pacer]] = field(default_factory=dict)
     breakers: dict[str, Breaker] = field(default_factory=dict)
 
-    def pacer(self, destination: StoredConnection) -> Pacer:
-        """The pacer of a destination; a new one where its limits were changed."""
-        limits = Limits(destination.id, destination.requests_per_s, destination.max_in_flight, self.patience.request_s)
+    def pacer(self, destination: StoredConnection, *, else_per_s: float | None = None) -> Pacer:
+        """The pacer of a destination, at this pace where it sets none; a new one where its limits were changed."""
+        per_s = destination.requests_per_s or else_per_s
+        limits = Limits(destination.id, per_s, destination.max_in_flight, self.patience.request_s)
         known = self.pacers.get(destination.id)
         if known is None or known[0] != limits:
             known = limits, Pacer(limits, self.limits, self.clock)

@@ -67,7 +67,7 @@ async def open_route(claim: Claim, bench: Bench, tenure: Tenure, ledger: RunLedg
                     sync_id=claim.sync_id,
                     destination=destination,
                     plan=plan,
-                    pacer=bench.pacer(stored),
+                    pacer=bench.pacer(stored, else_per_s=plan.requests_per_s),
                     breaker=bench.breaker(stored),
                     tenure=tenure,
                     random=bench.random,

@@ -116,6 +116,16 @@ async def test_answer_of_a_mebibyte_is_read() -> None:
     assert len(response.body) == 1_048_576
 
 
+async def test_answer_is_as_large_as_the_request_takes_and_no_larger() -> None:
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 1500000\r\n\r\n" + b"x" * 1_500_000
+    async with raw_server(answer, answer) as server, AiohttpClient.open(allow_private=True) as client:
+        response = await client.send(HttpRequest("GET", server.url, takes_bytes=2_000_000))
+        with pytest.raises(InDoubt, match="longer than 1048576 bytes"):
+            await client.send(HttpRequest("GET", server.url))
+
+    assert len(response.body) == 1_500_000
+
+
 async def test_compressed_answer_is_not_blown_up() -> None:
     bomb = gzip.compress(bytes(50_000_000))
     head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(bomb)}\r\n\r\n".encode()
