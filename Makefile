@@ -65,6 +65,9 @@ simulate: $(DEV) ## Tell stories of faults in virtual time (ARGS="--seeds 100000
 fuzz: $(DEV) ## Ask the API ten times as many made-up requests as `make test` does
 	TAILRACE_TEST_FUZZ=10 $(BIN)/pytest -n $(WORKERS) tests/gateway/test_fuzz.py $(ARGS)
 
+mutations: $(DEV) ## Switch mechanisms off one at a time: a test has to notice each (ARGS="--only WORD")
+	$(BIN)/python -m tests.faults.mutations $(ARGS)
+
 kafka: $(DEV) ## Start a real Kafka on loopback (ACTION=start|stop|status; needs JDK 17+ and mvn)
 	$(BIN)/python -m tailrace.testing.kafka_server $(ACTION)
 

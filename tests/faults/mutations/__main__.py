@@ -1,0 +1,150 @@
+"""`make mutations`: each mechanism switched off in a copy of the tree, and whether its tests notice.
+
+`ARGS="--only WORD"` takes those whose name holds the word. Exit code 1 if a mutation survives or no longer applies.
+"""
+
+import asyncio
+import os
+import shutil
+import sys
+import time
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from tailrace.embedded.postgres import EmbeddedPostgres
+from tests.architecture.source import ROOT, files
+from tests.faults.mutations import edges, engine, store
+from tests.faults.mutations.mutation import Mutation
+
+MUTATIONS = (*engine.MUTATIONS, *store.MUTATIONS, *edges.MUTATIONS)
+
+_AT_ONCE = 2
+_ENDS_WITHIN_S = 600.0
+_ALL_END_WITHIN_S = 1800.0
+_TAIL_LINES = 12
+
+
+class Fate(StrEnum):
+    """What became of a mutation."""
+
+    FOUND = "found"
+    SURVIVED = "SURVIVED"
+    UNUSABLE = "UNUSABLE"  # the tests could not be run, which proves nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A mutation, its fate, and what was said where it was not found."""
+
+    mutation: Mutation
+    fate: Fate
+    told: str
+    took_s: float
+
+
+def main() -> None:
+    """Try them all."""
+    arguments = ArgumentParser(prog="make mutations ARGS=...")
+    arguments.add_argument("--only", default="", help="those whose name holds this")
+    only = arguments.parse_args().only
+    sys.exit(asyncio.run(_try_all([mutation for mutation in MUTATIONS if only in mutation.name])))
+
+
+async def _try_all(wanted: Sequence[Mutation]) -> int:
+    with TemporaryDirectory(prefix="tailrace-mutations-") as folder:
+        async with EmbeddedPostgres(durable=False, icu_locale="und") as postgres:
+            bench = _Bench(Path(folder), postgres.dsn("postgres"))
+            if not await bench.passes_as_it_is(wanted):
+                return 1
+            async with asyncio.TaskGroup() as tasks:
+                trials = [tasks.create_task(bench.attempt(mutation)) for mutation in wanted]
+    found = [trial for trial in (task.result() for task in trials) if trial.fate is Fate.FOUND]
+    sys.stdout.write(f"{len(found)} of {len(wanted)} found\n")
+    return 0 if len(found) == len(wanted) else 1
+
+
+class _Bench:
+    """Copies of the tree, some at a time, over one PostgreSQL."""
+
+    def __init__(self, folder: Path, database_url: str) -> None:
+        self._folder = folder
+        self._database_url = database_url
+        self._places = asyncio.Semaphore(_AT_ONCE)
+
+    async def passes_as_it_is(self, wanted: Sequence[Mutation]) -> bool:
+        """Whether all tests pass with nothing switched off; otherwise they would prove nothing."""
+        tests = sorted({test for mutation in wanted for test in mutation.tests})
+        code, said = await self._run(ROOT, tests, within_s=_ALL_END_WITHIN_S)
+        if code != pytest.ExitCode.OK:
+            sys.stdout.write(f"the tests do not pass as they are:\n{_tail(said)}\n")
+        return code == pytest.ExitCode.OK
+
+    async def attempt(self, mutation: Mutation) -> Trial:
+        """Switch it off and look whether its tests notice."""
+        async with self._places:
+            began = time.monotonic()
+            with TemporaryDirectory(dir=self._folder) as copy:
+                root = Path(copy)
+                await asyncio.to_thread(_copy, root)
+                (root / mutation.path).write_text(mutation.mutated(ROOT))
+                code, said = await self._run(root, mutation.tests, within_s=_ENDS_WITHIN_S)
+            trial = Trial(mutation, _fate(code), _tail(said), time.monotonic() - began)
+        sys.stdout.write(f"{trial.fate:9} {trial.took_s:6.1f} s  {mutation.name}\n")
+        if trial.fate is not Fate.FOUND:
+            sys.stdout.write(f"{trial.told}\n")
+        sys.stdout.flush()
+        return trial
+
+    async def _run(self, root: Path, tests: Sequence[str], *, within_s: float) -> tuple[int | None, str]:
+        environment = os.environ | {
+            "PYTHONPATH": os.pathsep.join(str(root / name) for name in ("libs", "services", ".")),
+            "TAILRACE_TEST_DATABASE_URL": self._database_url,
+        }
+        child = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests),
+            cwd=root,
+            env=environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        try:
+            async with asyncio.timeout(within_s):
+                said, _ = await child.communicate()
+        except TimeoutError:
+            return None, f"the tests did not end within {within_s:g} s"
+        finally:
+            with suppress(ProcessLookupError):
+                child.kill()
+        return child.returncode, said.decode(errors="replace")
+
+
+def _copy(root: Path) -> None:
+    for path in files():
+        target = root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / path, target)
+
+
+def _fate(code: int | None) -> Fate:
+    match code:
+        case pytest.ExitCode.TESTS_FAILED:
+            return Fate.FOUND
+        case pytest.ExitCode.OK:
+            return Fate.SURVIVED
+        case _:
+            return Fate.UNUSABLE
+
+
+def _tail(said: str) -> str:
+    return "\n".join(said.splitlines()[-_TAIL_LINES:])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""The engine without one of its mechanisms."""
+
+from tests.faults.mutations.mutation import SIMULATION, Mutation
+
+_DELIVER = "libs/tailrace/pipeline/deliver.py"
+_SETTLE = "libs/tailrace/pipeline/settle.py"
+_CARRY_OUT = "services/tailrace_executor/carry_out.py"
+_WALK = "tests/pipeline/test_walk.py"
+_INTERRUPTIONS = "tests/pipeline/test_interruptions.py"
+_MECHANISMS = "tests/pipeline/test_mechanisms.py"
+
+MUTATIONS = (
+    Mutation(
+        "checkpoint before the response",
+        _SETTLE,
+        "        return await following.answer\n\n    @property",
+        "        return following.answer.result() if following.answer.done() else None\n\n    @property",
+        (SIMULATION,),
+    ),
+    Mutation(
+        "checkpoint goes on behind a batch that failed",
+        _SETTLE,
+        "            answer = failure or await self._answer(following)\n",
+        "            answer = await self._answer(following)\n",
+        (SIMULATION,),
+    ),
+    Mutation(
+        "no bisection of a refused batch",
+        _DELIVER,
+        "                return await self._bisect(batch, refusal, passage)\n",
+        "                return [rejected(refusal.code, refusal.message)] * len(batch.rows)\n",
+        (f"{_WALK}::test_exactly_the_bad_rows_become_dead_letters",),
+    ),
+    Mutation(
+        "no jitter between attempts",
+        _DELIVER,
+        "self.random.uniform(0.0, min(self.patience.cap_s, self.patience.base_s * 2**attempt))",
+        "min(self.patience.cap_s, self.patience.base_s * 2**attempt)",
+        (f"{_MECHANISMS}::test_two_executors_do_not_try_again_at_the_same_moment",),
+    ),
+    Mutation(
+        "retry in two layers",
+        _DELIVER,
+        "                    return await self.destination.write(self.plan, batch)\n",
+        "                    try:\n"
+        "                        return await self.destination.write(self.plan, batch)\n"
+        "                    except InDoubt:\n"
+        "                        return await self.destination.write(self.plan, batch)\n",
+        ("tests/pipeline/test_deliver.py", _INTERRUPTIONS),
+    ),
+    Mutation(
+        "a throttle holds this run alone",
+        _DELIVER,
+        "        await self.pacer.block(wait_s)\n        await self.tenure.sleep(wait_s)\n",
+        "        await self.tenure.sleep(wait_s)\n",
+        (f"{_INTERRUPTIONS}::test_throttled_batch_waits_as_told_and_uses_up_no_attempt",),
+    ),
+    Mutation(
+        "dead letters where credentials are refused",
+        "libs/tailrace/connector_kit/answers.py",
+        "_CREDENTIALS = frozenset({401, 403, 407})\n_ROW = frozenset({400,",
+        "_CREDENTIALS = frozenset({403, 407})\n_ROW = frozenset({401, 400,",
+        ("tests/destinations/test_http_answers.py",),
+    ),
+    Mutation(
+        "batches cut by time",
+        "libs/tailrace/pipeline/batch.py",
+        "            len(self.changes) >= plan.rows_per_batch\n",
+        "            len(self.changes) >= plan.rows_per_batch or __import__('time').monotonic_ns() % 7 == 0\n",
+        (f"{_MECHANISMS}::test_resumed_run_sends_what_was_under_way_in_the_same_batches",),
+    ),
+    Mutation(
+        "no look at the lease before a request leaves",
+        "libs/tailrace/pipeline/pace.py",
+        "                tenure.check()\n",
+        "",
+        (SIMULATION,),
+    ),
+    Mutation(
+        "deadline counted from the answer of the store",
+        "services/tailrace_executor/ledger.py",
+        "self._tenure.renew(until=self._terms.until(stamp))",
+        "self._tenure.renew(until=self._terms.until(self._clock.monotonic()))",
+        (SIMULATION,),
+    ),
+    Mutation(
+        "no window",
+        "libs/tailrace/pipeline/window.py",
+        "not self._rows_open or self._rows_open + rows <= self.rows",
+        "True",
+        (f"{_INTERRUPTIONS}::test_no_more_rows_than_the_window_are_on_their_way",),
+    ),
+    Mutation(
+        "no observation before a takeover",
+        "services/tailrace_executor/watch.py",
+        "_SILENT_HEARTBEATS = 1.5",
+        "_SILENT_HEARTBEATS = 0.0",
+        ("tests/executor/test_watch.py::test_owner_is_silent_after_one_and_a_half_heartbeats_without_a_change",),
+    ),
+    Mutation(
+        "no end for a run that kills its executors",
+        _CARRY_OUT,
+        "    if claim.attempts_without_progress > CLAIMS_WITHOUT_PROGRESS:\n",
+        "    if claim.attempts_without_progress > 10_000:\n",
+        ("tests/executor/test_runs.py",),
+    ),
+    Mutation(
+        "what went to another object counts as delivered",
+        _CARRY_OUT,
+        "            if await bench.snapshots.forget_other_target(claim.lease, claim.sync_id):\n",
+        "            if False:\n",
+        (SIMULATION,),
+    ),
+    Mutation(
+        "what a run settled is not merged",
+        _CARRY_OUT,
+        "    await _walk_all(claim, bench, tenure, ledger)\n    await bench.snapshots.merge(",
+        "    await _walk_all(claim, bench, tenure, ledger)\n    _ = (",
+        (SIMULATION, "tests/executor/test_runs.py"),
+    ),
+    Mutation(
+        "no delete guard",
+        "libs/tailrace/pipeline/mirror.py",
+        "    if census.gone <= allowed:\n        return\n",
+        "    return\n",
+        (
+            "tests/pipeline/test_mirror.py::test_too_many_deletes_stop_the_run_before_the_first_and_all_else_is_delivered",
+        ),
+    ),
+    Mutation(
+        "no brake",
+        "libs/tailrace/pipeline/brake.py",
+        "        if not self._are_too_many and not self._are_too_many_in_a_row:\n",
+        "        if self._sent >= 0:\n",
+        (f"{_INTERRUPTIONS}::test_destination_that_refuses_nearly_everything_stops_the_run_early",),
+    ),
+    Mutation(
+        "a row with a key seen before is dropped without a word",
+        "libs/tailrace/pipeline/map_fields.py",
+        "            return self._duplicate(place, key, body)\n",
+        "            return None\n",
+        (f"{_WALK}::test_rows_without_key_and_further_rows_of_a_key_are_kept_with_their_reason",),
+    ),
+    Mutation(
+        "a row that was delivered keeps its letter",
+        "libs/tailrace/pipeline/tally.py",
+        "            self.cleared.append(dedupe_key(change.known.key))\n",
+        "            pass\n",
+        (f"{_WALK}::test_replay_reads_only_its_rows_and_clears_their_letters",),
+    ),
+    Mutation(
+        "a dead row is sent again in each run",
+        "libs/tailrace/pipeline/batch.py",
+        "    return await recipe.still_dead(suspects) if suspects else set()\n",
+        "    return set()\n",
+        (f"{_WALK}::test_dead_row_stays_out_while_it_is_unchanged_and_its_letter_is_open",),
+    ),
+    Mutation(
+        "a wait for a turn ends with the lease that it began with",
+        "libs/tailrace/pipeline/tenure.py",
+        "                with suppress(TimeoutError):\n                    async with asyncio.timeout(self.left_s):\n",
+        "                if True:\n                    async with asyncio.timeout(self.left_s):\n",
+        ("tests/pipeline/test_tenure.py",),
+    ),
+    Mutation(
+        "an outage of the store while a slot is given back undoes a delivery",
+        "libs/tailrace/pipeline/pace.py",
+        "                with suppress(StoreUnavailable):\n",
+        "                if True:\n",
+        (f"{_MECHANISMS}::test_store_that_fails_as_a_slot_is_given_back_undoes_no_delivery",),
+    ),
+    Mutation(
+        "an executor cannot have a run twice",
+        "services/tailrace_executor/handlers.py",
+        "            del self.tenures[claim.lease]\n",
+        "            del self.tenures[next(lease for lease in self.tenures if lease.run_id == run_id)]\n",
+        (SIMULATION,),
+    ),
+    Mutation(
+        "nobody hears that a run is to end",
+        "services/tailrace_executor/handlers.py",
+        "                    tenure.stop(StopReason.CANCELLED)\n",
+        "                    pass\n",
+        ("tests/executor/test_runs.py",),
+    ),
+)

@@ -1,0 +1,180 @@
+"""The store without one of its mechanisms."""
+
+from tests.faults.mutations.mutation import Mutation
+
+_SHARDS = "libs/tailrace/store/shards.py"
+_CHECKPOINTS = "libs/tailrace/store/checkpoints.py"
+_LIMITS = "libs/tailrace/store/limits.py"
+_OUTBOX = "libs/tailrace/store/outbox.py"
+_SCHEMA = "libs/tailrace/store/migrations/0001_core.expand.sql"
+_CONTRACT = "tests/simulation/test_store_contract.py::TestPostgresStore::"
+_MECHANISMS = "tests/store/test_mechanisms.py::"
+
+MUTATIONS = (
+    Mutation(
+        "no unique index over active runs",
+        _SCHEMA,
+        "CREATE UNIQUE INDEX runs_one_active ON runs (sync_id) WHERE",
+        "CREATE UNIQUE INDEX runs_one_active ON runs (sync_id, id) WHERE",
+        ("tests/store/test_shards.py::test_only_one_of_many_starts_gets_a_run",),
+    ),
+    Mutation(
+        "no token check in a heartbeat",
+        _SHARDS,
+        "SET heartbeat_seq = heartbeat_seq + 1, lease_expires_at = clock_timestamp() + $4::interval\n"
+        "WHERE run_id = $1 AND shard = $2 AND lease_token = $3 AND state = 'running'\n",
+        "SET heartbeat_seq = heartbeat_seq + 1, lease_expires_at = clock_timestamp() + $4::interval\n"
+        "WHERE run_id = $1 AND shard = $2 AND $3::uuid IS NOT NULL AND state = 'running'\n",
+        (f"{_CONTRACT}test_overtaken_owner_can_do_nothing",),
+    ),
+    Mutation(
+        "no token check in a checkpoint",
+        _CHECKPOINTS,
+        "WHERE run_id = $1 AND shard = $2 AND lease_token = $3 AND state = 'running' FOR UPDATE\n",
+        "WHERE run_id = $1 AND shard = $2 AND $3::uuid IS NOT NULL AND state = 'running' FOR UPDATE\n",
+        (f"{_CONTRACT}test_overtaken_owner_can_do_nothing",),
+    ),
+    Mutation(
+        "no token check at the end of a run",
+        _SHARDS,
+        '"SELECT 1 FROM run_shards WHERE run_id = $1 AND shard = $2 AND lease_token = $3 AND state',
+        '"SELECT 1 FROM run_shards WHERE run_id = $1 AND shard = $2 AND $3::uuid IS NOT NULL AND state',
+        (f"{_CONTRACT}test_overtaken_owner_can_do_nothing",),
+    ),
+    Mutation(
+        "no compare-and-set of the checkpoint's number",
+        _CHECKPOINTS,
+        '            if stand is not None and stand["checkpoint_seq"] == place.seq + 1:\n'
+        "                return\n"
+        '            if stand is None or stand["checkpoint_seq"] != place.seq:\n',
+        "            if stand is None:\n",
+        (f"{_CONTRACT}test_checkpoint_written_again_counts_once",),
+    ),
+    Mutation(
+        "dead letters outside of the checkpoint's transaction",
+        _CHECKPOINTS,
+        "            letters = await self._add_letters(connection, place, settlement.letters)\n",
+        "            async with self._database.transaction() as apart:\n"
+        "                letters = await self._add_letters(apart, place, settlement.letters)\n",
+        (f"{_MECHANISMS}test_checkpoint_that_breaks_off_leaves_nothing",),
+    ),
+    Mutation(
+        "lease from the beginning of the transaction",
+        _CHECKPOINTS,
+        '" lease_expires_at = clock_timestamp() + $6::interval, "',
+        '" lease_expires_at = now() + $6::interval, "',
+        (f"{_MECHANISMS}test_lease_lasts_from_when_it_was_written_however_long_that_took",),
+    ),
+    Mutation(
+        "no grace before a takeover",
+        _SHARDS,
+        "shards.lease_expires_at < clock_timestamp() - $3::interval",
+        "shards.lease_expires_at < clock_timestamp() - 0 * $3::interval",
+        (f"{_CONTRACT}test_lease_that_ended_a_moment_ago_is_left_alone_for_the_grace",),
+    ),
+    Mutation(
+        "a takeover from an owner nobody has watched",
+        _SHARDS,
+        "          = (shards.run_id, shards.shard, shards.lease_token, shards.heartbeat_seq)\n",
+        "          = (shards.run_id, shards.shard, shards.lease_token, seen.heartbeat_seq)\n",
+        (f"{_CONTRACT}test_heartbeat_is_seen",),
+    ),
+    Mutation(
+        "a lease that seems endless is left to the dead",
+        _SHARDS,
+        "          OR (seen.for_long AND shards.lease_expires_at",
+        "          OR (false AND seen.for_long AND shards.lease_expires_at",
+        (f"{_CONTRACT}test_lease_that_ends_later_than_any_can_is_taken_from_an_owner_long_silent",),
+    ),
+    Mutation(
+        "an end can become another",
+        _SCHEMA,
+        "  WHEN (OLD.status IN ('succeeded', 'failed', 'cancelled') AND NEW.status IS DISTINCT FROM OLD.status)\n",
+        "  WHEN (false)\n",
+        (f"{_MECHANISMS}test_run_that_has_ended_cannot_become_anything_else",),
+    ),
+    Mutation(
+        "payloads of dead letters as jsonb",
+        _SCHEMA,
+        "  payload bytea,\n",
+        "  payload jsonb,\n",
+        ("tests/store/test_dead_letters.py",),
+    ),
+    Mutation(
+        "payloads of dead letters in clear",
+        _CHECKPOINTS,
+        "self._box.seal(letter.payload, bound_to=payload_binding(sync_id, letter.dedupe_key)) if fits",
+        "letter.payload if fits",
+        ("tests/store/test_checkpoints.py",),
+    ),
+    Mutation(
+        "the relay deletes up to the last event that it sent",
+        _OUTBOX,
+        " AND id = ANY ($3))\n",
+        ")\n",
+        (f"{_MECHANISMS}test_event_committed_late_is_not_deleted_with_those_that_were_sent",),
+    ),
+    Mutation(
+        "a shard of the outbox that seems taken for ever",
+        _OUTBOX,
+        "    OR free.lease_expires_at > clock_timestamp() + make_interval(secs => $2)\n",
+        "",
+        ("tests/store/test_outbox.py::test_shard_of_a_relay_that_died_before_the_clock_jumped_back_comes_free",),
+    ),
+    Mutation(
+        "tokens cost nothing",
+        _LIMITS,
+        "THEN known.blocked_until END) + $2::interval\n",
+        "THEN known.blocked_until END) + 0 * $2::interval\n",
+        ("tests/store/test_limits.py::test_many_callers_together_keep_the_rate_in_every_window",),
+    ),
+    Mutation(
+        "the budget is not clamped after a jump of the clock",
+        _LIMITS,
+        "  least(known.tat, clock_timestamp() + $4::interval),\n",
+        "  coalesce(known.tat, clock_timestamp() + $4::interval),\n",
+        ("tests/store/test_limits.py::test_clock_that_jumps_back_starves_no_scope",),
+    ),
+    Mutation(
+        "slots beyond the most",
+        _LIMITS,
+        "  WHERE scope = $1 AND slot < $4\n",
+        "  WHERE scope = $1 AND slot < $4 + 1\n",
+        ("tests/store/test_limits.py::test_lowered_most_is_kept_at_the_next_renewal",),
+    ),
+    Mutation(
+        "no workspace filter for a run",
+        "libs/tailrace/store/runs.py",
+        '_GET = _SELECT + " WHERE workspace_id = $1 AND id = $2"',
+        '_GET = _SELECT + " WHERE $1::text IS NOT NULL AND id = $2"',
+        (f"{_MECHANISMS}test_run_of_another_workspace_is_not_found",),
+    ),
+    Mutation(
+        "waiting for a connection without an end",
+        "libs/tailrace/store/database.py",
+        "self._pool.acquire(timeout=self._waits.acquire_s)",
+        "self._pool.acquire()",
+        ("tests/architecture/test_house.py::test_every_module_keeps_the_rule[waiting for a connection has a timeout]",),
+    ),
+    Mutation(
+        "tombstones do not forget",
+        "libs/tailrace/core/snapshots.py",
+        "        if entry.key != last and not entry.is_tombstone:\n",
+        "        if entry.key != last:\n",
+        (f"{_CONTRACT}test_later_settlement_replaces_and_forgets",),
+    ),
+    Mutation(
+        "the older layer of a snapshot wins",
+        "libs/tailrace/core/snapshots.py",
+        "heapq.merge(above, base, key=",
+        "heapq.merge(base, above, key=",
+        (f"{_CONTRACT}test_later_settlement_replaces_and_forgets",),
+    ),
+    Mutation(
+        "letters of a replay stay in its hands when it ends",
+        _SHARDS,
+        "            await end_replay(connection, lease.run_id)\n",
+        "",
+        (f"{_CONTRACT}test_replay_has_its_keys_until_it_ends",),
+    ),
+)
