@@ -20,9 +20,12 @@ FULL = (
     "connections",
     "dead_letters",
     "idempotency_keys",
+    "models",
+    "previews",
     "run_shards",
     "runs",
     "schedule_ticks",
+    "sync_links",
     "sync_versions",
     "syncs",
     "tokens",
@@ -52,6 +55,12 @@ _MORE = (
     INSERT INTO audit_records (workspace_id, number, at, actor, address, action, object_id, digest)
     VALUES ($1, 1, clock_timestamp(), '', '', '', '', '')
     """,
+    """
+    INSERT INTO models (id, workspace_id, source_id, name, kind, config, query, enabled)
+    SELECT 'model', workspace_id, id, 'm', 'model', '{}', '', true FROM connections WHERE workspace_id = $1
+    """,
+    "INSERT INTO sync_links (sync_id, workspace_id, said) SELECT id, $1, '{}' FROM syncs WHERE workspace_id = $1",
+    "INSERT INTO previews (id, workspace_id, rows) VALUES ('preview', $1, '')",
     """
     INSERT INTO schedule_ticks (sync_id, scheduled_for, outcome)
     SELECT id, clock_timestamp(), 'started' FROM syncs WHERE workspace_id = $1
