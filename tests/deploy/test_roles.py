@@ -1,0 +1,116 @@
+"""The role that services log in as, where it is not the owner: it can do its work and nothing beyond."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from tailrace.core.ids import WorkspaceId
+from tailrace.embedded.postgres import EmbeddedPostgres
+from tailrace.store import migrations
+from tailrace.store.audit import Audit, Deed
+from tailrace.store.database import Database
+from tailrace.store.isolation import OneWorkspace
+from tailrace.store.secrets import SecretBox
+from tailrace.store.tokens import NewToken, Role, Tokens
+from tailrace.store.workspaces import Workspaces
+
+ROLES = (Path(__file__).parents[2] / "deploy" / "postgres" / "roles.sql").read_text()
+READ_ONLY = {"audit_records": {"SELECT", "INSERT"}, "schema_migrations": {"SELECT"}}
+_ALL = {"SELECT", "INSERT", "UPDATE", "DELETE"}
+_TABLES = "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace"
+_PASSWORD = "secret"
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def app_url() -> AsyncIterator[str]:
+    """Address of a migrated database for the role of the services."""
+    async with EmbeddedPostgres(durable=False) as postgres:
+        superuser = postgres.superuser_dsn()
+        connection = await asyncpg.connect(superuser, timeout=10, command_timeout=30)
+        await connection.execute("CREATE DATABASE ours")
+        await connection.close(timeout=10)
+        ours = await asyncpg.connect(postgres.superuser_dsn("ours"), timeout=10, command_timeout=30)
+        await ours.execute(ROLES)
+        await ours.execute(ROLES)
+        for role in ("tailrace_owner", "tailrace_app"):
+            await ours.execute(f"ALTER ROLE {role} PASSWORD '{_PASSWORD}'")
+        await ours.close(timeout=10)
+        place = postgres.superuser_dsn("ours").rpartition("@")[2]
+        await migrations.upgrade(f"postgresql://tailrace_owner:{_PASSWORD}@{place}")
+        yield f"postgresql://tailrace_app:{_PASSWORD}@{place}"
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def app(app_url: str) -> AsyncIterator[Database]:
+    async with Database.open(app_url, application_name="test") as database:
+        yield database
+
+
+async def test_it_may_do_to_each_table_what_is_written_here(app: Database) -> None:
+    tables = {row["relname"] for row in await app.fetch(_TABLES)}
+
+    found = {
+        table: {
+            privilege
+            for privilege in (*_ALL, "TRUNCATE", "TRIGGER", "REFERENCES")
+            if await app.fetchval("SELECT has_table_privilege($1, $2)", table, privilege)
+        }
+        for table in tables
+    }
+
+    assert found == {table: READ_ONLY.get(table, _ALL) for table in tables}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE audit_records SET actor = 'x'",
+        "DELETE FROM audit_records",
+        "TRUNCATE audit_records",
+        "ALTER TABLE audit_records DISABLE TRIGGER ALL",
+        "DROP POLICY in_sight ON connections",
+        "ALTER TABLE connections NO FORCE ROW LEVEL SECURITY",
+        "ALTER ROLE tailrace_app BYPASSRLS",
+        "CREATE TABLE mine (id int)",
+        "SET ROLE tailrace_owner",
+        "DELETE FROM schema_migrations",
+    ],
+)
+async def test_it_cannot_free_itself(app: Database, statement: str) -> None:
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await app.execute(statement)
+
+
+async def test_it_can_do_its_work(app: Database) -> None:
+    box = SecretBox([bytes(32)])
+    workspace = await Workspaces(app).create("a")
+    narrowed = OneWorkspace(app, workspace.id, statement_s=5)
+
+    _, text = await Tokens(narrowed, box).create(NewToken(workspace.id, "ci", Role.ADMIN))
+    async with narrowed.transaction() as connection:
+        await Audit(narrowed, box).append(connection, Deed(workspace.id, "token:t", "::1", "createToken", "t"))
+
+    identity = await Tokens(app, box).verify(text)
+    assert identity is not None
+    assert [verdict.fault async for verdict in Audit(app, box).verify()] == [None]
+
+
+async def test_its_sessions_see_everything_also_without_a_start_parameter(app_url: str) -> None:
+    connection = await asyncpg.connect(app_url, timeout=10, command_timeout=10)
+    sight = await connection.fetchval("SELECT current_setting('app.workspace_id')")
+    await connection.close(timeout=10)
+
+    assert sight == "*"
+
+
+async def test_narrowed_to_another_workspace_it_sees_nothing(app: Database) -> None:
+    workspace = await Workspaces(app).create("b")
+    elsewhere = OneWorkspace(app, WorkspaceId("ws_elsewhere"), statement_s=5)
+
+    assert await Workspaces(app).get(workspace.id) == workspace
+    assert await Workspaces(elsewhere).list() == []
