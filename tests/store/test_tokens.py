@@ -12,7 +12,7 @@ from tailrace.core.errors import NotFound
 from tailrace.core.ids import TokenId, WorkspaceId
 from tailrace.store.database import Database, Waits
 from tailrace.store.secrets import SecretBox
-from tailrace.store.tokens import Identity, NewToken, Role, Tokens
+from tailrace.store.tokens import Identity, NewToken, Role, Tokens, _checksum
 from tailrace.store.workspaces import Workspaces
 
 _KEY = os.urandom(32)
@@ -157,3 +157,31 @@ def _with_checksum(unchecked: str) -> str:
     digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
     crc = zlib.crc32(unchecked.encode())
     return unchecked + "".join(digits[crc // 62**place % 62] for place in (5, 4, 3, 2, 1, 0))
+
+
+async def test_random_tokens_open_nothing(tokens: Tokens, workspace_id: WorkspaceId) -> None:
+    _, text = await tokens.create(NewToken(workspace_id, "ci", Role.VIEWER))
+    guesses = [f"{text[:13]}{os.urandom(50).hex()[:43]}" for _ in range(200)]
+    well_formed = [guess + _checksum(guess) for guess in guesses]
+    mistyped = [guess + "000000" for guess in guesses] + [os.urandom(31).hex() for _ in range(100_000)]
+
+    opened = [guess for guess in (*well_formed, *mistyped) if await tokens.verify(guess) is not None]
+
+    assert opened == []
+
+
+async def test_use_is_noted_once_a_minute(database: Database, tokens: Tokens, workspace_id: WorkspaceId) -> None:
+    made, text = await tokens.create(NewToken(workspace_id, "ci", Role.VIEWER))
+    await tokens.verify(text)
+    [first] = await tokens.list(workspace_id)
+    await tokens.verify(text)
+    [second] = await tokens.list(workspace_id)
+    await database.execute("UPDATE tokens SET last_used_at = last_used_at - interval '2 minutes'")
+    await tokens.verify(text)
+    [third] = await tokens.list(workspace_id)
+
+    assert made.last_used_at is None
+    assert first.last_used_at is not None
+    assert first.last_used_at == second.last_used_at
+    assert third.last_used_at is not None
+    assert third.last_used_at > first.last_used_at
