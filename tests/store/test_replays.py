@@ -27,6 +27,7 @@ async def replay_in_vain(grave: Grave, key: str, *, times: int) -> None:
         await grave.claim_run(await grave.replay([await grave.letter_of(key)]))
         await grave.bury(key)
         await grave.finish()
+        await grave.database.execute("UPDATE dead_letters SET replayed_at = replayed_at - interval '1 hour'")
 
 
 async def test_replay_is_a_run_that_has_the_letters(grave: Grave) -> None:
@@ -129,6 +130,22 @@ async def test_always_failing_row_is_replayed_a_bounded_number_of_times(grave: G
 
     assert refused.value.code == "REPLAY_EXHAUSTED"
     assert (await grave.letters.get(A_WORKSPACE, ids[0])).attempts == MOST_ATTEMPTS
+
+
+async def test_row_that_fails_again_and_again_has_to_wait_longer_each_time(grave: Grave) -> None:
+    ids = await grave.bury("a", "b")
+    await grave.finish()
+    await replay_in_vain(grave, "a", times=3)
+    await grave.claim_run(await grave.replay([ids[0]]))
+    await grave.bury("a")
+    await grave.finish()
+
+    with pytest.raises(Conflict, match="wait for 60 s") as refused:
+        await grave.replay(ids)
+    await grave.database.execute("UPDATE dead_letters SET replayed_at = replayed_at - interval '61 seconds'")
+    await grave.replay(ids)
+
+    assert refused.value.code == "REPLAY_TOO_SOON"
 
 
 async def test_row_without_a_key_cannot_be_read_again(grave: Grave) -> None:

@@ -36,7 +36,8 @@ SELECT NULL, count(*), clock_timestamp() FROM dead_letters WHERE workspace_id = 
 """
 # In the order of ids, so that two callers with the same letters cannot wait for each other.
 _LOCK = """
-SELECT id, sync_id, state, attempts, row_key IS NOT NULL AS has_key, replay_run_id FROM dead_letters
+SELECT id, sync_id, state, attempts, row_key IS NOT NULL AS has_key, replay_run_id, replays,
+  extract(epoch FROM clock_timestamp() - replayed_at)::float8 AS replayed_ago_s FROM dead_letters
 WHERE workspace_id = $1 AND id = ANY ($2::text[]) ORDER BY id FOR UPDATE
 """
 _RESOLVE = """

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import ceil
 
 from tailrace.core.errors import Conflict
 from tailrace.core.ids import DeadLetterId, RunId, SyncId, WorkspaceId, new_run_id
@@ -14,8 +15,13 @@ from tailrace.store.syncs import Syncs
 MOST_ATTEMPTS = 10
 """A row that failed so often is not replayed any more; once it changes, any run tries it."""
 
+_FREE_REPLAYS = 2
+_FIRST_HOLD_S = 15.0
+_LONGEST_HOLD_S = 3600.0
+
 _BEGIN = """
-UPDATE dead_letters SET state = 'replaying', replay_run_id = $2 WHERE id = ANY ($1::text[]) AND state = 'open'
+UPDATE dead_letters SET state = 'replaying', replay_run_id = $2, replays = replays + 1, replayed_at = clock_timestamp()
+WHERE id = ANY ($1::text[]) AND state = 'open'
 """
 _WITHOUT_KEY = "have no key to find their row by: mend the row, the next run reads it again"
 _EXHAUSTED = f"were tried {MOST_ATTEMPTS} times: resolve them, or mend the rows at their source"
@@ -74,6 +80,8 @@ def _only_sync(letters: Sequence[Record]) -> SyncId:
     _refuse(letters, lambda row: row["state"] != LetterState.OPEN, "LETTER_NOT_OPEN", "are resolved already")
     _refuse(letters, lambda row: not row["has_key"], "LETTER_WITHOUT_KEY", _WITHOUT_KEY)
     _refuse(letters, lambda row: row["attempts"] >= MOST_ATTEMPTS, "REPLAY_EXHAUSTED", _EXHAUSTED)
+    wait_s = max(map(_held_s, letters), default=0.0)
+    _refuse(letters, lambda row: _held_s(row) > 0, "REPLAY_TOO_SOON", f"failed again: wait for {ceil(wait_s)} s")
     syncs = {SyncId(row["sync_id"]) for row in letters}
     if len(syncs) != 1:
         raise Conflict(
@@ -81,6 +89,15 @@ def _only_sync(letters: Sequence[Record]) -> SyncId:
             code="SEVERAL_SYNCS",
         )
     return syncs.pop()
+
+
+def _held_s(letter: Record) -> float:
+    """Seconds until the next replay: none after the first, then longer each time."""
+    if letter["replays"] < _FREE_REPLAYS or letter["replayed_ago_s"] is None:
+        return 0.0
+    hold_s: float = min(_LONGEST_HOLD_S, _FIRST_HOLD_S * 2 ** (letter["replays"] - _FREE_REPLAYS))
+    ago_s: float = letter["replayed_ago_s"]
+    return max(0.0, hold_s - max(0.0, ago_s))
 
 
 def _refuse(letters: Sequence[Record], is_wrong: Callable[[Record], bool], code: str, why: str) -> None:
