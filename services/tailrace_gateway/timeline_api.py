@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import count
 from typing import Any, Literal, TypeAlias
 
 from tailrace.core.ids import RunId
@@ -19,6 +20,7 @@ from tailrace_gateway.streams import Event, Events, Stream
 from tailrace_gateway.wire import item, milliseconds, one
 
 _RUN = "/api/runs/{run_id}"
+_LOOKS_PER_CHECK = 5
 _MARK = re.compile(r"(\d{1,18})\.(\d{1,18})\.(\w{1,20})")
 
 What: TypeAlias = Literal[
@@ -133,7 +135,10 @@ class _Mark:
 
 async def _events(call: AnyCall, run_id: RunId, mark: _Mark) -> Events:
     stores = call.stores
-    while True:
+    # A look is taken once a second; whoever lost the right to listen hears no more after a few.
+    for look in count():
+        if look % _LOOKS_PER_CHECK == 0 and not await stores.tokens.opens(call.identity.token_id):
+            return
         # In this order: what is read of the run is never older than the moments before it.
         moments = await stores.timelines.since(run_id, mark.moment_id)
         run = await stores.runs.get(call.identity.workspace_id, run_id)

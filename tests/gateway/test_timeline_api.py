@@ -9,8 +9,10 @@ import orjson
 import pytest
 from aiohttp import ClientResponse
 
+from tailrace.core.ids import TokenId, WorkspaceId
 from tailrace.core.runs import Lease
 from tailrace.store.shards import Shards
+from tailrace.store.tokens import Role
 from tailrace.testing.eventually import eventually
 from tailrace_gateway.app import STREAMS
 from tailrace_gateway.streams import STREAMS_PER_TOKEN
@@ -143,6 +145,19 @@ class TestEvents:
 
         assert {response.status for response in (*opened, again)} == {200}
         assert (refused.status, refused.json["code"], refused.headers["Retry-After"]) == (429, "TOO_MANY", "5")
+
+    async def test_stream_ends_soon_after_its_token_was_revoked(
+        self, gateway: Gateway, workspace_id: WorkspaceId, run_id: str
+    ) -> None:
+        listener = await gateway.caller(workspace_id, Role.VIEWER)
+
+        async with asyncio.timeout(60), _following(listener, run_id) as events:
+            await anext(events)
+            await gateway.stores.tokens.revoke(workspace_id, TokenId(listener.token[4:12]))
+            rest = [event async for event in events]
+
+        assert rest == []
+        assert (await listener.get(f"/api/runs/{run_id}/events")).status == 401
 
     async def test_stream_ends_when_the_gateway_does(self, gateway: Gateway, admin: Caller, run_id: str) -> None:
         async with asyncio.timeout(30), _following(admin, run_id) as events:

@@ -38,6 +38,10 @@ SELECT id, workspace_id, role, secret_hmac, key_id IS DISTINCT FROM $3 OR last_u
   OR last_used_at < clock_timestamp() - make_interval(secs => $2) AS is_use_news FROM tokens
 WHERE id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > clock_timestamp())
 """
+_OPENS = """
+SELECT true FROM tokens
+WHERE id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > clock_timestamp())
+"""
 _LIST = """
 SELECT id, workspace_id, name, role, created_at, expires_at, revoked_at, last_used_at FROM tokens
 WHERE workspace_id = $1 ORDER BY created_at, id LIMIT $2
@@ -140,6 +144,10 @@ class Tokens:
         if row["is_use_news"]:
             await self._database.execute(_NOTE_USE, token_id, _digest(self._peppers[0], text), self._key_id)
         return Identity(TokenId(row["id"]), WorkspaceId(row["workspace_id"]), Role(row["role"]))
+
+    async def opens(self, token_id: TokenId) -> bool:
+        """Whether a token that was verified once still opens something."""
+        return bool(await self._database.fetchval(_OPENS, token_id))
 
     async def list(self, workspace_id: WorkspaceId, *, limit: int = 1000) -> Sequence[Token]:
         """The tokens of a workspace, revoked ones too, oldest first."""
