@@ -163,6 +163,26 @@ LOOKED_UP = (
         )
     ),
 )
+SMALL_LETTERS = tuple(
+    Sample(
+        about=operation,
+        object_name="contacts",
+        rows=[{"id": "A1"}],
+        answers=[FOUND, told],
+        means=["delivered"],
+        asks=("POST", f"{CONTACTS}/{last}", {"inputs": [{"id": "901"} | more]}),
+        settings=SETTINGS,
+    )
+    for operation, told, last, more in (
+        (Operation.DELETE, answer(204), "archive", {}),
+        (
+            Operation.UPDATE,
+            answer(200, {"results": done(TRACES[0])}),
+            "update",
+            {"objectWriteTraceId": TRACES[0], "properties": {"id": "A1"}},
+        ),
+    )
+)
 SCHEMAS = {"results": [{"fullyQualifiedName": "p77_car", "labels": {"plural": "Cars"}}]}
 PROPERTIES_OF_CONTACTS = {
     "results": [
@@ -200,4 +220,4 @@ ASKED = (
 
 class TestHubSpot(ManifestContract):
     manifest = MANIFEST
-    samples: ClassVar = (*UPSERTED, *INSERTED, *LOOKED_UP, *ASKED)
+    samples: ClassVar = (*UPSERTED, *INSERTED, *LOOKED_UP, *SMALL_LETTERS, *ASKED)

@@ -39,6 +39,7 @@ IDS = LookedUpKey(
     each="results",
     id="id",
     key="properties.{key_name}",
+    fold="lower",
 )
 
 

@@ -11,13 +11,14 @@ from tailrace.connector_kit.manifest.encoding import Encoding, dumped
 from tailrace.connector_kit.manifest.engine import ManifestDestination, destination_of
 from tailrace.connector_kit.manifest.limits import Bucket
 from tailrace.connector_kit.manifest.model import Fields, Hooks, Listing, Manifest, Objects
+from tailrace.connector_kit.manifest.writes import Slot
 from tailrace.core.batches import Batch, BatchResult
 from tailrace.core.clock import SystemClock
-from tailrace.core.errors import BatchRefused, DestinationInvalid, Throttled
+from tailrace.core.errors import BatchRefused, DestinationInvalid, InDoubt, Throttled
 from tailrace.core.rows import DELIVERED, Operation, Row, RowKey, Verdict
 from tailrace.core.snapshots import hash_row
 from tailrace.testing.fake_http import FakeHttp, answer
-from tests.connector_kit.manifest.vendors import CHECKED, DOCS, IN_THE_PATH, LOOKED_UP, NINE, vendor, write
+from tests.connector_kit.manifest.vendors import CHECKED, DOCS, FOUND, IN_THE_PATH, LOOKED_UP, NINE, vendor, write
 
 BURST = Bucket(
     name="burst", rate="100/10s", source=DOCS, checked=CHECKED, left="X-Left", most="X-Most", span_ms="X-Span"
@@ -173,6 +174,51 @@ async def test_secret_that_an_answer_repeats_is_masked() -> None:
     result = await put(opened(vendor(write(NINE["aligned"])), http), Operation.UPSERT, b'{"id":"1"}')
 
     assert (result.outcomes[0].message, result.outcomes[0].code) == ("not with ***", "***")
+
+
+@pytest.mark.parametrize("told", [{"code": f"x{SECRET}"}, {"message": SECRET}])
+async def test_secret_is_masked_in_either_place(told: dict[str, str]) -> None:
+    http = FakeHttp(answer(200, {"results": [{"success": False} | told]}))
+
+    result = await put(opened(vendor(write(NINE["aligned"])), http), Operation.UPSERT, b'{"id":"1"}')
+
+    assert SECRET not in result.outcomes[0].code + result.outcomes[0].message
+
+
+async def test_list_in_place_of_an_object_is_in_doubt() -> None:
+    http = FakeHttp(answer(200, []))
+
+    with pytest.raises(InDoubt):
+        await put(opened(vendor(write(NINE["indexed"])), http), Operation.UPSERT, b'{"id":"1"}')
+
+
+async def test_key_that_comes_back_in_small_letters_is_found() -> None:
+    key = FOUND.model_copy(update={"fold": "lower"})
+    manifest = vendor(*[write(NINE["all or nothing"], key=key, row={"own": Slot.FOUND})] * 4)
+    http = FakeHttp(answer(200, {"found": [{"own": "7", "by": {"id": "a@x"}}]}), answer(200))
+
+    await put(opened(manifest, http), Operation.DELETE, b'{"id":"A@x"}')
+
+    assert orjson.loads(http.requests[1].body) == {"rows": [{"own": "7"}]}
+
+
+async def test_answer_without_the_headers_says_nothing_about_what_is_left() -> None:
+    http = FakeHttp(answer(200, {}, {"x-left": "0"}), answer(200))
+    destination = opened(vendor(write(NINE["aligned"]), buckets=(BURST,)), http)
+    await destination.check()
+    destination._pressure.learn(answer(503))
+
+    with pytest.raises(Throttled):
+        await destination.check()
+
+
+async def test_rate_of_a_name_that_there_is_not_is_refused() -> None:
+    connector = destination_of(vendor(write(NINE["aligned"]), buckets=(BURST,)))
+    settings = connector.settings_type.model_validate({"token": SECRET, "rates": {"brust": "1/1s"}})
+
+    with pytest.raises(DestinationInvalid, match="it has burst"):
+        async with connector.open(settings, FakeHttp()):
+            pass
 
 
 async def test_hooks_change_rows_keys_and_headers() -> None:

@@ -286,8 +286,8 @@ def _entries(document: object, path: str) -> Sequence[object]:
 
     :raises InDoubt: something else stands there.
     """
-    if not isinstance(document, dict | list):
-        raise InDoubt("the answer is no readable JSON")
+    if not isinstance(document, dict if path else list):
+        raise InDoubt(f"the answer is no JSON {'object' if path else 'list'}")
     found = look_up(document, path)
     if found is MISSING or found is None:
         return ()

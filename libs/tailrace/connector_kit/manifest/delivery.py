@@ -38,18 +38,19 @@ class Delivery:
             vendor; nothing was applied.
         :raises TailraceError: what else an answer can mean for a batch.
         """
-        found = await self._found(self.write.key, rows) if isinstance(self.write.key, LookedUpKey) else None
-        settled = [self._settled(row, found) for row in rows]
-        left = [
-            replace(row, found=(found or {}).get(as_text(row.key), ""))
-            for row, done in zip(rows, settled, strict=True)
-            if done is None
-        ]
+        key = self.write.key
+        if not isinstance(key, LookedUpKey):
+            settled = [self._settled(row, is_there=None) for row in rows]
+        else:
+            found = await self._found(key, rows)
+            rows = [replace(row, found=found.get(_folded(key, as_text(row.key)), "")) for row in rows]
+            settled = [self._settled(row, is_there=bool(row.found)) for row in rows]
+        left = [row for row, done in zip(rows, settled, strict=True) if done is None]
         written = iter(await self._written(left) if left else ())
         return [next(written) if done is None else done for done in settled]
 
     async def _found(self, key: LookedUpKey, rows: Sequence[Rendered]) -> dict[str, str]:
-        """The vendor's own ids by key, of those rows that there are."""
+        """The vendor's own ids by folded key, of those rows that there are."""
         try:
             document = (await self._asked(key.ask, rows, self._body(key.ask, rows))).document
         except InDoubt as error:
@@ -58,11 +59,10 @@ class Delivery:
         if entries is None:
             raise DestinationUnavailable(f"the answer to the question for ids has no list {key.each!r}")
         at = key.key.replace("{key_name}", self.target.key_fields[0])
-        return {text_at(entry, at): text_at(entry, key.id) for entry in entries}
+        return {_folded(key, text_at(entry, at)): text_at(entry, key.id) for entry in entries}
 
-    def _settled(self, row: Rendered, found: dict[str, str] | None) -> RowOutcome | None:
-        """What is decided without sending: by a look-up of the keys, or by the size of the row."""
-        is_there = None if found is None else as_text(row.key) in found
+    def _settled(self, row: Rendered, *, is_there: bool | None) -> RowOutcome | None:
+        """What is decided without sending: by a look-up of the keys, if there was one, or by the size of the row."""
         match self.target.operation, is_there:
             case Operation.DELETE, False:
                 return DELIVERED
@@ -154,6 +154,10 @@ class Delivery:
 
     async def _about(self, path: str, job_id: str) -> object:
         return await self.caller.get(path.replace("{id}", quote(job_id, safe="")))
+
+
+def _folded(key: LookedUpKey, text: str) -> str:
+    return text.strip().lower() if key.fold == "lower" else text
 
 
 def _too_large(size_bytes: int, most_bytes: int, rows: Sequence[Rendered]) -> Sequence[RowOutcome]:

@@ -21,6 +21,7 @@ from tailrace.connector_kit.manifest.targets import check_target
 from tailrace.connector_kit.manifest.writes import Write
 from tailrace.core.batches import Batch, BatchResult
 from tailrace.core.clock import Clock, SystemClock
+from tailrace.core.errors import DestinationInvalid
 from tailrace.core.rows import RowOutcome
 
 _MASK = "***"
@@ -49,6 +50,9 @@ class ManifestDestination(Destination):
     async def open(cls, settings: BaseModel, http: HttpClient) -> AsyncIterator[Self]:
         if not isinstance(settings, cls.settings_type):
             raise TypeError(f"{cls.__name__} opens with {cls.settings_type.__name__}")
+        known = [bucket.name for bucket in cls.manifest.buckets]
+        if not settings.rates.keys() <= set(known):
+            raise DestinationInvalid(f"{cls.label} has no such rate; it has {', '.join(known) or 'none'}")
         yield cls(settings, http, SystemClock())
 
     async def check(self) -> None:
@@ -89,9 +93,11 @@ class ManifestDestination(Destination):
     def _masked(self, outcome: RowOutcome) -> RowOutcome:
         """The outcome without our secrets, which some vendors repeat in what they say."""
         code, message = outcome.code, outcome.message
-        for secret in self._sign_in.secrets if message or code else ():
+        if not code and not message:
+            return outcome
+        for secret in self._sign_in.secrets:
             code, message = code.replace(secret, _MASK), message.replace(secret, _MASK)
-        return outcome if message is outcome.message else replace(outcome, code=code, message=message)
+        return replace(outcome, code=code, message=message)
 
 
 def destination_of(manifest: Manifest) -> type[ManifestDestination]:

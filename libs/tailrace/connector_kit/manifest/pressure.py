@@ -51,9 +51,10 @@ class Pressure:
             bucket_span_s = span_ms / _MS if span_ms else bucket.span_s
             if most := _number(response, bucket.most):
                 self._learned[bucket.name] = most / bucket_span_s
-            if _number(response, bucket.left) == 0:
+            left = _number(response, bucket.left)
+            if left == 0:
                 self._empty_until[bucket.name] = self.clock.monotonic() + bucket_span_s
-            else:
+            elif left is not None:
                 self._empty_until.pop(bucket.name, None)
 
 

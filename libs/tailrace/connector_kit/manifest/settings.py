@@ -10,7 +10,7 @@ from tailrace.connector_kit.manifest.parts import Part
 
 _NAME = r"[a-z][a-z0-9_]*"
 _IN_HEADER = re.compile(r"[\x21-\x7e]([\x20-\x7e\r\n]*[\x21-\x7e])?\s*")
-_BASE_URL = re.compile(r"https?://[A-Za-z0-9._~:\[\]-]+(/[A-Za-z0-9._~/-]*)?")
+_BASE_URL = re.compile(r"https?://[A-Za-z0-9._~:\[\]-]+(/[A-Za-z0-9._~-]+)*")
 
 
 class Setting(Part):

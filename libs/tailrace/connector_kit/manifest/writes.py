@@ -67,8 +67,8 @@ class Ask(Part):
 class LookedUpKey(Part):
     """The vendor takes only its own ids: `ask` for those of the keys, then write.
 
-    Each found entry at `each` has the id at `id` and the key at `key`, in which `{key_name}` may stand. An upsert of
-    one row a request makes what is not there by `create`.
+    Each found entry at `each` has the id at `id` and the key at `key`, in which `{key_name}` may stand; with `fold`, a
+    vendor may give it back in small letters. An upsert of one row a request makes what is not there by `create`.
     """
 
     kind: Literal["looked_up"] = "looked_up"
@@ -77,6 +77,7 @@ class LookedUpKey(Part):
     each: Path
     id: Path
     key: str
+    fold: Literal["lower", "as_it_is"] = "as_it_is"
     create: Ask | None = None
 
 
