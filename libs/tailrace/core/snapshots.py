@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from operator import attrgetter
+from typing import NamedTuple
 
 from tailrace.core.rows import RowHash, RowKey
 
@@ -27,14 +28,16 @@ _IS_GONE = 4
 _HAS_WRITTEN = 8
 _LENGTH_BYTES = 2
 _WRITTEN_LENGTH_BYTES = 4
+_PLAIN = (None, False, None)
+_PLAIN_START = bytes((_HAS_DELIVERED, 1))
+"""What most entries look like: a key of one part, delivered, and nothing more to say."""
 _COMPRESSION_LEVEL = 1
 
 UNKNOWN_VERSION = RowHash(bytes(_HASH_BYTES))
 """Stands for whatever the destination may hold of a row: no version of it is the same."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """What is known of a key: the version delivered last, and the version that lies dead, if any.
 
     An entry with neither is a tombstone: in a layer above the base it says that the key is forgotten. `is_gone` marks
@@ -74,14 +77,15 @@ def hash_row(body: bytes) -> RowHash:
 
 def pack(entries: Sequence[Entry]) -> Page:
     """One page of entries that are in key order; not empty."""
-    body = b"".join(_encode(entry) for entry in entries)
+    undelivered = [entry.delivered for entry in entries].count(None)
+    body = b"".join([_encode(entry) for entry in entries])
     return Page(
         first_key=entries[0].key,
         last_key=entries[-1].key,
         entries=len(entries),
-        delivered=sum(entry.delivered is not None for entry in entries),
-        gone=sum(entry.is_gone for entry in entries),
-        has_tombstones=any(entry.is_tombstone for entry in entries),
+        delivered=len(entries) - undelivered,
+        gone=[entry.is_gone for entry in entries].count(True),
+        has_tombstones=undelivered > 0 and any(entry.is_tombstone for entry in entries),
         body=zlib.compress(body, _COMPRESSION_LEVEL),
     )
 
@@ -119,6 +123,9 @@ def overlay(base: Iterable[Entry], above: Iterable[Entry]) -> Iterator[Entry]:
 
 
 def _encode(entry: Entry) -> bytes:
+    if len(entry.key) == 1 and entry[2:] == _PLAIN and entry.delivered is not None:
+        part = entry.key[0].encode()
+        return b"".join((_PLAIN_START, len(part).to_bytes(_LENGTH_BYTES), part, entry.delivered))
     flags = (_HAS_DELIVERED if entry.delivered is not None else 0) | (_HAS_DEAD if entry.dead is not None else 0)
     parts = [part.encode() for part in entry.key]
     lengths = [len(part).to_bytes(_LENGTH_BYTES) for part in parts]

@@ -4,7 +4,7 @@ A run that resumes cuts the same rows into the same batches, so that a batch sen
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import InitVar, dataclass, field
 from hashlib import blake2b
 
 from tailrace.connector_kit.destination import WritePlan
@@ -12,7 +12,7 @@ from tailrace.core.batches import Batch
 from tailrace.core.ids import SyncId
 from tailrace.core.rows import Change, Operation, Row, RowKey, rejected
 from tailrace.core.runs import RunKind
-from tailrace.core.settlements import DedupeKey, Position, dedupe_key
+from tailrace.core.settlements import DedupeKey, Phase, Position, dedupe_key
 from tailrace.core.syncs import SyncMode
 from tailrace.pipeline.diff import RowChange
 from tailrace.pipeline.map_fields import MappedRow
@@ -107,19 +107,26 @@ def idempotency_key(lineage: str, sent: Operation, rows: Sequence[Row]) -> str:
 @dataclass(slots=True)
 class _Cut:
     recipe: Recipe
-    position: Position
+    position: InitVar[Position]
+    after: RowKey | None = field(init=False)
+    null_rows: int = field(init=False)
+    phase: Phase = field(init=False)
+    sends: frozenset[Change] = field(init=False)
     rows: int = 0
     changes: list[tuple[RowChange, MappedRow]] = field(default_factory=list)
     keys: set[RowKey] = field(default_factory=set)
     size_bytes: int = 0
     decided: Tally = field(init=False)
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, position: Position) -> None:
+        self.after, self.null_rows, self.phase = position.after, position.null_rows, position.phase
+        mode, kind = self.recipe.mode, self.recipe.kind
+        self.sends = frozenset(change for change in Change if operation(mode, kind, change) is not None)
         self.decided = self._tally()
 
     def is_full_before(self, change: RowChange) -> bool:
         place = _place(change)
-        if place and place == self.position.after:
+        if place and place == self.after:
             return False
         plan = self.recipe.plan
         body_bytes = 0 if change.mapped is None else len(change.mapped.row.body)
@@ -133,14 +140,16 @@ class _Cut:
     def add(self, change: RowChange, dead: set[DedupeKey]) -> None:
         self.rows += 1
         place = _place(change)
-        here = self.position
-        self.position = replace(here, after=place) if place else replace(here, null_rows=here.null_rows + 1)
+        if place:
+            self.after = place
+        else:
+            self.null_rows += 1
         if change.mapped is None:
             self._leave(change)
             return
         if place and self.recipe.by_cursor:
             self.decided.reached = place[0]
-        if _dead_version(change) in dead:
+        if dead and _dead_version(change) in dead:
             self.decided.add_skipped(change, STILL_DEAD)
         elif change.mapped.problem is not None:
             self.decided.add_rejected(change, change.mapped, change.mapped.problem)
@@ -153,7 +162,8 @@ class _Cut:
         lineage = self.recipe.lineage or self.recipe.sync_id
         made = Batch(sent, rows, idempotency_key(lineage, sent, rows)) if rows else None
         keys = frozenset(row.key for row in rows) if self.recipe.keys_return else frozenset[RowKey]()
-        parcel = Parcel(self.changes, made, self.decided, self.position, keys)
+        position = Position(self.after, self.null_rows, self.phase)
+        parcel = Parcel(self.changes, made, self.decided, position, keys)
         self.changes, self.keys, self.size_bytes, self.rows, self.decided = [], set(), 0, 0, self._tally()
         return parcel
 
@@ -170,7 +180,7 @@ class _Cut:
 
     def _decide(self, change: RowChange, mapped: MappedRow) -> None:
         size_bytes = len(mapped.row.body)
-        if operation(self.recipe.mode, self.recipe.kind, change.change or Change.ADDED) is None:
+        if (change.change or Change.ADDED) not in self.sends:
             self.decided.add_skipped(change, UNCHANGED if change.change is Change.UNCHANGED else NOT_IN_MODE)
         elif size_bytes > self.recipe.plan.bytes_per_batch:
             limit = f"a row is {size_bytes} bytes, the destination takes {self.recipe.plan.bytes_per_batch}"

@@ -5,15 +5,14 @@ removed, holding a block and a page at a time.
 """
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tailrace.core.rows import Change
 from tailrace.core.snapshots import Entry
 from tailrace.pipeline.map_fields import MappedRow
 
 
-@dataclass(frozen=True, slots=True)
-class RowChange:
+class RowChange(NamedTuple):
     """A row and what happened to it; `mapped` is None for one that is gone, `known` for one never seen.
 
     `change` is None for a row that has a problem: what it would have been does not matter.

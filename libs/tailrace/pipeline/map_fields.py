@@ -7,6 +7,8 @@ before, and rows with a value that JSON cannot hold, are told apart here and flo
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
+from typing import NamedTuple
 
 import orjson
 
@@ -34,8 +36,7 @@ NOT_REPRESENTABLE = "NOT_REPRESENTABLE"
 _Convert = Callable[[object], object]
 
 
-@dataclass(frozen=True, slots=True)
-class MappedRow:
+class MappedRow(NamedTuple):
     """A row as the destination would get it, or what keeps it from being sent.
 
     `place` is where it stands in the reading; empty for a row that has no place, and comes last. `is_extra` is a row
@@ -60,6 +61,7 @@ class Mapper:
         self._places = Places(self.order)
         self._are_events = definition.sync_mode is SyncMode.APPEND
         self._fields = [_Field.of(mapping, columns) for mapping in mappings]
+        self._encoder = _Encoder(self._fields, len(columns))
         self._key_fields = [field for field, mapping in zip(self._fields, mappings, strict=True) if mapping.key]
         self._key_names = [field.name for field in self._key_fields]
         self._tells_key = all(field.is_whole_number for field in self._key_fields)
@@ -120,7 +122,7 @@ class Mapper:
 
     def _encode(self, values: Sequence[object]) -> tuple[bytes, RowOutcome | None]:
         try:
-            return orjson.dumps({field.name: field.value(values) for field in self._fields}), None
+            return self._encoder.encode(values), None
         except (_Unfit, orjson.JSONEncodeError, RecursionError):
             return self._encode_unfit(values)
 
@@ -142,6 +144,28 @@ class Mapper:
 
 class _Unfit(ValueError):
     """A value that JSON cannot hold."""
+
+
+class _Encoder:
+    """Writes rows as JSON objects: one pass for all values, and one more for those few kinds that need a conversion."""
+
+    def __init__(self, fields: "Sequence[_Field]", columns: int) -> None:
+        constants = [field for field in fields if field.index < 0]
+        places = {field.name: columns + at for at, field in enumerate(constants)}
+        self._constants = tuple(field.constant for field in constants)
+        self._names = tuple(field.name for field in fields)
+        # A last place that is not used, since one place alone would be picked bare.
+        self._pick = itemgetter(*(places.get(field.name, field.index) for field in fields), 0)
+        self._converted = [(field.name, field.convert) for field in fields if field.convert is not None]
+
+    def encode(self, values: Sequence[object]) -> bytes:
+        picked = self._pick((*values, *self._constants) if self._constants else values)
+        record = dict(zip(self._names, picked, strict=False))
+        for name, convert in self._converted:
+            value = record[name]
+            if value is not None:
+                record[name] = convert(value)
+        return orjson.dumps(record)
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,6 +130,5 @@ def _settlement(group: Sequence[tuple[Parcel, BatchResult | None]]) -> Settlemen
     for parcel, result in group:
         if parcel.decided is not total:
             total.absorb(parcel.decided)
-        for (change, mapped), outcome in zip(parcel.changes, result.outcomes if result else (), strict=True):
-            total.add_outcome(change, mapped, outcome)
+        total.add_outcomes(parcel.changes, result.outcomes if result else ())
     return total.settlement(group[-1][0].position)

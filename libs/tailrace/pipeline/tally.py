@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from operator import attrgetter
 
 import orjson
 
-from tailrace.core.rows import IN_DOUBT, Change, Operation, Row, RowOutcome, Verdict, fit_code
+from tailrace.core.rows import DELIVERED, IN_DOUBT, Change, Operation, Row, RowOutcome, Verdict, fit_code
 from tailrace.core.runs import Books
 from tailrace.core.settlements import DedupeKey, NewDeadLetter, Position, Settlement, dedupe_key
 from tailrace.core.snapshots import UNKNOWN_VERSION, Entry
@@ -49,6 +50,22 @@ class Tally:
     cleared: list[DedupeKey] = field(default_factory=list)
     reached: str | None = None
 
+    def add_outcomes(self, sent: Sequence[tuple[RowChange, MappedRow]], outcomes: Sequence[RowOutcome]) -> None:
+        """The rows of a batch, with the outcomes that stand."""
+        changes = Counter([change.change for change, _ in sent])
+        if Change.REMOVED in changes or list(outcomes).count(DELIVERED) < len(sent):
+            for (change, mapped), outcome in zip(sent, outcomes, strict=True):
+                self.add_outcome(change, mapped, outcome)
+            return
+        self.counts["read"] += len(sent)
+        self.counts["delivered"] += len(sent)
+        self.reasons.update({f"change.{change}": count for change, count in changes.items() if change is not None})
+        if self.terms.remembers:
+            self.entries += [Entry(row.place, row.row.row_hash, None, False, row.written) for _, row in sent]  # noqa: FBT003 - by place
+        for change, _ in sent:
+            if change.known is not None or self.terms.clears_all:
+                self._clear(change)
+
     def add_outcome(self, change: RowChange, mapped: MappedRow, outcome: RowOutcome) -> None:
         """A row that was sent, with the outcome that stands."""
         if change.change is not None:
@@ -89,7 +106,7 @@ class Tally:
         """A row that nothing is sent for."""
         self._count(change, "skipped", code)
         if code == UNCHANGED and change.known is not None and change.known.dead is not None:
-            self.entries.append(replace(change.known, dead=None))
+            self.entries.append(change.known._replace(dead=None))
             self._clear(change)
 
     def add_gone(self, change: RowChange) -> None:
@@ -97,7 +114,7 @@ class Tally:
         if change.known is None or change.known.delivered is None:
             self.add_kept(change, forget=True)
         elif not change.known.is_gone:
-            self.entries.append(replace(change.known, dead=None, is_gone=True))
+            self.entries.append(change.known._replace(dead=None, is_gone=True))
             self._clear(change)
 
     def add_kept(self, change: RowChange, *, forget: bool) -> None:
@@ -129,7 +146,7 @@ class Tally:
             position=position,
             books=Books(**self.counts, reasons=dict(self.reasons)),
             letters=self.letters,
-            entries=sorted(self.entries, key=lambda entry: entry.key),
+            entries=sorted(self.entries, key=attrgetter("key")),
             cleared=self.cleared,
             watermark=self._watermark,
         )
@@ -160,7 +177,7 @@ def _dead_entry(change: RowChange, mapped: MappedRow, outcome: RowOutcome) -> En
     """The version before stays known; what may have come back or arrived without our knowing has to be deleted too."""
     row, known = mapped.row, change.known
     if change.change is Change.REMOVED and known is not None:
-        return replace(known, dead=row.row_hash)
+        return known._replace(dead=row.row_hash)
     delivered, written = (None, mapped.written) if known is None else (known.delivered, known.written)
     if outcome.code == IN_DOUBT or (known is not None and known.is_gone):
         delivered = UNKNOWN_VERSION
