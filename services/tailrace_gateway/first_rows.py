@@ -10,6 +10,8 @@ from tailrace.connector_kit.warehouse import Reading, Warehouse
 from tailrace.core.errors import SourceInvalid
 from tailrace.core.rows import Column, ColumnKind
 
+_TOO_LARGE = 2**63
+
 
 async def read_first(warehouse: Warehouse, query: str, *, limit: int, limit_bytes: int) -> list[dict[str, Any]]:
     """So many rows of the query, by the names of its columns; in no order that means anything.
@@ -35,6 +37,12 @@ def _named(columns: Sequence[Column], row: tuple[object, ...]) -> dict[str, Any]
 
 def _shown(kind: ColumnKind, value: object) -> object:
     """As JSON can hold it; JSON arrives as text."""
-    if kind is ColumnKind.JSON and isinstance(value, str):
-        return orjson.loads(value)
-    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
+    match value:
+        case str() if kind is ColumnKind.JSON:
+            return orjson.loads(value)
+        case int() if abs(value) >= _TOO_LARGE:
+            return str(value)
+        case None | str() | int() | float():
+            return value
+        case _:
+            return str(value)
