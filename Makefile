@@ -30,7 +30,7 @@ endif
 .DEFAULT_GOAL := help
 # One .venv: two installs at once would spoil it.
 .NOTPARALLEL:
-.PHONY: help install install-runtime demo test check format bench fuzz simulate kafka lock generate clean
+.PHONY: help install install-runtime demo test check format bench fuzz simulate mutations soak kafka lock generate clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ fuzz: $(DEV) ## Ask the API ten times as many made-up requests as `make test` do
 
 mutations: $(DEV) ## Switch mechanisms off one at a time: a test has to notice each (ARGS="--only WORD")
 	$(BIN)/python -m tests.faults.mutations $(ARGS)
+
+soak: $(DEV) ## Kill and disturb real processes under load (ARGS="--minutes 60 --json PATH")
+	$(BIN)/python -m tests.soak $(ARGS)
 
 kafka: $(DEV) ## Start a real Kafka on loopback (ACTION=start|stop|status; needs JDK 17+ and mvn)
 	$(BIN)/python -m tailrace.testing.kafka_server $(ACTION)

@@ -1,0 +1,1 @@
+"""Hours of kills and faults under load; `make soak` runs it and stops by itself."""
