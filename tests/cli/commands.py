@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_WAIT_S = 30.0
+_WAIT_S = 60.0
 COMMAND = str(Path(sys.executable).with_name("tailrace"))
 
 

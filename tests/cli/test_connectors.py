@@ -1,6 +1,8 @@
 from pathlib import Path
 from zipfile import ZipFile
 
+import pytest
+
 from tests.cli.commands import run, tailrace
 
 MANIFEST = Path("tailrace-my-crm/tailrace_my_crm.py")
@@ -24,6 +26,7 @@ async def test_new_connector_in_tailrace_itself_is_two_files(tmp_path: Path) -> 
     assert sorted(made) == ["libs/tailrace/destinations/my_crm.py", "tests/destinations/test_my_crm_destination.py"]
 
 
+@pytest.mark.timeout(180)
 async def test_package_of_somebody_else_is_built_installed_and_used(tmp_path: Path) -> None:
     await tailrace("connectors", "new", "my_crm", folder=tmp_path)
     package, installed = tmp_path / "tailrace-my-crm", tmp_path / "installed"
