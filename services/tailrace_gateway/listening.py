@@ -24,10 +24,11 @@ log = structlog.get_logger(__name__)
 
 
 @asynccontextmanager
-async def listening(app: web.Application, settings: Settings) -> AsyncIterator[int]:
+async def listening(app: web.Application, settings: Settings, *, head_s: float = HEAD_S) -> AsyncIterator[int]:
     """Requests are taken at the port given for as long as the scope lasts; leaving it waits for those under way."""
     runner = _Runner(
         app,
+        head_s=head_s,
         access_log=None,
         keepalive_timeout=_KEEP_ALIVE_S,
         shutdown_timeout=settings.shutdown_grace_s * _DRAIN_SHARE,
@@ -60,11 +61,15 @@ class _Handler(web.RequestHandler):
     aiohttp bounds the wait for the next request of a connection, not that for the first.
     """
 
-    __slots__ = ()
+    __slots__ = ("_head_s",)
+
+    def __init__(self, server: web.Server, *, head_s: float, **options: Any) -> None:  # noqa: ANN401 - aiohttp's own
+        super().__init__(server, **options)
+        self._head_s = head_s
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self._loop.call_later(HEAD_S, self._require_request)
+        self._loop.call_later(self._head_s, self._require_request)
 
     def _require_request(self) -> None:
         if not self._request_count and self.transport is not None:
@@ -92,6 +97,11 @@ class _Server(web.Server):
 
 
 class _Runner(web.AppRunner):
+    def __init__(self, app: web.Application, *, head_s: float, **options: Any) -> None:  # noqa: ANN401 - aiohttp's own
+        super().__init__(app, **options)
+        self._head_s = head_s
+
     async def _make_server(self) -> web.Server:
         made: Any = await super()._make_server()
-        return _Server(made.request_handler, request_factory=made.request_factory, **made._kwargs)  # noqa: SLF001 - there is no public way to another handler
+        options = made._kwargs | {"head_s": self._head_s}  # noqa: SLF001 - there is no public way to another handler
+        return _Server(made.request_handler, request_factory=made.request_factory, **options)
