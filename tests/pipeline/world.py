@@ -273,15 +273,9 @@ class World:
     async def route(self, kind: RunKind, only: Sequence[str] | None = None) -> Route:
         clock = SystemClock()
         self.tenure = Tenure(clock, until=clock.monotonic() + 60)
-        window = Window(
-            0 if self.policy.strict else self.window_rows,
-            clock,
-            open_s=self.policy.window_s,
-        )
         key_fields = ("id",) if self.is_keyed else ()
         plan = await self.destination.plan(Target("people", operation_on_rows(self.mode), key_fields, ("id", "name")))
         deletes = await self.destination.plan(Target("people", Operation.DELETE, ("id",), ("id",)))
-        pacer = Pacer(Limits("memory"), self.limits, clock)
         keys = None if only is None else [RowKey((key,)) for key in only]
         known = sorted(self.ledger.entries.values(), key=lambda entry: entry.key)
         snapshot = FrozenSnapshot(
@@ -307,30 +301,36 @@ class World:
             ),
             kept_rows=snapshot.kept_rows if kind is RunKind.REPLAY and is_append else None,
             columns=PinnedColumns(),
-            flight=Flight(
-                deliverer=Deliverer(
-                    sync_id=SYNC,
-                    destination=self.destination,
-                    plan=plan,
-                    pacer=pacer,
-                    breaker=Breaker(self.breaker, clock, Random(1)),
-                    tenure=self.tenure,
-                    random=Random(1),
-                    patience=self.patience,
-                    on_ambiguous=self.policy.on_ambiguous,
-                    lineage=lineage,
-                ),
-                settler=Settler(
-                    self.ledger,
-                    window,
-                    Brake(self.policy.failure_thresholds),
-                    clock,
-                    every_s=0.01,
-                ),
-                window=window,
-                tenure=self.tenure,
-            ),
+            flight=self._flight(plan, lineage),
             delete_plan=deletes if self.mode is SyncMode.MIRROR else None,
+        )
+
+    def _flight(self, plan: WritePlan, lineage: str) -> Flight:
+        clock = SystemClock()
+        window = Window(0 if self.policy.strict else self.window_rows, clock, open_s=self.policy.window_s)
+        pacer = Pacer(Limits("memory"), self.limits, clock)
+        return Flight(
+            deliverer=Deliverer(
+                sync_id=SYNC,
+                destination=self.destination,
+                plan=plan,
+                pacer=pacer,
+                breaker=Breaker(self.breaker, clock, Random(1)),
+                tenure=self.tenure,
+                random=Random(1),
+                patience=self.patience,
+                on_ambiguous=self.policy.on_ambiguous,
+                lineage=lineage,
+            ),
+            settler=Settler(
+                self.ledger,
+                window,
+                Brake(self.policy.failure_thresholds),
+                clock,
+                every_s=0.01,
+            ),
+            window=window,
+            tenure=self.tenure,
         )
 
 
