@@ -26,9 +26,10 @@ _Schemas: TypeAlias = Mapping[tuple[type[BaseModel], Literal["validation", "seri
 _ABOUT = """
 Syncs rows of a warehouse to other tools, and tells what became of each row.
 
-Send a token as `Authorization: Bearer <token>`; it belongs to one workspace. Every path under `/api` is also served
-under `/v1/api`, every path under `/v2/retl-connections` also under `/retl-connections`. Names in requests are camelCase
-(snake_case is taken too), names in answers are those of the contract in question. Answers may gain members.
+Send a token as `Authorization: Bearer <token>`; it belongs to one workspace. Paths under `/api` are also served under
+`/v1/api`, but for those of jobs; paths under `/v2/retl-connections` and `/v2/retl-sources` also without `/v2`. Names in
+requests are camelCase (snake_case is taken too), names in answers are those of the contract in question. Answers may
+gain members.
 
 Errors are problem documents (RFC 9457), which say what to do. A request that cannot be read is 400, one with values
 that cannot work is 422 with each of them. Bodies are JSON of at most 1 MiB, uncompressed.
