@@ -205,7 +205,7 @@ class TestRefused:
     async def test_unknown_connector_names_those_there_are(self, admin: Caller) -> None:
         refused = await admin.post("/api/destinations", A_DESTINATION | {"connector": "x"})
 
-        assert "http, postgres" in refused.json["message"]
+        assert "postgres, salesforce" in refused.json["message"]
 
     async def test_limits_are_none_of_a_source(self, admin: Caller) -> None:
         refused = await admin.post("/api/sources", A_SOURCE | {"maxInFlight": 1})
