@@ -4,7 +4,6 @@ import typer
 
 from tailrace.cli.access import tokens, workspaces
 from tailrace.cli.audit import audit
-from tailrace.cli.audit import audit
 from tailrace.cli.connectors import connectors
 from tailrace.cli.database import database
 from tailrace.cli.documents import documents
@@ -36,6 +35,5 @@ def build() -> typer.Typer:
     command.add_typer(connectors(), name="connectors")
     command.add_typer(documents(), name="docs")
     command.add_typer(keys(), name="keys")
-    command.add_typer(audit(), name="audit")
     command.add_typer(audit(), name="audit")
     return command
