@@ -32,7 +32,14 @@ SHORT_LEASES: dict[str, object] = {
     "checkpoint_s": 0.2,
     "window_rows": WINDOW_ROWS,
     "request_timeout_s": 5,
+}  # Where nothing shall be handed over but by the fault, however slow the machine.
+CALM: dict[str, object] = {
+    "lease_ttl_s": 60,
+    "database_acquire_s": 20,
+    "database_command_s": 20,
+    "database_pool_size": 10,
 }
+
 _LOOK_S = 0.02
 _LEVELS = {"error", "critical"}
 _DRIVERS = ("aiokafka",)

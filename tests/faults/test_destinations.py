@@ -37,7 +37,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
 AT = (3, 7, 30)
 """The requests that are answered so."""
 ROWS_PER_BATCH = 20
-REQUEST_S = 1.0
+REQUEST_S = 4.0
 _MEBIBYTE = 1 << 20
 
 

@@ -51,7 +51,7 @@ async def test_run_that_kills_its_executors_is_given_up_and_the_others_go_on(
         open_trial(postgres_server, ground, SyncMode.UPSERT) as healthy,
     ):
         healthy.sink.delay_s = 6.0
-        survivor = await ground.executor(executor_max_runs=1, lease_ttl_s=30)
+        survivor = await ground.executor(executor_max_runs=1, lease_ttl_s=30, request_timeout_s=20)
         long_run = await healthy.yard.start()
         assert await ground.owner(long_run) is survivor
         poison = await poisonous.yard.start()

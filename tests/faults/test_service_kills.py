@@ -15,7 +15,7 @@ from tailrace.events.models import RunQueued
 from tailrace.testing.eventually import eventually
 from tests.faults.clients import caller_of, gauge_of, open_session, token_of
 from tests.faults.crowd import Crowd, open_crowd
-from tests.faults.ground import PATIENCE_S, Ground
+from tests.faults.ground import CALM, PATIENCE_S, Ground
 from tests.faults.history import told_of
 from tests.faults.kills import died
 from tests.faults.topics import heard_of, use_kafka
@@ -153,7 +153,7 @@ async def test_events_of_killed_relays_come_again_and_runs_are_carried_out_once(
     victims = [await ground.start("scheduler", f"{place}:1:kill") for place in [after_send, before_commit] * RELAYS]
     await asyncio.gather(*map(died, victims))
 
-    await ground.executor(poll_s=300, lease_ttl_s=30)
+    await ground.executor("", **CALM, poll_s=300)
     await ground.start("scheduler")
     await asyncio.gather(*(ground.ended(run_id) for run_id in run_ids))
 
