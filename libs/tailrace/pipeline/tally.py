@@ -55,7 +55,7 @@ class Tally:
         changes = Counter([change.change for change, _ in sent])
         if Change.REMOVED in changes or list(outcomes).count(DELIVERED) < len(sent):
             for (change, mapped), outcome in zip(sent, outcomes, strict=True):
-                self.add_outcome(change, mapped, outcome)
+                self._add_outcome(change, mapped, outcome)
             return
         self.counts["read"] += len(sent)
         self.counts["delivered"] += len(sent)
@@ -65,23 +65,6 @@ class Tally:
         for change, _ in sent:
             if change.known is not None or self.terms.clears_all:
                 self._clear(change)
-
-    def add_outcome(self, change: RowChange, mapped: MappedRow, outcome: RowOutcome) -> None:
-        """A row that was sent, with the outcome that stands."""
-        if change.change is not None:
-            self.reasons[f"change.{change.change}"] += 1
-        if outcome.verdict is Verdict.REJECTED:
-            self.add_rejected(change, mapped, outcome)
-            return
-        if outcome.verdict is Verdict.DELIVERED:
-            self._count(change, "delivered")
-        else:
-            self._count(change, "skipped", fit_code(outcome.code))
-        if change.change is Change.REMOVED:
-            self.entries.append(Entry(mapped.place))
-        elif self.terms.remembers:
-            self.entries.append(Entry(mapped.place, delivered=mapped.row.row_hash, written=mapped.written))
-        self._clear(change)
 
     def add_rejected(self, change: RowChange, mapped: MappedRow, outcome: RowOutcome) -> None:
         """A row that became a dead letter; it stays out of later runs while neither it nor the letter changes."""
@@ -156,6 +139,22 @@ class Tally:
         if self.reached is None or not self.terms.moves_watermark:
             return None
         return self.reached if self.terms.latest is None else min(self.reached, self.terms.latest)
+
+    def _add_outcome(self, change: RowChange, mapped: MappedRow, outcome: RowOutcome) -> None:
+        if change.change is not None:
+            self.reasons[f"change.{change.change}"] += 1
+        if outcome.verdict is Verdict.REJECTED:
+            self.add_rejected(change, mapped, outcome)
+            return
+        if outcome.verdict is Verdict.DELIVERED:
+            self._count(change, "delivered")
+        else:
+            self._count(change, "skipped", fit_code(outcome.code))
+        if change.change is Change.REMOVED:
+            self.entries.append(Entry(mapped.place))
+        elif self.terms.remembers:
+            self.entries.append(Entry(mapped.place, delivered=mapped.row.row_hash, written=mapped.written))
+        self._clear(change)
 
     def _count(self, change: RowChange, outcome: str, code: str = "") -> None:
         is_removed = change.change is Change.REMOVED
