@@ -97,7 +97,7 @@ def asked_for(names: TopicNames, sync_id: str) -> Message:
 async def asked(database: Database, runs: int) -> list[RunId]:
     """The runs that were asked for by events, once there are so many."""
     async with asyncio.timeout(PATIENCE_S):
-        while len(rows := await database.fetch("SELECT id FROM runs WHERE trigger = 'event'")) < runs:  # noqa: ASYNC110
+        while len(rows := await database.fetch("SELECT id FROM runs WHERE trigger = 'event'")) < runs:  # noqa: ASYNC110 - others work
             await asyncio.sleep(0.1)
     return [RunId(row["id"]) for row in rows]
 
@@ -178,7 +178,7 @@ async def test_every_message_once_more_and_again_late_and_shuffled_changes_nothi
 async def noticed(database: Database) -> None:
     """Return once the DLQ manager has noticed every letter."""
     async with asyncio.timeout(PATIENCE_S):
-        while await database.fetchval("SELECT count(*) FROM dead_letters WHERE noticed_at IS NULL"):  # noqa: ASYNC110
+        while await database.fetchval("SELECT count(*) FROM dead_letters WHERE noticed_at IS NULL"):  # noqa: ASYNC110 - others work
             await asyncio.sleep(0.1)
 
 
