@@ -14,18 +14,15 @@ import pytest
 from tests.architecture.source import ROOT
 from tests.simulation.story import tell
 
-SEEDS = int(os.environ.get("TAILRACE_TEST_SEEDS", "10000"))
+SEEDS = int(os.environ.get("TAILRACE_TEST_SEEDS", "2500"))
 FIRST = int(os.environ.get("TAILRACE_TEST_SEED", "1"))
 PARTS = 20
 SHOWN = 3
 
 PINNED = {
-    19: "the clock of the database jumps back while a run is held: the lease of the dead seemed to last for ever",
-    26: "a wait for a turn that outlasts the lease it began with ended a run whose lease was renewed",
-    197: "an executor claimed a run again before it was done with handing it back, and died of it",
-    236: "after a backward jump of the clock a sync forgot before each run what it had delivered",
-    490: "the store failed while a slot was given back: what had been delivered counted as not delivered",
-    1150: "the clock of the database jumps back while a dead executor holds in-flight slots",
+    20: "a wait for a turn that outlasts the lease it began with ended a run whose lease was renewed",
+    164: "the clock of the database jumps back while a run is held: the lease of the dead seemed to last for ever",
+    1022: "a row that was sent without a checkpoint changes back before it is read again, which nobody can know",
 }
 """Seeds that found something, and what it was."""
 

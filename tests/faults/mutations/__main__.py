@@ -29,6 +29,7 @@ _AT_ONCE = 2
 _ENDS_WITHIN_S = 600.0
 _ALL_END_WITHIN_S = 1800.0
 _TAIL_LINES = 12
+_SEEDS = "10000"  # of which a part is told for a mutation
 
 
 class Fate(StrEnum):
@@ -106,6 +107,7 @@ class _Bench:
         environment = os.environ | {
             "PYTHONPATH": os.pathsep.join(str(root / name) for name in ("libs", "services", ".")),
             "TAILRACE_TEST_DATABASE_URL": self._database_url,
+            "TAILRACE_TEST_SEEDS": _SEEDS,
         }
         child = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests),
