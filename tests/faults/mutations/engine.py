@@ -170,13 +170,6 @@ MUTATIONS = (
         (f"{_MECHANISMS}::test_store_that_fails_as_a_slot_is_given_back_undoes_no_delivery",),
     ),
     Mutation(
-        "an executor cannot have a run twice",
-        "services/tailrace_executor/handlers.py",
-        "            del self.tenures[claim.lease]\n",
-        "            del self.tenures[next(lease for lease in self.tenures if lease.run_id == run_id)]\n",
-        (SIMULATION,),
-    ),
-    Mutation(
         "nobody hears that a run is to end",
         "services/tailrace_executor/handlers.py",
         "                    tenure.stop(StopReason.CANCELLED)\n",
