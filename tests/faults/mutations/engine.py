@@ -146,7 +146,7 @@ MUTATIONS = (
         "libs/tailrace/pipeline/tally.py",
         "            self.cleared.append(dedupe_key(change.known.key))\n",
         "            pass\n",
-        (f"{_WALK}::test_replay_reads_only_its_rows_and_clears_their_letters",),
+        ("tests/pipeline/test_mirror.py::test_replay_of_a_row_that_left_the_query_since_deletes_what_was_there",),
     ),
     Mutation(
         "a dead row is sent again in each run",
