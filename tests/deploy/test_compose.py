@@ -101,3 +101,11 @@ def test_our_containers_can_change_nothing_in_themselves(services: dict[str, Any
     ours = [services[name] for name in services.keys() - THIRD_PARTY]
 
     assert all(service["read_only"] and service["cap_drop"] == ["ALL"] for service in ours)
+
+
+def test_services_log_in_as_the_role_that_row_security_binds(services: dict[str, Any]) -> None:
+    urls = {name: services[name]["environment"]["TAILRACE_DATABASE_URL"] for name in (*SERVICES, "migrate")}
+
+    logins = {name: url.removeprefix("postgresql://").partition(":")[0] for name, url in urls.items()}
+
+    assert logins == {**dict.fromkeys(SERVICES, "tailrace_app"), "migrate": "tailrace_owner"}
