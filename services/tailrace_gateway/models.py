@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, ClassVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 _YEARS = range(1970, 9000)
@@ -50,5 +50,6 @@ def _utc(moment: datetime) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
-Moment = Annotated[datetime, BeforeValidator(_written), AfterValidator(_utc)]
+# Behind a validator of ours a text is no JSON any more, which is all that a strict model takes a time from.
+Moment = Annotated[datetime, Field(strict=False), BeforeValidator(_written), AfterValidator(_utc)]
 """A time that the store can hold; one without a zone is in UTC."""

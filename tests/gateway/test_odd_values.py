@@ -1,10 +1,12 @@
 """No value that a caller can send is a fault of ours: every field of every route meets every odd value."""
 
+from collections import defaultdict
 from itertools import product
 from typing import Any
 from urllib.parse import quote
 
 from tailrace_gateway.calls import Route
+from tailrace_gateway.examples import ASKED
 from tailrace_gateway.routes import ROUTES
 from tests.gateway.caller import A_DESTINATION, A_SOURCE, Answered, Caller, Json, a_sync
 
@@ -18,8 +20,8 @@ _ODD_TEXTS = ("", "x", "-1", "0", "9" * 40, "1e3", "true", "NaN", "é", "\x00", 
 
 
 def _whole_body(route: Route, ids: dict[str, str]) -> dict[str, Json]:
-    """A body that the route takes."""
-    known: dict[str, dict[str, Json]] = {
+    """A body that the route takes: made for it, or the one that its description shows."""
+    made: dict[str, dict[str, Json]] = {
         "CreateSource": A_SOURCE,
         "UpdateSource": A_SOURCE,
         "CreateDestination": A_DESTINATION | {"requestsPerSecond": 1, "maxInFlight": 1},
@@ -32,7 +34,7 @@ def _whole_body(route: Route, ids: dict[str, str]) -> dict[str, Json]:
         "StartSync": {"syncType": "full"},
         "CreateToken": {"name": "x", "role": "viewer", "expiresAt": "2030-01-01T00:00:00Z"},
     }
-    return known[route.body.__name__]
+    return made.get(route.body.__name__) or dict(ASKED[route.operation_id])
 
 
 async def test_no_field_of_a_body_breaks_us(admin: Caller, source_id: str, destination_id: str, sync_id: str) -> None:
@@ -87,7 +89,7 @@ async def test_no_parameter_of_a_query_breaks_us(admin: Caller, destination_id: 
 async def _send(admin: Caller, route: Route, ids: dict[str, str], body: dict[str, Any]) -> Answered:
     of_kind = {"/api/sources": ids["source_id"], "/api/destinations": ids["destination_id"]}
     connection_id = of_kind.get(route.path.partition("/{")[0], ids["sync_id"])
-    return await admin.call(route.method, route.path.format(**ids, connection_id=connection_id), body)
+    return await admin.call(route.method, _path(route, {**ids, "connection_id": connection_id}), body)
 
 
 def _path_for(body: dict[str, Json]) -> str:
@@ -97,4 +99,8 @@ def _path_for(body: dict[str, Json]) -> str:
 def _asked(route: Route, sync_id: str, needed: dict[str, str], name: str, value: str) -> str:
     fits = {each: needed[each] for each in needed if each in route.query.model_fields}
     query = "&".join(f"{each}={quote(text, safe='')}" for each, text in {**fits, name: value}.items())
-    return route.path.format(connection_id=sync_id) + "?" + query
+    return _path(route, {"connection_id": sync_id, "sync_id": sync_id}) + "?" + query
+
+
+def _path(route: Route, ids: dict[str, str]) -> str:
+    return route.path.format_map(defaultdict(lambda: "x", ids))

@@ -31,7 +31,7 @@ async def test_call_without_a_token_that_opens_starts_nothing(people: People, to
     ("body", "status", "code", "words"),
     [
         pytest.param(b'{"syncId": ', HTTPStatus.BAD_REQUEST, "NOT_JSON", "is not JSON", id="no JSON"),
-        pytest.param(b"", HTTPStatus.BAD_REQUEST, "NOT_JSON", "is not JSON", id="nothing"),
+        pytest.param(b"", HTTPStatus.BAD_REQUEST, "NOT_JSON", "the body is empty", id="nothing"),
         pytest.param({}, HTTPStatus.BAD_REQUEST, "SYNC_ID", "give either syncId or syncIds", id="no sync"),
         pytest.param({"syncId": 5}, HTTPStatus.UNPROCESSABLE_ENTITY, "VALIDATION", "/syncId", id="a number"),
         pytest.param({"sync": "x"}, HTTPStatus.UNPROCESSABLE_ENTITY, "VALIDATION", "known are: syncId", id="unknown"),
