@@ -13,13 +13,14 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Self
 
-from tailrace.core.errors import TailraceError
+from tailrace.core.errors import TailraceError, Unavailable
 from tailrace.embedded.guarded_server import Charge, GuardedServer
 from tailrace.testing.kafka_node import LADDER, READY_S, KafkaNode
 from tailrace.testing.kafka_programs import kafka_programs
 from tailrace.testing.kafka_shared import SharedKafka, named_broker
 
 _SESSION_TIMEOUT_MS = 3_000
+_TAKEN = "Address already in use"
 
 
 class KafkaServer:
@@ -39,6 +40,17 @@ class KafkaServer:
         :raises Invalid: Java or Maven is missing; the message says what to do.
         :raises Unavailable: the programs cannot be had, or the broker did not start.
         """
+        while True:
+            try:
+                await self._open()
+            except Unavailable as error:
+                # A port that was free when it was chosen may be taken by the time that the JVM is up.
+                if _TAKEN not in error.message:
+                    raise
+            else:
+                return self
+
+    async def _open(self) -> None:
         directory = Path(tempfile.gettempdir()) / f"tailrace-kafka-{secrets.token_hex(8)}"
         self._node = KafkaNode.on_free_ports(await kafka_programs(), directory, session_timeout_ms=_SESSION_TIMEOUT_MS)
         charge = Charge(name="Kafka", directory=directory, ladder=LADDER, remove_at_end=(directory,))
@@ -46,7 +58,6 @@ class KafkaServer:
             self._server = await stack.enter_async_context(GuardedServer.open(charge))
             await self.start()
             self._stack = stack.pop_all()
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         try:
