@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from tailrace.connector_kit.blocks import FIRST_ROWS, rows_that_fit
 from tailrace.connector_kit.destination import Level
 from tailrace.connector_kit.duckdb_reading import ROWS, ReadColumn, quote_name, statement
+from tailrace.connector_kit.promised_columns import PromisedColumns, refuse_twins
 from tailrace.connector_kit.warehouse import Reading, Warehouse
 from tailrace.core.errors import SourceInvalid, SourceUnavailable, TailraceError
 from tailrace.core.rows import Block, Column, ColumnKind, RowKey
@@ -94,7 +95,7 @@ class DuckDbWarehouse(Warehouse):
         self._connection = connection
         self._thread = thread
         self._limit_s = limit_s
-        self._promised: dict[str, Sequence[Column]] = {}
+        self._promised = PromisedColumns()
         self.is_busy = False
         """Whether the thread works at a statement now."""
 
@@ -120,13 +121,13 @@ class DuckDbWarehouse(Warehouse):
     async def columns(self, query: str) -> Sequence[Column]:
         described = await self._described(query)
         columns = [Column(name, _kind(type_)) for name, type_ in described]
-        self._promised[query] = columns
+        self._promised.promise(query, columns)
         return columns
 
     @asynccontextmanager
     async def read(self, reading: Reading) -> AsyncIterator[AsyncIterator[Block]]:
         described = await self._described(reading.query)
-        self._check_promise(reading, [Column(name, _kind(type_)) for name, type_ in described])
+        self._promised.check(reading, [Column(name, _kind(type_)) for name, type_ in described])
         sql, arguments = statement(
             reading, [ReadColumn(name, type_, _projection(name, type_)) for name, type_ in described]
         )
@@ -144,13 +145,7 @@ class DuckDbWarehouse(Warehouse):
     async def _described(self, query: str) -> Sequence[tuple[str, str]]:
         """Name and type of each column; from now on the view of rows stands for the query."""
         found = await self._run(lambda: self._view(query))
-        if len({name for name, _ in found}) < len(found):
-            names = [name for name, _ in found]
-            twice = sorted({name for name in names if names.count(name) > 1})
-            raise SourceInvalid(
-                f"the query has several columns named {', '.join(twice)}: give each its own name with AS",
-                code="DUPLICATE_COLUMN",
-            )
+        refuse_twins([name for name, _ in found])
         return found
 
     def _view(self, query: str) -> Sequence[tuple[str, str]]:
@@ -164,22 +159,6 @@ class DuckDbWarehouse(Warehouse):
         if len(set(names)) == len(names):
             self._connection.execute(f"CREATE OR REPLACE TEMP VIEW {ROWS} AS {query}")
         return [(row[0], row[1]) for row in described]
-
-    def _check_promise(self, reading: Reading, columns: Sequence[Column]) -> None:
-        if columns != self._promised.get(reading.query, columns):
-            raise SourceInvalid("the columns of the query changed since they were looked at", code="SCHEMA_CHANGED")
-        names = [column.name for column in columns]
-        missing = [name for name in reading.key_columns if name not in names]
-        if missing:
-            raise SourceInvalid(
-                f"the query has no column {', '.join(missing)} for the key; it has {', '.join(names)}",
-                code="KEY_COLUMN_MISSING",
-            )
-        if reading.cursor is not None and reading.cursor.column not in names:
-            raise SourceInvalid(
-                f"the query has no column {reading.cursor.column} for the cursor; it has {', '.join(names)}",
-                code="CURSOR_COLUMN_MISSING",
-            )
 
     async def _run(self, work: Callable[[], _Done]) -> _Done:
         """Work on the connection's thread; when the wait ends early, the statement does too."""

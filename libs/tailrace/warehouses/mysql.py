@@ -20,6 +20,7 @@ from pymysql.err import MySQLError
 from tailrace.connector_kit.blocks import FIRST_ROWS, rows_that_fit
 from tailrace.connector_kit.destination import Level
 from tailrace.connector_kit.mysql_sql import KINDS, describing, reading_sql
+from tailrace.connector_kit.promised_columns import PromisedColumns
 from tailrace.connector_kit.warehouse import Reading, Warehouse
 from tailrace.core.errors import CredentialsRefused, SourceInvalid, SourceUnavailable, TailraceError
 from tailrace.core.rows import Block, Column, ColumnKind, RowKey
@@ -91,7 +92,7 @@ class MySqlWarehouse(Warehouse):
 
     def __init__(self, settings: MySqlSettings) -> None:
         self._settings = settings
-        self._promised: dict[str, Sequence[Column]] = {}
+        self._promised = PromisedColumns()
 
     @classmethod
     @asynccontextmanager
@@ -116,7 +117,7 @@ class MySqlWarehouse(Warehouse):
     async def columns(self, query: str) -> Sequence[Column]:
         async with self._connection() as connection:
             columns = self._columns(await self._fields(connection, query))
-        self._promised[query] = columns
+        self._promised.promise(query, columns)
         return columns
 
     @asynccontextmanager
@@ -124,7 +125,7 @@ class MySqlWarehouse(Warehouse):
         async with self._connection() as connection:
             fields = await self._fields(connection, reading.query)
             columns = self._columns(fields)
-            self._check_promise(reading, columns)
+            self._promised.check(reading, columns)
             stream = _Stream(self._limited(), columns)
             try:
                 await stream.open(connection, *reading_sql(reading, fields))
@@ -191,22 +192,6 @@ class MySqlWarehouse(Warehouse):
         if is_boolean and self._settings.tinyint1_is_boolean:
             return ColumnKind.BOOLEAN
         return KINDS.get(field.type_code, ColumnKind.TEXT)
-
-    def _check_promise(self, reading: Reading, columns: Sequence[Column]) -> None:
-        if columns != self._promised.get(reading.query, columns):
-            raise SourceInvalid("the columns of the query changed since they were looked at", code="SCHEMA_CHANGED")
-        names = [column.name for column in columns]
-        missing = [name for name in reading.key_columns if name not in names]
-        if missing:
-            raise SourceInvalid(
-                f"the query has no column {', '.join(missing)} for the key; it has {', '.join(names)}",
-                code="KEY_COLUMN_MISSING",
-            )
-        if reading.cursor is not None and reading.cursor.column not in names:
-            raise SourceInvalid(
-                f"the query has no column {reading.cursor.column} for the cursor; it has {', '.join(names)}",
-                code="CURSOR_COLUMN_MISSING",
-            )
 
     def _limited(self) -> "Callable[[], asyncio.Timeout]":
         # The server's own limit comes first, where the server still answers.

@@ -20,6 +20,7 @@ from tailrace.connector_kit.blocks import FIRST_ROWS, rows_that_fit
 from tailrace.connector_kit.destination import Level
 from tailrace.connector_kit.postgres_reading import ROWS, ReadColumn, statement, wrapped
 from tailrace.connector_kit.postgres_settings import PostgresSettings, keep_alive
+from tailrace.connector_kit.promised_columns import PromisedColumns, refuse_twins
 from tailrace.connector_kit.sql import quote_name
 from tailrace.connector_kit.warehouse import Reading, Warehouse
 from tailrace.core.errors import CredentialsRefused, SourceInvalid, SourceUnavailable, TailraceError
@@ -95,7 +96,7 @@ class PostgresWarehouse(Warehouse):
         self._connection = connection
         self._settings = settings
         self._wait_s = settings.statement_timeout_s + _GRACE_S
-        self._promised: dict[str, Sequence[Column]] = {}
+        self._promised = PromisedColumns()
 
     @classmethod
     @asynccontextmanager
@@ -126,7 +127,7 @@ class PostgresWarehouse(Warehouse):
                 projections = ", ".join(map(_projection, attributes))
                 await self._try_out(wrapped(projections, query))
         columns = [Column(attribute.name, _kind(attribute)) for attribute in attributes]
-        self._promised[query] = columns
+        self._promised.promise(query, columns)
         return columns
 
     @asynccontextmanager
@@ -155,27 +156,10 @@ class PostgresWarehouse(Warehouse):
         )
         await self._connection.fetch(_SET_UP, *timeouts, timeout=_PREPARE_S)
         attributes = await self._attributes(reading.query)
-        self._check_promise(reading, attributes)
+        self._promised.check(reading, [Column(attribute.name, _kind(attribute)) for attribute in attributes])
         encoding = getattr(self._connection.get_settings(), "server_encoding", "UTF8")
         sql, arguments = statement(reading, [_read_column(attribute) for attribute in attributes], encoding)
         return await self._connection.cursor(sql, *arguments, timeout=self._wait_s), len(attributes)
-
-    def _check_promise(self, reading: Reading, attributes: Sequence[Attribute]) -> None:
-        columns = [Column(attribute.name, _kind(attribute)) for attribute in attributes]
-        if columns != self._promised.get(reading.query, columns):
-            raise SourceInvalid("the columns of the query changed since they were looked at", code="SCHEMA_CHANGED")
-        names = [column.name for column in columns]
-        missing = [name for name in reading.key_columns if name not in names]
-        if missing:
-            raise SourceInvalid(
-                f"the query has no column {', '.join(missing)} for the key; it has {', '.join(names)}",
-                code="KEY_COLUMN_MISSING",
-            )
-        if reading.cursor is not None and reading.cursor.column not in names:
-            raise SourceInvalid(
-                f"the query has no column {reading.cursor.column} for the cursor; it has {', '.join(names)}",
-                code="CURSOR_COLUMN_MISSING",
-            )
 
     async def _try_out(self, wrapped: str) -> None:
         """Have the server look at a query that is a statement, as a part of a larger one."""
@@ -192,13 +176,7 @@ class PostgresWarehouse(Warehouse):
             raise SourceInvalid("the query has parameters ($1): write values into it", code="SOURCE_QUERY")
         if not attributes:
             raise SourceInvalid("the query gives no columns: it must be a SELECT", code="SOURCE_QUERY")
-        names = [attribute.name for attribute in attributes]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise SourceInvalid(
-                f"the query has several columns named {', '.join(twice)}: give each its own name with AS",
-                code="DUPLICATE_COLUMN",
-            )
+        refuse_twins([attribute.name for attribute in attributes])
         return attributes
 
     async def _roll_back(self, transaction: "Transaction") -> None:
