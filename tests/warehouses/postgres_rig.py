@@ -9,7 +9,7 @@ import asyncpg
 from tailrace.connector_kit.registry import validate_settings
 from tailrace.connector_kit.warehouse import Warehouse
 from tailrace.core.rows import Column, ColumnKind
-from tailrace.testing.warehouse_contract import WarehouseRig
+from tailrace.testing.warehouse_contract import LockedRig
 from tailrace.warehouses.postgres import PostgresWarehouse, PostgresWarehouseSettings
 
 SECRET = "s3cr3t-canary-8471"
@@ -24,7 +24,7 @@ TYPES = {
 }
 
 
-class PostgresWarehouseRig(WarehouseRig):
+class PostgresWarehouseRig(LockedRig):
     bad_query = "SELECT 1 FROM nonsense"
     endless_query = "SELECT g AS id, pg_sleep(60)::text AS s FROM generate_series(1, 3) g"
     secret = SECRET

@@ -15,7 +15,16 @@ from tailrace.core.errors import SourceInvalid, SourceUnavailable
 from tailrace.core.rows import Column, ColumnKind
 from tailrace.testing.cursor_contract import CursorContract
 from tailrace.testing.mariadb_server import MariaDb
-from tailrace.testing.warehouse_contract import WarehouseContract, WarehouseRig, collect, keys, read, rows, told
+from tailrace.testing.warehouse_contract import (
+    CredentialsContract,
+    LockedRig,
+    WarehouseContract,
+    collect,
+    keys,
+    read,
+    rows,
+    told,
+)
 from tailrace.warehouses.mysql import MySqlSettings, MySqlWarehouse
 
 pytestmark = pytest.mark.xdist_group("mariadb")
@@ -33,7 +42,7 @@ _TYPES = {
 }
 
 
-class MySqlRig(WarehouseRig):
+class MySqlRig(LockedRig):
     bad_query = "SELECT 1 FROM nonsense"
     endless_query = "SELECT 'a' AS id, sleep(60) AS s FROM (SELECT 1 UNION SELECT 2) AS r"
     secret = _SECRET
@@ -73,7 +82,7 @@ class MySqlRig(WarehouseRig):
         return MySqlWarehouse.open(settings(self.settings.port, self.settings.database, password=_SECRET))
 
 
-class TestMySqlWarehouse(WarehouseContract, CursorContract):
+class TestMySqlWarehouse(WarehouseContract, CredentialsContract, CursorContract):
     pass
 
 

@@ -45,6 +45,10 @@ class WarehouseRig(ABC):
     def unreachable(self) -> AbstractAsyncContextManager[Warehouse]:
         """The same settings, but nobody answers there."""
 
+
+class LockedRig(WarehouseRig):
+    """A warehouse that lets nobody in without credentials."""
+
     @abstractmethod
     def unauthorized(self) -> AbstractAsyncContextManager[Warehouse]:
         """The same settings, but the server knows better."""
@@ -267,7 +271,11 @@ class WarehouseContract:
 
         assert rig.secret not in told(failed.value)
 
-    async def test_wrong_credentials_are_refused_without_being_told(self, rig: WarehouseRig) -> None:
+
+class CredentialsContract:
+    """The promises of a warehouse that has credentials, besides `WarehouseContract`."""
+
+    async def test_wrong_credentials_are_refused_without_being_told(self, rig: LockedRig) -> None:
         with pytest.raises(CredentialsRefused) as refused:
             await use(rig.unauthorized())
 
