@@ -21,6 +21,7 @@ from tailrace.testing.kafka_shared import SharedKafka, named_broker
 
 _SESSION_TIMEOUT_MS = 3_000
 _TAKEN = "Address already in use"
+_ATTEMPTS = 3
 
 
 class KafkaServer:
@@ -40,15 +41,15 @@ class KafkaServer:
         :raises Invalid: Java or Maven is missing; the message says what to do.
         :raises Unavailable: the programs cannot be had, or the broker did not start.
         """
-        while True:
+        for attempts_left in reversed(range(_ATTEMPTS)):
             try:
                 await self._open()
+                break
             except Unavailable as error:
                 # A port that was free when it was chosen may be taken by the time that the JVM is up.
-                if _TAKEN not in error.message:
+                if _TAKEN not in error.message or not attempts_left:
                     raise
-            else:
-                return self
+        return self
 
     async def _open(self) -> None:
         directory = Path(tempfile.gettempdir()) / f"tailrace-kafka-{secrets.token_hex(8)}"
