@@ -54,12 +54,11 @@ async def open_route(claim: Claim, bench: Bench, tenure: Tenure, ledger: RunLedg
             warehouse=warehouse,
             snapshot=SyncSnapshot(bench.snapshots, claim.lease, claim.sync_id, only),
             recipe=Recipe(
-                sync_id=claim.sync_id,
+                lineage=lineage,
                 mode=definition.sync_mode,
                 kind=claim.kind,
                 plan=plan,
                 still_dead=lambda keys: bench.dead_letters.still_dead(claim.sync_id, keys),
-                lineage=lineage,
             ),
             columns=ledger.columns,
             flight=Flight(

@@ -292,12 +292,11 @@ class World:
             warehouse=self.warehouse,
             snapshot=snapshot,
             recipe=Recipe(
-                SYNC,
+                lineage,
                 self.mode,
                 kind,
                 plan,
                 self.ledger.still_dead,
-                lineage,
             ),
             kept_rows=snapshot.kept_rows if kind is RunKind.REPLAY and is_append else None,
             columns=PinnedColumns(),

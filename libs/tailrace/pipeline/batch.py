@@ -9,7 +9,6 @@ from hashlib import blake2b
 
 from tailrace.connector_kit.destination import WritePlan
 from tailrace.core.batches import Batch
-from tailrace.core.ids import SyncId
 from tailrace.core.rows import Change, Operation, Row, RowKey, rejected
 from tailrace.core.runs import RunKind
 from tailrace.core.settlements import DedupeKey, Phase, Position, dedupe_key
@@ -32,16 +31,15 @@ StillDead = Callable[[Sequence[DedupeKey]], Awaitable[set[DedupeKey]]]
 class Recipe:
     """What decides about a row besides the row itself.
 
-    `lineage` tells rows that are sent for what they say from the same rows sent by another run. By a cursor, `since` is
-    the watermark that the run found, and `latest` the highest one that it may leave.
+    `lineage` is the sync, or the run in a mode that sends rows for what they say, so that the same rows sent by another
+    run are others. By a cursor, `since` is the watermark that the run found, and `latest` the highest it may leave.
     """
 
-    sync_id: SyncId
+    lineage: str
     mode: SyncMode
     kind: RunKind
     plan: WritePlan
     still_dead: StillDead
-    lineage: str = ""
     by_cursor: bool = False
     since: str | None = None
     latest: str | None = None
@@ -159,8 +157,7 @@ class _Cut:
     def close(self) -> Parcel:
         rows = [mapped.row for _, mapped in self.changes]
         sent = self.recipe.plan.target.operation
-        lineage = self.recipe.lineage or self.recipe.sync_id
-        made = Batch(sent, rows, idempotency_key(lineage, sent, rows)) if rows else None
+        made = Batch(sent, rows, idempotency_key(self.recipe.lineage, sent, rows)) if rows else None
         keys = frozenset(row.key for row in rows) if self.recipe.keys_return else frozenset[RowKey]()
         position = Position(self.after, self.null_rows, self.phase)
         parcel = Parcel(self.changes, made, self.decided, position, keys)

@@ -44,9 +44,10 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class Deliverer:
-    """Sends the batches of one run; used by several tasks at once. `lineage` is the recipe's, if not the sync."""
+    """Sends the batches of one run; used by several tasks at once. `lineage` is the recipe's."""
 
     sync_id: SyncId
+    lineage: str
     destination: Destination
     plan: WritePlan
     pacer: Pacer
@@ -55,7 +56,6 @@ class Deliverer:
     random: Random
     patience: Patience = Patience()
     on_ambiguous: OnAmbiguous = OnAmbiguous.RETRY
-    lineage: str = ""
 
     async def deliver(self, batch: Batch, passage: Passage) -> BatchResult:
         """Send until every row is delivered, skipped or rejected.
@@ -182,7 +182,7 @@ class Deliverer:
         if len(indexes) == len(batch.rows):
             return batch
         rows = [batch.rows[at] for at in indexes]
-        return Batch(batch.operation, rows, idempotency_key(self.lineage or self.sync_id, batch.operation, rows))
+        return Batch(batch.operation, rows, idempotency_key(self.lineage, batch.operation, rows))
 
     def _backoff_s(self, attempt: int) -> float:
         return self.random.uniform(0.0, min(self.patience.cap_s, self.patience.base_s * 2**attempt))
