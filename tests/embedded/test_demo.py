@@ -105,5 +105,9 @@ async def test_demo_that_is_killed_leaves_no_process_behind() -> None:
 
 
 def _descendants(pid: int) -> list[int]:
-    own = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    try:
+        listed = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return []  # a server's helper that has ended meanwhile
+    own = [int(child) for child in listed.split()]
     return [*own, *(below for child in own for below in _descendants(child))]
