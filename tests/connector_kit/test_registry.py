@@ -134,3 +134,13 @@ def test_every_field_that_does_not_fit_is_named_and_no_value_told() -> None:
     assert "by_name.a: " in refused.value.message
     assert "canary" not in refused.value.message
     assert refused.value.__context__ is None
+
+
+def test_what_is_installed_is_looked_through_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    destination_type("http")
+    asked: list[object] = []
+    monkeypatch.setattr("importlib.metadata.distributions", lambda **named: asked.append(named) or ())
+
+    destination_type("http")
+
+    assert asked == []

@@ -9,6 +9,7 @@ from typing import ClassVar, Self
 
 from pydantic import BaseModel
 
+from tailrace.connector_kit.field_kinds import FieldKind
 from tailrace.connector_kit.http import HttpClient
 from tailrace.core.batches import Batch, BatchResult
 from tailrace.core.rows import Operation
@@ -39,7 +40,7 @@ class Object:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field of an object."""
+    """A field of an object; `data_type` is the vendor's own word for what it holds, `kind` the one for all vendors."""
 
     name: str
     label: str
@@ -47,6 +48,7 @@ class Field:
     required: bool = False
     updateable: bool = True
     external_id: bool = False
+    kind: FieldKind = FieldKind.ANY
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,14 @@
 """Finds connectors by name: the built-in ones are modules, third parties add entry points.
 
 A connector is a class, or a manifest. Its name and that of its module (or entry point) are the same word. Nothing is
-imported before somebody asks for it, so that a broken third party breaks nobody else.
+imported before somebody asks for it, so that a broken third party breaks nobody else. What is installed is looked
+through once per process: a package that is added later is found after a restart.
 """
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pkgutil import ModuleInfo, iter_modules, resolve_name
@@ -117,6 +119,11 @@ def _find(name: str, kind: Kind, wanted: type[_Connector]) -> type[_Connector]:
 
 def _origins(kind: Kind) -> Mapping[str, Sequence[EntryPoint]]:
     """Where each name comes from, a built-in module as if it were an entry point."""
+    return _scanned(kind, tuple(sys.path))
+
+
+@lru_cache(maxsize=8)
+def _scanned(kind: Kind, _path: tuple[str, ...]) -> Mapping[str, Sequence[EntryPoint]]:
     group = _PACKAGES[kind]
     found: dict[str, list[EntryPoint]] = {}
     for module in _modules(kind):

@@ -9,6 +9,7 @@ was forgotten is never taken again. A user that does not exist is deleted alread
 from datetime import date
 
 from tailrace.connector_kit.destination import Level
+from tailrace.connector_kit.field_kinds import FieldKind
 from tailrace.connector_kit.manifest.answer_rules import AnswerRule, Then
 from tailrace.connector_kit.manifest.attribution import Keyed, Reason, RejectedKeys, Single
 from tailrace.connector_kit.manifest.auth import ApiKey
@@ -60,6 +61,7 @@ MANIFEST = Manifest(
             KnownField(name="email", label="Email", is_key=True),
         ),
         listing=Listing(path="/api/users/getFields", each="fields"),
+        kinds={"date": FieldKind.TIMESTAMP},
         are_all=False,
     ),
     operations={

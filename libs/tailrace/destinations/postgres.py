@@ -23,6 +23,7 @@ from pydantic import Field as Setting
 
 from tailrace.connector_kit.destination import Destination, Field, Level, Object, Target, WritePlan
 from tailrace.connector_kit.fence import pass_fence
+from tailrace.connector_kit.field_kinds import field_kind
 from tailrace.connector_kit.postgres_settings import PostgresSettings, keep_alive
 from tailrace.connector_kit.postgres_table import Table, TableColumn
 from tailrace.connector_kit.sql import quote_name
@@ -132,6 +133,7 @@ class PostgresDestination(Destination):
                 required=column.is_required,
                 updateable=column.is_writable,
                 external_id=frozenset({column.name}) in table.unique_keys,
+                kind=field_kind(column.data_type),
             )
             for column in table.columns.values()
         ]

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from urllib.parse import quote
 
 from tailrace.connector_kit.destination import Field, Object
+from tailrace.connector_kit.field_kinds import field_kind
 from tailrace.connector_kit.manifest.model import Fields, Listing, Manifest, Objects
 from tailrace.connector_kit.manifest.parts import list_at, look_up, text_at
 from tailrace.core.errors import DestinationInvalid, DestinationUnavailable
@@ -40,7 +41,13 @@ async def fields_of(manifest: Manifest, object_name: str, get: Get) -> Sequence[
         raise DestinationInvalid(f"there is no object {object_name!r}; there are {', '.join(sorted(names)[:_TOLD])}")
     declared = manifest.fields
     found = {
-        known.name: Field(known.name, known.label, known.data_type, external_id=known.is_key)
+        known.name: Field(
+            known.name,
+            known.label,
+            known.data_type,
+            external_id=known.is_key,
+            kind=field_kind(known.data_type, declared.kinds),
+        )
         for known in declared.known
     }
     if declared.listing is not None:
@@ -59,15 +66,17 @@ def _modes(manifest: Manifest) -> frozenset[SyncMode]:
 
 def _field(declared: Fields, entry: object) -> Field:
     if isinstance(entry, tuple):  # a listing by name: its fields may always be written
-        name, data_type = entry
-        return Field(str(name), str(name), text_at(data_type, ""))
-    name = text_at(entry, declared.name)
+        name, told = entry
+        data_type = text_at(told, "")
+        return Field(str(name), str(name), data_type, kind=field_kind(data_type, declared.kinds))
+    name, data_type = text_at(entry, declared.name), text_at(entry, declared.data_type)
     return Field(
         name=name,
         label=text_at(entry, declared.label) or name,
-        data_type=text_at(entry, declared.data_type),
+        data_type=data_type,
         updateable=_is_writable(declared, entry),
         external_id=declared.is_key is not None and text_at(entry, declared.is_key) == _TRUE,
+        kind=field_kind(data_type, declared.kinds),
     )
 
 

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from tailrace.connector_kit.destination import Level
+from tailrace.connector_kit.field_kinds import FieldKind
 from tailrace.connector_kit.manifest.answer_rules import AnswerRule
 from tailrace.connector_kit.manifest.attribution import Reason
 from tailrace.connector_kit.manifest.auth import AnyAuth
@@ -68,13 +69,17 @@ class KnownField(Part):
 
 
 class Fields(Part):
-    """The fields of an object, and where their listing says what they are; without any, every field is taken."""
+    """The fields of an object, and where their listing says what they are; without any, every field is taken.
+
+    `kinds` has the words of the vendor for types that mean something else there than elsewhere.
+    """
 
     known: tuple[KnownField, ...] = ()
     listing: Listing | None = None
     name: Path = "name"
     label: Path = "label"
     data_type: Path = "type"
+    kinds: Mapping[str, FieldKind] = {}
     is_key: Path | None = None
     is_read_only: Path | None = None
     is_writable: Path | None = None
