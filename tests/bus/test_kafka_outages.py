@@ -15,6 +15,7 @@ from tailrace.bus.kafka import KafkaBus
 from tailrace.bus.kafka_access import KafkaAccess, KafkaWaits
 from tailrace.bus.relay import Pace, Relay
 from tailrace.bus.topics import make_missing_topics
+from tailrace.core.errors import BusUnavailable
 from tailrace.events.models import RunQueued
 from tailrace.events.topics import Topic
 from tailrace.store.database import Database
@@ -107,7 +108,8 @@ def nothing_breaks_unheard(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """No task, callback or future of the library ends with an error that nobody looks at."""
     yield
     gc.collect()
-    assert [record.getMessage() for record in caplog.get_records("call") if record.name == "asyncio"] == []
+    records = [*caplog.get_records("call"), *caplog.get_records("teardown")]
+    assert [record.getMessage() for record in records if record.name == "asyncio"] == []
 
 
 async def test_what_was_written_while_the_broker_was_dead_is_handled(
@@ -157,6 +159,28 @@ async def test_new_empty_cluster_in_the_place_of_the_old_one_is_used_without_a_r
 
         await platform.has_handled(*range(10, 20))
     assert await platform.pending() == 0
+
+
+async def test_commit_that_was_given_up_leaves_nothing_that_fails_unheard(
+    own_kafka: KafkaServer, topic_prefix: str
+) -> None:
+    topic, access = f"{topic_prefix}.test", KafkaAccess(own_kafka.bootstrap)
+    await make_missing_topics(access, [Topic(topic, 1)], replication_factor=1)
+    async with (
+        KafkaBus.open(access, waits=WAITS) as bus,
+        bus.subscribe([topic], group=topic_prefix, member="a") as member,
+    ):
+        await bus.publish([Message(topic, "key", b"one", {})])
+        received = await collect(member, 1)
+
+        own_kafka.freeze()
+        with pytest.raises(BusUnavailable, match="commit"):
+            await member.commit()
+        await own_kafka.kill()
+        with pytest.raises(BusUnavailable, match="commit"):
+            await member.commit()
+
+    assert values(received) == ["one"]
 
 
 async def test_what_a_killed_process_had_in_hand_comes_to_another(kafka_bootstrap: str, topic_prefix: str) -> None:

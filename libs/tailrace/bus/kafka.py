@@ -9,8 +9,10 @@ from typing import Self
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaError, KafkaTimeoutError, UnknownTopicOrPartitionError
+from aiokafka.consumer.subscription_state import Assignment
+from aiokafka.errors import KafkaError, KafkaTimeoutError, RebalanceInProgressError, UnknownTopicOrPartitionError
 from aiokafka.producer.message_accumulator import MessageAccumulator
+from aiokafka.structs import OffsetAndMetadata
 
 from tailrace.bus.base import Bus, Message, Received, Subscription
 from tailrace.bus.kafka_access import Compression, KafkaAccess, KafkaWaits
@@ -22,6 +24,7 @@ _FAILURES = (KafkaError, OSError, TimeoutError)
 _MEMBER = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _BATCH_BYTES = 64 * 1024
 _JOIN_MARGIN_S = 5.0
+_COMMIT_AGAIN_S = 0.1
 
 
 class KafkaBus(Bus):
@@ -161,7 +164,7 @@ class KafkaSubscription(Subscription):
     async def commit(self) -> None:
         try:
             async with asyncio.timeout(self._waits.commit_s):
-                await self._consumer.commit()
+                await _commit(self._consumer, self._assignment().all_consumed_offsets())
         except _FAILURES as error:
             raise BusUnavailable(f"the commit did not succeed: {type(error).__name__}") from error
 
@@ -173,10 +176,16 @@ class KafkaSubscription(Subscription):
         try:
             async with asyncio.timeout(self._waits.request_s):
                 starts = {place: await self._consumer.position(place) for place in unmarked}
-                await self._consumer.commit(starts)
+                await _commit(self._consumer, {place: OffsetAndMetadata(at, "") for place, at in starts.items()})
         except _FAILURES as error:
             _log.debug("start.not_marked", error=type(error).__name__)
         self._marked |= unmarked
+
+    def _assignment(self) -> Assignment:
+        subscription = self._consumer._subscription.subscription  # noqa: SLF001 - the library has no other way
+        if subscription is None or subscription.assignment is None:
+            raise RebalanceInProgressError
+        return subscription.assignment
 
     def _measure(self) -> None:
         lags = dict.fromkeys(self._consumer.subscription(), 0)
@@ -203,6 +212,21 @@ class KafkaSubscription(Subscription):
         except _FAILURES as error:
             raise BusUnavailable(f"the subscription does not answer: {type(error).__name__}") from error
         return any(positions[place] < ends[place] for place in assigned)
+
+
+async def _commit(consumer: AIOKafkaConsumer, offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> None:
+    """Until it is done, or refused. The library's own commit leaves its request to itself where it is given up."""
+    coordinator = consumer._coordinator  # noqa: SLF001 - the library has no other way
+    while True:
+        await coordinator.ensure_coordinator_known()
+        try:
+            await coordinator._do_commit_offsets(None, offsets)  # noqa: SLF001 - the same
+        except KafkaError as error:
+            if not error.retriable:
+                raise
+            await asyncio.sleep(_COMMIT_AGAIN_S)
+        else:
+            return
 
 
 async def _send(producer: AIOKafkaProducer, messages: Sequence[Message]) -> None:
