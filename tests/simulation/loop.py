@@ -6,13 +6,16 @@ All that happens follows from the order of calls: the same work gives the same c
 import asyncio
 import contextlib
 import heapq
-from collections.abc import Coroutine, Generator, Iterable
-from contextvars import Context, ContextVar
+from collections.abc import Callable, Coroutine, Generator, Iterable, Sequence
+from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from itertools import count
-from typing import Any
+from typing import Any, TypeVar, TypeVarTuple
+
+_T = TypeVar("_T")
+_Ts = TypeVarTuple("_Ts")
 
 START = datetime(2026, 3, 2, 9, 0, 30, tzinfo=UTC)
 """When every world begins."""
@@ -39,7 +42,7 @@ class Process:
 
     name: str
     state: State = State.RUNNING
-    parked: list[asyncio.Handle] = field(default_factory=list)
+    parked: "list[Due]" = field(default_factory=list)
 
 
 PROCESS: ContextVar[Process | None] = ContextVar("process", default=None)
@@ -57,28 +60,85 @@ class SimulatedTask(asyncio.Task[Any]):
         return self._number
 
 
+class Due(asyncio.TimerHandle):
+    """A call that is to be made, now or later; lighter than what asyncio makes of it, since a story makes thousands."""
+
+    __slots__ = ("arguments", "at", "context", "is_cancelled", "work")
+
+    def __init__(self, at: float, work: Callable[..., object], arguments: Sequence[Any], context: Context) -> None:
+        self.at = at
+        self.work = work
+        self.arguments = arguments
+        self.context = context
+        self.is_cancelled = False
+
+    def cancel(self) -> None:
+        """Have it not made."""
+        self.is_cancelled = True
+
+    def cancelled(self) -> bool:
+        """Whether it will not be made."""
+        return self.is_cancelled
+
+    def when(self) -> float:
+        """The virtual time from which on it can be made."""
+        return self.at
+
+
 class SimulatedLoop(asyncio.BaseEventLoop):
     """Runs what is ready in order; with nothing ready, time is what the next timer says."""
 
-    _ready: "Any"  # a deque of handles, and
-    _scheduled: list[asyncio.TimerHandle]  # a heap: both kept by the base
+    _ready: "Any"  # a deque of calls that are due, made by the base, which also asks
+    _stopping: bool
 
     def __init__(self) -> None:
         super().__init__()
         self._now = 0.0
+        self._timers: list[tuple[float, int, Due]] = []
+        self._nowhere = Context()
+        self._timers_made = count()
+        self._tasks_made = count()
         self.steps = 0
         self.problems: list[str] = []
-        numbers = count()
-        self.set_task_factory(lambda loop, work, **rest: SimulatedTask(work, loop=loop, number=next(numbers), **rest))
-        self.set_exception_handler(self._note)
 
     def time(self) -> float:
         """Virtual seconds since the world began."""
         return self._now
 
-    def outside(self, delay_s: float, callback: Any, *arguments: Any) -> None:  # noqa: ANN401 - as call_later
+    def create_task(
+        self,
+        coro: "Generator[Any, None, _T] | Coroutine[Any, Any, _T]",
+        *,
+        name: object = None,
+        context: Context | None = None,
+    ) -> "asyncio.Task[_T]":
+        """A task that keeps its place in sets; its name is nobody's business."""
+        assert isinstance(coro, Coroutine)
+        return SimulatedTask(coro, loop=self, number=next(self._tasks_made), context=context)
+
+    def call_soon(self, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None) -> Due:
+        """Call in the next round."""
+        due = Due(self._now, callback, args, copy_context() if context is None else context)
+        self._ready.append(due)
+        return due
+
+    def call_at(
+        self, when: float, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
+    ) -> Due:
+        """Call at a time; calls for the same time are made in the order in which they were asked for."""
+        due = Due(when, callback, args, copy_context() if context is None else context)
+        heapq.heappush(self._timers, (when, next(self._timers_made), due))
+        return due
+
+    def call_later(
+        self, delay: float, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
+    ) -> Due:
+        """Call after so many virtual seconds."""
+        return self.call_at(self._now + delay, callback, *args, context=context)
+
+    def outside(self, delay_s: float, callback: Callable[[*_Ts], object], *arguments: *_Ts) -> None:
         """Call later, whatever becomes of the process that asks for it."""
-        self.call_later(delay_s, callback, *arguments, context=Context())
+        self.call_at(self._now + delay_s, callback, *arguments, context=self._nowhere)
 
     def freeze(self, process: Process) -> None:
         """Stop a process between two of its steps."""
@@ -104,48 +164,54 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             process.parked.clear()
         self.steps = 0
         for _ in range(_FAREWELLS):
-            for task in asyncio.all_tasks(self):
+            left = asyncio.all_tasks(self)
+            if not left:
+                return
+            for task in left:
                 task.cancel()
             self.run_until_complete(asyncio.sleep(0))
-        if left := asyncio.all_tasks(self):
-            raise Stuck(f"tasks that nothing ends: {left}")
+        raise Stuck(f"tasks that nothing ends: {asyncio.all_tasks(self)}")
 
     def _run_once(self) -> None:
-        ready = self._ready
-        if not ready:
-            self._jump()
-        self.steps += 1
-        if self.steps > _STEPS_AT_MOST:
-            raise Stuck(f"{self.steps} rounds, and no end")
-        while self._scheduled and self._scheduled[0].when() <= self._now:
-            ready.append(heapq.heappop(self._scheduled))
-        for _ in range(len(ready)):
-            handle = ready.popleft()
-            if handle._cancelled:
-                continue
-            process = handle._context.get(PROCESS)
-            if process is None or process.state is State.RUNNING:
-                handle._run()
-            else:
-                process.parked.append(handle)
+        ready, timers = self._ready, self._timers
+        while not self._stopping:
+            if not ready:
+                self._jump()
+            self.steps += 1
+            if self.steps > _STEPS_AT_MOST:
+                raise Stuck(f"{self.steps} rounds, and no end")
+            while timers and timers[0][0] <= self._now:
+                ready.append(heapq.heappop(timers)[2])
+            for _ in range(len(ready)):
+                self._make(ready.popleft())
+
+    def _make(self, due: Due) -> None:
+        if due.is_cancelled:
+            return
+        context = due.context
+        process = context.get(PROCESS)
+        if process is not None and process.state is not State.RUNNING:
+            process.parked.append(due)
+            return
+        try:
+            context.run(due.work, *due.arguments)
+        except Exception as error:  # noqa: BLE001 - as asyncio does: the error of a call is the loop's to tell of
+            self.problems.append(f"a call failed: {error!r}")
 
     def _jump(self) -> None:
-        timers = self._scheduled
-        while timers and timers[0]._cancelled:
+        timers = self._timers
+        while timers and timers[0][2].is_cancelled:
             heapq.heappop(timers)
         if not timers:
             raise Stuck("everybody waits, and nothing will come")
-        self._now = max(self._now, timers[0].when())
-
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """Cancelled timers are left out when their time comes."""
+        self._now = max(self._now, timers[0][0])
 
     def _write_to_self(self) -> None:
         """Nobody sleeps in a selector."""
 
-    def _note(self, _: asyncio.AbstractEventLoop, told: dict[str, Any]) -> None:
-        error = told.get("exception")
-        self.problems.append(f"{told.get('message')}: {error!r}")
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        """Keep what asyncio tells of: a task whose error nobody looked at."""
+        self.problems.append(f"{context.get('message')}: {context.get('exception')!r}")
 
 
 class SimulatedClock:
