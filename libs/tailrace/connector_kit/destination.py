@@ -77,6 +77,14 @@ class WritePlan:
     details: Mapping[str, object] = field(default_factory=dict)
 
 
+class Clearing(StrEnum):
+    """How a destination is asked to empty a field."""
+
+    BY_NULL = "by_null"
+    BY_EMPTY_TEXT = "by_empty_text"
+    NOT = "not"  # it leaves a field without a value as it is
+
+
 class Destination(ABC):
     """A connection to a tool that rows are written to.
 
@@ -100,6 +108,13 @@ class Destination(ABC):
     """Its settings, secrets as `SecretStr`; the engine validates before it opens."""
 
     objects_discoverable: ClassVar[bool] = True
+    clearing: ClassVar[Clearing] = Clearing.BY_NULL
+
+    can_leave_out: ClassVar[bool] = False
+    """Whether a row may lack fields of the target: these keep what they hold, whatever other rows of the batch have."""
+
+    lists_all_fields: ClassVar[bool] = True
+    """Whether there are no fields but those that `fields` gives, where it gives any."""
 
     @classmethod
     @abstractmethod

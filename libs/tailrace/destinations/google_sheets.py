@@ -91,6 +91,7 @@ class GoogleSheetsDestination(Destination):
     level = Level.BRONZE
     verified_against = "a spreadsheet on loopback, made after Google's guides; not against the real Google Sheets"
     settings_type = GoogleSheetsSettings
+    can_leave_out = True
 
     def __init__(self, settings: GoogleSheetsSettings, http: HttpClient, clock: Clock) -> None:
         account = orjson.loads(settings.service_account.get_secret_value())

@@ -157,6 +157,7 @@ class HttpDestination(Destination):
     verified_against = "a service of its own, over real connections"
     settings_type = HttpSettings
     objects_discoverable = False
+    can_leave_out = True
 
     def __init__(self, settings: HttpSettings, http: HttpClient, clock: Clock) -> None:
         self._settings = settings

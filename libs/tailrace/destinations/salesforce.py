@@ -7,7 +7,8 @@ app, by client credentials or by an assertion (JWT) for a user.
 Fewer rows than `bulk_from_rows` go 200 a request, one after the other; what a failed request keeps from being sent is
 tried again. More rows become a job: created, filled, closed, and asked about until it is done. A job that takes longer
 than a write may is asked about again by the next attempt with the same batch. Its results come in any order and are
-joined by the key; its counts must come out. In a job `#N/A` stands for NULL, so a text of just that is rejected there.
+joined by the key; its counts must come out. In a job `#N/A` stands for NULL, so a text of just that is rejected there,
+and an empty cell for a field that is left out.
 """
 
 import csv
@@ -263,8 +264,13 @@ def _table(names: Sequence[str], rows: Sequence[Mapping[str, object]]) -> bytes:
     text = StringIO(newline="")
     table = csv.writer(text, lineterminator="\n")
     table.writerow(names)
-    table.writerows([[as_text(row.get(name)) or NULL for name in names] for row in rows])
+    table.writerows([[_cell(row, name) for name in names] for row in rows])
     return text.getvalue().encode()
+
+
+def _cell(row: Mapping[str, object], name: str) -> str:
+    """A value of the table; an empty one leaves a field as it is."""
+    return as_text(row[name]) or NULL if name in row else ""
 
 
 def _unfit(fields: Mapping[str, object], key: str) -> RowOutcome | None:

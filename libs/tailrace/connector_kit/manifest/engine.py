@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 
 from pydantic import BaseModel
 
-from tailrace.connector_kit.destination import Destination, Field, Object, Target, WritePlan
+from tailrace.connector_kit.destination import Clearing, Destination, Field, Object, Target, WritePlan
 from tailrace.connector_kit.http import HttpClient
 from tailrace.connector_kit.manifest.calls import Caller
 from tailrace.connector_kit.manifest.delivery import Delivery
@@ -26,6 +26,7 @@ from tailrace.core.rows import RowOutcome
 
 _MASK = "***"
 _TRACE_LENGTH = 8
+_CLEARING = {"null": Clearing.BY_NULL, "empty_text": Clearing.BY_EMPTY_TEXT, "left_out": Clearing.NOT}
 
 
 class ManifestDestination(Destination):
@@ -35,6 +36,7 @@ class ManifestDestination(Destination):
     """
 
     manifest: ClassVar[Manifest]
+    can_leave_out = True
     settings_type: ClassVar[type[ConnectionSettings]]
 
     def __init__(self, settings: ConnectionSettings, http: HttpClient, clock: Clock) -> None:
@@ -111,5 +113,7 @@ def destination_of(manifest: Manifest) -> type[ManifestDestination]:
         "level": manifest.level,
         "verified_against": manifest.verified_against,
         "settings_type": settings_type(manifest.name, manifest.all_settings),
+        "clearing": _CLEARING[manifest.encoding.null],
+        "lists_all_fields": manifest.fields.are_all,
     }
     return type(f"{manifest.label.replace(' ', '')}Destination", (ManifestDestination,), members)
