@@ -5,7 +5,9 @@ import asyncio
 from tailrace.runtime.http import AiohttpClient
 from tailrace.runtime.lifecycle import main
 from tailrace.runtime.service import Chassis, Service
+from tailrace.store.audit_chain import AuditChain
 from tailrace_gateway.app import make_app
+from tailrace_gateway.chaining import extend_chains
 from tailrace_gateway.listening import listening
 from tailrace_gateway.pruning import prune_keys
 from tailrace_gateway.routes import ROUTES
@@ -21,9 +23,12 @@ async def serve(chassis: Chassis) -> None:
         throttle, platform_token = Throttle(pace, chassis.clock), chassis.settings.platform_token
         app = make_app(stores, ROUTES, throttle=throttle, platform_token=platform_token)
         async with listening(app, chassis.settings), asyncio.TaskGroup() as tasks:
-            pruning = tasks.create_task(prune_keys(stores.idempotency, chassis.health))
+            chain = AuditChain(chassis.database, chassis.box)
+            upkeep = [prune_keys(stores.idempotency, chassis.health), extend_chains(chain, chassis.health)]
+            loops = [tasks.create_task(loop) for loop in upkeep]
             await chassis.stopping.wait()
-            pruning.cancel()
+            for loop in loops:
+                loop.cancel()
 
 
 service = Service("gateway", serve)

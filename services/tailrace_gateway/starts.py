@@ -57,15 +57,26 @@ class Refused:
     error: TailraceError
 
 
-async def start(stores: Stores, connection: Connection, identity: Identity, wanted: Start) -> Started:
-    """Queue a run in the caller's transaction, which stays usable whatever comes of it.
+async def start(
+    stores: Stores, connection: Connection, identity: Identity, wanted: Start, run_id: RunId | None = None
+) -> Started:
+    """Queue a run, of that id if one is given, in the caller's transaction, which stays usable whatever comes of it.
 
     :raises NotFound: the sync is not in the workspace.
     :raises Invalid: `SYNC_PAUSED`.
     :raises Conflict: `RUN_ACTIVE` with the id of the run that the sync has already.
     """
-    await stores.syncs.require_enabled(connection, identity.workspace_id, wanted.sync_id)
-    return await _queue(stores, connection, identity, wanted)
+    new = NewRun(
+        run_id=run_id or new_run_id(),
+        workspace_id=identity.workspace_id,
+        sync_id=wanted.sync_id,
+        kind=wanted.kind,
+        trigger=RunTrigger.API,
+        requested_by=identity.name,
+    )
+    queued_at = await stores.runs.start(connection, new, run_queued(new))
+    failpoint("api.after_run_insert_before_commit")
+    return Started(new.run_id, wanted.sync_id, wanted.kind, queued_at)
 
 
 async def start_each(
@@ -88,23 +99,22 @@ async def start_or_repeat(call: AnyCall, wanted: Start) -> RunId:
     :raises Conflict: `RUN_ACTIVE` with the id of the run that another start has made.
     """
     request = Request(call.identity.workspace_id, _repeat_key(wanted.sync_id), _repeat_sha256(call))
-    idempotency = call.stores.idempotency
-    async with call.stores.database.transaction() as connection:
-        known = await idempotency.recent(connection, request, within_s=REPEAT_S)
-        if known is not None:
-            return RunId(known)
-        try:
-            started = await start(call.stores, connection, call.identity, wanted)
-        except Conflict as error:
-            # Also where a concurrent repeat has won between the look and the start.
-            known = await idempotency.recent(connection, request, within_s=LATE_REPEAT_S)
-            if known is None or known != error.existing_id:
-                raise
-            return RunId(known)
-        await idempotency.note(connection, request, started.run_id)
-        await record(call, connection, started.change)
+    stores, run_id = call.stores, new_run_id()
+    try:
+        async with stores.database.transaction() as connection:
+            noted = await stores.idempotency.note_once(connection, request, run_id, within_s=REPEAT_S)
+            if noted != run_id:
+                return RunId(noted)
+            started = await start(stores, connection, call.identity, wanted, run_id)
+            await record(call, connection, started.change)
+    except Conflict as error:
+        async with stores.database.connection() as connection:
+            known = await stores.idempotency.recent(connection, request, within_s=LATE_REPEAT_S)
+        if known is None or known != error.existing_id:
+            raise
+        return RunId(known)
     failpoint("api.after_commit_before_response")
-    return started.run_id
+    return run_id
 
 
 async def note_end(stores: Stores, identity: Identity, run: Run) -> None:
@@ -146,21 +156,6 @@ async def cancel(call: AnyCall, run: Run) -> Run:
 
 class _Overtaken(Exception):
     """The run ended meanwhile and the sync has another one, which nobody asked to end."""
-
-
-async def _queue(stores: Stores, connection: Connection, identity: Identity, wanted: Start) -> Started:
-    run_id = new_run_id()
-    new = NewRun(
-        run_id=run_id,
-        workspace_id=identity.workspace_id,
-        sync_id=wanted.sync_id,
-        kind=wanted.kind,
-        trigger=RunTrigger.API,
-        requested_by=identity.name,
-    )
-    queued_at = await stores.runs.start(connection, new, run_queued(new))
-    failpoint("api.after_run_insert_before_commit")
-    return Started(run_id, wanted.sync_id, wanted.kind, queued_at)
 
 
 def _repeat_key(sync_id: str) -> str:

@@ -89,7 +89,7 @@ def _repositories(database: Database, box: SecretBox) -> dict[str, Any]:
         "sync_links": SyncLinks(database),
         "runs": runs,
         "dead_letters": DeadLetters(database, box),
-        "replays": Replays(runs, syncs),
+        "replays": Replays(runs),
         "timelines": Timelines(database),
         "standings": Standings(database),
         "sync_versions": SyncVersions(database),

@@ -58,7 +58,6 @@ class Admission:
     async def _start(self, connection: Connection, event: RunRequested, source: str) -> NewRun:
         sync_id = SyncId(event.sync_id)
         workspace_id = await self.syncs.workspace_of(connection, sync_id)
-        await self.syncs.require_enabled(connection, workspace_id, sync_id)
         new = NewRun(
             run_id=new_run_id(),
             workspace_id=workspace_id,

@@ -11,6 +11,7 @@ from tailrace.core.ids import WorkspaceId
 from tailrace.embedded.postgres import EmbeddedPostgres
 from tailrace.store import migrations
 from tailrace.store.audit import Audit, Deed
+from tailrace.store.audit_chain import AuditChain
 from tailrace.store.database import Database
 from tailrace.store.isolation import OneWorkspace
 from tailrace.store.secrets import SecretBox
@@ -97,7 +98,7 @@ async def test_it_can_do_its_work(app: Database) -> None:
 
     identity = await Tokens(app, box).verify(text)
     assert identity is not None
-    assert [verdict.fault async for verdict in Audit(app, box).verify()] == [None]
+    assert [verdict.fault async for verdict in AuditChain(app, box).verify()] == [None]
 
 
 async def test_its_sessions_see_everything_also_without_a_start_parameter(app_url: str) -> None:

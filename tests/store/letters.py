@@ -16,7 +16,6 @@ from tailrace.store.replays import ReplayRequest, Replays
 from tailrace.store.runs import NewRun, Runs
 from tailrace.store.secrets import SecretBox
 from tailrace.store.shards import Claim, Ending, Shards
-from tailrace.store.syncs import Syncs
 from tests.store.conftest import A_WORKSPACE, Stage, an_event
 
 BOX = SecretBox([bytes(32)])
@@ -113,7 +112,7 @@ def a_letter(key: str, code: str = INVALID, payload: bytes = b'{"email": "?"}') 
 
 def replays(database: Database) -> Replays:
     """Replays on the database."""
-    return Replays(Runs(database), Syncs(database))
+    return Replays(Runs(database))
 
 
 def announce(new: NewRun) -> OutgoingEvent:

@@ -7,7 +7,8 @@ import pytest
 import pytest_asyncio
 
 from tailrace.core.ids import WorkspaceId
-from tailrace.store.audit import Audit, Deed, Verdict
+from tailrace.store.audit import Audit, Deed
+from tailrace.store.audit_chain import AuditChain, Verdict
 from tailrace.store.database import Database
 from tailrace.store.secrets import SecretBox
 from tailrace.store.workspaces import Workspaces
@@ -19,6 +20,11 @@ _UNGUARDED = "ALTER TABLE audit_records DISABLE TRIGGER audit_records_stay"
 @pytest.fixture
 def audit(database: Database) -> Audit:
     return Audit(database, SecretBox([KEY]))
+
+
+@pytest.fixture
+def chain(database: Database) -> AuditChain:
+    return AuditChain(database, SecretBox([KEY]))
 
 
 @pytest_asyncio.fixture
@@ -33,8 +39,8 @@ async def record(database: Database, audit: Audit, workspace_id: WorkspaceId, *n
             await audit.append(connection, deed)
 
 
-async def verdicts(audit: Audit) -> list[Verdict]:
-    return [verdict async for verdict in audit.verify()]
+async def verdicts(chain: AuditChain) -> list[Verdict]:
+    return [verdict async for verdict in chain.verify()]
 
 
 async def test_records_are_listed_newest_first(database: Database, audit: Audit, workspace_id: WorkspaceId) -> None:
@@ -49,25 +55,28 @@ async def test_records_are_listed_newest_first(database: Database, audit: Audit,
     )
 
 
-async def test_whole_chains_are_found_whole(database: Database, audit: Audit, workspace_id: WorkspaceId) -> None:
+async def test_whole_chains_are_found_whole(
+    database: Database, audit: Audit, chain: AuditChain, workspace_id: WorkspaceId
+) -> None:
     other = (await Workspaces(database).create("b")).id
     await record(database, audit, workspace_id, *map(str, range(7)))
     await record(database, audit, other, "x")
 
-    assert {each.workspace_id: (each.records, each.fault) for each in await verdicts(audit)} == {
+    assert {each.workspace_id: (each.records, each.fault) for each in await verdicts(chain)} == {
         workspace_id: (7, None),
         other: (1, None),
     }
 
 
 async def test_records_made_at_once_stand_in_one_chain(
-    database: Database, audit: Audit, workspace_id: WorkspaceId
+    database: Database, audit: Audit, chain: AuditChain, workspace_id: WorkspaceId
 ) -> None:
     async with asyncio.TaskGroup() as tasks:
         for at in range(20):
             tasks.create_task(record(database, audit, workspace_id, str(at)))
+            tasks.create_task(chain.extend_all())
 
-    assert await verdicts(audit) == [Verdict(workspace_id, 20, None)]
+    assert await verdicts(chain) == [Verdict(workspace_id, 20, None)]
 
 
 async def test_nothing_is_recorded_of_what_was_rolled_back(
@@ -87,12 +96,70 @@ async def test_nothing_is_recorded_of_what_was_rolled_back(
     ["UPDATE audit_records SET actor = 'x'", "DELETE FROM audit_records", "TRUNCATE audit_records"],
 )
 async def test_records_cannot_be_changed(
+    database: Database, audit: Audit, chain: AuditChain, workspace_id: WorkspaceId, statement: str
+) -> None:
+    await record(database, audit, workspace_id, "a")
+    await chain.extend(workspace_id)
+
+    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="never changed"):
+        await database.execute(statement)
+
+
+async def test_records_are_chained_in_the_order_of_the_changes(
+    database: Database, audit: Audit, chain: AuditChain, workspace_id: WorkspaceId
+) -> None:
+    names = [str(at) for at in range(1203)]
+    async with database.transaction() as connection:
+        for name in names:
+            await audit.append(connection, Deed(workspace_id, "a", "b", "c", name))
+
+    chained = [await chain.extend_all(), await chain.extend_all()]
+
+    listed = await audit.list(workspace_id, limit=2000)
+    assert chained == [1203, 0]
+    assert [each.deed.object_id for each in reversed(listed)] == names
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["UPDATE audit_waiting SET actor = 'x'", "DELETE FROM audit_waiting", "TRUNCATE audit_waiting"],
+)
+async def test_waiting_records_cannot_be_changed(
     database: Database, audit: Audit, workspace_id: WorkspaceId, statement: str
 ) -> None:
     await record(database, audit, workspace_id, "a")
 
-    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="never changed"):
+    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="never"):
         await database.execute(statement)
+
+
+async def test_record_that_was_altered_while_it_waited_is_found(
+    database: Database, audit: Audit, chain: AuditChain, workspace_id: WorkspaceId
+) -> None:
+    await record(database, audit, workspace_id, "a", "b", "c")
+    await database.execute("ALTER TABLE audit_waiting DISABLE TRIGGER audit_waiting_stays")
+    await database.execute("UPDATE audit_waiting SET actor = 'token:x' WHERE object_id = 'b'")
+
+    found = await verdicts(chain)
+
+    assert found == [Verdict(workspace_id, 2, "a record was changed before it was in the chain")]
+    assert [each.deed.object_id for each in await audit.list(workspace_id)] == ["c", "a"]
+
+
+async def test_chain_that_was_cut_off_is_not_sealed_by_going_on(
+    database: Database, audit: Audit, chain: AuditChain, workspace_id: WorkspaceId
+) -> None:
+    await record(database, audit, workspace_id, "a", "b")
+    await chain.extend(workspace_id)
+    await database.execute(_UNGUARDED)
+    await database.execute("DELETE FROM audit_records WHERE number = 2")
+    await database.execute("UPDATE audit_heads SET number = 1, digest = (SELECT digest FROM audit_records)")
+    await record(database, audit, workspace_id, "c")
+
+    chained = await chain.extend(workspace_id)
+
+    assert chained == 0
+    assert (await verdicts(chain))[0].fault == "the chain does not end where it was sealed"
 
 
 @pytest.mark.parametrize(
@@ -123,33 +190,39 @@ async def test_records_cannot_be_changed(
     ],
 )
 async def test_forgery_is_found(
-    database: Database, audit: Audit, workspace_id: WorkspaceId, forgery: str, fault: str
+    database: Database, chain: AuditChain, workspace_id: WorkspaceId, forgery: str, fault: str
 ) -> None:
-    await record(database, audit, workspace_id, "a", "b", "c")
+    await record(database, Audit(database, SecretBox([KEY])), workspace_id, "a", "b", "c")
+    await chain.extend(workspace_id)
     await database.execute(_UNGUARDED)
 
     await database.execute(forgery)
 
-    assert [verdict.fault for verdict in await verdicts(audit)] == [fault]
+    assert [verdict.fault for verdict in await verdicts(chain)] == [fault]
 
 
 async def test_chain_of_a_former_key_is_sealed_anew(
-    database: Database, audit: Audit, workspace_id: WorkspaceId
+    database: Database, chain: AuditChain, workspace_id: WorkspaceId
 ) -> None:
     await record(database, Audit(database, SecretBox([FORMER])), workspace_id, "a")
-    both = Audit(database, SecretBox([KEY, FORMER]))
+    await AuditChain(database, SecretBox([FORMER])).extend(workspace_id)
+    both = AuditChain(database, SecretBox([KEY, FORMER]))
 
     before = await verdicts(both)
     resealed = await both.reseal()
 
     assert (before[0].fault, resealed) == (None, 1)
-    assert (await verdicts(audit))[0].fault is None
+    assert (await verdicts(chain))[0].fault is None
 
 
-async def test_forged_seal_is_not_made_good(database: Database, audit: Audit, workspace_id: WorkspaceId) -> None:
+async def test_forged_seal_is_not_made_good(
+    database: Database, audit: Audit, chain: AuditChain, workspace_id: WorkspaceId
+) -> None:
     await record(database, Audit(database, SecretBox([FORMER])), workspace_id, "a")
+    await AuditChain(database, SecretBox([FORMER])).extend(workspace_id)
+    await record(database, audit, workspace_id, "b")
 
-    resealed = await audit.reseal()
+    resealed = await chain.reseal()
 
     assert resealed == 0
-    assert (await verdicts(audit))[0].fault == "the chain does not end where it was sealed"
+    assert (await verdicts(chain))[0].fault == "the chain does not end where it was sealed"

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import pytest_asyncio
 
-from tailrace.core.errors import Invalid, NotFound
-from tailrace.core.ids import SyncId, WorkspaceId
+from tailrace.core.errors import NotFound
+from tailrace.core.ids import WorkspaceId
 from tailrace.core.syncs import (
     CronSchedule,
     FieldMapping,
@@ -178,22 +178,6 @@ async def test_connections_must_be_of_the_workspace_and_of_the_right_kind(
         await syncs.create(replace(new, definition=definition))
 
     assert await syncs.list(new.workspace_id) == []
-
-
-async def test_paused_and_deleted_syncs_may_not_be_run(
-    database: Database, syncs: Syncs, sync: Sync, workspace_id: WorkspaceId
-) -> None:
-    async with database.transaction() as connection:
-        await syncs.require_enabled(connection, workspace_id, sync.id)
-    await syncs.toggle(workspace_id, sync.id, enabled=False)
-
-    async with database.transaction() as connection:
-        with pytest.raises(Invalid) as paused:
-            await syncs.require_enabled(connection, workspace_id, sync.id)
-        with pytest.raises(NotFound):
-            await syncs.require_enabled(connection, workspace_id, SyncId("retl_sync_x"))
-
-    assert paused.value.code == "SYNC_PAUSED"
 
 
 async def test_unknown_version_is_not_found(syncs: Syncs, sync: Sync) -> None:

@@ -9,7 +9,7 @@ from tailrace.cli.work import AsJson, answer, do
 from tailrace.runtime.chassis import open_database
 from tailrace.runtime.lifecycle import EXIT_FAILED
 from tailrace.runtime.settings import Settings
-from tailrace.store.audit import Audit, Verdict
+from tailrace.store.audit_chain import AuditChain, Verdict
 from tailrace.store.readiness import Readiness
 from tailrace.store.secrets import SecretBox
 
@@ -28,7 +28,7 @@ def _verify(*, as_json: AsJson = False) -> None:
         async with open_database(settings, "cli") as database:
             await Readiness(database, settings.database_url.get_secret_value()).check_schema()
             box = SecretBox.from_setting(settings.secret_key.get_secret_value())
-            return [verdict async for verdict in Audit(database, box).verify()]
+            return [verdict async for verdict in AuditChain(database, box).verify()]
 
     verdicts = do(Settings, verify)
     lines = [f"{each.workspace_id}  {each.records} records  {each.fault or 'whole'}" for each in verdicts]

@@ -80,6 +80,7 @@ class Database:
             timeout=bounds.acquire_s,
             init=_speak_json,
             connect=_connect,
+            reset=_leave,
             server_settings={
                 **ALL_WORKSPACES,
                 "application_name": application_name,
@@ -170,6 +171,10 @@ async def _connect(*arguments: Any, **options: Any) -> "asyncpg.Connection[Recor
             peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_S)
             peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT_MS)
     return connection
+
+
+async def _leave(_connection: Connection) -> None:
+    """Nothing to undo: settings and locks are those of a transaction, and the pool rolls back what was left open."""
 
 
 async def _speak_json(connection: "asyncpg.Connection[Record]") -> None:

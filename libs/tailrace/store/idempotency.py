@@ -38,6 +38,14 @@ INSERT INTO idempotency_keys (workspace_id, key, request_sha256, response) VALUE
 ON CONFLICT (workspace_id, key) DO UPDATE
   SET request_sha256 = $3, status = NULL, response = $4, created_at = clock_timestamp()
 """
+_IS_REPEAT = "kept.request_sha256 = $3 AND kept.created_at > clock_timestamp() - make_interval(secs => $5)"
+_NOTE_ONCE = f"""
+INSERT INTO idempotency_keys AS kept (workspace_id, key, request_sha256, response) VALUES ($1, $2, $3, $4)
+ON CONFLICT (workspace_id, key) DO UPDATE SET request_sha256 = $3, status = NULL,
+  response = CASE WHEN {_IS_REPEAT} THEN kept.response ELSE $4 END,
+  created_at = CASE WHEN {_IS_REPEAT} THEN kept.created_at ELSE clock_timestamp() END
+RETURNING response
+"""  # noqa: S608 - a constant
 _FORGET = "DELETE FROM idempotency_keys WHERE workspace_id = $1 AND key = $2"
 _PRUNE = """
 DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
@@ -125,6 +133,15 @@ class Idempotency:
     async def note(self, connection: Connection, request: Request, text: str) -> None:
         """Note a text under a key, in place of whatever was noted there."""
         await connection.execute(_REPLACE, request.workspace_id, request.key, request.sha256, text.encode())
+
+    async def note_once(self, connection: Connection, request: Request, text: str, *, within_s: float) -> str:
+        """Note a text unless one was noted for the same request not longer ago; gives the one that is noted then.
+
+        Waits for a transaction that is noting one.
+        """
+        names = (request.workspace_id, request.key)
+        noted: bytes = await connection.fetchval(_NOTE_ONCE, *names, request.sha256, text.encode(), within_s)
+        return noted.decode()
 
     async def forget(self, workspace_id: WorkspaceId, key: str) -> None:
         """The key is free again."""

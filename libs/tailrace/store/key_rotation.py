@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from tailrace.core.errors import Invalid
 from tailrace.core.settlements import payload_binding
-from tailrace.store.audit import Audit
+from tailrace.store.audit_chain import AuditChain
 from tailrace.store.connections import secrets_binding
 from tailrace.store.database import Database, Record
 from tailrace.store.secrets import SecretBox
@@ -88,7 +88,7 @@ class KeyRotation:
         unreadable: list[str] = []
         connections = await self._all(_CONNECTIONS, unreadable)
         letters = await self._all(_LETTERS, unreadable)
-        chains = await Audit(self._database, self._box).reseal()
+        chains = await AuditChain(self._database, self._box).reseal()
         tokens_left = await self._database.fetchval(_LEFT_TOKENS, self._box.sealing_id)
         return Rotated(connections, letters, chains, tuple(unreadable), tokens_left)
 

@@ -10,7 +10,6 @@ from tailrace.core.runs import RunKind, RunTrigger
 from tailrace.store.database import Connection, Record, touched
 from tailrace.store.dead_letters import LetterState, lock_letters, named
 from tailrace.store.runs import AnnounceRun, NewRun, Runs
-from tailrace.store.syncs import Syncs
 
 MOST_ATTEMPTS = 10
 """A row that failed so often is not replayed any more; once it changes, any run tries it."""
@@ -39,9 +38,8 @@ class ReplayRequest:
 class Replays:
     """Letters go from open to replaying with the start of a run, and back to open with its end unless delivered."""
 
-    def __init__(self, runs: Runs, syncs: Syncs) -> None:
+    def __init__(self, runs: Runs) -> None:
         self._runs = runs
-        self._syncs = syncs
 
     async def start(self, connection: Connection, request: ReplayRequest, announce: AnnounceRun) -> NewRun:
         """Queue a run of kind replay and hand all of the letters to it, or raise, in the caller's transaction.
@@ -60,7 +58,6 @@ class Replays:
             trigger=RunTrigger.REPLAY,
             requested_by=request.requested_by,
         )
-        await self._syncs.require_enabled(connection, new.workspace_id, new.sync_id)
         await self._runs.start(connection, new, announce(new))
         await begin_replay(connection, request.letter_ids, new.run_id)
         return new

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from tailrace.core.errors import Conflict, NotFound
+from tailrace.core.errors import Conflict, Invalid, NotFound
 from tailrace.core.ids import RunId, SyncId, WorkspaceId
 from tailrace.core.outgoing import OutgoingEvent
 from tailrace.core.runs import COUNTS, Books, RunKind, RunName, RunStatus, RunTrigger
@@ -16,10 +16,11 @@ _RACES = 3
 
 # A sync that sends all rows at each run has no incremental ones.
 _KIND = "CASE WHEN {0} = 'incremental' AND (definition ->> 'resend')::boolean THEN 'full' ELSE {0} END"
+# FOR SHARE: a delete waits for the start of a run, and then sees the run that it must cancel.
 _START = f"""
 INSERT INTO runs (id, workspace_id, sync_id, sync_version, kind, trigger, requested_by, status)
 SELECT $1, workspace_id, id, version, {_KIND.format("$4::text")}, $5, $6, 'queued' FROM syncs
-WHERE workspace_id = $2 AND id = $3 AND deleted_at IS NULL
+WHERE workspace_id = $2 AND id = $3 AND deleted_at IS NULL AND enabled FOR SHARE
 ON CONFLICT (sync_id) WHERE status IN ('queued', 'running', 'cancelling') DO NOTHING
 RETURNING queued_at
 """  # noqa: S608 - constants
@@ -37,10 +38,12 @@ RETURNING id
 """  # noqa: S608 - constants
 _ADD_SHARDS = "INSERT INTO run_shards (run_id, shard) SELECT run_id, 0 FROM unnest($1::text[]) AS run_id"
 _ADD_SHARD = "INSERT INTO run_shards (run_id, shard) VALUES ($1, 0)"
-_SYNC_EXISTS = "SELECT true FROM syncs WHERE workspace_id = $1 AND id = $2 AND deleted_at IS NULL"
 _ACTIVE = """
 SELECT id FROM runs WHERE workspace_id = $1 AND sync_id = $2 AND status IN ('queued', 'running', 'cancelling')
 """
+_WHY_NOT = f"""
+SELECT enabled, ({_ACTIVE}) AS active FROM syncs WHERE workspace_id = $1 AND id = $2 AND deleted_at IS NULL
+"""  # noqa: S608 - a constant
 _COUNTS = ", ".join(f"sum(rows_{name})::bigint AS {name}" for name in COUNTS)
 _WAITS = "FILTER (WHERE state = 'queued' AND not_before > clock_timestamp())"
 _SELECT = f"""
@@ -153,8 +156,9 @@ class Runs:
 
         Gives the moment at which it was queued.
 
+        :raises NotFound: the workspace has no such sync.
+        :raises Invalid: `SYNC_PAUSED`.
         :raises Conflict: `RUN_ACTIVE`, with the id of the run that the sync has already.
-        :raises NotFound: no such sync.
         """
         for _ in range(_RACES):
             queued_at: datetime | None = await connection.fetchval(
@@ -164,11 +168,7 @@ class Runs:
                 await connection.execute(_ADD_SHARD, new.run_id)
                 await enqueue(connection, [announce])
                 return queued_at
-            active = await connection.fetchval(_ACTIVE, new.workspace_id, new.sync_id)
-            if active:
-                raise Conflict(f"run {active} of this sync is active", code="RUN_ACTIVE", existing_id=active)
-            if not await connection.fetchval(_SYNC_EXISTS, new.workspace_id, new.sync_id):
-                raise NotFound("no such sync")
+            _refuse(await connection.fetchrow(_WHY_NOT, new.workspace_id, new.sync_id))
         raise Conflict("runs of this sync come and go too fast: try again", code="RUN_ACTIVE")
 
     async def start_all(
@@ -238,6 +238,16 @@ class Runs:
             return None
         await connection.execute(_WAKE, running)
         return RunId(running)
+
+
+def _refuse(sync: Record | None) -> None:
+    """Raise where the sync cannot be started as it stands; return where what was in the way is gone."""
+    if sync is None:
+        raise NotFound("no such sync in this workspace", code="SYNC_NOT_FOUND")
+    if not sync["enabled"]:
+        raise Invalid("Pipeline is paused: enable the sync before it is started", code="SYNC_PAUSED")
+    if sync["active"]:
+        raise Conflict(f"run {sync['active']} of this sync is active", code="RUN_ACTIVE", existing_id=sync["active"])
 
 
 def _arguments(wanted: RunFilter) -> tuple[object, ...]:

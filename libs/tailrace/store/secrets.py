@@ -32,6 +32,7 @@ class SecretBox:
         if not keys or any(len(key) != _KEY_SIZE_BYTES for key in keys):
             raise Invalid(_WHAT_TO_DO, code="SECRET_KEY_INVALID")
         self._roots = tuple(keys)
+        self._derived: dict[str, tuple[bytes, ...]] = {}
         self._ciphers = {_key_id(key): AESGCM(_derive(key, "seal")) for key in keys}
         self._sealing = _key_id(keys[0])
 
@@ -88,7 +89,9 @@ class SecretBox:
 
     def derive(self, purpose: str) -> tuple[bytes, ...]:
         """A key for another purpose from each key of the ring: make with the first, check with all."""
-        return tuple(_derive(root, purpose) for root in self._roots)
+        if purpose not in self._derived:
+            self._derived[purpose] = tuple(_derive(root, purpose) for root in self._roots)
+        return self._derived[purpose]
 
 
 def _key_id(key: bytes) -> bytes:

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from pydantic import TypeAdapter
 
 from tailrace.core.due import next_due
-from tailrace.core.errors import Invalid, NotFound
+from tailrace.core.errors import NotFound
 from tailrace.core.ids import SyncId, WorkspaceId, new_sync_id
 from tailrace.core.syncs import CronSchedule, IntervalSchedule, ManualSchedule, Schedule, SyncDefinition
 from tailrace.store.database import Connection, Database, Record
@@ -40,10 +40,6 @@ _LOCK_TIME = "SELECT updated_at FROM syncs WHERE workspace_id = $1 AND id = $2 A
 _DELETE = """
 UPDATE syncs SET deleted_at = clock_timestamp(), next_run_at = NULL
 WHERE workspace_id = $1 AND id = $2 AND deleted_at IS NULL RETURNING deleted_at
-"""
-# FOR SHARE: a delete waits for the start of a run, and then sees the run that it must cancel.
-_ENABLED = """
-SELECT enabled FROM syncs WHERE workspace_id = $1 AND id = $2 AND deleted_at IS NULL FOR SHARE
 """
 _KNOWN = "SELECT true FROM syncs WHERE workspace_id = $1 AND id = $2"
 _WORKSPACE = "SELECT workspace_id FROM syncs WHERE id = $1 AND deleted_at IS NULL"
@@ -188,18 +184,6 @@ class Syncs:
         require_revision(updated_at, only_if)
         moment: datetime = await connection.fetchval(_DELETE, workspace_id, sync_id)
         return moment
-
-    async def require_enabled(self, connection: Connection, workspace_id: WorkspaceId, sync_id: str) -> None:
-        """Return if the sync may be run; it stays so until the caller's transaction ends.
-
-        :raises NotFound: the workspace has none of that id.
-        :raises Invalid: `SYNC_PAUSED`.
-        """
-        enabled = await connection.fetchval(_ENABLED, workspace_id, sync_id)
-        if enabled is None:
-            raise _not_found()
-        if not enabled:
-            raise Invalid("Pipeline is paused: enable the sync before it is started", code="SYNC_PAUSED")
 
     async def require_known(self, workspace_id: WorkspaceId, sync_id: str) -> None:
         """Return if the workspace has the sync, or had it: its runs and dead letters can still be read.
