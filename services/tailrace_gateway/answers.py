@@ -59,6 +59,9 @@ class SyncAttributes(SyncBriefAttributes):
     max_delete_ratio: float
     delivery: DeliveryPolicy
     last_run: LastRun | None
+    open_dead_letters: Annotated[
+        int, Field(ge=0, description="Rows refused by this or an earlier run and not mended since; 100,000 at most.")
+    ]
 
 
 class DeletedAttributes(Told):

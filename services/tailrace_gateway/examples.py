@@ -72,6 +72,7 @@ _MORE_OF_SYNC: Json = {
     "max_delete_ratio": 0.1,
     "delivery": DeliveryPolicy().model_dump(mode="json"),
     "last_run": None,
+    "open_dead_letters": 0,
 }
 _BRIEF_RUN: Json = {
     "sync_id": _SYNC,
@@ -80,6 +81,7 @@ _BRIEF_RUN: Json = {
     "rows_read": 12840,
     "rows_written": 12795,
     "rows_failed": 45,
+    "rows_still_failing": 0,
     "created_at": "2025-03-27T12:15:00Z",
     "started_at": "2025-03-27T12:15:01Z",
     "finished_at": "2025-03-27T12:18:44Z",
@@ -119,6 +121,7 @@ _CONNECTION_SYNC: Json = {
     "startedAt": "2024-04-20T05:41:18.871Z",
     "finishedAt": "2024-04-20T05:44:02.105Z",
     "error": None,
+    "rowsStillFailing": 0,
     "metrics": {"succeeded": {"total": 480}, "failed": {"total": 7}, "changed": {"total": 487}, "total": 500},
 }
 _LETTER_ITEM = _item(

@@ -13,13 +13,19 @@ _QUEUED: Json = {
     "created_at": "2025-03-27T17:22:00Z",
     "started_at": None,
     "completed_at": None,
-    "progress": {"rows_read": 0, "rows_written": 0, "rows_skipped": 0, "rows_failed": 0},
+    "progress": {"rows_read": 0, "rows_written": 0, "rows_skipped": 0, "rows_failed": 0, "rows_still_failing": 0},
 }
 _ENDED: Json = _QUEUED | {
     "status": "completed",
     "started_at": "2025-03-27T17:22:01Z",
     "completed_at": "2025-03-27T17:25:44Z",
-    "progress": {"rows_read": 12840, "rows_written": 12795, "rows_skipped": 0, "rows_failed": 45},
+    "progress": {
+        "rows_read": 12840,
+        "rows_written": 12795,
+        "rows_skipped": 0,
+        "rows_failed": 45,
+        "rows_still_failing": 0,
+    },
 }
 _CANCELLED: Json = _QUEUED | {
     "status": "cancelled",
@@ -52,6 +58,7 @@ JOBS_TOLD: Json = {
             "rows_read": 12840,
             "rows_skipped": 0,
             "rows_failed": 45,
+            "rows_still_failing": 0,
             "duration_seconds": 223.0,
         },
     },

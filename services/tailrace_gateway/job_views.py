@@ -31,6 +31,7 @@ class JobProgress(Told):
     rows_written: Count
     rows_skipped: Count
     rows_failed: Count
+    rows_still_failing: Count
 
 
 class JobError(Told):
@@ -94,6 +95,7 @@ class JobSummary(Told):
     rows_read: Count
     rows_skipped: Count
     rows_failed: Count
+    rows_still_failing: Count
     duration_seconds: Annotated[float, Field(ge=0)]
 
 
@@ -125,6 +127,7 @@ def results(run: Run) -> dict[str, Any]:
         "rows_read": books.read,
         "rows_skipped": books.skipped,
         "rows_failed": books.failed,
+        "rows_still_failing": books.still_failing,
         "duration_seconds": max(0.0, (ended - begun).total_seconds()),
     }
     return {"job_id": run.id, "status": _WORDS[run.status], "summary": summary}
@@ -146,6 +149,7 @@ def _members(run: Run) -> dict[str, Any]:
             "rows_written": books.delivered + books.deleted,
             "rows_skipped": books.skipped,
             "rows_failed": books.failed,
+            "rows_still_failing": books.still_failing,
         },
         **error,
     }

@@ -70,11 +70,9 @@ async def create_sync(call: Call[CreateSync, NoQuery]) -> Answer:
 
 
 async def get_sync(call: Call[NoBody, NoQuery]) -> Answer:
-    """One sync, and how its last run stands."""
-    workspace_id = call.identity.workspace_id
-    sync = await call.stores.syncs.get(workspace_id, call.path["sync_id"])
-    runs = await call.stores.runs.list(workspace_id, RunFilter(sync_id=sync.id), limit=1)
-    return Answer(one(_whole(sync, runs[0] if runs else None)), headers=tag(sync.updated_at))
+    """One sync, how its last run stands, and how many of its rows wait as dead letters."""
+    sync = await call.stores.syncs.get(call.identity.workspace_id, call.path["sync_id"])
+    return Answer(one(await _as_it_stands(call.stores, sync)), headers=tag(sync.updated_at))
 
 
 async def update_sync(call: Call[UpdateSync, NoQuery]) -> Answer:
@@ -103,9 +101,8 @@ async def changed_sync(call: AnyCall, stores: Stores, old: Sync, change: SyncCha
     :raises Stale: it has changed since, or the caller has seen something else.
     """
     sync = await stores.syncs.update(old.workspace_id, old.id, change, only_if=replaced(call, old.updated_at))
-    runs = await stores.runs.list(old.workspace_id, RunFilter(sync_id=sync.id), limit=1)
     deed = Change(sync.id, _whole(old, None)["attributes"], _whole(sync, None)["attributes"])
-    return Answer(one(_whole(sync, runs[0] if runs else None)), headers=tag(sync.updated_at), change=deed)
+    return Answer(one(await _as_it_stands(stores, sync)), headers=tag(sync.updated_at), change=deed)
 
 
 async def delete_sync(call: Call[NoBody, NoQuery]) -> Answer:
@@ -177,7 +174,12 @@ def _brief(sync: Sync) -> Item:
     return item(KIND, sync.id, attributes)
 
 
-def _whole(sync: Sync, last: Run | None) -> Item:
+async def _as_it_stands(stores: Stores, sync: Sync) -> Item:
+    runs = await stores.runs.list(sync.workspace_id, RunFilter(sync_id=sync.id), limit=1)
+    return _whole(sync, runs[0] if runs else None, await stores.dead_letters.open_count(sync.id))
+
+
+def _whole(sync: Sync, last: Run | None, open_letters: int = 0) -> Item:
     brief = _brief(sync)
     mappings = [mapping.model_dump(mode="json") for mapping in sync.definition.field_mappings]
     brief["attributes"] |= {
@@ -188,6 +190,7 @@ def _whole(sync: Sync, last: Run | None) -> Item:
         "max_delete_ratio": sync.definition.max_delete_ratio,
         "delivery": sync.definition.delivery.model_dump(mode="json"),
         "last_run": None if last is None else last_run(last),
+        "open_dead_letters": open_letters,
     }
     return brief
 

@@ -7,6 +7,7 @@ from pydantic import Field, WithJsonSchema
 from tailrace.core.runs import RunKind, RunStatus, RunTrigger
 from tailrace_gateway.envelopes import Count, Item, RunWord, Seconds, Told, Unnamed
 
+_STILL_FAILING = "Rows left out, as their letter of an earlier run is open or was resolved as skipped."
 _MILLISECONDS = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$"
 
 Milliseconds = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time", "pattern": _MILLISECONDS})]
@@ -40,6 +41,7 @@ class RunBriefAttributes(Told):
     rows_read: Count
     rows_written: Count
     rows_failed: Count
+    rows_still_failing: Annotated[Count, Field(description=_STILL_FAILING)]
     created_at: Seconds
     started_at: Seconds | None
     finished_at: Seconds | None
@@ -104,6 +106,7 @@ class ConnectionSync(Told):
     started_at: Annotated[Milliseconds, Field(alias="startedAt")]
     finished_at: Annotated[Milliseconds | None, Field(alias="finishedAt")]
     error: str | None
+    rows_still_failing: Annotated[Count, Field(alias="rowsStillFailing", description=_STILL_FAILING)]
     metrics: SyncMetrics
 
 

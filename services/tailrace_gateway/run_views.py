@@ -56,6 +56,7 @@ def run_item(run: Run) -> Item:
         "rows_read": books.read,
         "rows_written": books.delivered + books.deleted,
         "rows_failed": books.failed,
+        "rows_still_failing": books.still_failing,
         "created_at": seconds(run.queued_at),
         "started_at": seconds(run.started_at),
         "finished_at": seconds(run.finished_at),
@@ -104,6 +105,7 @@ def rudderstack_run(run: Run) -> dict[str, Any]:
         "startedAt": milliseconds(run.started_at or run.queued_at),
         "finishedAt": milliseconds(run.finished_at),
         "error": error_of(run),
+        "rowsStillFailing": books.still_failing,
         "metrics": {
             "succeeded": {"total": succeeded},
             "failed": {"total": books.failed},

@@ -68,6 +68,7 @@ async def test_dead_row_returns_once_it_is_mended_and_its_letter_closes(
     run = await yard.run()
 
     assert asleep.books.reasons == {"skipped.UNCHANGED": 4, "skipped.STILL_DEAD": 1}
+    assert (asleep.books.failed, asleep.books.still_failing) == (0, 1)
     assert run.books.delivered == 1
     assert await yard.chassis.database.fetch(letters_sql) == []
 

@@ -212,6 +212,7 @@ async def test_sync_shows_every_field_of_the_contract(admin: Caller, engine: Eng
         "status": "succeeded",
         "startedAt": "2024-04-20T05:41:18.871Z",
         "error": None,
+        "rowsStillFailing": 0,
         "metrics": {"succeeded": {"total": 60}, "failed": {"total": 5}, "changed": {"total": 65}, "total": 100},
     }
 

@@ -80,6 +80,7 @@ class RunFinished(Event):
     delivered: int
     skipped: int
     rejected: int
+    still_failing: int = 0
     error_code: str | None = None
     finished_at: datetime
 

@@ -51,6 +51,7 @@ def run_finished(
         delivered=books.delivered,
         skipped=books.skipped,
         rejected=books.failed,
+        still_failing=books.still_failing,
         error_code=error_code,
         finished_at=at,
     )

@@ -44,6 +44,11 @@ _RESOLVE = """
 UPDATE dead_letters SET state = 'resolved', resolution = $2, resolved_by = $3, resolved_at = clock_timestamp()
 WHERE id = ANY ($1::text[]) AND state = 'open'
 """
+_COUNT_OPEN = """
+SELECT count(*) FROM (
+  SELECT FROM dead_letters WHERE sync_id = $1 AND state IN ('open', 'replaying') LIMIT $2) AS letters
+"""
+_COUNTED_AT_MOST = 100_000
 _NOW = "SELECT clock_timestamp()"
 _END_REPLAY = """
 UPDATE dead_letters SET state = 'open', replay_run_id = NULL WHERE replay_run_id = $1 AND state = 'replaying'
@@ -205,6 +210,10 @@ class DeadLetters:
         by_error_code = {row["error_code"]: row["letters"] for row in rows if row["error_code"] is not None}
         [resolved] = [row for row in rows if row["error_code"] is None]
         return LetterStats(sum(by_error_code.values()), resolved["letters"], by_error_code, resolved["computed_at"])
+
+    async def open_count(self, sync_id: SyncId) -> int:
+        """How many letters of a sync nobody has resolved; of very many, 100,000 are counted."""
+        return int(await self._database.fetchval(_COUNT_OPEN, sync_id, _COUNTED_AT_MOST))
 
     async def resolve(
         self, connection: Connection, workspace_id: WorkspaceId, ids: Sequence[DeadLetterId], resolution: Resolution
