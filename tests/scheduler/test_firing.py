@@ -77,7 +77,7 @@ async def work(pool: Database) -> None:
 
 
 def firing_on(pool: Database, clock: SystemClock | None = None) -> Firing:
-    return Firing(Schedules(pool, Runs(pool)), clock or SystemClock(), random.Random(), lambda: None)
+    return Firing(Schedules(pool, Runs(pool)), clock or SystemClock(), random.Random(1), lambda: None)
 
 
 @pytest_asyncio.fixture
