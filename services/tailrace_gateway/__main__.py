@@ -8,6 +8,7 @@ from tailrace.runtime.service import Chassis, Service
 from tailrace.store.audit_chain import AuditChain
 from tailrace_gateway.app import make_app
 from tailrace_gateway.chaining import extend_chains
+from tailrace_gateway.forwarding import Proxies
 from tailrace_gateway.listening import listening
 from tailrace_gateway.pruning import prune_keys
 from tailrace_gateway.routes import ROUTES
@@ -21,7 +22,8 @@ async def serve(chassis: Chassis) -> None:
         stores = open_stores(chassis, http)
         pace = Pace(chassis.settings.calls_per_s, chassis.settings.calls_burst)
         throttle, platform_token = Throttle(pace, chassis.clock), chassis.settings.platform_token
-        app = make_app(stores, ROUTES, throttle=throttle, platform_token=platform_token)
+        proxies = Proxies.of(chassis.settings)
+        app = make_app(stores, ROUTES, throttle=throttle, platform_token=platform_token, proxies=proxies)
         async with listening(app, chassis.settings), asyncio.TaskGroup() as tasks:
             chain = AuditChain(chassis.database, chassis.box)
             upkeep = [prune_keys(stores.idempotency, chassis.health), extend_chains(chain, chassis.health)]

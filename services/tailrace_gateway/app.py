@@ -21,8 +21,9 @@ from tailrace_gateway.auth import Gate, authorize
 from tailrace_gateway.calls import Answer, Call, Route
 from tailrace_gateway.conditions import IF_MATCH, only_if
 from tailrace_gateway.docs_page import add_docs
+from tailrace_gateway.forwarding import Proxies
 from tailrace_gateway.models import NoBody
-from tailrace_gateway.problems import Fault, Malformed, problem_of, problem_of_status
+from tailrace_gateway.problems import Fault, Malformed, Unauthenticated, problem_of, problem_of_status
 from tailrace_gateway.reading import BODY_SIZE_LIMIT_BYTES, read_body, read_json, read_query
 from tailrace_gateway.stores import Stores
 from tailrace_gateway.streams import Stream, Streams
@@ -62,9 +63,10 @@ def make_app(
     *,
     throttle: Throttle | None = None,
     platform_token: SecretStr | None = None,
+    proxies: Proxies | None = None,
 ) -> web.Application:
     """The application for these routes; whoever made the stores closes them. Without a throttle any pace is let in."""
-    entrance = _Entrance(stores, Gate(stores.tokens, platform_token), throttle)
+    entrance = _Entrance(stores, Gate(stores.tokens, platform_token), throttle, proxies or Proxies())
     app = web.Application(middlewares=[_measured, _told], client_max_size=BODY_SIZE_LIMIT_BYTES)
     app[STREAMS] = Streams()
     for route in routes:
@@ -83,13 +85,27 @@ class _Entrance:
     stores: Stores
     gate: Gate
     throttle: Throttle | None
+    proxies: Proxies
 
     async def let_in(self, request: web.Request, route: Route) -> Call[Any, Any]:
-        identity = await self.gate.authenticate(request)
+        address = self.proxies.client_of(request)
+        try:
+            identity = await self.gate.authenticate(request)
+        except Unauthenticated:
+            log.info("call.refused", method=route.method, route=route.path, address=address)
+            raise
         if self.throttle is not None:
             self.throttle.take(identity.token_id)
         authorize(identity, route)
-        return await _read(request, route, self.stores, identity)
+        return await _read(request, route, self.stores.narrowed(identity.workspace_id), _Caller(identity, address))
+
+
+@dataclass(frozen=True, slots=True)
+class _Caller:
+    """Who calls, from where."""
+
+    identity: Identity
+    address: str
 
 
 def _served(
@@ -102,19 +118,19 @@ def _served(
         if isinstance(answer, Stream):
             return await streams.send(request, answer, identity.token_id)
         if route.method != hdrs.METH_GET:
-            log.info("call.answered", method=route.method, route=route.path, caller=identity.name)
+            log.info("call.answered", method=route.method, route=route.path, caller=identity.name, address=call.address)
         return _response(answer)
 
     return serve
 
 
-async def _read(request: web.Request, route: Route, stores: Stores, identity: Identity) -> Call[Any, Any]:
+async def _read(request: web.Request, route: Route, stores: Stores, caller: _Caller) -> Call[Any, Any]:
     document = await _document(request, route)
     path = {name: _path_id(value) for name, value in request.match_info.items()}
     said = orjson.dumps([route.method, route.path, path, document], option=orjson.OPT_SORT_KEYS)
     return Call(
-        stores=stores.narrowed(identity.workspace_id),
-        identity=identity,
+        stores=stores,
+        identity=caller.identity,
         path=path,
         query=read_query(route.query, request.query),
         body=read_body(route.body, document),
@@ -122,7 +138,7 @@ async def _read(request: web.Request, route: Route, stores: Stores, identity: Id
         sha256=hashlib.sha256(said).digest(),
         idempotency_key=_idempotency_key(request),
         action=route.operation_id,
-        address=request.remote or "",
+        address=caller.address,
         last_event_id=request.headers.get("Last-Event-ID"),
         only_if=only_if(request.headers.getall(IF_MATCH, [])) if route.heeds_tag else None,
     )

@@ -1,9 +1,12 @@
 import base64
+import socket
 from pathlib import Path
 
 import asyncpg
 import pytest
 
+from tailrace.core.ids import WorkspaceId
+from tailrace.store.audit import Audit
 from tailrace.store.database import Database
 from tailrace.store.secrets import SecretBox
 from tailrace.store.tokens import Role, Tokens
@@ -181,3 +184,20 @@ async def test_documents_in_the_repository_are_fresh() -> None:
     ended = await tailrace("docs", "generate", "--check", folder=Path(__file__).parents[2])
 
     assert (ended.code, ended.stdout) == (0, "")
+
+
+async def test_commands_are_recorded_as_who_ran_them(database_url: str) -> None:
+    set_up = environment(database_url) | {"LOGNAME": "alice"}
+    workspace = (await tailrace("workspace", "create", "Acme", environment=set_up)).stdout.strip()
+    token = (await tailrace("token", "create", "--workspace", workspace, environment=set_up)).stdout.strip()
+    await tailrace("keys", "rotate", environment=set_up)
+
+    async with Database.open(database_url, application_name="test") as database:
+        box = SecretBox.from_setting(SECRET_KEY)
+        recorded = await Audit(database, box).list(WorkspaceId(workspace))
+
+    deeds = [record.deed for record in reversed(recorded)]
+    assert [deed.action for deed in deeds] == ["createWorkspace", "createToken", "rotateKeys"]
+    assert [deed.object_id for deed in deeds] == [workspace, token[4:12], box.sealing_id.hex()]
+    assert {(deed.actor, deed.address) for deed in deeds} == {("cli:alice", socket.gethostname())}
+    assert token not in repr(deeds)

@@ -7,10 +7,12 @@ from typing import Annotated
 
 import typer
 
+from tailrace.cli.deeds import a_deed, record
 from tailrace.cli.work import AsJson, answer, do
 from tailrace.core.ids import WorkspaceId
 from tailrace.runtime.chassis import open_database
 from tailrace.runtime.settings import Settings, StoreSettings
+from tailrace.store.database import Within
 from tailrace.store.readiness import Readiness
 from tailrace.store.secrets import SecretBox
 from tailrace.store.tokens import NewToken, Role, Token, Tokens
@@ -37,12 +39,16 @@ def _create_workspace(
 ) -> None:
     """Make a workspace and print its id."""
 
-    async def create(settings: StoreSettings) -> Workspace:
+    async def create(settings: Settings) -> Workspace:
         async with open_database(settings, "cli") as database:
             await Readiness(database, settings.database_url.get_secret_value()).check_schema()
-            return await Workspaces(database).create(name)
+            box = SecretBox.from_setting(settings.secret_key.get_secret_value())
+            async with database.transaction() as connection:
+                new = await Workspaces(Within(connection)).create(name)
+                await record(connection, box, a_deed(new.id, "createWorkspace", new.id, after={"name": name}))
+            return new
 
-    made = do(StoreSettings, create)
+    made = do(Settings, create)
     answer(asdict(made), as_json=as_json, text=made.id)
 
 
@@ -75,7 +81,11 @@ def _create_token(
         async with open_database(settings, "cli") as database:
             await Readiness(database, settings.database_url.get_secret_value()).check_schema()
             box = SecretBox.from_setting(settings.secret_key.get_secret_value())
-            return await Tokens(database, box).create(new)
+            async with database.transaction() as connection:
+                token, text = await Tokens(Within(connection), box).create(new)
+                after = {"name": name, "role": role, "expires_at": expires_at}
+                await record(connection, box, a_deed(new.workspace_id, "createToken", token.id, after=after))
+            return token, text
 
     made, text = do(Settings, create)
     answer({**asdict(made), "token": text}, as_json=as_json, text=text)

@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 import typer
 
+from tailrace.cli.deeds import record_everywhere
 from tailrace.cli.work import AsJson, answer, do
 from tailrace.runtime.chassis import open_database
 from tailrace.runtime.lifecycle import EXIT_FAILED
@@ -36,7 +37,9 @@ def _rotate(*, as_json: AsJson = False) -> None:
     async def rotate(settings: Settings) -> Rotated:
         async with open_database(settings, "cli") as database:
             await Readiness(database, settings.database_url.get_secret_value()).check_schema()
-            return await KeyRotation(database, SecretBox.from_setting(settings.secret_key.get_secret_value())).rotate()
+            box = SecretBox.from_setting(settings.secret_key.get_secret_value())
+            await record_everywhere(database, box, "rotateKeys", box.sealing_id.hex())
+            return await KeyRotation(database, box).rotate()
 
     done = do(Settings, rotate)
     sealed = f"{done.connections} connections, {done.dead_letters} dead letters, {done.audit_chains} audit chains"

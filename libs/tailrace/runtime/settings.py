@@ -3,7 +3,8 @@
 import os
 import re
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
@@ -89,6 +90,13 @@ class Settings(KafkaSettings, StoreSettings):
     port: int = Field(8080, ge=0, le=65_535, description="Its port; 0 takes a free one.")
     calls_per_s: float = Field(200, gt=0, le=100_000, description="Calls that a gateway takes of one token a second.")
     calls_burst: int = Field(1000, ge=1, le=1_000_000, description="Calls that it takes of one token at once.")
+    trusted_proxies: str = Field(
+        "",
+        description="Networks of the proxies in front of the gateway, by commas; only these say whom a call is from.",
+    )
+    trusted_proxy_header: Literal["X-Forwarded-For", "Forwarded"] = Field(
+        "X-Forwarded-For", description="The header in which they say so; the other one is not read."
+    )
     ops_host: str = Field("127.0.0.1", description="Address of /livez, /readyz and /metrics; 0.0.0.0 in a container.")
     ops_port: int = Field(9090, ge=0, le=65_535, description="Their port; 0 takes a free one.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
@@ -137,12 +145,26 @@ class Settings(KafkaSettings, StoreSettings):
             parse_failpoint(value)
         return value
 
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: str) -> str:
+        for part in _parts(value):
+            try:
+                ip_network(part)
+            except ValueError:
+                raise ValueError(f"{part} is no network: write 10.0.0.0/8, 192.0.2.7 or 2001:db8::/32") from None
+        return value
+
     @field_validator("port", "ops_port", mode="before")
     @classmethod
     def _is_no_service_link(cls, value: object, info: ValidationInfo) -> object:
         if isinstance(value, str) and _LINK_ADDRESS.match(value):
             return cls.model_fields[str(info.field_name)].default
         return value
+
+    def trusted_proxy_networks(self) -> Sequence[str]:
+        """The networks in `trusted_proxies`, one by one."""
+        return _parts(self.trusted_proxies)
 
     @model_validator(mode="after")
     def _times_fit(self) -> Self:
@@ -199,6 +221,10 @@ def _is_for_us(name: str, value: str, known: set[str]) -> bool:
     if name in known or name.startswith(_TESTS_PREFIX):
         return True
     return bool(_SERVICE_LINK.search(name) or _LINK_ADDRESS.match(value))
+
+
+def _parts(value: str) -> list[str]:
+    return [part.strip() for part in value.split(",") if part.strip()]
 
 
 def _variable(location: tuple[int | str, ...]) -> str:
