@@ -147,18 +147,6 @@ async def test_event_whose_commit_failed_comes_again_to_the_next_member(bus: Mem
     assert await uncommitted(bus) == ["sync_1"]
 
 
-async def test_member_that_is_fenced_subscribes_anew(bus: MemoryBus) -> None:
-    handled = Handled()
-    async with reading(bus, handled):
-        await asyncio.sleep(0)
-        async with bus.subscribe([REQUESTED_TOPIC], group=GROUP, member=READER.member):
-            pass
-        request(bus, "sync_1")
-        await handled.until(lambda: len(handled.events) == 1)
-
-    assert handled.sync_ids() == ["sync_1"]
-
-
 async def test_repeated_event_has_one_effect(bus: MemoryBus, database: Database) -> None:
     handled = Handled()
 

@@ -4,7 +4,7 @@ import asyncio
 import gc
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
@@ -20,6 +20,7 @@ from tailrace.events.models import RunQueued
 from tailrace.events.topics import Topic
 from tailrace.store.database import Database
 from tailrace.store.outbox import Outbox
+from tailrace.testing.eventually import eventually
 from tailrace.testing.kafka_server import KafkaServer
 from tailrace.testing.received import collect, values
 from tests.bus.conftest import NAMES, commit, queued
@@ -159,6 +160,44 @@ async def test_new_empty_cluster_in_the_place_of_the_old_one_is_used_without_a_r
 
         await platform.has_handled(*range(10, 20))
     assert await platform.pending() == 0
+
+
+async def test_place_in_a_cluster_that_was_wiped_means_nothing_in_the_next(
+    own_kafka: KafkaServer, topic_prefix: str
+) -> None:
+    topic, access, received = f"{topic_prefix}.test", KafkaAccess(own_kafka.bootstrap), set[str]()
+    await make_missing_topics(access, [Topic(topic, 1)], replication_factor=1)
+
+    async def put(*texts: str) -> None:
+        async with KafkaBus.open(access) as bus:
+            await bus.publish([Message(topic, "key", text.encode(), {}) for text in texts])
+
+    async def read() -> None:
+        """As a service does, but that it commits again and again, also in the outage."""
+        async with KafkaBus.open(access, waits=WAITS) as bus:
+            while True:
+                with suppress(BusUnavailable):
+                    async with bus.subscribe([topic], group=topic_prefix, member="a") as member:
+                        while True:
+                            received.update(values(await member.receive(at_most=100, wait_s=0.1)))
+                            with suppress(BusUnavailable):
+                                await member.commit()
+                await asyncio.sleep(0.1)
+
+    async def read_so_far() -> list[str]:
+        return sorted(received)
+
+    async with asyncio.TaskGroup() as tasks:
+        reading = tasks.create_task(read())
+        await put("old 1", "old 2", "old 3")
+        await eventually(read_so_far, ["old 1", "old 2", "old 3"])
+
+        await own_kafka.wipe()
+        await make_missing_topics(access, [Topic(topic, 1)], replication_factor=1)
+        await put("new 1", "new 2", "new 3")
+
+        await eventually(read_so_far, ["new 1", "new 2", "new 3", "old 1", "old 2", "old 3"])
+        reading.cancel()
 
 
 async def test_commit_that_was_given_up_leaves_nothing_that_fails_unheard(

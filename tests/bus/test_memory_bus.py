@@ -3,7 +3,6 @@ from collections.abc import Mapping
 import pytest
 
 from tailrace.bus.memory import MemoryBus
-from tailrace.core.errors import BusUnavailable
 from tailrace.testing.bus_contract import PARTITIONS, BusContract, BusRig
 from tailrace.testing.received import collect, values
 
@@ -40,15 +39,3 @@ class TestMemoryBus(BusContract):
 
         assert values(received) == [f"v{n}" for n in range(20, 35)]
         assert [message.offset for message in received] == list(range(20, 35))
-
-    async def test_of_two_members_of_one_name_the_older_is_of_no_more_use(self, rig: MemoryRig) -> None:
-        async with rig.member("a") as older, rig.member("a") as newer:
-            await rig.bus.publish([rig.message("one")])
-
-            received = await collect(newer, 1)
-
-            assert values(received) == ["one"]
-            with pytest.raises(BusUnavailable):
-                await older.receive(at_most=1, wait_s=0.1)
-            with pytest.raises(BusUnavailable):
-                await older.commit()

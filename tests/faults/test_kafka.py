@@ -63,10 +63,10 @@ async def carried_out(crowd: Crowd, run_ids: Sequence[RunId]) -> list[str]:
     ]
 
 
-async def test_cluster_that_was_wiped_loses_no_run_and_is_told_of_the_next_ones_without_a_restart(
+async def test_cluster_that_was_wiped_loses_no_run_and_its_topics_are_used_again_without_a_restart(
     postgres_server: PostgresServer, ground: Ground, own_kafka: KafkaServer, topic_prefix: str, count: Count
 ) -> None:
-    database = ground.chassis.database
+    database, names = ground.chassis.database, TopicNames(topic_prefix)
     await use_kafka(ground, own_kafka.bootstrap, topic_prefix)
     async with open_crowd(postgres_server, ground, RUNS) as crowd:
         await start(ground)
@@ -78,11 +78,13 @@ async def test_cluster_that_was_wiped_loses_no_run_and_is_told_of_the_next_ones_
         waiting = await database.fetchval(_WAITING)
         await own_kafka.wipe()
         await use_kafka(ground, own_kafka.bootstrap, topic_prefix)
-        await drained(database)
+        async with KafkaBus.open(KafkaAccess(own_kafka.bootstrap)) as bus:
+            await bus.publish([asked_for(names, sync_id) for sync_id in crowd.ids])
+        on_request = await carried_out(crowd, await asked(database, RUNS))
         after = await carried_out(crowd, await crowd.start())
         await drained(database)
 
-        assert (before, without, after) == ([], [], [])
+        assert (before, without, on_request, after) == ([], [], [], [])
         assert waiting > 0
     count([Outcome("Kafka wiped")])
     assert await ground.breaches() == []

@@ -82,8 +82,8 @@ class Bus(ABC):
     def subscribe(self, topics: Sequence[str], *, group: str, member: str) -> AbstractAsyncContextManager[Subscription]:
         """A member of `group`, from the oldest message that the group has not committed.
 
-        `member` is a stable name (a pod's), so that a restart keeps its place; of two that live under one name in a
-        group, the older is of no more use. A member that leaves is missed after a while, then others get its part.
+        `member` is what tools shall call it, a pod's name; several may have the same. What a member had comes to the
+        others soon after it leaves, and after a while where it is gone without a word.
 
         :raises BusUnavailable: the bus does not answer, or lacks one of the topics.
         """

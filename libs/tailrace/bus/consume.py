@@ -40,7 +40,7 @@ def _no_beat() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Who reads what: a service's group, its member's stable name, and what to call while the loop goes on."""
+    """Who reads what: a service's group, its member's name, and what to call while the loop goes on."""
 
     names: TopicNames
     events: tuple[type[Event], ...]

@@ -5,7 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from tailrace.core.errors import Invalid
+from aiokafka.errors import KafkaError
+
+from tailrace.core.errors import BusUnavailable, Invalid
+
+FAILURES = (KafkaError, OSError, TimeoutError)
+"""What a call on a client of aiokafka fails with, bounded in time as each is here."""
 
 Compression = Literal["gzip", "snappy", "lz4", "zstd"]
 """gzip is always there; the others need their codec installed beside aiokafka."""
@@ -81,3 +86,14 @@ class KafkaWaits:
     session_s: float = 10.0
     refresh_s: float = 10.0
     stall_s: float = 60.0
+
+
+def milliseconds(wait_s: float) -> int:
+    """A wait as Kafka wants it."""
+    return int(wait_s * 1000)
+
+
+def lacking(*topics: str) -> BusUnavailable:
+    """What is said where the cluster answers and lacks topics of ours."""
+    names = ", ".join(sorted(topics))
+    return BusUnavailable(f"Kafka lacks a topic, {names}: `tailrace kafka topics apply` makes those that are missing")

@@ -32,13 +32,13 @@ class MemoryBus(Bus):
     async def subscribe(self, topics: Sequence[str], *, group: str, member: str) -> AsyncIterator[Subscription]:
         self._answer()
         joined = _Member(self, self._groups[group], topics)
-        joined.group.join(member, joined)
+        joined.group.members.append(joined)
         self._deal(joined.group)
         try:
             yield joined
         finally:
-            if joined.group.leave(member, joined):
-                self._deal(joined.group)
+            joined.group.members.remove(joined)
+            self._deal(joined.group)
 
     async def check(self) -> None:
         self._answer()
@@ -74,10 +74,10 @@ class MemoryBus(Bus):
 
     def _deal(self, group: "_Group") -> None:
         """Share all partitions out among the members anew; each goes back to what the group has committed."""
-        for member in group.members.values():
+        for member in group.members:
             member.positions = {}
-        for topic in sorted({topic for member in group.members.values() for topic in member.topics}):
-            readers = [member for _, member in sorted(group.members.items()) if topic in member.topics]
+        for topic in sorted({topic for member in group.members for topic in member.topics}):
+            readers = [member for member in group.members if topic in member.topics]
             for number in range(len(self._topics[topic])):
                 place = (topic, number)
                 readers[number % len(readers)].positions[place] = group.committed.get(place, 0)
@@ -98,7 +98,7 @@ class MemoryBus(Bus):
 
     def _wake(self) -> None:
         for group in self._groups.values():
-            for member in group.members.values():
+            for member in group.members:
                 member.woken.set()
 
 
@@ -125,13 +125,11 @@ class _Member(Subscription):
         self.topics = frozenset(topics)
         self.positions: dict[_Place, int] = {}
         self.woken = asyncio.Event()
-        self.is_fenced = False
 
     async def receive(self, *, at_most: int, wait_s: float) -> Sequence[Received]:
         with suppress(TimeoutError):
             async with asyncio.timeout(wait_s):
                 while True:
-                    self._refuse_fenced()
                     self.woken.clear()
                     if taken := self._bus._take(self.positions, at_most):  # noqa: SLF001 - two halves of one thing
                         return taken
@@ -139,29 +137,11 @@ class _Member(Subscription):
         return ()
 
     async def commit(self) -> None:
-        self._refuse_fenced()
         await self._bus.check()
         self.group.committed.update(self.positions)
-
-    def _refuse_fenced(self) -> None:
-        if self.is_fenced:
-            raise BusUnavailable("another member of the same name took over")
 
 
 @dataclass(slots=True)
 class _Group:
     committed: dict[_Place, int] = field(default_factory=dict)
-    members: dict[str, _Member] = field(default_factory=dict)
-
-    def join(self, name: str, member: _Member) -> None:
-        if older := self.members.get(name):
-            older.is_fenced = True
-            older.woken.set()
-        self.members[name] = member
-
-    def leave(self, name: str, member: _Member) -> bool:
-        """Whether it was still there; one that was fenced leaves nothing."""
-        if self.members.get(name) is not member:
-            return False
-        del self.members[name]
-        return True
+    members: list[_Member] = field(default_factory=list)

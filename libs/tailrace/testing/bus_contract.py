@@ -105,6 +105,15 @@ class BusContract:
         assert len(partitions_of_one) == len(partitions_of_other) == PARTITIONS // 2
         assert not partitions_of_one & partitions_of_other
 
+    async def test_members_of_one_name_are_two_members(self, rig: BusRig) -> None:
+        async with rig.member("a") as one, rig.member("a") as other:
+            await rig.bus.publish([rig.message(f"v{n}", key=f"k{n}") for n in range(200)])
+            of_one, of_other = await collect_by_both(one, other, 200)
+
+        assert of_one
+        assert of_other
+        assert not {message.partition for message in of_one} & {message.partition for message in of_other}
+
     async def test_what_a_member_did_not_commit_comes_to_another_once_it_is_gone(self, rig: BusRig) -> None:
         await rig.bus.publish([rig.message(f"v{n}", key=f"k{n}") for n in range(20)])
         async with rig.member("a") as gone:
