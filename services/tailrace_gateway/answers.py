@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import Field
 
 from tailrace.connector_kit.destination import Level
+from tailrace.core.mappings import Cast, Hash, OnNull, OnTypeMismatch
 from tailrace.core.policies import DeliveryPolicy
 from tailrace.core.readings import Reading
 from tailrace.core.syncs import Schedule, SyncMode
@@ -32,12 +33,16 @@ class SyncBriefAttributes(Told):
 
 
 class Mapping(Told):
-    """A source column, or a constant, that becomes a destination field; `key` only where it is one."""
+    """A source column, a constant, or a template, that becomes a destination field; of the rest what was set."""
 
     source: str | None = None
     value: str | int | float | bool | None = None
+    template: str | None = None
     destination: str
     key: bool = False
+    cast: Cast | None = None
+    hash: Hash | None = None
+    on_null: OnNull = OnNull.SEND
 
 
 class LastRun(Told):
@@ -58,6 +63,7 @@ class SyncAttributes(SyncBriefAttributes):
     reading: Reading
     max_delete_ratio: float
     delivery: DeliveryPolicy
+    on_type_mismatch: OnTypeMismatch
     last_run: LastRun | None
     open_dead_letters: Annotated[
         int, Field(ge=0, description="Rows refused by this or an earlier run and not mended since; 100,000 at most.")

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import structlog
 
@@ -17,16 +17,21 @@ from tailrace.core.errors import (
     DestinationUnavailable,
     InDoubt,
     Invalid,
+    NotFound,
     SourceUnavailable,
     Unavailable,
 )
 from tailrace.core.ids import WorkspaceId
+from tailrace.core.rows import Column
 from tailrace.core.syncs import SyncDefinition
+from tailrace.mapping.accepted import Accepted, accepted_by
+from tailrace.mapping.checks import mapping_faults
 from tailrace.observe import fields
 from tailrace.store.connections import ConnectionKind, Connections, StoredConnection
 from tailrace_gateway.first_rows import read_first
 from tailrace_gateway.memory import Memory
 from tailrace_gateway.problems import Fault, Unprocessable
+from tailrace_gateway.sync_bodies import require_sound
 
 ASK_S = 15.0
 """Longest time for a question that a user waits for."""
@@ -156,20 +161,55 @@ class Discovery:
             raise SourceUnavailable(f"the warehouse does not answer within {PREVIEW_S:g} s") from error
 
     async def require_target(self, workspace_id: WorkspaceId, definition: SyncDefinition) -> None:
-        """Return if the destination offers what the definition asks for, or does not answer: the run checks again.
+        """Return if source and destination offer what the definition asks for.
+
+        One that does not answer is not asked again: the run checks all of it before it reads a row.
 
         :raises NotFound: the workspace has no such destination.
-        :raises Unprocessable: no such object or field, or not in this mode.
+        :raises Unprocessable: no such object, column or field, not in this mode, or types that never fit.
         """
         stored = await self._connections.get(workspace_id, definition.destination_id, kind=ConnectionKind.DESTINATION)
+        async with asyncio.TaskGroup() as tasks:
+            source = tasks.create_task(self._look_at_source(workspace_id, definition))
+            target = await self._look_at_target(stored, definition)
+        if target.faults:
+            raise Unprocessable(target.faults)
+        require_sound(mapping_faults(definition, source.result(), target.accepted))
+
+    async def _look_at_target(self, stored: StoredConnection, definition: SyncDefinition) -> "_Target":
         try:
             async with self._destination(stored, LOOK_S) as destination:
-                faults = await _faults(destination, definition)
+                faults, is_known = await _faults(destination, definition)
+                return _Target(faults, await accepted_by(destination, definition.object_name) if is_known else None)
         except (Unavailable, InDoubt, Invalid) as error:
             log.info("target.unchecked", **{fields.CONNECTION_ID: stored.id, fields.CODE: error.code})
-            return
-        if faults:
-            raise Unprocessable(faults)
+            return _Target([], None)
+
+    async def _look_at_source(self, workspace_id: WorkspaceId, definition: SyncDefinition) -> Sequence[Column] | None:
+        """The columns of the query; None where nobody can tell them now."""
+        try:
+            return await self.columns(workspace_id, definition.source_id, definition.source_query, within_s=LOOK_S)
+        except (Unavailable, Invalid, NotFound) as error:
+            log.info("source.unchecked", **{fields.CONNECTION_ID: definition.source_id, fields.CODE: error.code})
+            return None
+
+    async def columns(
+        self, workspace_id: WorkspaceId, source_id: str, query: str, *, within_s: float = ASK_S
+    ) -> Sequence[Column]:
+        """The columns of a query.
+
+        :raises NotFound: the workspace has no such source.
+        :raises Invalid, Unavailable: the warehouse refuses the query, or does not answer in time.
+        """
+        stored = await self._connections.get(workspace_id, source_id, kind=ConnectionKind.SOURCE)
+        _, raw = await self._connections.open_settings(stored.id)
+        connector = registry.warehouse_type(stored.connector)
+        settings = registry.validate_settings(connector.settings_type, raw)
+        try:
+            async with asyncio.timeout(within_s), self._turns, connector.open(settings) as warehouse:
+                return await warehouse.columns(query)
+        except TimeoutError as error:
+            raise SourceUnavailable(f"the warehouse does not answer within {within_s:g} s") from error
 
     @asynccontextmanager
     async def _destination(self, stored: StoredConnection, within_s: float) -> AsyncIterator[Destination]:
@@ -183,23 +223,26 @@ class Discovery:
             raise DestinationUnavailable(f"the destination does not answer within {within_s:g} s") from error
 
 
-async def _faults(destination: Destination, definition: SyncDefinition) -> list[Fault]:
+class _Target(NamedTuple):
+    """What is wrong with object and mode, and what the object takes, where that is known."""
+
+    faults: list[Fault]
+    accepted: Accepted | None
+
+
+async def _faults(destination: Destination, definition: SyncDefinition) -> tuple[list[Fault], bool]:
+    """What is wrong with object and mode, and whether the destination can be asked about its fields."""
     objects = {each.name: each for each in await destination.objects()}
     if not objects:
-        return []
+        return [], True
     wanted = objects.get(definition.object_name)
     if wanted is None or not wanted.writable:
         writable = [name for name, each in objects.items() if each.writable]
-        return [Fault("/objectName", "object", f"no such object to write to; there are {_told(writable)}")]
+        return [Fault("/objectName", "object", f"no such object to write to; there are {_told(writable)}")], False
     if definition.sync_mode not in wanted.modes:
         modes = ", ".join(sorted(wanted.modes))
-        return [Fault("/syncMode", "mode", f"this object takes {modes}")]
-    known = [field.name for field in await destination.fields(wanted.name)]
-    return [
-        Fault(f"/fieldMappings/{at}/destination", "field", f"no such field; there are {_told(known)}")
-        for at, mapping in enumerate(definition.field_mappings)
-        if known and mapping.destination not in known
-    ]
+        return [Fault("/syncMode", "mode", f"this object takes {modes}")], False
+    return [], True
 
 
 def _told(names: Sequence[str]) -> str:

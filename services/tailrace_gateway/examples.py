@@ -71,6 +71,7 @@ _MORE_OF_SYNC: Json = {
     "reading": {"type": "snapshot"},
     "max_delete_ratio": 0.1,
     "delivery": DeliveryPolicy().model_dump(mode="json"),
+    "on_type_mismatch": "reject_row",
     "last_run": None,
     "open_dead_letters": 0,
 }

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tailrace.core.ids import SyncId
-from tailrace.core.syncs import ManualSchedule, SyncDefinition
+from tailrace.core.syncs import FieldMapping, ManualSchedule, SyncDefinition
 from tailrace.store.connections import ConnectionKind
 from tailrace.store.database import Connection
 from tailrace.store.runs import Run, RunFilter
@@ -181,25 +181,24 @@ async def _as_it_stands(stores: Stores, sync: Sync) -> Item:
 
 def _whole(sync: Sync, last: Run | None, open_letters: int = 0) -> Item:
     brief = _brief(sync)
-    mappings = [mapping.model_dump(mode="json") for mapping in sync.definition.field_mappings]
     brief["attributes"] |= {
         "version": sync.version,
         "source_query": sync.definition.source_query,
-        "field_mappings": [_mapping(mapping) for mapping in mappings],
+        "field_mappings": [_mapping(mapping) for mapping in sync.definition.field_mappings],
         "reading": sync.definition.reading.model_dump(),
         "max_delete_ratio": sync.definition.max_delete_ratio,
         "delivery": sync.definition.delivery.model_dump(mode="json"),
+        "on_type_mismatch": sync.definition.on_type_mismatch,
         "last_run": None if last is None else last_run(last),
         "open_dead_letters": open_letters,
     }
     return brief
 
 
-def _mapping(mapping: dict[str, Any]) -> dict[str, Any]:
-    """As the contract shows it: `key` only where it is one, `source` or the constant."""
-    origin = {"source": mapping["source"]} if mapping["source"] is not None else {"value": mapping["value"]}
-    key = {"key": True} if mapping["key"] else {}
-    return {**origin, "destination": mapping["destination"], **key}
+def _mapping(mapping: FieldMapping) -> dict[str, Any]:
+    """As the contract shows it: what was set, and the constant NULL where there is no other origin."""
+    shown = mapping.model_dump(mode="json", exclude_defaults=True)
+    return shown if mapping.source or mapping.template else {"value": mapping.value, **shown}
 
 
 def _schedule(schedule: AnySchedule) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 
+from tailrace.core.mappings import OnTypeMismatch
 from tailrace.core.pointers import pointer
 from tailrace.core.policies import DeliveryPolicy, FailureThresholds
 from tailrace.core.readings import CursorReading, SnapshotReading
@@ -18,6 +19,7 @@ from tailrace.core.syncs import (
     SyncDefinition,
     SyncMode,
 )
+from tailrace.mapping.checks import MappingFault, mapping_faults
 from tailrace.store.syncs import AnySchedule
 from tailrace_gateway.models import Body
 from tailrace_gateway.problems import Fault, Unprocessable
@@ -27,7 +29,7 @@ _SCHEDULE: TypeAdapter[AnySchedule] = TypeAdapter(Schedule)
 
 
 class FieldMappingBody(FieldMapping):
-    """A source column, or a constant, that becomes a destination field."""
+    """A source column, a constant, or a Liquid template over columns, that becomes a destination field."""
 
     model_config = _NAMES
 
@@ -101,6 +103,7 @@ class CreateSync(Body):
     reading: ReadingBody = SnapshotReadingBody()
     max_delete_ratio: DeleteRatio = 0.1
     delivery: DeliveryBody = DeliveryBody()
+    on_type_mismatch: OnTypeMismatch = OnTypeMismatch.REJECT_ROW
     schedule: ScheduleBody | None = None
     enabled: bool = True
 
@@ -118,6 +121,7 @@ class UpdateSync(Body):
     reading: ReadingBody | None = None
     max_delete_ratio: DeleteRatio | None = None
     delivery: DeliveryBody | None = None
+    on_type_mismatch: OnTypeMismatch | None = None
     schedule: ScheduleBody | None = None
     enabled: bool | None = None
 
@@ -139,9 +143,25 @@ def definition_of(body: CreateSync | UpdateSync, old: SyncDefinition | None, sou
         said["delivery"] = body.delivery.model_dump()  # null means something in it
     before: dict[str, Any] = {} if old is None else old.model_dump()
     try:
-        return SyncDefinition.model_validate({**before, **said, "source_id": source_id})
+        definition = SyncDefinition.model_validate({**before, **said, "source_id": source_id})
     except ValidationError as error:
         raise Unprocessable([_fault(found["loc"], found["msg"]) for found in error.errors()]) from None
+    require_sound(mapping_faults(definition, None, None))
+    return definition
+
+
+def require_sound(found: Sequence[MappingFault]) -> None:
+    """Return if nothing is wrong with a mapping.
+
+    :raises Unprocessable: all that is, each at its place in the body.
+    """
+    faults = [Fault(_place(fault), fault.kind, fault.message) for fault in found]
+    if faults:
+        raise Unprocessable(faults)
+
+
+def _place(fault: MappingFault) -> str:
+    return pointer(["fieldMappings"] if fault.at is None else ["fieldMappings", fault.at, to_camel(fault.member)])
 
 
 def _fault(location: Sequence[str | int], message: str) -> Fault:

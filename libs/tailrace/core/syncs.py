@@ -8,6 +8,7 @@ from cronsim import CronSim, CronSimError
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tailrace.core.clock import SystemClock
+from tailrace.core.mappings import TEMPLATE_LIMIT, Cast, Hash, OnNull, OnTypeMismatch
 from tailrace.core.policies import DeliveryPolicy
 from tailrace.core.readings import CursorReading, Reading, SnapshotReading
 
@@ -39,19 +40,33 @@ class _Frozen(BaseModel):
 
 
 class FieldMapping(_Frozen):
-    """A source column, or a constant, that becomes a destination field."""
+    """A source column, a constant, or a template over columns, that becomes a destination field.
+
+    The value is cast, then hashed, then fitted to the field; what is NULL by then goes as `on_null` says.
+    """
 
     source: str | None = Field(default=None, min_length=1, max_length=256)
     value: str | int | float | bool | None = None
+    template: str | None = Field(default=None, min_length=1, max_length=TEMPLATE_LIMIT)
     destination: str = Field(min_length=1, max_length=256)
     key: bool = False
+    cast: Cast | None = None
+    hash: Hash | None = None
+    on_null: OnNull = OnNull.SEND
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the value goes as it comes."""
+        return self.template is None and self.cast is None and self.hash is None and self.on_null is OnNull.SEND
 
     @model_validator(mode="after")
     def _has_one_origin(self) -> Self:
-        if self.source is not None and self.value is not None:
-            raise ValueError("give either source (a column) or value (a constant), not both")
+        if sum(origin is not None for origin in (self.source, self.value, self.template)) > 1:
+            raise ValueError("give one of source (a column), value (a constant) and template, not several")
         if self.key and self.source is None:
             raise ValueError("a key field needs a source column")
+        if self.key and self.on_null is not OnNull.SEND:
+            raise ValueError("a key field is never left out or cleared: leave onNull out")
         return self
 
 
@@ -124,6 +139,10 @@ class SyncDefinition(_Frozen):
     )
 
     delivery: DeliveryPolicy = DeliveryPolicy()
+    on_type_mismatch: OnTypeMismatch = Field(
+        default=OnTypeMismatch.REJECT_ROW,
+        description="what becomes of a row with a value that its field cannot take",
+    )
 
     @property
     def cursor(self) -> CursorReading | None:
