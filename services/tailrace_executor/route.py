@@ -12,6 +12,7 @@ from tailrace.core.errors import DestinationUnavailable, SourceUnavailable
 from tailrace.core.policies import DeliveryPolicy
 from tailrace.core.runs import RunKind
 from tailrace.core.syncs import SyncDefinition, SyncMode
+from tailrace.mapping.accepted import Accepted, accepted_by
 from tailrace.pipeline.batch import Recipe
 from tailrace.pipeline.brake import Brake
 from tailrace.pipeline.deliver import Deliverer
@@ -85,6 +86,7 @@ async def open_route(claim: Claim, bench: Bench, tenure: Tenure, ledger: RunLedg
                 tenure=tenure,
             ),
             kept_rows=(lambda: bench.dead_letters.kept_rows(claim.lease.run_id)) if keeps_rows else None,
+            accepted=await _accepted(destination, definition),
             delete_plan=await _plan(destination, deletes_target(definition), window) if deletes_too else None,
         )
 
@@ -111,6 +113,14 @@ async def _open_destination(
             return stored, await stack.enter_async_context(kind.open(settings, bench.http))
     except TimeoutError as error:
         raise DestinationUnavailable(f"destination {stored.name!r} did not answer in {_OPEN_S:g} s") from error
+
+
+async def _accepted(destination: Destination, definition: SyncDefinition) -> Accepted:
+    try:
+        async with asyncio.timeout(_OPEN_S):
+            return await accepted_by(destination, definition.object_name)
+    except TimeoutError as error:
+        raise DestinationUnavailable(f"the destination did not answer in {_OPEN_S:g} s") from error
 
 
 async def _plan(destination: Destination, target: Target, window: Window) -> WritePlan:

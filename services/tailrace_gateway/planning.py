@@ -17,6 +17,7 @@ from tailrace.core.runs import RunKind
 from tailrace.core.settlements import Position
 from tailrace.core.snapshots import Entry
 from tailrace.core.syncs import SyncMode
+from tailrace.mapping.accepted import Accepted, accepted_by
 from tailrace.pipeline.batch import Parcel, Recipe, batch
 from tailrace.pipeline.diff import RowChange, diff
 from tailrace.pipeline.map_fields import Mapper
@@ -133,9 +134,10 @@ async def make_plan(stores: Stores, sync: Sync, request: PlanRequest) -> Plan:
     ends = stores.discovery.ends_of(sync.workspace_id, sync.definition, within_s=PLAN_S + _OPEN_S)
     async with ends as (warehouse, destination):
         recipe = await _recipe(stores, sync, destination, request.kind)
+        accepted = await accepted_by(destination, sync.definition.object_name)
         try:
             async with asyncio.timeout(PLAN_S):
-                await _fill(plan, recipe, stores, warehouse)
+                await _fill(plan, recipe, accepted, stores, warehouse)
         except TimeoutError:
             plan.stopped_by = "time"
     return plan
@@ -147,11 +149,11 @@ async def _recipe(stores: Stores, sync: Sync, destination: Destination, kind: Ru
     return Recipe(sync.id, mode, kind, agreed, lambda keys: stores.dead_letters.still_dead(sync.id, keys))
 
 
-async def _fill(plan: Plan, recipe: Recipe, stores: Stores, warehouse: Warehouse) -> None:
+async def _fill(plan: Plan, recipe: Recipe, accepted: Accepted, stores: Stores, warehouse: Warehouse) -> None:
     definition = plan.sync.definition
     start = Position()
     check_readable(definition, warehouse)
-    mapper = Mapper(definition, await warehouse.columns(definition.source_query), start)
+    mapper = Mapper(definition, await warehouse.columns(definition.source_query), start, accepted)
     if definition.cursor is not None:
         recipe = watched(recipe, mapper.order, await stores.standings.watermark(plan.sync.id, plan.sync.version))
     async with warehouse.read(what_to_read(recipe, mapper.order, definition, start)) as blocks:

@@ -16,6 +16,7 @@ from tailrace.core.errors import BatchRefused, Conflict, NotFound
 from tailrace.core.rows import Operation, RowKey, RowOutcome, rejected
 from tailrace.core.settlements import Position
 from tailrace.core.syncs import SyncDefinition, SyncMode
+from tailrace.mapping.accepted import Accepted, accepted_by
 from tailrace.pipeline.batch import idempotency_key
 from tailrace.pipeline.map_fields import MappedRow, Mapper
 from tailrace.pipeline.read import by_key, reading_of_some
@@ -58,7 +59,8 @@ async def send_row(stores: Stores, sync: Sync, key: RowKey) -> RowTest:
         raise Conflict(f"run {active} may be sending this row: wait for its end", code="RUN_ACTIVE", existing_id=active)
     ends = stores.discovery.ends_of(sync.workspace_id, sync.definition, within_s=TEST_S)
     async with ends as (warehouse, destination):
-        mapped = await _read(warehouse, sync.definition, key)
+        accepted = await accepted_by(destination, sync.definition.object_name)
+        mapped = await _read(warehouse, sync.definition, key, accepted)
         async with _turn(stores, sync):
             return await _write(destination, sync, mapped)
 
@@ -83,9 +85,9 @@ async def _turn(stores: Stores, sync: Sync) -> AsyncIterator[None]:
         await stores.limits.release_slots(stored.id, token)
 
 
-async def _read(warehouse: Warehouse, definition: SyncDefinition, key: RowKey) -> MappedRow:
+async def _read(warehouse: Warehouse, definition: SyncDefinition, key: RowKey, accepted: Accepted) -> MappedRow:
     columns = await warehouse.columns(definition.source_query)
-    mapper = Mapper(by_key(definition), columns, Position())
+    mapper = Mapper(by_key(definition), columns, Position(), accepted)
     async with warehouse.read(reading_of_some(definition, [key], Position())) as blocks:
         async for block in blocks:
             for mapped in mapper.map_block(block):

@@ -6,6 +6,7 @@ from tailrace.connector_kit.warehouse import Warehouse
 from tailrace.core.errors import SourceInvalid
 from tailrace.core.rows import Column
 from tailrace.core.syncs import SyncDefinition
+from tailrace.mapping.checks import columns_read
 
 SCHEMA_CHANGED = "SCHEMA_CHANGED"
 
@@ -30,7 +31,7 @@ class PinnedColumns:
                 raise
             raise _changed(error.message) from error
         kinds = {column.name: column.kind for column in columns}
-        mapped = sorted({mapping.source for mapping in definition.field_mappings if mapping.source})
+        mapped = sorted(columns_read(definition))
         digest = _digest("\n".join(f"{name!r} {kinds.get(name)}" for name in mapped))
         if self.digest not in {None, digest}:
             raise _changed(f"the columns {', '.join(mapped)} are not all there with the types that they had")

@@ -25,6 +25,8 @@ from tailrace.core.settlements import (
 )
 from tailrace.core.snapshots import KEY_SIZE_LIMIT_BYTES, hash_row
 from tailrace.core.syncs import FieldMapping, SyncDefinition, SyncMode
+from tailrace.mapping.accepted import ANYTHING, Accepted
+from tailrace.mapping.compiled import compile_mapping
 from tailrace.pipeline.places import Places, order_of
 
 NULL_KEY = "NULL_KEY"
@@ -54,9 +56,13 @@ class MappedRow(NamedTuple):
 class Mapper:
     """The mappings of a sync compiled for the columns of its query; carries the neighbour seen last between blocks."""
 
-    def __init__(self, definition: SyncDefinition, columns: Sequence[Column], start: Position) -> None:
-        """:raises SourceInvalid: a mapping, or the cursor, names a column that the query does not have."""
+    def __init__(
+        self, definition: SyncDefinition, columns: Sequence[Column], start: Position, accepted: Accepted = ANYTHING
+    ) -> None:
+        """:raises Invalid: with all that is wrong with the mappings, or the query has no column for the cursor."""
         mappings = definition.field_mappings
+        compiled = compile_mapping(definition, columns, accepted)
+        self._compiled = None if compiled.is_plain else compiled
         self.order = order_of(definition, columns)
         self._places = Places(self.order)
         self._are_events = definition.sync_mode is SyncMode.APPEND
@@ -64,7 +70,7 @@ class Mapper:
         self._encoder = _Encoder(self._fields, len(columns))
         self._key_fields = [field for field, mapping in zip(self._fields, mappings, strict=True) if mapping.key]
         self._key_names = [field.name for field in self._key_fields]
-        self._tells_key = all(field.is_whole_number for field in self._key_fields)
+        self._tells_key = self._compiled is None and all(field.is_whole_number for field in self._key_fields)
         self._last_place = start.after
         self._duplicates = 0
         self._read_again = None if self.order.is_keyed else start.after
@@ -96,6 +102,8 @@ class Mapper:
         return MappedRow(row, place, name, written=None if self._tells_key else self._written(values, key))
 
     def _written(self, values: Sequence[object], key: RowKey) -> bytes | None:
+        if self._compiled is not None:
+            return keys.written(self._key_names, key, self._compiled.key_values(values))
         return keys.written(self._key_names, key, [field.value(values) for field in self._key_fields])
 
     def _without_place(self, values: Sequence[object], key: RowKey | None, body: bytes) -> MappedRow | None:
@@ -121,6 +129,8 @@ class Mapper:
         return MappedRow(Row(key, body, hash_row(body)), place, name, problem, is_extra=True)
 
     def _encode(self, values: Sequence[object]) -> tuple[bytes, RowOutcome | None]:
+        if self._compiled is not None:
+            return self._compiled.encode(values)
         try:
             return self._encoder.encode(values), None
         except (_Unfit, orjson.JSONEncodeError, RecursionError):

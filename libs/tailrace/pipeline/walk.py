@@ -12,6 +12,7 @@ from tailrace.core.runs import RunKind
 from tailrace.core.settlements import KeptRow, Phase, Position
 from tailrace.core.snapshots import Entry
 from tailrace.core.syncs import SyncDefinition
+from tailrace.mapping.accepted import ANYTHING, Accepted
 from tailrace.observe.failpoints import failpoint
 from tailrace.pipeline.batch import Recipe, batch
 from tailrace.pipeline.columns import PinnedColumns
@@ -33,7 +34,7 @@ class Snapshot(Marked, Watched, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Everything that one run needs on its way; `only` restricts it to some keys.
+    """Everything that a run needs on its way; `only` restricts it to some keys, `accepted` is what may be sent.
 
     `delete_plan` is for rows that left the query, in the mode that deletes them. `kept_rows` gives the rows of a replay
     that are not to be read again, in the mode that sends them for what they say.
@@ -47,6 +48,7 @@ class Route:
     recipe: Recipe
     columns: PinnedColumns
     flight: Flight
+    accepted: Accepted = ANYTHING
     delete_plan: WritePlan | None = None
     kept_rows: Callable[[], AsyncIterator[Sequence[KeptRow]]] | None = None
 
@@ -79,7 +81,7 @@ async def _walk_rows(route: Route) -> None:
     async with AsyncExitStack() as stack:
         async with route.flight.tenure.ending():
             columns = await route.columns.of(route.warehouse, definition)
-            mapper = Mapper(definition, columns, route.start)
+            mapper = Mapper(definition, columns, route.start, route.accepted)
             recipe = await _recipe(route, mapper.order)
             reading = what_to_read(recipe, mapper.order, definition, route.start)
             if route.only is not None:
