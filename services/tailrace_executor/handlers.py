@@ -34,17 +34,24 @@ class Crew:
     tenures: dict[Lease, Tenure] = field(default_factory=dict)
 
     async def claim_runs(self, stopping: asyncio.Event, tasks: asyncio.TaskGroup) -> None:
-        """Claim run after run until stopped; woken by events, and every few seconds without."""
-        terms = self.bench.terms
+        """Claim run after run until stopped; woken by events, and every few seconds without.
+
+        Leases are looked at as seldom as that however often it is woken: each look reads those of all executors.
+        """
+        terms, loop = self.bench.terms, asyncio.get_running_loop()
         watch = Watch(self.bench.clock, terms.heartbeat_s, terms.ttl_s + terms.grace_s)
+        silent: Sequence[Sighting] = ()
+        look_at = loop.time()
         while not stopping.is_set():
             self.wake.clear()
-            silent = await self._silent(watch)
+            if loop.time() >= look_at:
+                silent = await self._silent(watch)
+                look_at = loop.time() + self.poll_s * self.bench.random.uniform(1 - _JITTER, 1 + _JITTER)
             while len(self.tenures) < self.max_runs and not stopping.is_set():
                 if not await self._claim_one(tasks, silent, watch.long_silent):
                     break
             with suppress(TimeoutError):
-                async with asyncio.timeout(self.poll_s * self.bench.random.uniform(1 - _JITTER, 1 + _JITTER)):
+                async with asyncio.timeout_at(look_at):
                     await self.wake.wait()
 
     async def heed_cancels(self) -> None:

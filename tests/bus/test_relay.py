@@ -1,6 +1,6 @@
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
 import asyncpg
@@ -39,11 +39,13 @@ class FailingOutbox(Outbox):
 
     answers = False
 
-    async def take(self, token: UUID, *, ttl_s: float, at_most: int) -> TakenShard | None:
+    async def take(
+        self, token: UUID, *, ttl_s: float, at_most: int, among: Collection[int] | None = None
+    ) -> TakenShard | None:
         if not self.answers:
             self.answers = True
             raise StoreUnavailable("down")
-        return await super().take(token, ttl_s=ttl_s, at_most=at_most)
+        return await super().take(token, ttl_s=ttl_s, at_most=at_most, among=among)
 
 
 class SlowBus(MemoryBus):

@@ -19,4 +19,4 @@ def test_step_of_a_walk_is_in_the_code(module: str, path: str) -> None:
 
 
 def test_guide_names_every_step() -> None:
-    assert len(NAMES) == 24
+    assert len(NAMES) == 25

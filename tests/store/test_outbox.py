@@ -7,9 +7,11 @@ import asyncpg
 import pytest
 
 from tailrace.core.errors import Invalid
+from tailrace.core.ids import WorkspaceId
 from tailrace.core.outgoing import MAX_EVENT_BYTES, OutgoingEvent, WaitingEvent, new_event_id
 from tailrace.observe.tracing import traced
-from tailrace.store.database import Database
+from tailrace.store.database import Database, Within
+from tailrace.store.isolation import OneWorkspace
 from tailrace.store.outbox import SHARDS, Outbox, enqueue, shard_of
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -109,6 +111,69 @@ def test_a_key_stays_in_its_shard_and_keys_fill_all_shards() -> None:
 
     assert set(shards) == set(range(SHARDS))
     assert shards == [shard_of(f"key_{number}") for number in range(1000)]
+
+
+async def test_listeners_are_told_of_a_commit_and_where_its_events_wait(database: Database) -> None:
+    told: list[set[int]] = []
+    database.listen(lambda shards: told.append(set(shards)))
+
+    async with database.transaction() as connection:
+        await enqueue(connection, [an_event("sync_1"), an_event("sync_2")])
+        told_before_the_commit = list(told)
+
+    assert told_before_the_commit == []
+    assert told == [{shard_of("sync_1"), shard_of("sync_2")}]
+
+
+async def test_listeners_hear_of_no_rollback_no_quiet_transaction_and_nothing_that_can_wait(database: Database) -> None:
+    told: list[set[int]] = []
+    database.listen(lambda shards: told.append(set(shards)))
+
+    with suppress(ZeroDivisionError):
+        async with database.transaction() as connection:
+            await enqueue(connection, [an_event()])
+            raise ZeroDivisionError
+    async with database.transaction() as connection:
+        await connection.execute("SELECT 1")
+    async with database.transaction() as connection:
+        await enqueue(connection, [an_event()], is_urgent=False)
+
+    assert told == []
+
+
+async def test_listeners_hear_of_a_nested_transaction_when_the_whole_has_committed(database: Database) -> None:
+    told: list[set[int]] = []
+    database.listen(lambda shards: told.append(set(shards)))
+
+    async with database.transaction() as connection:
+        async with Within(connection).transaction() as nested:
+            await enqueue(nested, [an_event()])
+        told_before_the_commit = list(told)
+
+    assert told_before_the_commit == []
+    assert told == [{shard_of("sync_1")}]
+
+
+async def test_listeners_hear_of_what_one_workspace_commits(database: Database) -> None:
+    told: list[set[int]] = []
+    database.listen(lambda shards: told.append(set(shards)))
+
+    async with OneWorkspace(database, WorkspaceId("ws_1"), statement_s=5).transaction() as connection:
+        await enqueue(connection, [an_event()])
+
+    assert told == [{shard_of("sync_1")}]
+
+
+async def test_shard_is_taken_only_among_those_asked_for(database: Database) -> None:
+    await write(database, an_event("sync_1"))
+    other = (shard_of("sync_1") + 1) % SHARDS
+    outbox = Outbox(database)
+
+    of_others = await outbox.take(uuid4(), ttl_s=30, at_most=10, among=[other])
+    of_its_own = await outbox.take(uuid4(), ttl_s=30, at_most=10, among=[other, shard_of("sync_1")])
+
+    assert of_others is None
+    assert of_its_own is not None
 
 
 async def test_only_a_shard_with_events_is_taken(database: Database) -> None:

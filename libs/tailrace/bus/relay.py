@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -40,8 +40,10 @@ class Backlog(Protocol):
 class Outbox(Protocol):
     """What a relay needs of the outbox; `tailrace.store.outbox` keeps it."""
 
-    async def take(self, token: UUID, *, ttl_s: float, at_most: int) -> TakenShard | None:
-        """A shard that no relay has with its oldest events, or None if there is none with events."""
+    async def take(
+        self, token: UUID, *, ttl_s: float, at_most: int, among: Collection[int] | None = None
+    ) -> TakenShard | None:
+        """A shard, of those asked for, that no relay has with its oldest events, or None if there is none."""
         ...
 
     async def settle(self, shard: int, token: UUID, sent: Sequence[int]) -> None:
@@ -117,14 +119,14 @@ class Relay:
                 await _pause(self._nudged, self._pace.busy_s if is_busy else self._pace.idle_s)
                 self._nudged.clear()
 
-    async def send_some(self) -> int:
-        """One round over one shard; gives how many events the bus has acknowledged, 0 when nothing waits.
+    async def send_some(self, *, among: Collection[int] | None = None) -> int:
+        """One round over one shard, of those asked for; gives how many events the bus has taken, 0 if none wait.
 
         :raises BusUnavailable: nothing is deleted; some may be on their topic and are sent again.
         :raises StoreUnavailable: the same.
         """
         token = uuid4()
-        taken = await self._outbox.take(token, ttl_s=self._pace.lease_s, at_most=self._pace.at_most)
+        taken = await self._outbox.take(token, ttl_s=self._pace.lease_s, at_most=self._pace.at_most, among=among)
         if taken is None:
             return 0
         sent: list[int] = []

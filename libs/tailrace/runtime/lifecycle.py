@@ -22,6 +22,7 @@ from tailrace.runtime.health import OK
 from tailrace.runtime.interpreter import check_interpreter
 from tailrace.runtime.loop_lag import watch_loop
 from tailrace.runtime.ops import serve_ops
+from tailrace.runtime.sending import send_own_events
 from tailrace.runtime.service import Chassis, Service
 from tailrace.runtime.settings import Settings, load_settings
 from tailrace.store.key_rotation import check_keys
@@ -73,6 +74,7 @@ async def serve_all(services: Sequence[Service], chassis: Chassis) -> None:
         if not chassis.stopping.is_set():
             await check_keys(chassis.database, chassis.box)
             async with asyncio.TaskGroup() as serving:
+                serving.create_task(send_own_events(chassis))
                 for service in services:
                     serving.create_task(_serve(service, chassis), name=service.name)
         watch.cancel()

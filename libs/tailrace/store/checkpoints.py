@@ -104,7 +104,7 @@ class Checkpoints:
             await add_settled(connection, place.sync_id, settlement.entries)
             if settlement.watermark is not None:
                 await raise_watermark(connection, place.sync_id, settlement.watermark)
-            await enqueue(connection, announce(place.seq + 1, letters))
+            await enqueue(connection, announce(place.seq + 1, letters), is_urgent=False)
             reasons = (Books(reasons=stand["reasons"]) + Books(reasons=settlement.books.reasons)).reasons
             await _advance(connection, place, settlement, reasons)
             failpoint("exec.ckpt_after_run_update_before_commit")

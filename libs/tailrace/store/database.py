@@ -1,7 +1,7 @@
 """PostgreSQL with a bound on every wait: the only way to a connection outside the migrations."""
 
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Self, TypeAlias
@@ -12,9 +12,12 @@ from asyncpg.connect_utils import SessionAttribute
 from asyncpg.pool import Pool, PoolConnectionProxy
 
 from tailrace.core.errors import StoreUnavailable
+from tailrace.store.announcements import announced
 
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 Record: TypeAlias = asyncpg.Record
+Listener = Callable[[Collection[int]], None]
+"""Is given the shards of the outbox that a transaction has written to, right after its commit; must not wait."""
 
 ALL_WORKSPACES = {"app.workspace_id": "*"}
 """The server setting by which a session of a service sees the rows of every workspace."""
@@ -64,6 +67,7 @@ class Database:
     def __init__(self, pool: "Pool[Record]", waits: Waits) -> None:
         self._pool = pool
         self._waits = waits
+        self._listeners: list[Listener] = []
 
     @classmethod
     @asynccontextmanager
@@ -118,8 +122,17 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         """A connection inside a transaction that commits when the scope ends without an error."""
-        async with self.connection() as connection, connection.transaction():
-            yield connection
+        async with self.connection() as connection:
+            with announced() as shards:
+                async with connection.transaction():
+                    yield connection
+            if shards:
+                for listener in self._listeners:
+                    listener(shards)
+
+    def listen(self, listener: Listener) -> None:
+        """Have it told of the events that this process commits from now on; a commit of unknown outcome is not told."""
+        self._listeners.append(listener)
 
     async def fetch(self, sql: str, *arguments: object) -> Sequence[Record]:
         """All rows of one statement."""
@@ -153,6 +166,12 @@ class Within(Database):
     async def connection(self) -> AsyncIterator[Connection]:
         """The connection of the transaction."""
         yield self._connection
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """A transaction nested in it; what it announces is told when the outer one has committed."""
+        async with self._connection.transaction():
+            yield self._connection
 
 
 def touched(status: str) -> int:

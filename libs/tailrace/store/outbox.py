@@ -1,7 +1,7 @@
 """The outbox: events are committed with what they tell of, and stay until the bus has them."""
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -9,6 +9,7 @@ from tailrace.core.errors import Invalid
 from tailrace.core.outgoing import MAX_EVENT_BYTES, OutgoingEvent, TakenShard, WaitingEvent
 from tailrace.observe.failpoints import failpoint
 from tailrace.observe.tracing import current_traceparent
+from tailrace.store.announcements import announce
 from tailrace.store.database import Connection, Database, Record
 
 SHARDS = 16
@@ -31,8 +32,10 @@ UPDATE outbox_shards SET lease_token = $1, lease_expires_at = clock_timestamp() 
 WHERE shard = (
   SELECT free.shard FROM outbox_shards AS free
     CROSS JOIN LATERAL (SELECT FROM outbox WHERE outbox.shard = free.shard ORDER BY outbox.id LIMIT 1) AS oldest
-  WHERE free.lease_expires_at IS NULL OR free.lease_expires_at <= clock_timestamp()
+  WHERE ($3::smallint[] IS NULL OR free.shard = ANY ($3)) AND (
+    free.lease_expires_at IS NULL OR free.lease_expires_at <= clock_timestamp()
     OR free.lease_expires_at > clock_timestamp() + make_interval(secs => $2)
+  )
   ORDER BY free.lease_expires_at NULLS FIRST FOR UPDATE OF free SKIP LOCKED LIMIT 1)
 RETURNING shard
 """
@@ -63,9 +66,10 @@ class Backlog:
     oldest_s: float
 
 
-async def enqueue(connection: Connection, events: Sequence[OutgoingEvent]) -> None:
+async def enqueue(connection: Connection, events: Sequence[OutgoingEvent], *, is_urgent: bool = True) -> None:
     """Write events in the caller's transaction; one that is there already, by its id, stays as it is.
 
+    What is urgent leaves right after the commit, by a relay of this process; the rest at the next look of any relay.
     Whoever writes events of one key from several transactions serialises these, or the key has no order.
 
     :raises Invalid: an event is larger than `MAX_EVENT_BYTES`.
@@ -76,15 +80,18 @@ async def enqueue(connection: Connection, events: Sequence[OutgoingEvent]) -> No
                 f"{event.type} has {len(event.data)} bytes, {MAX_EVENT_BYTES} at most: send ids, not content",
                 code="EVENT_TOO_LARGE",
             )
+    shards = [shard_of(event.key) for event in events]
     await connection.execute(
         _ENQUEUE,
-        [shard_of(event.key) for event in events],
+        shards,
         [event.type for event in events],
         [event.key for event in events],
         [event.event_id for event in events],
         [event.data for event in events],
         current_traceparent(),
     )
+    if is_urgent:
+        announce(shards)
 
 
 def shard_of(key: str) -> int:
@@ -98,11 +105,16 @@ class Outbox:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def take(self, token: UUID, *, ttl_s: float, at_most: int) -> TakenShard | None:
-        """A shard that holds events and that no relay has, or None. After `ttl_s` another may take it."""
+    async def take(
+        self, token: UUID, *, ttl_s: float, at_most: int, among: Collection[int] | None = None
+    ) -> TakenShard | None:
+        """A shard, of those asked for, that holds events and that no relay has, or None.
+
+        After `ttl_s` another may take it.
+        """
         async with self._database.transaction() as connection:
             await connection.execute(_LIGHTLY)
-            shard = await connection.fetchval(_LEASE, token, ttl_s)
+            shard = await connection.fetchval(_LEASE, token, ttl_s, among)
             if shard is None:
                 return None
             rows = await connection.fetch(_READ, shard, at_most)
