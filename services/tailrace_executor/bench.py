@@ -82,7 +82,7 @@ class SyncSnapshot:
     sync_id: SyncId
     only: Sequence[RowKey] | None
 
-    async def entries(self, *, after: RowKey | None) -> AsyncIterator[list[Entry]]:
+    async def entries(self, *, after: RowKey | None) -> AsyncIterator[Sequence[Entry]]:
         """Entries in key order behind a key, a list a page."""
         if self.only is None:
             async for page in self.snapshots.entries(self.sync_id, after=after):
@@ -102,7 +102,7 @@ class SyncSnapshot:
             gone = sum([len(entries) async for entries in self.gone(after=None)])
         return Census(delivered, gone)
 
-    async def gone(self, *, after: RowKey | None) -> AsyncIterator[list[Entry]]:
+    async def gone(self, *, after: RowKey | None) -> AsyncIterator[Sequence[Entry]]:
         """Entries of rows that left the query, in key order behind a key, a list a page."""
         if self.only is None:
             pages = self.snapshots.entries(self.sync_id, after=after, gone=True)

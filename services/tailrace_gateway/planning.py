@@ -2,9 +2,10 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any, Literal
 
 import orjson
@@ -19,9 +20,10 @@ from tailrace.core.snapshots import Entry
 from tailrace.core.syncs import SyncMode
 from tailrace.mapping.accepted import Accepted, accepted_by
 from tailrace.pipeline.batch import Parcel, Recipe, batch
-from tailrace.pipeline.diff import RowChange, diff
+from tailrace.pipeline.diff import diff
 from tailrace.pipeline.map_fields import Mapper
 from tailrace.pipeline.mirror import deletes_allowed
+from tailrace.pipeline.plain import RowChange
 from tailrace.pipeline.read import check_readable, watched, what_to_read
 from tailrace.pipeline.targets import rows_target
 from tailrace.pipeline.walk import map_fields
@@ -102,9 +104,9 @@ class Plan:
         """Count what would be sent, and why the rest would not be."""
         if parcel.batch is not None:
             self.requests += 1
-            self.sends[parcel.batch.operation] += len(parcel.changes)
-            for change, mapped in parcel.changes:
-                self._show(Sample(change.change, parcel.batch.operation, None), mapped.row.body)
+            self.sends[parcel.batch.operation] += parcel.rows_to_send
+            for change, body in zip(chain.from_iterable(parcel.changes), parcel.batch.bodies, strict=True):
+                self._show(Sample(change.change, parcel.batch.operation, None), body)
         for letter in parcel.decided.letters:
             self._show(Sample(None, None, None, letter.error_code, letter.message), letter.payload)
         reasons = parcel.decided.reasons.items()
@@ -164,7 +166,7 @@ async def _fill(plan: Plan, recipe: Recipe, accepted: Accepted, stores: Stores, 
                 plan.add(parcel)
 
 
-async def _noted(changes: AsyncIterator[list[RowChange]], plan: Plan) -> AsyncIterator[list[RowChange]]:
+async def _noted(changes: AsyncIterator[Sequence[RowChange]], plan: Plan) -> AsyncIterator[Sequence[RowChange]]:
     """The changes as they come, until as many rows were read as may be."""
     async for some in changes:
         for change in some:

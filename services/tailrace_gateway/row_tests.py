@@ -18,7 +18,8 @@ from tailrace.core.settlements import Position
 from tailrace.core.syncs import SyncDefinition, SyncMode
 from tailrace.mapping.accepted import Accepted, accepted_by
 from tailrace.pipeline.batch import idempotency_key
-from tailrace.pipeline.map_fields import MappedRow, Mapper
+from tailrace.pipeline.map_fields import Mapper
+from tailrace.pipeline.plain import MappedRow
 from tailrace.pipeline.read import by_key, reading_of_some
 from tailrace.pipeline.targets import rows_target
 from tailrace.store.syncs import Sync

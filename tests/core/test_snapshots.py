@@ -1,10 +1,16 @@
 """Snapshot pages: what is packed comes out again, and a layer above wins."""
 
+import zlib
+from dataclasses import replace
+from hashlib import blake2b
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailrace.core.rows import RowHash, RowKey
-from tailrace.core.snapshots import ENTRIES_PER_PAGE, Entry, hash_row, overlay, pages, unpack
+from tailrace.core.entry_columns import EntryColumns
+from tailrace.core.pages import ENTRIES_PER_PAGE, pages, unpack
+from tailrace.core.rows import Row, RowHash, RowKey
+from tailrace.core.snapshots import UNKNOWN_VERSION, Entry, hash_row, is_version, of_first_algorithm, overlay
 
 hashes = st.binary(min_size=8, max_size=8).map(RowHash)
 keys = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=6), min_size=1, max_size=3).map(
@@ -21,7 +27,7 @@ def layer(some: list[Entry]) -> list[Entry]:
 def test_entries_come_out_of_a_page_as_they_went_in(some: list[Entry]) -> None:
     (page,) = pages(some)
 
-    assert unpack(page.body) == some
+    assert list(unpack(page.body)) == some
     assert (page.first_key, page.last_key, page.entries) == (some[0].key, some[-1].key, len(some))
 
 
@@ -32,6 +38,42 @@ def test_overlay_is_a_dict_update_without_tombstones(base: list[Entry], above: l
     merged = list(overlay(base, above))
 
     assert merged == [expected[key] for key in sorted(expected) if not expected[key].is_tombstone]
+
+
+def test_page_of_the_first_algorithm_tells_versions_by_it() -> None:
+    body = b'{"id":"a"}'
+    digest = blake2b(body, digest_size=8).digest()
+    stored = b"\x01\x01\x00\x01a" + digest + b"\x07\x01\x00\x01b" + digest + bytes(8) + b"\x02\x01\x00\x01c" + digest
+
+    plain, gone, dead = unpack(zlib.compress(stored, 1), algorithm=1)
+
+    row = Row(RowKey(("a",)), body, hash_row(body))
+    assert [entry.key for entry in (plain, gone, dead)] == [("a",), ("b",), ("c",)]
+    assert is_version(plain.delivered, row)
+    assert is_version(dead.dead, row)
+    assert not is_version(plain.delivered, replace(row, body=b'{"id":"b"}'))
+    assert gone == Entry(RowKey(("b",)), plain.delivered, UNKNOWN_VERSION, is_gone=True)
+    assert dead.delivered is None
+
+
+def test_hashes_of_the_first_algorithm_stay_what_they_are_in_pages_of_today() -> None:
+    old = of_first_algorithm(b"12345678")
+    some = [
+        Entry(RowKey(("a",)), old),
+        Entry(RowKey(("b",)), hash_row(b"b")),
+        Entry(RowKey(("c",)), old, hash_row(b"c")),
+    ]
+
+    [page] = pages(some)
+
+    assert list(unpack(page.body)) == some
+
+
+@given(st.lists(entries).map(layer), st.lists(entries).map(layer))
+def test_columns_are_overlaid_as_their_entries_are(base: list[Entry], above: list[Entry]) -> None:
+    merged = EntryColumns.of(base).overlaid(EntryColumns.of(above))
+
+    assert list(merged) == list(overlay(base, above))
 
 
 def test_many_entries_are_cut_into_full_pages() -> None:

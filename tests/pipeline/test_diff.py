@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from tailrace.core.rows import Change, Row, RowHash, RowKey, rejected
 from tailrace.core.settlements import dedupe_key
 from tailrace.core.snapshots import Entry
-from tailrace.pipeline.diff import RowChange, diff
-from tailrace.pipeline.map_fields import MappedRow
+from tailrace.pipeline.diff import diff
+from tailrace.pipeline.plain import MappedRow, RowChange
 
 Item = TypeVar("Item")
 BAD = rejected("NOT_REPRESENTABLE", "not a number")

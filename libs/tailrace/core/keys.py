@@ -5,7 +5,7 @@ string. For the others, such as a code of digits that is text, what was sent is 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import orjson
 
@@ -27,6 +27,11 @@ def written(fields: Sequence[str], key: RowKey, values: Sequence[object]) -> byt
 def key_record(fields: Sequence[str], entry: Entry) -> bytes:
     """The JSON object that holds the key of an entry, its values as they were sent."""
     return _told_by_text(fields, entry.key) if entry.written is None else entry.written
+
+
+def are_told_as_text(parts: Iterable[str]) -> bool:
+    """Whether these texts, sent as they are, tell by themselves that they were no numbers."""
+    return not any(map(_WHOLE_NUMBER.fullmatch, parts))
 
 
 def _told_by_text(fields: Sequence[str], key: RowKey) -> bytes:

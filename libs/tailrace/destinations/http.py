@@ -35,8 +35,9 @@ from tailrace.connector_kit.answers import raise_for_status
 from tailrace.connector_kit.attribution import refusal, row_outcomes
 from tailrace.connector_kit.destination import Destination, Level, Object, Target, WritePlan
 from tailrace.connector_kit.destination import Field as ObjectField
+from tailrace.connector_kit.header_rules import SecretHeader, check_header_names
 from tailrace.connector_kit.http import HttpClient, HttpRequest, HttpResponse
-from tailrace.connector_kit.signatures import signature_headers, signing_key
+from tailrace.connector_kit.signatures import SigningSecret, signature_headers, signing_key
 from tailrace.core.batches import Batch, BatchResult
 from tailrace.core.clock import Clock, SystemClock
 from tailrace.core.errors import BatchRefused, DestinationInvalid
@@ -49,24 +50,6 @@ _MODES = frozenset(
 _TAIL = b"]}"
 _MASK = "***"
 _SECRET_LENGTH = 8
-_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
-_HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?")
-_OWN_HEADERS = frozenset(
-    {
-        "accept-encoding",
-        "connection",
-        "content-length",
-        "content-type",
-        "expect",
-        "host",
-        "idempotency-key",
-        "transfer-encoding",
-        "upgrade",
-        "webhook-id",
-        "webhook-signature",
-        "webhook-timestamp",
-    }
-)
 _REFUSING = frozenset({401, 407})
 _ABSENT = frozenset({404, 410})
 _ABSENT_CODES = frozenset({"NOT_FOUND", "GONE", "404", "410", "HTTP_404", "HTTP_410"})
@@ -85,20 +68,7 @@ def _address(text: str) -> str:
     return text
 
 
-def _header_value(secret: SecretStr) -> SecretStr:
-    if not _HEADER_VALUE.fullmatch(secret.get_secret_value()):
-        raise ValueError("must be printable ASCII without spaces at its ends")
-    return secret
-
-
-def _key(secret: SecretStr) -> SecretStr:
-    signing_key(secret.get_secret_value())
-    return secret
-
-
 _Address = Annotated[str, Field(max_length=2048), AfterValidator(_address)]
-_HeaderValue = Annotated[SecretStr, AfterValidator(_header_value)]
-_SigningSecret = Annotated[SecretStr, AfterValidator(_key)]
 _Name = Annotated[str, Field(min_length=1, max_length=256)]
 
 
@@ -110,10 +80,10 @@ class HttpSettings(BaseModel):
     url: _Address = Field(description="takes the batches; {object} in it becomes the name of the object")
     delete_url: _Address | None = Field(default=None, description="takes the batches of deletes, if not `url`")
     method: Literal["POST", "PUT", "PATCH"] = "POST"
-    headers: Mapping[str, _HeaderValue] = Field(default_factory=dict, max_length=50)
-    bearer_token: _HeaderValue | None = None
-    signing_secret: _SigningSecret | None = Field(default=None, description="signs after Standard Webhooks: whsec_...")
-    old_signing_secret: _SigningSecret | None = Field(default=None, description="signs too, while the other is new")
+    headers: Mapping[str, SecretHeader] = Field(default_factory=dict, max_length=50)
+    bearer_token: SecretHeader | None = None
+    signing_secret: SigningSecret | None = Field(default=None, description="signs after Standard Webhooks: whsec_...")
+    old_signing_secret: SigningSecret | None = Field(default=None, description="signs too, while the other is new")
     rows_per_batch: int = Field(default=500, ge=1, le=10_000)
     bytes_per_batch: int = Field(default=4_194_304, ge=65_536, le=67_108_864)
     is_idempotent: bool | None = Field(
@@ -128,11 +98,7 @@ class HttpSettings(BaseModel):
     @field_validator("headers")
     @classmethod
     def _are_free(cls, headers: Mapping[str, SecretStr]) -> Mapping[str, SecretStr]:
-        if not all(_HEADER_NAME.fullmatch(name) for name in headers):
-            raise ValueError("a header's name holds a character that HTTP does not allow")
-        taken = sorted(name for name in headers if name.lower() in _OWN_HEADERS)
-        if taken:
-            raise ValueError(f"these headers are set by Tailrace: {', '.join(taken)}")
+        check_header_names(headers)
         return headers
 
     @model_validator(mode="after")
@@ -214,12 +180,14 @@ class HttpDestination(Destination):
                 raise
             return BatchResult(batch, [self._masked(_refused(response))])
         outcomes = row_outcomes(response, len(batch.rows), requires_results=self._settings.requires_results)
+        if outcomes.count(DELIVERED) == len(outcomes):
+            return BatchResult(batch, outcomes)
         if is_delete:
             outcomes = [DELIVERED if _is_absent(outcome) else outcome for outcome in outcomes]
         return BatchResult(batch, [self._masked(outcome) for outcome in outcomes])
 
     def _request(self, target: Target, batch: Batch) -> HttpRequest:
-        body = b"".join((_head(target), b",".join([row.body for row in batch.rows]), _TAIL))
+        body = b"".join((_head(target), b",".join(batch.bodies), _TAIL))
         headers = self._headers | {"Idempotency-Key": batch.idempotency_key}
         if self._keys:
             now = self._clock.now()

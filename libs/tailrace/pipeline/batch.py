@@ -6,16 +6,18 @@ A run that resumes cuts the same rows into the same batches, so that a batch sen
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import InitVar, dataclass, field
 from hashlib import blake2b
+from itertools import accumulate, compress, count, islice
 
 from tailrace.connector_kit.destination import WritePlan
-from tailrace.core.batches import Batch
+from tailrace.core.batches import Batch, hashes_of
+from tailrace.core.row_columns import RowColumns
 from tailrace.core.rows import Change, Operation, Row, RowKey, rejected
 from tailrace.core.runs import RunKind
 from tailrace.core.settlements import DedupeKey, Phase, Position, dedupe_key
+from tailrace.core.snapshots import is_version
 from tailrace.core.syncs import SyncMode
-from tailrace.pipeline.diff import RowChange
-from tailrace.pipeline.map_fields import MappedRow
 from tailrace.pipeline.modes import operation
+from tailrace.pipeline.plain import MappedRow, PlainChanges, RowChange
 from tailrace.pipeline.tally import NOT_IN_MODE, STILL_DEAD, UNCHANGED, Tally, Terms
 
 ROW_TOO_LARGE = "ROW_TOO_LARGE"
@@ -67,10 +69,11 @@ class Recipe:
 class Parcel:
     """A run of neighbouring rows: those to send, what was decided about the others, and where the run stands after.
 
-    `keys` are those that other parcels may hold too: such parcels are sent one after another.
+    `changes` are those to send, in stretches; each of them has a mapped row. `keys` are those that other parcels may
+    hold too: such parcels are sent one after another.
     """
 
-    changes: Sequence[tuple[RowChange, MappedRow]]
+    changes: Sequence[Sequence[RowChange]]
     batch: Batch | None
     decided: Tally
     position: Position
@@ -79,13 +82,21 @@ class Parcel:
     @property
     def rows_to_send(self) -> int:
         """How many rows may have to be sent again if the parcel is not settled."""
-        return len(self.changes)
+        return 0 if self.batch is None else len(self.batch.rows)
 
 
-async def batch(changes: AsyncIterator[list[RowChange]], recipe: Recipe, start: Position) -> AsyncIterator[Parcel]:
+async def batch(changes: AsyncIterator[Sequence[RowChange]], recipe: Recipe, start: Position) -> AsyncIterator[Parcel]:
     """Cut changes into parcels for the plan of the recipe; rows of the same place are never parted."""
     cut = _Cut(recipe, start)
     async for some in changes:
+        if isinstance(some, PlainChanges) and cut.takes_stretches_of(some):
+            at = 0
+            while at < len(some):
+                taken = cut.add_plain(some[at:])
+                if not taken:
+                    yield cut.close()
+                at += taken
+            continue
         dead = await _still_dead(some, recipe)
         for change in some:
             if cut.is_full_before(change):
@@ -98,7 +109,7 @@ async def batch(changes: AsyncIterator[list[RowChange]], recipe: Recipe, start: 
 def idempotency_key(lineage: str, sent: Operation, rows: Sequence[Row]) -> str:
     """The same whenever the same versions of the same rows of a lineage are sent; a row's hash covers its key."""
     digest = blake2b(f"{lineage}:{sent}".encode(), digest_size=_IDEMPOTENCY_KEY_BYTES)
-    digest.update(b"".join(row.row_hash for row in rows))
+    digest.update(b"".join(hashes_of(rows)))
     return digest.hexdigest()
 
 
@@ -111,7 +122,9 @@ class _Cut:
     phase: Phase = field(init=False)
     sends: frozenset[Change] = field(init=False)
     rows: int = 0
-    changes: list[tuple[RowChange, MappedRow]] = field(default_factory=list)
+    sending: int = 0
+    changes: list[Sequence[RowChange]] = field(default_factory=list)
+    singles: list[RowChange] = field(default_factory=list)
     keys: set[RowKey] = field(default_factory=set)
     size_bytes: int = 0
     decided: Tally = field(init=False)
@@ -129,11 +142,33 @@ class _Cut:
         plan = self.recipe.plan
         body_bytes = 0 if change.mapped is None else len(change.mapped.row.body)
         return (
-            len(self.changes) >= plan.rows_per_batch
-            or self.rows >= _DECIDED_PER_PARCEL + len(self.changes)
-            or (bool(self.changes) and self.size_bytes + body_bytes > plan.bytes_per_batch)
+            self.sending >= plan.rows_per_batch
+            or self.rows >= _DECIDED_PER_PARCEL + self.sending
+            or (self.sending > 0 and self.size_bytes + body_bytes > plan.bytes_per_batch)
             or (change.mapped is not None and change.mapped.row.key in self.keys)
         )
+
+    def takes_stretches_of(self, changes: PlainChanges) -> bool:
+        """Whether all of them are decided alike: none is too large, or may come again."""
+        return not self.recipe.by_cursor and max(map(len, changes.columns.bodies)) <= self.recipe.plan.bytes_per_batch
+
+    def add_plain(self, changes: PlainChanges) -> int:
+        """Take in as many as there is room for, and give how many that is."""
+        is_sent = changes.change in self.sends
+        taken = self._room_for(changes.columns.bodies, is_sent=is_sent)
+        if not taken:
+            return 0
+        some = changes[:taken]
+        self.rows += taken
+        self.after = some.columns.keys[-1]
+        if is_sent:
+            self._end_singles()
+            self.changes.append(some)
+            self.sending += taken
+            self.size_bytes += sum(map(len, some.columns.bodies)) + taken
+        else:
+            self.decided.add_plain_skipped(some, _why_not(some.change))
+        return taken
 
     def add(self, change: RowChange, dead: set[DedupeKey]) -> None:
         self.rows += 1
@@ -155,14 +190,35 @@ class _Cut:
             self._decide(change, change.mapped)
 
     def close(self) -> Parcel:
-        rows = [mapped.row for _, mapped in self.changes]
+        self._end_singles()
+        rows = _rows(self.changes)
         sent = self.recipe.plan.target.operation
         made = Batch(sent, rows, idempotency_key(self.recipe.lineage, sent, rows)) if rows else None
         keys = frozenset(row.key for row in rows) if self.recipe.keys_return else frozenset[RowKey]()
         position = Position(self.after, self.null_rows, self.phase)
         parcel = Parcel(self.changes, made, self.decided, position, keys)
-        self.changes, self.keys, self.size_bytes, self.rows, self.decided = [], set(), 0, 0, self._tally()
+        self.changes, self.keys, self.decided = [], set(), self._tally()
+        self.rows = self.sending = self.size_bytes = 0
         return parcel
+
+    def _room_for(self, bodies: Sequence[bytes], *, is_sent: bool) -> int:
+        """How many rows `is_full_before` would let in, one after another."""
+        plan, size_bytes = self.recipe.plan, self.size_bytes
+        if self.sending >= plan.rows_per_batch or self.rows >= _DECIDED_PER_PARCEL + self.sending:
+            return 0
+        if is_sent:
+            room = plan.rows_per_batch - self.sending
+            ends = accumulate(map(len, islice(bodies, room)), lambda end, body_bytes: end + 1 + body_bytes)
+            full = (size_bytes + end > plan.bytes_per_batch for end in ends)
+        else:
+            room = _DECIDED_PER_PARCEL + self.sending - self.rows
+            full = (self.sending > 0 and size_bytes + len(body) > plan.bytes_per_batch for body in islice(bodies, room))
+        return next(compress(count(), full), min(room, len(bodies)))
+
+    def _end_singles(self) -> None:
+        if self.singles:
+            self.changes.append(self.singles)
+            self.singles = []
 
     def _leave(self, change: RowChange) -> None:
         match self.recipe.mode:
@@ -178,18 +234,31 @@ class _Cut:
     def _decide(self, change: RowChange, mapped: MappedRow) -> None:
         size_bytes = len(mapped.row.body)
         if (change.change or Change.ADDED) not in self.sends:
-            self.decided.add_skipped(change, UNCHANGED if change.change is Change.UNCHANGED else NOT_IN_MODE)
+            self.decided.add_skipped(change, _why_not(change.change))
         elif size_bytes > self.recipe.plan.bytes_per_batch:
             limit = f"a row is {size_bytes} bytes, the destination takes {self.recipe.plan.bytes_per_batch}"
             self.decided.add_rejected(change, mapped, rejected(ROW_TOO_LARGE, limit))
         else:
-            self.changes.append((change, mapped))
+            self.singles.append(change)
+            self.sending += 1
             self.size_bytes += size_bytes + 1
             if self.recipe.by_cursor and self.recipe.plan.target.key_fields:
                 self.keys.add(mapped.row.key)
 
     def _tally(self) -> Tally:
         return Tally(self.recipe.terms)
+
+
+def _rows(stretches: Sequence[Sequence[RowChange]]) -> Sequence[Row]:
+    """The rows of stretches, in columns where all of them are."""
+    plain = [some.columns for some in stretches if isinstance(some, PlainChanges)]
+    if plain and len(plain) == len(stretches):
+        return RowColumns.joined(plain)
+    return [change.mapped.row for some in stretches for change in some if change.mapped is not None]
+
+
+def _why_not(change: Change | None) -> str:
+    return UNCHANGED if change is Change.UNCHANGED else NOT_IN_MODE
 
 
 async def _still_dead(changes: Sequence[RowChange], recipe: Recipe) -> set[DedupeKey]:
@@ -201,7 +270,7 @@ async def _still_dead(changes: Sequence[RowChange], recipe: Recipe) -> set[Dedup
 
 def _dead_version(change: RowChange) -> DedupeKey | None:
     """The dedupe key of a row whose very version was rejected before."""
-    if change.mapped is None or change.known is None or change.known.dead != change.mapped.row.row_hash:
+    if change.mapped is None or change.known is None or not is_version(change.known.dead, change.mapped.row):
         return None
     return change.mapped.dedupe_key or dedupe_key(change.mapped.row.key)
 

@@ -3,11 +3,11 @@
 The run stops before it buries a million of them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from tailrace.core.errors import Invalid
 from tailrace.core.policies import FailureThresholds
-from tailrace.core.rows import RowOutcome, Verdict
+from tailrace.core.rows import DELIVERED, RowOutcome, Verdict
 
 FAILURE_THRESHOLD = "FAILURE_THRESHOLD"
 
@@ -21,8 +21,12 @@ class Brake:
         self._rejected = 0
         self._in_a_row = 0
 
-    def add(self, outcomes: Iterable[RowOutcome]) -> None:
+    def add(self, outcomes: Sequence[RowOutcome]) -> None:
         """Take the outcomes of a batch into account."""
+        if outcomes and outcomes.count(DELIVERED) == len(outcomes):
+            self._sent += len(outcomes)
+            self._in_a_row = 0
+            return
         for outcome in outcomes:
             is_rejected = outcome.verdict is Verdict.REJECTED
             self._sent += 1

@@ -19,7 +19,7 @@ from tailrace.core.batches import Batch, BatchResult
 from tailrace.core.errors import BatchRefused, DestinationUnavailable, InDoubt, TailraceError, Throttled
 from tailrace.core.ids import SyncId
 from tailrace.core.policies import OnAmbiguous
-from tailrace.core.rows import RowOutcome, Verdict, rejected, unknown
+from tailrace.core.rows import DELIVERED, RowOutcome, Verdict, rejected, unknown
 from tailrace.observe import metrics
 from tailrace.observe.failpoints import failpoint
 from tailrace.pipeline.batch import idempotency_key
@@ -69,6 +69,8 @@ class Deliverer:
         attempt = 0
         while todo:
             outcomes = await self._attempt(self._part(batch, todo), passage)
+            if not final and outcomes.count(DELIVERED) == len(todo):
+                return BatchResult(batch, outcomes)
             attempt += 1
             settled = {at: self._settle(got, attempt) for at, got in zip(todo, outcomes, strict=True)}
             final |= {at: got for at, got in settled.items() if got is not None}

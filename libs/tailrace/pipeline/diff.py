@@ -1,95 +1,148 @@
 """Step 2 of a row: what happened to it since it was last delivered.
 
 Rows and snapshot come in the same order of places, so that one pass of both tells added, changed, unchanged and
-removed, holding a block and a page at a time.
+removed, holding a block and a page at a time. Where rows are plain, stretches of them are compared at once.
 """
 
-from collections.abc import AsyncIterator, Sequence
-from typing import NamedTuple
+from bisect import bisect_left
+from collections.abc import AsyncIterator, Iterator, Sequence
+from itertools import compress, count, groupby
+from operator import eq, ne
+from typing import cast
 
-from tailrace.core.rows import Change
-from tailrace.core.snapshots import Entry
-from tailrace.pipeline.map_fields import MappedRow
-
-
-class RowChange(NamedTuple):
-    """A row and what happened to it; `mapped` is None for one that is gone, `known` for one never seen.
-
-    `change` is None for a row that has a problem: what it would have been does not matter.
-    """
-
-    change: Change | None
-    mapped: MappedRow | None = None
-    known: Entry | None = None
+from tailrace.core.entry_columns import EntryColumns, Told
+from tailrace.core.row_columns import RowColumns
+from tailrace.core.rows import Change, RowHash
+from tailrace.core.snapshots import Entry, is_version
+from tailrace.pipeline.plain import MappedRow, PlainChanges, PlainRows, RowChange
 
 
 async def diff(
-    blocks: AsyncIterator[list[MappedRow]], snapshot: AsyncIterator[list[Entry]]
-) -> AsyncIterator[list[RowChange]]:
-    """Compare rows with the snapshot; gives lists in key order, removed keys in their place among the rows."""
+    blocks: AsyncIterator[Sequence[MappedRow]], snapshot: AsyncIterator[Sequence[Entry]]
+) -> AsyncIterator[Sequence[RowChange]]:
+    """Compare rows with the snapshot; gives sequences in key order, removed keys in their place among the rows."""
     page = _Page()
     async for rows in blocks:
         at = 0
         while at < len(rows):
             await page.turn(snapshot)
-            changes, at = _compare(rows, at, page)
-            yield changes
+            if not page.entries:
+                yield _unseen(rows[at:])
+                break
+            found, at = _compare(rows, at, page)
+            for changes in found:
+                yield changes
     while await page.turn(snapshot):
-        yield [RowChange(Change.REMOVED, known=entry) for entry in page.rest()]
+        yield _removed(page.rest())
 
 
 class _Page:
-    """The page of the snapshot that is being compared."""
+    """The page of the snapshot that is being compared; an empty one stands for the end of the snapshot."""
 
     def __init__(self) -> None:
-        self.entries: Sequence[Entry] = ()
+        self.entries = EntryColumns.of([])
         self.at = 0
         self._is_last = False
 
-    async def turn(self, snapshot: AsyncIterator[list[Entry]]) -> bool:
+    async def turn(self, snapshot: AsyncIterator[Sequence[Entry]]) -> bool:
         """Have an entry to compare with; False when the snapshot has no more."""
         while self.at == len(self.entries) and not self._is_last:
             following = await anext(snapshot, None)
             self._is_last = following is None
-            self.entries, self.at = following or (), 0
+            self.entries, self.at = EntryColumns.of(following or ()), 0
         return self.at < len(self.entries)
 
-    def rest(self) -> Sequence[Entry]:
+    def rest(self) -> EntryColumns:
         """What is left of the page, which is done with."""
         left = self.entries[self.at :]
         self.at = len(self.entries)
         return left
 
 
-def _compare(rows: Sequence[MappedRow], at: int, page: _Page) -> tuple[list[RowChange], int]:
-    """Go on until the rows or the page are used up; an empty page stands for the end of the snapshot."""
+def _compare(rows: Sequence[MappedRow], at: int, page: _Page) -> tuple[Sequence[Sequence[RowChange]], int]:
+    """Go on until the rows or the page are used up."""
+    if isinstance(rows, PlainRows):
+        return _compare_plain(rows.columns, at, page)
     changes: list[RowChange] = []
-    if not page.entries:
-        return [_unseen(mapped) for mapped in rows[at:]], len(rows)
     while at < len(rows) and page.at < len(page.entries):
-        mapped, entry = rows[at], page.entries[page.at]
-        key = mapped.place
-        if not key or key < entry.key:
-            changes.append(_unseen(mapped))
+        mapped, key = rows[at], page.entries.keys[page.at]
+        if not mapped.place or mapped.place < key:
+            changes.append(_added(mapped))
             at += 1
-        elif key == entry.key:
-            changes.append(RowChange(_seen(mapped, entry), mapped, entry))
+        elif mapped.place == key:
+            changes.append(_seen(mapped, page.entries[page.at]))
             at += 1
             page.at += 1
         else:
-            changes.append(RowChange(Change.REMOVED, known=entry))
+            changes.append(RowChange(Change.REMOVED, known=page.entries[page.at]))
             page.at += 1
-    return changes, at
+    return [changes], at
 
 
-def _unseen(mapped: MappedRow) -> RowChange:
+def _compare_plain(rows: RowColumns, at: int, page: _Page) -> tuple[Sequence[Sequence[RowChange]], int]:
+    """The same, a stretch of neighbours that fared alike at a time."""
+    found: list[Sequence[RowChange]] = []
+    entries = page.entries
+    while at < len(rows) and page.at < len(entries):
+        both = min(len(rows) - at, len(entries) - page.at)
+        pairs = map(ne, rows.keys[at : at + both], entries.keys[page.at : page.at + both])
+        alike = next(compress(count(), pairs), both)
+        if alike:
+            found += _matched(rows[at : at + alike], entries[page.at : page.at + alike])
+            at, page.at = at + alike, page.at + alike
+        elif rows.keys[at] < entries.keys[page.at]:
+            end = bisect_left(rows.keys, entries.keys[page.at], at)
+            found.append(PlainChanges(Change.ADDED, rows[at:end]))
+            at = end
+        else:
+            end = bisect_left(entries.keys, rows.keys[at], page.at)
+            found.append(_removed(entries[page.at : end]))
+            page.at = end
+    return found, at
+
+
+def _matched(columns: RowColumns, known: EntryColumns) -> Iterator[Sequence[RowChange]]:
+    """What became of rows whose keys are all known."""
+    at = 0
+    for is_same, group in groupby(map(eq, columns.hashes, known.told)):
+        end = at + len(list(group))
+        if is_same:
+            yield PlainChanges(Change.UNCHANGED, columns[at:end], _delivered(known.told[at:end]))
+        elif known.is_plain:
+            yield PlainChanges(Change.CHANGED, columns[at:end], _delivered(known.told[at:end]))
+        else:
+            rows = PlainRows(columns[at:end])
+            yield [_seen(mapped, entry) for mapped, entry in zip(rows, known[at:end], strict=True)]
+        at = end
+
+
+def _delivered(told: Sequence[Told]) -> Sequence[RowHash]:
+    """What is told of plain entries: nothing but hashes."""
+    return cast("Sequence[RowHash]", told)
+
+
+def _unseen(rows: Sequence[MappedRow]) -> Sequence[RowChange]:
+    if isinstance(rows, PlainRows):
+        return PlainChanges(Change.ADDED, rows.columns)
+    return [_added(mapped) for mapped in rows]
+
+
+def _removed(entries: EntryColumns) -> Sequence[RowChange]:
+    return [RowChange(Change.REMOVED, known=entry) for entry in entries]
+
+
+def _added(mapped: MappedRow) -> RowChange:
     return RowChange(Change.ADDED if mapped.problem is None else None, mapped)
 
 
-def _seen(mapped: MappedRow, entry: Entry) -> Change | None:
+def _seen(mapped: MappedRow, entry: Entry) -> RowChange:
+    return RowChange(_change(mapped, entry), mapped, entry)
+
+
+def _change(mapped: MappedRow, entry: Entry) -> Change | None:
     if mapped.problem is not None:
         return None
     # What is marked as gone may have been deleted, by an attempt whose answer was lost.
     if entry.delivered is None or entry.is_gone:
         return Change.ADDED
-    return Change.UNCHANGED if entry.delivered == mapped.row.row_hash else Change.CHANGED
+    return Change.UNCHANGED if is_version(entry.delivered, mapped.row) else Change.CHANGED

@@ -8,15 +8,15 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import NamedTuple
+from typing import cast
 
 import orjson
 
 from tailrace.core import keys
 from tailrace.core.errors import SourceInvalid
+from tailrace.core.row_columns import RowColumns
 from tailrace.core.rows import Block, Column, ColumnKind, Row, RowKey, RowOutcome, rejected
 from tailrace.core.settlements import (
-    DedupeKey,
     Position,
     dedupe_key,
     dedupe_key_of_content,
@@ -28,6 +28,7 @@ from tailrace.core.syncs import FieldMapping, SyncDefinition, SyncMode
 from tailrace.mapping.accepted import ANYTHING, Accepted
 from tailrace.mapping.compiled import compile_mapping
 from tailrace.pipeline.places import Places, order_of
+from tailrace.pipeline.plain import MappedRow, PlainRows, are_plain
 
 NULL_KEY = "NULL_KEY"
 NULL_CURSOR = "NULL_CURSOR"
@@ -36,21 +37,6 @@ KEY_TOO_LONG = "KEY_TOO_LONG"
 NOT_REPRESENTABLE = "NOT_REPRESENTABLE"
 
 _Convert = Callable[[object], object]
-
-
-class MappedRow(NamedTuple):
-    """A row as the destination would get it, or what keeps it from being sent.
-
-    `place` is where it stands in the reading; empty for a row that has no place, and comes last. `is_extra` is a row
-    that no entry of the snapshot speaks of. `written` is what the snapshot keeps of the key, see `core.keys`.
-    """
-
-    row: Row
-    place: RowKey
-    dedupe_key: DedupeKey | None = None
-    problem: RowOutcome | None = None
-    written: bytes | None = None
-    is_extra: bool = False
 
 
 class Mapper:
@@ -71,6 +57,7 @@ class Mapper:
         self._key_fields = [field for field, mapping in zip(self._fields, mappings, strict=True) if mapping.key]
         self._key_names = [field.name for field in self._key_fields]
         self._tells_key = self._compiled is None and all(field.is_whole_number for field in self._key_fields)
+        self._may_be_plain = self._compiled is None and self.order.is_by_key and not self._are_events
         self._last_place = start.after
         self._duplicates = 0
         self._read_again = None if self.order.is_keyed else start.after
@@ -78,8 +65,35 @@ class Mapper:
         self._alike = 0
         self._null_rows_to_pass = start.null_rows
 
-    def map_block(self, block: Block) -> list[MappedRow]:
+    def map_block(self, block: Block) -> Sequence[MappedRow]:
         """The rows of a block, in order; rows that were settled before the start are left out."""
+        return self._map_plain(block) or self._map_exactly(block)
+
+    def _map_plain(self, block: Block) -> PlainRows | None:
+        """All rows at once; None where there may be something to say about one of them."""
+        if not self._may_be_plain or not are_plain(block.keys, self._last_place) or not self._keys_tell(block):
+            return None
+        try:
+            bodies = [self._encoder.encode(values) for values in block.rows]
+        except (_Unfit, orjson.JSONEncodeError, RecursionError):
+            return None
+        places = cast("Sequence[RowKey]", block.keys)
+        self._last_place, self._duplicates = places[-1], 0
+        return PlainRows(RowColumns(places, bodies, list(map(hash_row, bodies))))
+
+    def _keys_tell(self, block: Block) -> bool:
+        """Whether the text of each key tells what is sent of it."""
+        if self._tells_key:
+            return True
+        for at, field in enumerate(self._key_fields):
+            if field.is_whole_number:
+                continue
+            parts = [key[at] for key in block.keys if key is not None]
+            if [field.value(values) for values in block.rows] != parts or not keys.are_told_as_text(parts):
+                return False
+        return True
+
+    def _map_exactly(self, block: Block) -> list[MappedRow]:
         mapped = [self._map(values, key) for values, key in zip(block.rows, block.keys, strict=True)]
         return [entry for entry in mapped if entry is not None]
 

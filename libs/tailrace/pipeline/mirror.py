@@ -12,8 +12,7 @@ from tailrace.core.errors import Invalid
 from tailrace.core.keys import key_record
 from tailrace.core.rows import Change, Row, RowKey
 from tailrace.core.snapshots import Entry, hash_row
-from tailrace.pipeline.diff import RowChange
-from tailrace.pipeline.map_fields import MappedRow
+from tailrace.pipeline.plain import MappedRow, RowChange
 
 DELETE_GUARD = "DELETE_GUARD"
 FREE_DELETES = 10
@@ -41,7 +40,7 @@ class Marked(Protocol):
         """All that was delivered, and what of it this run would delete."""
         ...
 
-    def gone(self, *, after: RowKey | None) -> AsyncIterator[list[Entry]]:
+    def gone(self, *, after: RowKey | None) -> AsyncIterator[Sequence[Entry]]:
         """Marked entries in key order behind a key."""
         ...
 
@@ -67,7 +66,9 @@ def deletes_allowed(delivered: int, max_delete_ratio: float) -> int:
     return max(int(delivered * max_delete_ratio + _ROUNDING), min(FREE_DELETES, delivered // 2))
 
 
-async def deletes(gone: AsyncIterator[list[Entry]], key_fields: Sequence[str]) -> AsyncIterator[list[RowChange]]:
+async def deletes(
+    gone: AsyncIterator[Sequence[Entry]], key_fields: Sequence[str]
+) -> AsyncIterator[Sequence[RowChange]]:
     """Marked entries as rows to delete: their keys as they were sent."""
     async for entries in gone:
         yield [_removed(entry, key_fields) for entry in entries]

@@ -14,8 +14,8 @@ from tailrace.core.snapshots import hash_row
 from tailrace.core.syncs import SyncDefinition
 from tailrace.core.watermarks import Watermark, readable, sortable_moment
 from tailrace.pipeline.batch import Recipe
-from tailrace.pipeline.map_fields import MappedRow
 from tailrace.pipeline.places import Order
+from tailrace.pipeline.plain import MappedRow
 
 
 class Watched(Protocol):

@@ -3,16 +3,26 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter
 
 import orjson
 
-from tailrace.core.rows import DELIVERED, IN_DOUBT, Change, Operation, Row, RowOutcome, Verdict, fit_code
+from tailrace.core.entry_columns import EntryColumns
+from tailrace.core.rows import (
+    DELIVERED,
+    IN_DOUBT,
+    Change,
+    Operation,
+    Row,
+    RowHash,
+    RowKey,
+    RowOutcome,
+    Verdict,
+    fit_code,
+)
 from tailrace.core.runs import Books
 from tailrace.core.settlements import DedupeKey, NewDeadLetter, Position, Settlement, dedupe_key
-from tailrace.core.snapshots import UNKNOWN_VERSION, Entry
-from tailrace.pipeline.diff import RowChange
-from tailrace.pipeline.map_fields import MappedRow
+from tailrace.core.snapshots import UNKNOWN_VERSION, Entry, is_old, is_version
+from tailrace.pipeline.plain import MappedRow, PlainChanges, RowChange
 
 STILL_DEAD = "STILL_DEAD"
 UNCHANGED = "UNCHANGED"
@@ -40,31 +50,38 @@ class Terms:
 
 @dataclass(slots=True)
 class Tally:
-    """Counters, letters and snapshot entries of rows that are done with; `reached` is the cursor of the last one."""
+    """Counters, letters and snapshot entries of rows that are done with; `reached` is the cursor of the last one.
+
+    `plain` are stretches of keys with the hashes delivered: what most entries are.
+    """
 
     terms: Terms
     counts: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     letters: list[NewDeadLetter] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
+    plain: list[tuple[Sequence[RowKey], Sequence[RowHash]]] = field(default_factory=list)
     cleared: list[DedupeKey] = field(default_factory=list)
     reached: str | None = None
 
-    def add_outcomes(self, sent: Sequence[tuple[RowChange, MappedRow]], outcomes: Sequence[RowOutcome]) -> None:
-        """The rows of a batch, with the outcomes that stand."""
-        changes = Counter([change.change for change, _ in sent])
-        if Change.REMOVED in changes or list(outcomes).count(DELIVERED) < len(sent):
-            for (change, mapped), outcome in zip(sent, outcomes, strict=True):
-                self._add_outcome(change, mapped, outcome)
-            return
-        self.counts["read"] += len(sent)
-        self.counts["delivered"] += len(sent)
-        self.reasons.update({f"change.{change}": count for change, count in changes.items() if change is not None})
-        if self.terms.remembers:
-            self.entries += [Entry(row.place, row.row.row_hash, None, False, row.written) for _, row in sent]  # noqa: FBT003 - by place
-        for change, _ in sent:
-            if change.known is not None or self.terms.clears_all:
-                self._clear(change)
+    def add_outcomes(self, sent: Sequence[Sequence[RowChange]], outcomes: Sequence[RowOutcome]) -> None:
+        """The rows of a batch in stretches, with the outcomes that stand."""
+        if len(outcomes) != sum(map(len, sent)):
+            raise ValueError(f"{len(outcomes)} outcomes for {sum(map(len, sent))} rows")
+        at = 0
+        for stretch in sent:
+            some = outcomes[at : at + len(stretch)]
+            at += len(stretch)
+            if isinstance(stretch, PlainChanges) and not self.terms.clears_all:
+                self._add_plain(stretch, some)
+            else:
+                self._add_each(stretch, some)
+
+    def add_plain_skipped(self, changes: PlainChanges, code: str) -> None:
+        """Plain rows that nothing is sent for."""
+        self.counts["read"] += len(changes)
+        self.counts["skipped"] += len(changes)
+        self.reasons[f"skipped.{code}"] += len(changes)
 
     def add_rejected(self, change: RowChange, mapped: MappedRow, outcome: RowOutcome) -> None:
         """A row that became a dead letter; it stays out of later runs while neither it nor the letter changes."""
@@ -88,9 +105,14 @@ class Tally:
     def add_skipped(self, change: RowChange, code: str) -> None:
         """A row that nothing is sent for."""
         self._count(change, "skipped", code)
-        if code == UNCHANGED and change.known is not None and change.known.dead is not None:
-            self.entries.append(change.known._replace(dead=None))
+        if change.mapped is None or change.known is None:
+            return
+        known = _anew(change.known, change.mapped.row)
+        if code == UNCHANGED and known.dead is not None:
+            known = known._replace(dead=None)
             self._clear(change)
+        if known != change.known:
+            self.entries.append(known)
 
     def add_gone(self, change: RowChange) -> None:
         """A key that is gone from the query and is to be deleted; it is booked once that was tried."""
@@ -120,6 +142,7 @@ class Tally:
         self.reasons += later.reasons
         self.letters += later.letters
         self.entries += later.entries
+        self.plain += later.plain
         self.cleared += later.cleared
         self.reached = later.reached or self.reached
 
@@ -129,10 +152,30 @@ class Tally:
             position=position,
             books=Books(**self.counts, reasons=dict(self.reasons)),
             letters=self.letters,
-            entries=sorted(self.entries, key=attrgetter("key")),
+            entries=EntryColumns.gathered(self.plain, self.entries),
             cleared=self.cleared,
             watermark=self._watermark,
         )
+
+    def _add_plain(self, sent: PlainChanges, outcomes: Sequence[RowOutcome]) -> None:
+        delivered = outcomes.count(DELIVERED)
+        columns = sent.columns
+        if delivered < len(sent):
+            others = [at for at, outcome in enumerate(outcomes) if outcome != DELIVERED]
+            self._add_each([sent[at] for at in others], [outcomes[at] for at in others])
+            columns = columns.without(others)
+        if not delivered:
+            return
+        self.counts["read"] += delivered
+        self.counts["delivered"] += delivered
+        self.reasons[f"change.{sent.change}"] += delivered
+        if self.terms.remembers:
+            self.plain.append((columns.keys, columns.hashes))
+
+    def _add_each(self, sent: Sequence[RowChange], outcomes: Sequence[RowOutcome]) -> None:
+        for change, outcome in zip(sent, outcomes, strict=True):
+            if change.mapped is not None:
+                self._add_outcome(change, change.mapped, outcome)
 
     @property
     def _watermark(self) -> str | None:
@@ -170,6 +213,15 @@ class Tally:
             self.cleared.append(change.mapped.dedupe_key or dedupe_key(change.mapped.row.key))
         elif change.known is not None and has_letter:
             self.cleared.append(dedupe_key(change.known.key))
+
+
+def _anew(known: Entry, row: Row) -> Entry:
+    """What is known of this version of a row, by the hashes of today."""
+    if is_old(known.delivered) and is_version(known.delivered, row):
+        known = known._replace(delivered=row.row_hash)
+    if is_old(known.dead) and is_version(known.dead, row):
+        known = known._replace(dead=row.row_hash)
+    return known
 
 
 def _dead_entry(change: RowChange, mapped: MappedRow, outcome: RowOutcome) -> Entry:

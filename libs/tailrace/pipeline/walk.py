@@ -18,16 +18,17 @@ from tailrace.pipeline.batch import Recipe, batch
 from tailrace.pipeline.columns import PinnedColumns
 from tailrace.pipeline.diff import diff
 from tailrace.pipeline.flight import Flight, deliver_and_settle
-from tailrace.pipeline.map_fields import MappedRow, Mapper
+from tailrace.pipeline.map_fields import Mapper
 from tailrace.pipeline.mirror import Marked, check_deletes, deletes
 from tailrace.pipeline.places import CursorColumn, Order
+from tailrace.pipeline.plain import MappedRow
 from tailrace.pipeline.read import Watched, by_key, check_readable, kept, reading_of_some, watched, what_to_read
 
 
 class Snapshot(Marked, Watched, Protocol):
     """What was delivered by earlier runs, as it stood when this run began."""
 
-    def entries(self, *, after: RowKey | None) -> AsyncIterator[list[Entry]]:
+    def entries(self, *, after: RowKey | None) -> AsyncIterator[Sequence[Entry]]:
         """Entries in key order behind a key."""
         ...
 
@@ -66,7 +67,7 @@ async def walk(route: Route) -> None:
         await _walk_deletes(route, route.delete_plan)
 
 
-async def map_fields(blocks: AsyncIterator[Block], mapper: Mapper) -> AsyncIterator[list[MappedRow]]:
+async def map_fields(blocks: AsyncIterator[Block], mapper: Mapper) -> AsyncIterator[Sequence[MappedRow]]:
     """Rows as the destination would get them, a list a block."""
     async for block in blocks:
         failpoint("exec.mid_read")
@@ -93,7 +94,7 @@ async def _walk_rows(route: Route) -> None:
         await _forget_what_is_behind(route, mapper.order.cursor)
 
 
-async def _walk_mapped(route: Route, rows: AsyncIterator[list[MappedRow]], recipe: Recipe) -> None:
+async def _walk_mapped(route: Route, rows: AsyncIterator[Sequence[MappedRow]], recipe: Recipe) -> None:
     changes = diff(rows, route.snapshot.entries(after=route.start.after))
     await deliver_and_settle(batch(changes, recipe, route.start), route.flight)
 

@@ -1,11 +1,14 @@
 """Snapshots in PostgreSQL: a base of merged pages, and above it what an open run has settled."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import AsyncIterator, Iterator, Sequence
 
+from tailrace.core.entry_columns import EntryColumns
 from tailrace.core.ids import SyncId
+from tailrace.core.pages import ENTRIES_PER_PAGE, Page, pages, unpack
 from tailrace.core.rows import RowKey
 from tailrace.core.runs import Lease
-from tailrace.core.snapshots import ENTRIES_PER_PAGE, Entry, Page, overlay, pages, unpack
+from tailrace.core.snapshots import Entry
 from tailrace.core.watermarks import Watermark
 from tailrace.store.database import Connection, Database, touched
 from tailrace.store.shards import hold
@@ -20,12 +23,12 @@ INSERT INTO snapshot_pages (sync_id, level, first_key, last_key, entries, delive
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 """
 _BASE_AFTER = """
-SELECT last_key, body FROM snapshot_pages
+SELECT last_key, body, algorithm FROM snapshot_pages
 WHERE sync_id = $1 AND level = 0 AND ($2::text[] IS NULL OR last_key > $2) AND (gone > 0 OR NOT $4)
 ORDER BY first_key LIMIT $3
 """
 _BASE_OF_KEYS = """
-SELECT DISTINCT pages.first_key, pages.body FROM snapshot_pages AS pages
+SELECT DISTINCT pages.first_key, pages.body, pages.algorithm FROM snapshot_pages AS pages
 JOIN (SELECT ARRAY(SELECT jsonb_array_elements_text(parts)) AS key FROM jsonb_array_elements($2::jsonb) AS parts)
   AS wanted ON wanted.key COLLATE "C" BETWEEN pages.first_key AND pages.last_key
 WHERE pages.sync_id = $1 AND pages.level = 0 ORDER BY pages.first_key
@@ -39,7 +42,7 @@ WHERE sync_id = $1 AND level = 1 AND entries >= $2 AND NOT has_tombstones AND co
   ORDER BY base.first_key DESC LIMIT 1), true)
 """
 _NEXT_SETTLED = """
-SELECT first_key, last_key, body FROM snapshot_pages WHERE sync_id = $1 AND level = 1 ORDER BY first_key LIMIT 1
+SELECT first_key, body, algorithm FROM snapshot_pages WHERE sync_id = $1 AND level = 1 ORDER BY first_key LIMIT 1
 """
 _TOUCHED_BASE = """
 SELECT first_key, last_key FROM snapshot_pages
@@ -49,7 +52,7 @@ _NEIGHBOUR = """
 SELECT first_key, last_key FROM snapshot_pages
 WHERE sync_id = $1 AND level = 0 AND first_key <= $2 ORDER BY first_key DESC LIMIT 1
 """
-_TAKE = "DELETE FROM snapshot_pages WHERE sync_id = $1 AND level = $2 AND first_key = $3 RETURNING body"
+_TAKE = "DELETE FROM snapshot_pages WHERE sync_id = $1 AND level = $2 AND first_key = $3 RETURNING body, algorithm"
 # The runs of a sync follow one another, so the one before this one said last whom the pages speak of.
 _TARGETS = """
   SELECT count(DISTINCT (definition -> 'destination_id', definition -> 'object_name',
@@ -94,23 +97,24 @@ class Snapshots:
 
     async def entries(
         self, sync_id: SyncId, *, after: RowKey | None = None, gone: bool = False
-    ) -> AsyncIterator[list[Entry]]:
-        """The base in key order behind a key, a list a page; `gone` restricts it to pages that hold a gone entry.
+    ) -> AsyncIterator[Sequence[Entry]]:
+        """The base in key order behind a key, a page at a time; `gone` restricts it to pages that hold a gone entry.
 
         Holds no connection between pages.
         """
         position = None if after is None else list(after)
         while found := await self._database.fetch(_BASE_AFTER, sync_id, position, _PAGES_PER_FETCH, gone):
             for row in found:
-                known = unpack(row["body"])
-                yield known if after is None else [entry for entry in known if entry.key > after]
+                known = unpack(row["body"], row["algorithm"])
+                yield known if after is None else known[bisect_right(known.keys, after) :]
             position = found[-1]["last_key"]
 
     async def entries_of(self, sync_id: SyncId, keys: Sequence[RowKey]) -> list[Entry]:
         """What the base knows of some keys, in key order."""
         wanted = set(keys)
         rows = await self._database.fetch(_BASE_OF_KEYS, sync_id, [list(key) for key in keys])
-        return [entry for row in rows for entry in unpack(row["body"]) if entry.key in wanted]
+        known = (entry for row in rows for entry in unpack(row["body"], row["algorithm"]))
+        return [entry for entry in known if entry.key in wanted]
 
     async def speaks_of(self, sync_id: SyncId, version: int) -> bool:
         """Whether a run of that version would keep what is known, rather than forget it as another target's."""
@@ -183,7 +187,7 @@ class Snapshots:
             if settled is None:
                 return False
             await connection.execute(_TAKE, sync_id, SETTLED, settled["first_key"])
-            await _merge_page(connection, sync_id, unpack(settled["body"]))
+            await _merge_page(connection, sync_id, unpack(settled["body"], settled["algorithm"]))
         return True
 
 
@@ -197,28 +201,27 @@ async def raise_watermark(connection: Connection, sync_id: SyncId, value: str) -
     await connection.execute(_RAISE_WATERMARK, sync_id, value)
 
 
-async def _merge_page(connection: Connection, sync_id: SyncId, above: list[Entry]) -> None:
+async def _merge_page(connection: Connection, sync_id: SyncId, above: EntryColumns) -> None:
     """Rewrite the base pages whose range holds one of the entries; what lies between pages joins the one before."""
-    first, last = list(above[0].key), list(above[-1].key)
+    first, last = list(above.keys[0]), list(above.keys[-1])
     spans = await connection.fetch(_TOUCHED_BASE, sync_id, first, last)
     neighbour = await connection.fetchrow(_NEIGHBOUR, sync_id, first)
     if neighbour is not None and (not spans or neighbour["first_key"] != spans[0]["first_key"]):
         spans = [neighbour, *spans]
     for span, share in _shares([span["first_key"] for span in spans], above):
-        taken = None if span is None else await connection.fetchval(_TAKE, sync_id, BASE, span)
-        below = [] if taken is None else unpack(taken)
-        await _insert(connection, sync_id, BASE, pages(overlay(below, share)))
+        taken = None if span is None else await connection.fetchrow(_TAKE, sync_id, BASE, span)
+        below = EntryColumns.of([]) if taken is None else unpack(taken["body"], taken["algorithm"])
+        await _insert(connection, sync_id, BASE, pages(below.overlaid(share)))
 
 
-def _shares(starts: list[list[str]], above: list[Entry]) -> Iterator[tuple[list[str] | None, list[Entry]]]:
+def _shares(starts: list[list[str]], above: EntryColumns) -> Iterator[tuple[list[str] | None, EntryColumns]]:
     """Each base page that gets entries, by its first key, with the entries up to the next page's first key."""
     ends = [*(RowKey(tuple(start)) for start in starts[1:]), None]
     at = 0
     opening: list[list[str] | None] = [*starts] or [None]
     for start, end in zip(opening, ends, strict=True):
         share_at = at
-        while at < len(above) and (end is None or above[at].key < end):
-            at += 1
+        at = len(above) if end is None else bisect_left(above.keys, end, at)
         if at > share_at:
             yield start, above[share_at:at]
 

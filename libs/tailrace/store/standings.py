@@ -1,15 +1,16 @@
 """What is known of a single row: which version of it was delivered, and how far the runs have got."""
 
 from bisect import bisect_right
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 
 from tailrace.core.ids import SyncId
+from tailrace.core.pages import unpack
 from tailrace.core.rows import RowKey
 from tailrace.core.runs import RunKind, RunStatus
 from tailrace.core.settlements import Phase
-from tailrace.core.snapshots import Entry, overlay, unpack
+from tailrace.core.snapshots import Entry, overlay
 from tailrace.core.watermarks import Watermark
 from tailrace.store.checkpoints import position_of
 from tailrace.store.database import Database
@@ -18,10 +19,11 @@ from tailrace.store.snapshots import SETTLED, Snapshots
 
 # What a run has settled lies above the base, and is newer.
 _PAGES_OF_KEY = """
-SELECT level, body FROM snapshot_pages WHERE sync_id = $1 AND first_key <= $2 AND last_key >= $2 ORDER BY level DESC
+SELECT level, body, algorithm FROM snapshot_pages
+WHERE sync_id = $1 AND first_key <= $2 AND last_key >= $2 ORDER BY level DESC
 """
 _SETTLED_AFTER = """
-SELECT first_key, body FROM snapshot_pages
+SELECT first_key, body, algorithm FROM snapshot_pages
 WHERE sync_id = $1 AND level = 1 AND ($2::text[] IS NULL OR first_key > $2)
 ORDER BY first_key LIMIT $3
 """
@@ -44,7 +46,7 @@ class Standings:
         self._database = database
         self._snapshots = Snapshots(database)
 
-    async def entries(self, sync_id: SyncId, version: int) -> AsyncIterator[list[Entry]]:
+    async def entries(self, sync_id: SyncId, version: int) -> AsyncIterator[Sequence[Entry]]:
         """What a run of that version would find, in key order; nothing where it would forget what is known."""
         if not await self._snapshots.speaks_of(sync_id, version):
             return
@@ -59,7 +61,7 @@ class Standings:
     async def of_row(self, sync_id: SyncId, key: RowKey) -> Standing | None:
         """What is known of a key; None where nothing is."""
         for page in await self._database.fetch(_PAGES_OF_KEY, sync_id, list(key)):
-            for entry in unpack(page["body"]):
+            for entry in unpack(page["body"], page["algorithm"]):
                 if entry.key == key:
                     return None if entry.is_tombstone else Standing(entry, page["level"] == SETTLED)
         return None
@@ -71,11 +73,11 @@ class Standings:
             found = next((entry for entry in reversed(some) if entry.key[1:] == key), found)
         return None if found is None else Standing(found, is_fresh=False)
 
-    async def _settled(self, sync_id: SyncId) -> AsyncIterator[list[Entry]]:
+    async def _settled(self, sync_id: SyncId) -> AsyncIterator[Sequence[Entry]]:
         position = None
         while found := await self._database.fetch(_SETTLED_AFTER, sync_id, position, _PAGES_PER_FETCH):
             for row in found:
-                yield unpack(row["body"])
+                yield unpack(row["body"], row["algorithm"])
             position = found[-1]["first_key"]
 
     async def passed(self, run: Run, key: RowKey) -> bool | None:
@@ -94,19 +96,21 @@ class Standings:
         )
 
 
-async def _merged(base: AsyncIterator[list[Entry]], above: AsyncIterator[list[Entry]]) -> AsyncIterator[list[Entry]]:
+async def _merged(
+    base: AsyncIterator[Sequence[Entry]], above: AsyncIterator[Sequence[Entry]]
+) -> AsyncIterator[Sequence[Entry]]:
     """Two sorted layers as one, the upper one winning; holds a page of the base and what lies above it."""
     waiting: list[Entry] = []
-    more: list[Entry] | None = []
+    more: Sequence[Entry] | None = []
     async for page in base:
         last = page[-1].key
         while more is not None and (not waiting or waiting[-1].key <= last):
             more = await anext(above, None)
-            waiting += more or []
+            waiting += more or ()
         cut = bisect_right(waiting, last, key=attrgetter("key"))
         yield list(overlay(page, waiting[:cut]))
         waiting = waiting[cut:]
     while waiting or more is not None:
         yield list(overlay((), waiting))
         more = await anext(above, None)
-        waiting = more or []
+        waiting = list(more or ())

@@ -1,0 +1,105 @@
+"""Entries packed into pages, the unit in which snapshots are stored.
+
+A page is a column of keys, compressed as a whole since neighbours are alike, and a column of hashes, which nothing
+compresses: an entry costs eight bytes and what is new in its key. The few entries that have more to say follow one by
+one. Pages of algorithm 1 held nothing but such entries.
+"""
+
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from struct import Struct
+
+import orjson
+
+from tailrace.core import entry_bytes
+from tailrace.core.entry_columns import EntryColumns, Told
+from tailrace.core.rows import RowHash, RowKey
+from tailrace.core.snapshots import ALGORITHM, HASH_BYTES, UNKNOWN_VERSION, Entry
+
+ENTRIES_PER_PAGE = 1000
+
+_COMPRESSION_LEVEL = 1
+_HEAD = Struct(">III")
+"""How many entries there are, how many bytes their keys take, how many of them are told one by one."""
+_PLACE = Struct(">I")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Entries in key order, packed; how many of them were delivered once, and how many are gone."""
+
+    first_key: RowKey
+    last_key: RowKey
+    entries: int
+    delivered: int
+    gone: int
+    has_tombstones: bool
+    body: bytes
+    algorithm: int = ALGORITHM
+
+
+def pages(entries: Sequence[Entry]) -> Iterator[Page]:
+    """Entries in key order cut into full pages, the last one as it comes."""
+    columns = EntryColumns.of(entries)
+    for at in range(0, len(columns), ENTRIES_PER_PAGE):
+        yield _pack(columns[at : at + ENTRIES_PER_PAGE])
+
+
+def unpack(body: bytes, algorithm: int = ALGORITHM) -> EntryColumns:
+    """The entries of a page body of this algorithm, in key order."""
+    return _unpack(body) if algorithm == ALGORITHM else _unpack_first(body)
+
+
+def _pack(columns: EntryColumns) -> Page:
+    odd = [] if columns.is_plain else [(at, one) for at, one in enumerate(columns.told) if isinstance(one, Entry)]
+    return Page(
+        first_key=columns.keys[0],
+        last_key=columns.keys[-1],
+        entries=len(columns),
+        delivered=len(columns) - sum(entry.delivered is None for _, entry in odd),
+        gone=sum(entry.is_gone for _, entry in odd),
+        has_tombstones=any(entry.is_tombstone for _, entry in odd),
+        body=_body(columns, odd),
+    )
+
+
+def _body(columns: EntryColumns, odd: Sequence[tuple[int, Entry]]) -> bytes:
+    keys = zlib.compress(orjson.dumps(_flat(columns.keys)), _COMPRESSION_LEVEL)
+    hashes = [UNKNOWN_VERSION if isinstance(one, Entry) else one for one in columns.told]
+    told = b"".join([_PLACE.pack(at) + entry_bytes.encode(entry) for at, entry in odd])
+    return b"".join((_HEAD.pack(len(columns), len(keys), len(odd)), keys, *hashes, zlib.compress(told) if odd else b""))
+
+
+def _unpack(body: bytes) -> EntryColumns:
+    entries, size_bytes, odd = _HEAD.unpack_from(body)
+    hashes_at = _HEAD.size + size_bytes
+    ends_at = hashes_at + entries * HASH_BYTES
+    keys = _keys(orjson.loads(zlib.decompress(body[_HEAD.size : hashes_at])))
+    told: list[Told] = [RowHash(body[at : at + HASH_BYTES]) for at in range(hashes_at, ends_at, HASH_BYTES)]
+    if odd:
+        raw = memoryview(zlib.decompress(body[ends_at:]))
+        at = 0
+        while at < len(raw):
+            [place] = _PLACE.unpack_from(raw, at)
+            told[place], at = entry_bytes.decode(raw, at + _PLACE.size)
+    return EntryColumns(keys, told, is_plain=not odd)
+
+
+def _unpack_first(body: bytes) -> EntryColumns:
+    raw = memoryview(zlib.decompress(body))
+    entries: list[Entry] = []
+    at = 0
+    while at < len(raw):
+        entry, at = entry_bytes.decode(raw, at, is_first=True)
+        entries.append(entry)
+    return EntryColumns.of(entries)
+
+
+def _flat(keys: Sequence[RowKey]) -> Sequence[str | RowKey]:
+    """Keys of one part as bare texts."""
+    return [part for (part,) in keys] if set(map(len, keys)) == {1} else keys
+
+
+def _keys(read: Sequence[str] | Sequence[Sequence[str]]) -> list[RowKey]:
+    return [RowKey((key,) if isinstance(key, str) else tuple(key)) for key in read]

@@ -1,0 +1,52 @@
+"""Rows in columns: a row becomes an object only where somebody asks for it."""
+
+from collections.abc import Collection, Sequence
+from itertools import chain, compress
+from typing import Self, overload
+
+from tailrace.core.rows import Row, RowHash, RowKey
+
+
+class RowColumns(Sequence[Row]):
+    """Rows whose keys, bodies and hashes stand side by side."""
+
+    __slots__ = ("bodies", "hashes", "keys")
+
+    def __init__(self, keys: Sequence[RowKey], bodies: Sequence[bytes], hashes: Sequence[RowHash]) -> None:
+        self.keys = keys
+        self.bodies = bodies
+        self.hashes = hashes
+
+    @classmethod
+    def joined(cls, pieces: Sequence[Self]) -> Self:
+        """One after another."""
+        if len(pieces) == 1:
+            return pieces[0]
+        return cls(
+            list(chain.from_iterable(piece.keys for piece in pieces)),
+            list(chain.from_iterable(piece.bodies for piece in pieces)),
+            list(chain.from_iterable(piece.hashes for piece in pieces)),
+        )
+
+    def without(self, places: Collection[int]) -> Self:
+        """All but the rows at these places."""
+        kept = [True] * len(self)
+        for at in places:
+            kept[at] = False
+        return type(self)(
+            list(compress(self.keys, kept)), list(compress(self.bodies, kept)), list(compress(self.hashes, kept))
+        )
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @overload
+    def __getitem__(self, at: int) -> Row: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Self: ...
+
+    def __getitem__(self, at: int | slice) -> Row | Self:
+        if isinstance(at, slice):
+            return type(self)(self.keys[at], self.bodies[at], self.hashes[at])
+        return Row(self.keys[at], self.bodies[at], self.hashes[at])

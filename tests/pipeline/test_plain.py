@@ -1,0 +1,190 @@
+"""Rows in columns fare as they would one by one: same bodies, changes, batches, letters, entries."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import chain
+from typing import TypeVar
+
+import orjson
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tailrace.connector_kit.destination import Target, WritePlan
+from tailrace.core.entry_columns import EntryColumns
+from tailrace.core.row_columns import RowColumns
+from tailrace.core.rows import DELIVERED, Block, Column, ColumnKind, Row, RowHash, RowKey, rejected
+from tailrace.core.runs import RunKind
+from tailrace.core.settlements import DedupeKey, Position, Settlement
+from tailrace.core.snapshots import UNKNOWN_VERSION, Entry, hash_row, of_first_algorithm
+from tailrace.core.syncs import FieldMapping, SyncDefinition, SyncMode
+from tailrace.pipeline.batch import Parcel, Recipe, batch
+from tailrace.pipeline.diff import diff
+from tailrace.pipeline.map_fields import Mapper
+from tailrace.pipeline.modes import operation_on_rows
+from tailrace.pipeline.plain import MappedRow, PlainRows
+from tests.pipeline.world import SYNC
+
+Item = TypeVar("Item")
+KINDS = (ColumnKind.TEXT, ColumnKind.FLOAT)
+COLUMNS = tuple(Column(f"c{at}", kind) for at, kind in enumerate(KINDS))
+NULL_ROW = ("", 0.0)
+REFUSED = rejected("BAD", "no")
+MODES = [SyncMode.UPSERT, SyncMode.INSERT, SyncMode.UPDATE, SyncMode.DELETE, SyncMode.MIRROR]
+
+tables = st.lists(
+    st.tuples(st.sampled_from(["a", "b", "é", "7", "007", "x" * 300, "y" * 300]), st.sampled_from([1.5, float("nan")])),
+    max_size=6,
+)
+names = st.sampled_from(["", "ann", "bob", "eve" * 10])
+people = st.dictionaries(st.sampled_from([f"k{number:02}" for number in range(40)]), names)
+
+
+@dataclass(frozen=True)
+class Ways:
+    """How rows are cut on their way: in blocks, pages and batches of this many."""
+
+    block: int
+    page: int
+    rows_per_batch: int
+    bytes_per_batch: int
+
+
+ways = st.builds(Ways, st.integers(1, 12), st.integers(1, 9), st.integers(1, 7), st.integers(66, 78) | st.just(10_000))
+
+
+@settings(deadline=None)
+@given(st.lists(tables, max_size=3))
+def test_block_is_mapped_as_its_rows_are(found: list[list[tuple[str, float]]]) -> None:
+    rows = sorted(chain.from_iterable(found))
+    at_once, one_by_one = _mapper(), _mapper()
+
+    mapped = list(at_once.map_block(_block(rows)))
+
+    # A row without a key has the whole block looked at row by row.
+    with_null = Block([*rows, NULL_ROW], [*(RowKey((key,)) for key, _ in rows), None])
+    assert mapped == list(one_by_one.map_block(with_null))[:-1]
+
+
+def test_block_without_oddities_stays_in_columns() -> None:
+    mapper = _mapper()
+
+    mapped = mapper.map_block(_block([("a", 1.5), ("b", 2.5)]))
+
+    assert isinstance(mapped, PlainRows)
+    assert mapped.columns.bodies == [b'{"id":"a","n":1.5}', b'{"id":"b","n":2.5}']
+    assert not isinstance(mapper.map_block(_block([("b", 3.5), ("c", 4.5)])), PlainRows)
+
+
+@settings(deadline=None)
+@given(people, people, st.data(), ways, st.sampled_from(MODES), st.sampled_from([RunKind.INCREMENTAL, RunKind.FULL]))
+async def test_stretches_are_sent_and_settled_as_their_rows_are(  # noqa: PLR0917  # drawn, not called
+    before: dict[str, str], after: dict[str, str], data: st.DataObject, way: Ways, mode: SyncMode, kind: RunKind
+) -> None:
+    entries = [data.draw(st.sampled_from(_known(key, before[key]))) for key in sorted(before)]
+    plain = PlainRows(_columns(after))
+
+    in_columns = await _fate(_cut(plain, way.block), _cut(EntryColumns.of(entries), way.page), way, mode, kind)
+    one_by_one = await _fate(_cut(list(plain), way.block), _cut(entries, way.page), way, mode, kind)
+
+    assert in_columns == one_by_one
+
+
+async def test_rows_that_need_nothing_are_cut_alike() -> None:
+    plain = PlainRows(_columns({f"k{number:05}": "ann" for number in range(10_500)}))
+    entries = [Entry(mapped.row.key, mapped.row.row_hash) for mapped in plain]
+    way = Ways(1000, 900, 500, 10_000)
+
+    in_columns = await _fate(_cut(plain, way.block), _cut(EntryColumns.of(entries), way.page), way)
+
+    assert in_columns == await _fate(_cut(list(plain), way.block), _cut(entries, way.page), way)
+    assert [settlement.books.skipped for *_, settlement in in_columns] == [5000, 5000, 500]
+
+
+async def _fate(
+    blocks: AsyncIterator[Sequence[MappedRow]],
+    pages: AsyncIterator[Sequence[Entry]],
+    way: Ways,
+    mode: SyncMode = SyncMode.UPSERT,
+    kind: RunKind = RunKind.INCREMENTAL,
+) -> list[tuple[object, list[object], list[Row], Settlement]]:
+    """What is sent, and what is written of it, where every row named bob is refused."""
+    target = Target("people", operation_on_rows(mode), ("id",), ("id", "name"))
+    plan = WritePlan(target, way.rows_per_batch, way.bytes_per_batch, is_idempotent=True)
+    recipe = Recipe(SYNC, mode, kind, plan, _still_dead)
+    return [_settled(parcel) async for parcel in batch(diff(blocks, pages), recipe, Position())]
+
+
+def _settled(parcel: Parcel) -> tuple[object, list[object], list[Row], Settlement]:
+    rows = [] if parcel.batch is None else list(parcel.batch.rows)
+    outcomes = [REFUSED if b'"bob"' in row.body else DELIVERED for row in rows]
+    name = parcel.batch and (parcel.batch.operation, parcel.batch.idempotency_key)
+    changes: list[object] = list(chain.from_iterable(parcel.changes))
+    parcel.decided.add_outcomes(parcel.changes, outcomes)
+    settlement = parcel.decided.settlement(parcel.position)
+    return name, changes, rows, _in_lists(settlement)
+
+
+def _in_lists(settlement: Settlement) -> Settlement:
+    letters = sorted(settlement.letters, key=lambda letter: letter.dedupe_key)
+    entries, cleared = list(settlement.entries), sorted(settlement.cleared)
+    return Settlement(settlement.position, settlement.books, letters, entries, cleared, settlement.watermark)
+
+
+def _known(key: str, name: str) -> list[Entry]:
+    """What an earlier run may have left of a row."""
+    place, now = RowKey((key,)), hash_row(_body(key, name))
+    old = of_first_algorithm(_blake(_body(key, name)))
+    return [
+        *[Entry(place, now)] * 6,
+        Entry(place, RowHash(b"old hash")),
+        Entry(place, old),
+        Entry(place, now, dead=RowHash(b"old hash")),
+        Entry(place, None, dead=now),
+        Entry(place, UNKNOWN_VERSION, dead=old),
+        Entry(place, now, is_gone=True),
+        Entry(place, now, written=b'{"id":7}'),
+    ]
+
+
+async def _still_dead(keys: Sequence[DedupeKey]) -> set[DedupeKey]:
+    return {key for key in keys if key[0] % 2}
+
+
+async def _cut(items: Sequence[Item], size: int) -> AsyncIterator[Sequence[Item]]:
+    for at in range(0, len(items), size):
+        yield items[at : at + size]
+
+
+def _columns(people: dict[str, str]) -> RowColumns:
+    keys = [RowKey((key,)) for key in sorted(people)]
+    bodies = [_body(key, people[key]) for (key,) in keys]
+    return RowColumns(keys, bodies, list(map(hash_row, bodies)))
+
+
+def _body(key: str, name: str) -> bytes:
+    return orjson.dumps({"id": key, "name": name})
+
+
+def _blake(body: bytes) -> bytes:
+    return blake2b(body, digest_size=8).digest()
+
+
+def _block(rows: Sequence[tuple[str, float]]) -> Block:
+    return Block(rows, [RowKey((key,)) for key, _ in rows])
+
+
+def _mapper() -> Mapper:
+    mappings = (
+        FieldMapping(source="c0", destination="id", key=True),
+        FieldMapping(source="c1", destination="n"),
+    )
+    definition = SyncDefinition(
+        source_id="s",
+        source_query="SELECT",
+        destination_id="d",
+        object_name="o",
+        field_mappings=mappings,
+        sync_mode=SyncMode.UPSERT,
+    )
+    return Mapper(definition, COLUMNS, Position())
