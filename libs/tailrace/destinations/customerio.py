@@ -13,8 +13,9 @@ from tailrace.connector_kit.manifest.encoding import Encoding
 from tailrace.connector_kit.manifest.limits import Bucket, RowLimit, SizeLimit
 from tailrace.connector_kit.manifest.model import KnownObject, Manifest, Objects
 from tailrace.connector_kit.manifest.settings import Setting
+from tailrace.connector_kit.manifest.templates import Slot
 from tailrace.connector_kit.manifest.throttles import SaysNothing
-from tailrace.connector_kit.manifest.writes import IdentityKey, Slot, Write
+from tailrace.connector_kit.manifest.writes import IdentityKey, Write
 from tailrace.core.rows import Operation
 
 CHECKED = date(2026, 11, 22)

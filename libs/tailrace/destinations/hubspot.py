@@ -17,8 +17,9 @@ from tailrace.connector_kit.manifest.auth import Bearer
 from tailrace.connector_kit.manifest.encoding import Encoding
 from tailrace.connector_kit.manifest.limits import Bucket, RowLimit, SizeLimit
 from tailrace.connector_kit.manifest.model import Fields, KnownObject, Listing, Manifest, Objects
+from tailrace.connector_kit.manifest.templates import Slot
 from tailrace.connector_kit.manifest.throttles import NothingLeft, RetryAfter, SaysNothing
-from tailrace.connector_kit.manifest.writes import Ask, LookedUpKey, NamedKey, Slot, Write
+from tailrace.connector_kit.manifest.writes import Ask, LookedUpKey, NamedKey, Write
 from tailrace.core.rows import Operation
 
 CHECKED = date(2026, 11, 22)

@@ -16,8 +16,9 @@ from tailrace.connector_kit.manifest.auth import ApiKey
 from tailrace.connector_kit.manifest.limits import Bucket, RowLimit, SizeLimit
 from tailrace.connector_kit.manifest.model import Fields, KnownField, KnownObject, Listing, Manifest, Objects
 from tailrace.connector_kit.manifest.settings import Setting
+from tailrace.connector_kit.manifest.templates import Slot
 from tailrace.connector_kit.manifest.throttles import InBody, SaysNothing
-from tailrace.connector_kit.manifest.writes import IdentityKey, PathKey, Slot, Write
+from tailrace.connector_kit.manifest.writes import IdentityKey, PathKey, Write
 from tailrace.core.rows import Operation
 
 CHECKED = date(2026, 11, 22)

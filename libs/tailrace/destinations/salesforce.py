@@ -31,8 +31,9 @@ from tailrace.connector_kit.manifest.limits import Bucket, RowLimit, SizeLimit
 from tailrace.connector_kit.manifest.model import Fields, Listing, Manifest, Objects
 from tailrace.connector_kit.manifest.parts import number_at, text_at
 from tailrace.connector_kit.manifest.settings import Setting, settings_type
+from tailrace.connector_kit.manifest.templates import Slot
 from tailrace.connector_kit.manifest.throttles import RetryAfter, SaysNothing, UsedOfMost
-from tailrace.connector_kit.manifest.writes import Method, NamedKey, PathKey, Slot, Write
+from tailrace.connector_kit.manifest.writes import Method, NamedKey, PathKey, Write
 from tailrace.core.batches import Batch, BatchResult
 from tailrace.core.clock import Clock
 from tailrace.core.errors import BatchRefused, DestinationUnavailable, InDoubt, TailraceError, Throttled, Unavailable
@@ -240,7 +241,7 @@ class Jobs:
     async def _finished(self, job_id: str, batch_id: str, key_name: str, rows: int) -> Mapping[str, RowOutcome]:
         """The rows that failed, by key."""
         until = self.clock.monotonic() + WRITE_S
-        while (state := text_at(job := await self.caller.get(f"{JOBS}/{job_id}"), "state")) not in ENDS:
+        while (state := text_at(job := await self.caller.ask(f"{JOBS}/{job_id}"), "state")) not in ENDS:
             if state == "Open":  # the answer to its closing was lost on the way there
                 await self.caller.send("PATCH", f"{JOBS}/{job_id}", dumped({"state": "UploadComplete"}))
             if self.clock.monotonic() >= until:

@@ -21,7 +21,8 @@ from tailrace.connector_kit.manifest.attribution import (
 from tailrace.connector_kit.manifest.auth import AnyAuth, Bearer
 from tailrace.connector_kit.manifest.limits import RowLimit, SizeLimit
 from tailrace.connector_kit.manifest.model import KnownObject, Manifest, Objects
-from tailrace.connector_kit.manifest.writes import Ask, LookedUpKey, NamedKey, PathKey, Slot, Write
+from tailrace.connector_kit.manifest.templates import Slot
+from tailrace.connector_kit.manifest.writes import Ask, LookedUpKey, NamedKey, PathKey, Write
 from tailrace.core.rows import Operation
 
 DOCS = "https://vendor.example/docs"

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from enum import StrEnum
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tailrace.connector_kit.http import HttpResponse
-from tailrace.connector_kit.manifest.parts import Part, Path, look_up, read_json, text_at
+from tailrace.connector_kit.manifest.parts import MISSING, Part, Path, look_up, read_json, text_at
 
 
 class Then(StrEnum):
@@ -24,12 +25,22 @@ class Then(StrEnum):
 
 
 class AnswerRule(Part):
-    """An answer of one of these statuses and, where `at` is given, with one of these texts there."""
+    """An answer of one of these statuses and, where `at` is given, with one of these texts there.
+
+    With `exists` it is enough that something stands there, null too, or that nothing does.
+    """
 
     status: tuple[int, ...] = Field(min_length=1)
     at: Path | None = None
     holds: tuple[str, ...] = ()
+    exists: bool | None = None
     then: Then
+
+    @model_validator(mode="after")
+    def _can_fit(self) -> Self:
+        if (self.at is None) == bool(self.holds or self.exists is not None):
+            raise ValueError("`at` is where one of the texts in `holds` stands, or what `exists` is about: give both")
+        return self
 
     def fits(self, response: HttpResponse, document: object) -> bool:
         """Whether the answer is one of these."""
@@ -38,6 +49,8 @@ class AnswerRule(Part):
         if self.at is None:
             return True
         found = look_up(document, self.at)
+        if self.exists is not None:
+            return self.exists is (found is not MISSING)
         texts = [text_at(each, "") for each in found] if isinstance(found, list) else [text_at(document, self.at)]
         return any(text in self.holds for text in texts)
 

@@ -23,7 +23,10 @@ Meaning = Literal["delivered", "skipped", "rejected", "retry"]
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What was sent of a row that an answer can point at: its key as the vendor folds it, and its trace id."""
+    """What was sent of a row that an answer can point at: its key as the vendor compares it, and its trace id.
+
+    Where answers name the vendor's own id, that stands for the key.
+    """
 
     key: str
     trace: str
@@ -67,18 +70,27 @@ class Attribution(Part, ABC):
 
 
 class Aligned(Attribution):
-    """A list of results in the order of the rows; `ok` says which values at `status` are a success."""
+    """A list of results in the order of the rows; `ok` says which values at `status` are a success.
+
+    With `key`, where a result has the key of its row, they come in any order.
+    """
 
     kind: Literal["aligned"] = "aligned"
     results: Path = ""
     status: Path
     ok: tuple[str, ...] = ("true",)
+    key: Path | None = None
 
     def outcomes(self, document: object, sent: Sequence[Sent]) -> list[RowOutcome]:
         results = list_at(document, self.results)
         if results is None or len(results) != len(sent):
             raise InDoubt(f"the answer has {_count(results)} results for {len(sent)} rows")
-        return [self._outcome(entry) for entry in results]
+        if self.key is None:
+            return [self._outcome(entry) for entry in results]
+        named = {text_at(entry, self.key): entry for entry in results}
+        if named.keys() != {row.key for row in sent}:
+            raise InDoubt("the results of the answer are not those of the rows that were sent")
+        return [self._outcome(named[row.key]) for row in sent]
 
     def _outcome(self, entry: object) -> RowOutcome:
         status = look_up(entry, self.status)
@@ -155,7 +167,7 @@ class Keyed(Attribution):
     """Rows named by their key: lists of keys by reason, or a list of errors with the key in each.
 
     `fold` is what the vendor does with keys before it compares them. `failed_count` is where the answer counts the
-    failures, which must come out.
+    failures, which must come out. With `names` of `found`, the answer names its own ids, which were looked up.
     """
 
     kind: Literal["keyed"] = "keyed"
@@ -163,6 +175,7 @@ class Keyed(Attribution):
     errors: Path | None = None
     key: Path = "key"
     fold: Literal["lower", "as_it_is"] = "as_it_is"
+    names: Literal["key", "found"] = "key"
     failed_count: Path | None = None
 
     def outcomes(self, document: object, sent: Sequence[Sent]) -> list[RowOutcome]:

@@ -114,7 +114,7 @@ class Granted(Auth, ABC):
     """
 
     token_url: str = Field(pattern=r"(https://|\{).*")
-    source: Page
+    source: Page = "https://www.rfc-editor.org/rfc/rfc6749"
     base_url_at: str | None = None
 
     def request(self, values: Values, *, now: datetime) -> HttpRequest:

@@ -1,12 +1,13 @@
 """Requests by a manifest: with its address and credentials, and with what it says of an answer as a whole."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from tailrace.connector_kit.answers import raise_for_status
 from tailrace.connector_kit.http import HttpRequest, HttpResponse
 from tailrace.connector_kit.manifest.answer_rules import AnswerRule, Then, meaning_of
+from tailrace.connector_kit.manifest.encoding import dumped
 from tailrace.connector_kit.manifest.model import Manifest
 from tailrace.connector_kit.manifest.parts import read_json
 from tailrace.connector_kit.manifest.pressure import Pressure
@@ -25,6 +26,7 @@ from tailrace.core.errors import (
 )
 
 _JSON = "application/json"
+_SUCCESS = range(200, 300)
 _LISTING_BYTES = 16 << 20
 
 
@@ -34,6 +36,17 @@ class RefusedWith(BatchRefused):
     def __init__(self, response: HttpResponse) -> None:
         super().__init__(f"the destination refuses the batch: HTTP {response.status}")
         self.response = response
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A request before it has an address and credentials."""
+
+    method: Method
+    path: str
+    body: bytes = b""
+    media: str = _JSON
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +72,15 @@ class Caller:
     clock: Clock
     base_url: str | None
 
-    async def get(self, path: str) -> object:
-        """The document of a good answer.
+    async def ask(self, path: str, body: Mapping[str, object] | None = None) -> object:
+        """The document of a good answer to a GET, or to a POST of the body.
 
         :raises DestinationUnavailable: there is none, also where a write would be in doubt.
         :raises CredentialsRefused, DestinationInvalid: by what the answer means.
         """
         try:
-            return (await self.send("GET", path)).document
+            asked = self.send("GET", path) if body is None else self.send("POST", path, dumped(body))
+            return (await asked).document
         except InDoubt as error:
             raise DestinationUnavailable(error.message) from error
         except BatchRefused as error:
@@ -75,15 +89,20 @@ class Caller:
     async def send(
         self, method: Method, path: str, body: bytes = b"", *, rules: Sequence[AnswerRule] = (), media: str = _JSON
     ) -> Answer:
+        """Send a request and judge its answer, as `request` does."""
+        return await self.request(Question(method, path, body, media), rules=rules)
+
+    async def request(self, asked: Question, *, rules: Sequence[AnswerRule] = ()) -> Answer:
         """Send a request and judge its answer, first by its own rules, then by those of the manifest.
 
         :raises RefusedWith: the answer refuses some row; nothing was applied.
         :raises TailraceError: what else an answer can mean for a batch.
         """
         self.pressure.check()
-        url = (self.base_url or await self.sign_in.base_url() or self._address()) + path
+        url = (self.base_url or await self.sign_in.base_url() or self._address()) + asked.path
+        takes_bytes = _LISTING_BYTES if asked.method == "GET" else 0
         response = await self.sign_in.send(
-            HttpRequest(method, url, self._headers(body, media), body, _LISTING_BYTES if method == "GET" else 0),
+            HttpRequest(asked.method, url, self._headers(asked), asked.body, takes_bytes),
             is_expired=lambda told: self._meaning(told, rules) is Then.SIGN_IN,
         )
         self.pressure.learn(response)
@@ -96,11 +115,12 @@ class Caller:
     def _address(self) -> str:
         return self.manifest.base_url.format_map(self.sign_in.values)
 
-    def _headers(self, body: bytes, media: str) -> Mapping[str, str]:
-        content = {"Content-Type": media} if body else {}
+    def _headers(self, asked: Question) -> Mapping[str, str]:
+        content = {"Content-Type": asked.media} if asked.body else {}
         hook = self.manifest.hooks.headers
-        own = hook(body) if hook is not None and body else {}
-        return {"Accept": _JSON if body else media, **content, **self.manifest.headers, **own}
+        own = hook(asked.body) if hook is not None and asked.body else {}
+        accept = _JSON if asked.body else asked.media
+        return {"Accept": accept, **content, **self.manifest.headers, **asked.headers, **own}
 
     def _meaning(self, response: HttpResponse, rules: Sequence[AnswerRule]) -> Then:
         told = meaning_of((*rules, *self.manifest.rules), response)
@@ -108,6 +128,8 @@ class Caller:
             return Then.SIGN_IN
         if told is not None:
             return told
+        if response.status in _SUCCESS and "html" in response.headers.get("content-type", ""):
+            return Then.IN_DOUBT
         try:
             raise_for_status(response, now=self.clock.now())
         except TailraceError as error:

@@ -5,18 +5,19 @@ from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from tailrace.connector_kit.attribution import refusal
-from tailrace.connector_kit.destination import Target
 from tailrace.connector_kit.manifest.attribution import Job, Keyed, Sent
-from tailrace.connector_kit.manifest.calls import Answer, Caller, RefusedWith
+from tailrace.connector_kit.manifest.calls import Answer, Caller, Question, RefusedWith
 from tailrace.connector_kit.manifest.encoding import as_text, dumped
 from tailrace.connector_kit.manifest.parts import list_at, read_json, text_at
-from tailrace.connector_kit.manifest.rendering import Rendered, body_of, fill, path_of
+from tailrace.connector_kit.manifest.rendering import Frame, Rendered, body_of, fill, headers_of, path_of
 from tailrace.connector_kit.manifest.writes import Ask, LookedUpKey, Write
 from tailrace.core.clock import Clock
 from tailrace.core.errors import BatchRefused, DestinationUnavailable, InDoubt, Invalid, Unavailable
 from tailrace.core.rows import DELIVERED, Operation, RowOutcome, Verdict, rejected
 
 _WITHOUT_BODY = frozenset({"GET", "DELETE"})
+_JSON = "application/json"
+_LINES = "application/x-ndjson"
 _EXISTS = rejected("ALREADY_EXISTS", "there is one with this key already")
 _MISSING = rejected("NOT_FOUND", "there is none with this key")
 
@@ -26,7 +27,7 @@ class Delivery:
     """How batches of one target are written. A request is never larger than `most_bytes`."""
 
     caller: Caller
-    target: Target
+    frame: Frame
     write: Write
     most_bytes: int
     clock: Clock
@@ -58,23 +59,41 @@ class Delivery:
         entries = list_at(document, key.each)
         if entries is None:
             raise DestinationUnavailable(f"the answer to the question for ids has no list {key.each!r}")
-        at = key.key.replace("{key_name}", self.target.key_fields[0])
+        at = key.key.replace("{key_name}", self.frame.key_name)
         return {_folded(key, text_at(entry, at)): text_at(entry, key.id) for entry in entries}
 
     def _settled(self, row: Rendered, *, is_there: bool | None) -> RowOutcome | None:
-        """What is decided without sending: by a look-up of the keys, if there was one, or by the size of the row."""
-        match self.target.operation, is_there:
+        """What is decided without sending: by a look-up of the keys, if there was one, or by the row's own values."""
+        match self.frame.target.operation, is_there:
             case Operation.DELETE, False:
                 return DELIVERED
             case Operation.UPDATE, False:
                 return _MISSING
+            case Operation.UPSERT, False if not self._makes_what_is_missing():
+                return _MISSING
             case Operation.INSERT, True:
                 return _EXISTS
-        if self.write.max_row_size is None:
+        return self._unfit(row)
+
+    def _unfit(self, row: Rendered) -> RowOutcome | None:
+        ask = self._ask([row])
+        try:
+            if ask.may_refuse:
+                path_of(ask, self.frame, [row])
+                headers_of(ask, self.frame, [row])
+            if ask.may_refuse or self.write.max_row_size is not None:
+                size_bytes = len(dumped(fill(ask.row, self.frame, row)))
+                return self._too_large_a_row(size_bytes)
+        except ValueError as error:
+            return rejected("NOT_REPRESENTABLE", str(error))
+        return None
+
+    def _too_large_a_row(self, size_bytes: int) -> RowOutcome | None:
+        most = self.write.max_row_size
+        if most is None or size_bytes <= most.size_bytes:
             return None
-        size_bytes, most_bytes = len(dumped(fill(self.write.row, self.target, row))), self.write.max_row_size.size_bytes
-        told = f"the row would be {size_bytes} bytes, the destination takes {most_bytes}"
-        return rejected("ROW_TOO_LARGE", told) if size_bytes > most_bytes else None
+        told = f"the row would be {size_bytes} bytes, the destination takes {most.size_bytes}"
+        return rejected("ROW_TOO_LARGE", told)
 
     async def _written(self, rows: Sequence[Rendered]) -> Sequence[RowOutcome]:
         ask = self._ask(rows)
@@ -109,16 +128,24 @@ class Delivery:
 
     async def _asked(self, ask: Ask, rows: Sequence[Rendered], body: bytes) -> Answer:
         rules = self.write.rules if ask is self.write else ()
-        return await self.caller.send(ask.method, path_of(ask, self.target, rows), body, rules=rules)
+        media = _LINES if ask.rows_as == "lines" else _JSON
+        path, headers = path_of(ask, self.frame, rows), headers_of(ask, self.frame, rows)
+        return await self.caller.request(Question(ask.method, path, body, media, headers), rules=rules)
 
     def _body(self, ask: Ask, rows: Sequence[Rendered]) -> bytes:
-        return b"" if ask.method in _WITHOUT_BODY else dumped(body_of(ask, self.target, rows))
+        return b"" if ask.method in _WITHOUT_BODY else body_of(ask, self.frame, rows)
+
+    def _makes_what_is_missing(self) -> bool:
+        key = self.write.key
+        return isinstance(key, LookedUpKey) and key.create is not None
 
     def _pointed_at(self, rows: Sequence[Rendered]) -> Sequence[Sent]:
         """What the answer can point at; keys that are the same to the vendor must not meet in a request."""
         read = self.write.read
         if not isinstance(read, Keyed):
             return [Sent(as_text(row.key), row.trace) for row in rows]
+        if read.names == "found":
+            return [Sent(row.found, row.trace) for row in rows]
         sent = [Sent(read.folded(as_text(row.key)), row.trace) for row in rows]
         if len({row.key for row in sent}) < len(sent):
             raise BatchRefused("to the destination, keys of two rows are the same: they are sent apart")
@@ -153,7 +180,7 @@ class Delivery:
             raise InDoubt(f"the batch was taken, and what became of it cannot be asked: {error.message}") from error
 
     async def _about(self, path: str, job_id: str) -> object:
-        return await self.caller.get(path.replace("{id}", quote(job_id, safe="")))
+        return await self.caller.ask(path.replace("{id}", quote(job_id, safe="")))
 
 
 def _folded(key: LookedUpKey, text: str) -> str:

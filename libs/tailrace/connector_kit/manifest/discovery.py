@@ -1,6 +1,7 @@
 """What an account has: objects and fields, from the manifest and from what the vendor lists."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 from urllib.parse import quote
 
 from tailrace.connector_kit.destination import Field, Object
@@ -10,40 +11,51 @@ from tailrace.connector_kit.manifest.parts import list_at, look_up, text_at
 from tailrace.core.errors import DestinationInvalid, DestinationUnavailable
 from tailrace.core.syncs import SyncMode
 
-Get = Callable[[str], Awaitable[object]]
-"""Asks for a path; gives the document of a good answer."""
+
+class Ask(Protocol):
+    """Asks a question, by GET or with a body by POST; gives the document of a good answer."""
+
+    async def __call__(self, path: str, body: Mapping[str, object] | None = None) -> object: ...
+
 
 _PAGES = 100
 _TRUE = "true"
+_NO_NAMES = frozenset({"", ".", ".."})
 _TOLD = 50
 
 
-async def objects_of(manifest: Manifest, get: Get) -> Sequence[Object]:
+async def objects_of(manifest: Manifest, ask: Ask) -> Sequence[Object]:
     """Every object, in the modes that the manifest has an operation for."""
+    return [found for family in manifest.families for found in await _objects(family, ask)]
+
+
+async def _objects(manifest: Manifest, ask: Ask) -> Sequence[Object]:
     modes = _modes(manifest)
     declared: Objects = manifest.objects
-    found = {known.name: Object(known.name, known.label, modes) for known in declared.known}
+    found = {known.name: Object(known.name, known.label or known.name, modes) for known in declared.known}
     if declared.listing is not None:
-        for entry in await _entries(declared.listing, declared.listing.path, get):
-            name = text_at(entry, declared.name)
+        for entry in await _entries(declared.listing, declared.listing.path, ask):
+            name = declared.prefix + text_at(entry, declared.name)
             is_writable = declared.is_writable is None or text_at(entry, declared.is_writable) == _TRUE
             found.setdefault(name, Object(name, text_at(entry, declared.label) or name, modes, writable=is_writable))
     return list(found.values())
 
 
-async def fields_of(manifest: Manifest, object_name: str, get: Get) -> Sequence[Field]:
+async def fields_of(manifest: Manifest, object_name: str, ask: Ask) -> Sequence[Field]:
     """The fields of an object; empty where any is taken.
 
     :raises DestinationInvalid: there is no such object.
     """
-    names = [each.name for each in await objects_of(manifest, get)]
-    if object_name not in names:
+    family = manifest.family_of(object_name)
+    names = [each.name for each in await _objects(family, ask)]
+    if object_name not in names and not (family.objects.are_any and object_name not in _NO_NAMES):
+        names = [each.name for each in await objects_of(manifest, ask)]
         raise DestinationInvalid(f"there is no object {object_name!r}; there are {', '.join(sorted(names)[:_TOLD])}")
-    declared = manifest.fields
+    declared = family.fields
     found = {
         known.name: Field(
             known.name,
-            known.label,
+            known.label or known.name,
             known.data_type,
             external_id=known.is_key,
             kind=field_kind(known.data_type, declared.kinds),
@@ -51,8 +63,9 @@ async def fields_of(manifest: Manifest, object_name: str, get: Get) -> Sequence[
         for known in declared.known
     }
     if declared.listing is not None:
-        path = declared.listing.path.replace("{object}", quote(object_name, safe=""))
-        for entry in await _entries(declared.listing, path, get):
+        name = object_name.removeprefix(family.objects.prefix)
+        path = declared.listing.path.replace("{object}", quote(name, safe=""))
+        for entry in await _entries(declared.listing, path, ask):
             field = _field(declared, entry)
             found.setdefault(field.name, field)
     return list(found.values())
@@ -60,7 +73,9 @@ async def fields_of(manifest: Manifest, object_name: str, get: Get) -> Sequence[
 
 def _modes(manifest: Manifest) -> frozenset[SyncMode]:
     """A mode for each operation; to mirror takes upserts and deletes."""
-    modes = {SyncMode(operation) for operation in manifest.operations}
+    modes = {
+        SyncMode.APPEND if write.appends else SyncMode(operation) for operation, write in manifest.operations.items()
+    }
     return frozenset(modes | {SyncMode.MIRROR} if modes >= {SyncMode.UPSERT, SyncMode.DELETE} else modes)
 
 
@@ -86,14 +101,12 @@ def _is_writable(declared: Fields, entry: object) -> bool:
     return declared.is_read_only is None or text_at(entry, declared.is_read_only) != _TRUE
 
 
-async def _entries(listing: Listing, path: str, get: Get) -> Sequence[object]:
+async def _entries(listing: Listing, path: str, ask: Ask) -> Sequence[object]:
     """All entries, page by page; those of an object are its names with their values."""
     found: list[object] = []
     after = ""
     for _ in range(_PAGES):
-        document = await get(
-            path + (f"{'&' if '?' in path else '?'}{listing.cursor}={quote(after, safe='')}" if after else "")
-        )
+        document = await _page(listing, path, after, ask)
         entries = look_up(document, listing.each)
         if isinstance(entries, dict):
             return list(entries.items())
@@ -105,3 +118,10 @@ async def _entries(listing: Listing, path: str, get: Get) -> Sequence[object]:
         if not after:
             return found
     raise DestinationUnavailable(f"the answers to {listing.path} have more than {_PAGES} pages")
+
+
+async def _page(listing: Listing, path: str, after: str, ask: Ask) -> object:
+    if listing.body is not None:
+        return await ask(path, {**listing.body, listing.cursor: after} if after else listing.body)
+    goes_on = f"{'&' if '?' in path else '?'}{listing.cursor}={quote(after, safe='')}"
+    return await ask(path + goes_on if after else path)

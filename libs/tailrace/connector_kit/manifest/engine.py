@@ -1,6 +1,6 @@
 """The destination that a manifest describes."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import ClassVar, Self
@@ -14,9 +14,9 @@ from tailrace.connector_kit.manifest.delivery import Delivery
 from tailrace.connector_kit.manifest.discovery import fields_of, objects_of
 from tailrace.connector_kit.manifest.model import Manifest
 from tailrace.connector_kit.manifest.pressure import Pressure
-from tailrace.connector_kit.manifest.rendering import Rendered, render
+from tailrace.connector_kit.manifest.rendering import Frame, Rendered, empty_bytes, render
 from tailrace.connector_kit.manifest.settings import ConnectionSettings, settings_type, values_of
-from tailrace.connector_kit.manifest.sign_in import SignIn
+from tailrace.connector_kit.manifest.sign_in import SECRET_LENGTH, SignIn
 from tailrace.connector_kit.manifest.targets import check_target
 from tailrace.connector_kit.manifest.writes import Write
 from tailrace.core.batches import Batch, BatchResult
@@ -35,15 +35,15 @@ class ManifestDestination(Destination):
     It keeps nothing between calls but its access token and what the vendor said about the requests that are left.
     """
 
-    manifest: ClassVar[Manifest]
+    manifest: Manifest
     can_leave_out = True
     settings_type: ClassVar[type[ConnectionSettings]]
 
     def __init__(self, settings: ConnectionSettings, http: HttpClient, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
-        values = values_of(settings, self.manifest.all_settings)
-        self._sign_in = SignIn(self.manifest.auth, values, http, clock)
+        self._sign_in = SignIn(self.manifest.auth, self.values(settings), http, clock)
+        self._others = [word for word in self.secrets(settings) if len(word) >= SECRET_LENGTH]
         self._pressure = Pressure(self.manifest.buckets, settings.rates, clock)
         self._caller = Caller(self.manifest, self._sign_in, self._pressure, clock, settings.base_url)
 
@@ -58,36 +58,51 @@ class ManifestDestination(Destination):
         yield cls(settings, http, SystemClock())
 
     async def check(self) -> None:
-        await self._caller.get(self.manifest.check)
+        await self._caller.ask(self.manifest.check)
 
     async def objects(self) -> Sequence[Object]:
-        return await objects_of(self.manifest, self._caller.get)
+        return await objects_of(self.manifest, self._caller.ask)
 
     async def fields(self, object_name: str) -> Sequence[Field]:
-        return await fields_of(self.manifest, object_name, self._caller.get)
+        return await fields_of(self.manifest, object_name, self._caller.ask)
 
     async def plan(self, target: Target) -> WritePlan:
         fields = await self.fields(target.object_name)
-        write = check_target(self.manifest, target, fields)
+        write = check_target(self.manifest.family_of(target.object_name), target, fields)
+        rows, most_bytes = self._settings.rows_per_batch or write.max_rows.rows, self._most_bytes(write)
         return WritePlan(
             target=target,
-            rows_per_batch=self._settings.rows_per_batch or write.max_rows.rows,
-            bytes_per_batch=self._most_bytes(write),
+            rows_per_batch=rows,
+            bytes_per_batch=most_bytes - min(empty_bytes(write, self._frame(target), rows), most_bytes // 2),
             is_idempotent=write.is_idempotent,
             requests_per_s=self._pressure.requests_per_s(write.bucket),
         )
 
     async def write(self, plan: WritePlan, batch: Batch) -> BatchResult:
+        family = self.manifest.family_of(plan.target.object_name)
         made = [
-            render(row, f"{batch.idempotency_key[:_TRACE_LENGTH]}-{at}", plan.target, self.manifest)
+            render(row, f"{batch.idempotency_key[:_TRACE_LENGTH]}-{at}", plan.target, family)
             for at, row in enumerate(batch.rows)
         ]
-        write = self.manifest.operations[plan.target.operation]
-        delivery = Delivery(self._caller, plan.target, write, self._most_bytes(write), self._clock)
+        write = family.operations[plan.target.operation]
+        frame = self._frame(plan.target, batch.idempotency_key)
+        delivery = Delivery(self._caller, frame, write, self._most_bytes(write), self._clock)
         rows = [row for row in made if isinstance(row, Rendered)]
         sent = iter(await delivery.send(rows) if rows else ())
         outcomes = [next(sent) if isinstance(row, Rendered) else row for row in made]
         return BatchResult(batch, [self._masked(outcome) for outcome in outcomes])
+
+    def values(self, settings: ConnectionSettings) -> Mapping[str, str]:
+        """The settings by name, as text, secrets opened."""
+        return values_of(settings, self.manifest.all_settings)
+
+    def secrets(self, settings: ConnectionSettings) -> Sequence[str]:
+        """Secrets besides the credentials, which vendors must not be quoted with either."""
+        return ()
+
+    def _frame(self, target: Target, batch_id: str = "") -> Frame:
+        prefix = self.manifest.family_of(target.object_name).objects.prefix
+        return Frame(target, target.object_name.removeprefix(prefix), batch_id)
 
     def _most_bytes(self, write: Write) -> int:
         return self._settings.bytes_per_batch or write.max_size.size_bytes
@@ -97,9 +112,15 @@ class ManifestDestination(Destination):
         code, message = outcome.code, outcome.message
         if not code and not message:
             return outcome
-        for secret in self._sign_in.secrets:
+        for secret in sorted((*self._sign_in.secrets, *self._others), key=len, reverse=True):
             code, message = code.replace(secret, _MASK), message.replace(secret, _MASK)
         return replace(outcome, code=code, message=message)
+
+
+def manifest_of(destination: type[Destination]) -> Manifest | None:
+    """The manifest of a class of destinations, if it has one for all of its connections."""
+    found = getattr(destination, "manifest", None)
+    return found if isinstance(found, Manifest) else None
 
 
 def destination_of(manifest: Manifest) -> type[ManifestDestination]:

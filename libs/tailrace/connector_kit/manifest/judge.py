@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from tailrace.connector_kit.destination import Destination
-from tailrace.connector_kit.manifest.engine import ManifestDestination
+from tailrace.connector_kit.manifest.engine import manifest_of
 from tailrace.connector_kit.manifest.limits import Cited
 from tailrace.connector_kit.manifest.lines import Problem
 from tailrace.connector_kit.manifest.loading import WHOLE, Unloadable, load
@@ -36,10 +36,10 @@ async def judge(path: Path, text: str, *, today: date) -> Judgement:
     except Unloadable as error:
         return Judgement(error.problems)
     problems = list(_misnamed(path, text, destination))
-    if not issubclass(destination, ManifestDestination):
+    manifest = manifest_of(destination)
+    if manifest is None:
         advice = Problem(1, WHOLE, "a class is judged by its test: inherit DestinationContract")
         return Judgement(problems, [advice], destination)
-    manifest = destination.manifest
     for promise in PROMISES:
         for finding in await rehearse(manifest, promise):
             line = _line(text, rf"Operation\.{finding.operation.upper()}\b")

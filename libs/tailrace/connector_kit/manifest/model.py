@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, JsonValue, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from tailrace.connector_kit.destination import Level
@@ -29,14 +29,18 @@ HeadersHook = Callable[[bytes], Mapping[str, str]]
 KeyHook = Callable[[str], str]
 """A key as the vendor wants it, such as a hash of an address."""
 
+_OWN = ("objects", "fields", "operations")
+
 
 class Listing(Part):
     """A question whose answer has a list: objects or fields. `{object}` may stand in the address.
 
-    With `next`, the answer says where it goes on, and `cursor` is the name that the next question says it by.
+    With `next`, the answer says where it goes on, and `cursor` is the name that the next question says it by. With
+    `body`, the question is a POST of it, and the cursor stands in it too.
     """
 
     path: str = Field(pattern=r"/.*")
+    body: Mapping[str, JsonValue] | None = None
     each: Path = ""
     next: Path | None = None
     cursor: str = "after"
@@ -46,24 +50,33 @@ class KnownObject(Part):
     """An object that every account has."""
 
     name: str
-    label: str
+    label: str = ""
 
 
 class Objects(Part):
-    """What can be written to: what every account has, and what the vendor says besides."""
+    """What can be written to: what every account has, and what the vendor says besides; without either, any object.
+
+    `prefix` is put before the names of those that are listed, and left out again where the vendor is told them.
+    """
 
     known: tuple[KnownObject, ...] = ()
     listing: Listing | None = None
     name: Path = "name"
     label: Path = "label"
     is_writable: Path | None = None
+    prefix: str = Field(default="", pattern=r"([a-z][a-z_]*:)?")
+
+    @property
+    def are_any(self) -> bool:
+        """Whether an object of any name is taken."""
+        return not self.known and self.listing is None
 
 
 class KnownField(Part):
     """A field that every account has."""
 
     name: str
-    label: str
+    label: str = ""
     data_type: str = "string"
     is_key: bool = False
 
@@ -84,6 +97,24 @@ class Fields(Part):
     is_read_only: Path | None = None
     is_writable: Path | None = None
     are_all: bool = True
+
+
+class Kind(Part):
+    """Objects with fields and operations of their own: events, or the lists that records can be members of.
+
+    What `has_members` is written to by upsert, which adds records by their key, and by delete, which takes them out.
+    """
+
+    objects: Objects
+    fields: Fields = Fields()
+    operations: Mapping[Operation, Write] = Field(min_length=1)
+    has_members: bool = False
+
+    @model_validator(mode="after")
+    def _adds_and_removes(self) -> Self:
+        if self.has_members and not {Operation.UPSERT, Operation.DELETE} <= self.operations.keys():
+            raise ValueError("what has members needs an upsert that adds them and a delete that takes them out")
+        return self
 
 
 class Hooks(Part):
@@ -114,6 +145,7 @@ class Manifest(Part):
     fields: Fields = Fields()
     encoding: Encoding = Encoding()
     operations: Mapping[Operation, Write] = Field(min_length=1)
+    kinds: tuple[Kind, ...] = ()
     rules: tuple[AnswerRule, ...] = ()
     refusal: Reason = Reason()
     hooks: Hooks = Hooks()
@@ -123,10 +155,29 @@ class Manifest(Part):
         """What a user fills in: the manifest's own settings and those of its credentials."""
         return (*self.settings, *self.auth.settings)
 
+    @property
+    def families(self) -> tuple["Manifest", ...]:
+        """The manifest as it is for each kind of objects, its own first."""
+        own = self.model_copy(update={"kinds": ()})
+        return (own, *(own.model_copy(update={name: getattr(kind, name) for name in _OWN}) for kind in self.kinds))
+
+    def family_of(self, object_name: str) -> "Manifest":
+        """The manifest as it is for this object."""
+        own, *others = self.families
+        return next((each for each in others if _has(each.objects, object_name)), own)
+
+    @model_validator(mode="after")
+    def _tells_its_kinds_apart(self) -> Self:
+        unmarked = [kind for kind in self.kinds if not kind.objects.prefix and not _is_known(kind.objects)]
+        if unmarked:
+            raise ValueError("the objects of a kind that are not all known need a prefix, such as `list:`")
+        return self
+
     @model_validator(mode="after")
     def _names_its_buckets(self) -> Self:
         names = {bucket.name for bucket in self.buckets}
-        missing = sorted({write.bucket for write in self.operations.values() if write.bucket} - names)
+        writes = [write for each in (self, *self.kinds) for write in each.operations.values()]
+        missing = sorted({write.bucket for write in writes if write.bucket} - names)
         if missing:
             raise ValueError(f"an operation names a bucket that there is not: {', '.join(missing)}")
         return self
@@ -139,3 +190,12 @@ class Manifest(Part):
         except (KeyError, ValueError, IndexError) as error:
             raise ValueError(f"base_url names a setting that there is not: {error}") from error
         return self
+
+
+def _has(objects: Objects, name: str) -> bool:
+    is_listed = objects.prefix != "" and name.startswith(objects.prefix)
+    return is_listed or any(known.name == name for known in objects.known)
+
+
+def _is_known(objects: Objects) -> bool:
+    return objects.listing is None and bool(objects.known)

@@ -7,13 +7,15 @@ from typing import Annotated
 import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
+from tailrace.core.pointers import path_of as pointed_at
+
 MISSING = object()
 """What stands at a path that a document does not have."""
 
 TEXT_LIMIT = 1000
 """Characters of a vendor's text that are kept."""
 
-_PATH = re.compile(r"(?:[^.\s]+(?:\.[^.\s]+)*)?")
+_PATH = re.compile(r"(?:[^.\s/][^.\s]*(?:\.[^.\s]+)*)?|(?:/(?:[^~/]|~[01])*)+")
 
 
 class Part(BaseModel):
@@ -24,17 +26,22 @@ class Part(BaseModel):
 
 def _is_path(text: str) -> str:
     if not _PATH.fullmatch(text):
-        raise ValueError("a path is names and positions with dots between them, such as `errors.0.code`")
+        raise ValueError("a path is names and positions with dots between them, `errors.0.code`, or a JSON pointer")
     return text
 
 
 Path = Annotated[str, AfterValidator(_is_path)]
-"""Where something stands in a JSON document: `a.b.0`; the empty path is the document itself."""
+"""Where something stands in a JSON document: `a.b.0`, or the JSON pointer `/a/b/0`; the empty path is all of it."""
+
+
+def steps_of(path: str) -> Sequence[str]:
+    """The names and positions of a path."""
+    return pointed_at(path) if path.startswith("/") else path.split(".") if path else ()
 
 
 def look_up(document: object, path: str) -> object:
     """What stands at a path, or `MISSING`."""
-    for step in path.split(".") if path else ():
+    for step in steps_of(path):
         if isinstance(document, dict):
             document = document.get(step, MISSING)
         elif isinstance(document, list) and step.isascii() and step.isdigit() and int(step) < len(document):

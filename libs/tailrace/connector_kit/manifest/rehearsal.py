@@ -45,11 +45,12 @@ async def rehearse(manifest: Manifest, promise: Promise) -> list[Finding]:
     """What does not hold, of all operations."""
     found: list[Finding] = []
     name = promise.__name__.replace("_", " ")
-    for operation in sorted(manifest.operations):
-        async with staged(manifest, operation) as stage:
-            problem = await promise(stage)
-        if problem is not None:
-            found.append(Finding(operation, name, problem))
+    for family in manifest.families:
+        for operation in sorted(family.operations):
+            async with staged(family, operation) as stage:
+                problem = await promise(stage)
+            if problem is not None:
+                found.append(Finding(operation, name, problem))
     return found
 
 

@@ -5,12 +5,29 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from tailrace.connector_kit.destination import Target
-from tailrace.connector_kit.manifest.encoding import as_text
+from tailrace.connector_kit.header_rules import HEADER_VALUE
+from tailrace.connector_kit.manifest.encoding import as_text, dumped
 from tailrace.connector_kit.manifest.model import Manifest
-from tailrace.connector_kit.manifest.writes import Ask, IdentityKey, Slot, Template
+from tailrace.connector_kit.manifest.templates import Hole, Slot, Template, Text, parsed, pieces
+from tailrace.connector_kit.manifest.writes import Ask, IdentityKey
 from tailrace.core.rows import Row, RowOutcome, rejected
 
 _WHOLE = "*"
+_LEADS_ELSEWHERE = frozenset({"", ".", ".."})
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What is the same for all rows of a batch: where they go, the object's name to the vendor, the batch's id."""
+
+    target: Target
+    object_name: str
+    batch_id: str
+
+    @property
+    def key_name(self) -> str:
+        """The name of the key's field; empty where rows have none."""
+        return next(iter(self.target.key_fields), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,70 +47,111 @@ class Rendered:
 def render(row: Row, trace: str, target: Target, manifest: Manifest) -> Rendered | RowOutcome:
     """The row as the vendor takes it, or why it cannot be sent."""
     fields: Mapping[str, object] = manifest.encoding.fields(row.body)
+    key_name = next(iter(target.key_fields), None)
     try:
         if manifest.hooks.row is not None:
             fields = manifest.hooks.row(fields)
-        key = fields.get(target.key_fields[0])
-        if manifest.hooks.key is not None:
+        key = None if key_name is None else fields.get(key_name)
+        if manifest.hooks.key is not None and key_name is not None:
             key = manifest.hooks.key(as_text(key))
     except ValueError as error:
         return rejected("NOT_REPRESENTABLE", str(error))
     if manifest.encoding.key == "text":
         key = as_text(key)
-    if as_text(key) == "":
-        return rejected("EMPTY_KEY", f"the destination needs a value in {target.key_fields[0]}")
+    if key_name is not None and as_text(key) == "":
+        return rejected("EMPTY_KEY", f"the destination needs a value in {key_name}")
     return Rendered(fields, key, trace, _identity(target, manifest))
 
 
-def fill(template: Template, target: Target, row: Rendered | None = None) -> object:
-    """The template with its slots filled from the row."""
+def fill(template: Template, frame: Frame, row: Rendered | None = None) -> object:
+    """The template with its holes filled from the row.
+
+    :raises ValueError: a filter does not take a value of the row.
+    """
     match template:
         case str():
-            return _slot(template, target, row)
+            found = parsed(template)
+            return _filled(found, frame, row) if isinstance(found, Hole) else _text(found, frame, row)
         case Mapping():
             made: dict[str, object] = {}
             for name, value in template.items():
-                filled = fill(value, target, row)
-                made |= _object(filled) if name == _WHOLE else {as_text(_slot(name, target, row)): filled}
+                filled = fill(value, frame, row)
+                if name == _WHOLE:
+                    made |= {each: held for each, held in _object(filled).items() if each not in template}
+                else:
+                    made[as_text(fill(name, frame, row))] = filled
             return made
         case Sequence():
-            return [fill(each, target, row) for each in template]
+            return [fill(each, frame, row) for each in template]
     return template
 
 
-def body_of(ask: Ask, target: Target, rows: Sequence[Rendered]) -> object:
-    """The document of a request: the rows in a list at their place, or the one row as all there is besides `body`."""
-    body = _object(fill(ask.body, target, rows[0] if ask.rows_at is None else None))
+def body_of(ask: Ask, frame: Frame, rows: Sequence[Rendered]) -> bytes:
+    """The body of a request: the rows in a list at their place or as lines, or the one row besides `body`.
+
+    :raises ValueError: a filter does not take a value of a row.
+    """
+    if ask.rows_as == "lines":
+        return b"".join(dumped(line) + b"\n" for row in rows for line in _lines(fill(ask.row, frame, row)))
+    body = _object(fill(ask.body, frame, rows[0] if ask.rows_at is None else None))
     if ask.rows_at is None:
-        return body | _object(fill(ask.row, target, rows[0]))
-    filled = [fill(ask.row, target, each) for each in rows]
-    return _put(body, ask.rows_at, filled) if ask.rows_at else filled
+        own = _object(fill(ask.row, frame, rows[0]))
+        return dumped(body | {name: value for name, value in own.items() if name not in body})
+    filled = [fill(ask.row, frame, each) for each in rows]
+    return dumped(_put(body, ask.rows_at, filled) if ask.rows_at else filled)
 
 
-def path_of(ask: Ask, target: Target, rows: Sequence[Rendered]) -> str:
-    """The path of a request, with what stands in braces filled in and quoted."""
-    values = {"object": target.object_name, "key_name": target.key_fields[0]}
-    if ask.rows_at is None:
-        values |= {"key": as_text(rows[0].key), "found": rows[0].found}
-    path = ask.path_by_key.get(target.key_fields[0], ask.path)
-    for name, value in values.items():
-        path = path.replace("{" + name + "}", quote(value, safe=""))
-    return path
+def empty_bytes(ask: Ask, frame: Frame, rows: int) -> int:
+    """How large the body of so many rows would be without their fields."""
+    empty = Rendered({}, "", "", frozenset())
+    one = len(body_of(ask, frame, [empty]))
+    return one + (len(body_of(ask, frame, [empty, empty])) - one) * (rows - 1) if ask.rows_at is not None else one
 
 
-def _slot(text: str, target: Target, row: Rendered | None) -> object:  # noqa: PLR0911 - a slot each
-    match text:
-        case Slot.OBJECT:
-            return target.object_name
-        case Slot.KEY_NAME:
-            return target.key_fields[0]
-    if row is None:
-        return text
-    match text:
+def path_of(ask: Ask, frame: Frame, rows: Sequence[Rendered]) -> str:
+    """The path of a request, with what fills its holes quoted.
+
+    :raises ValueError: a value would make the address lead elsewhere.
+    """
+    path = ask.path_by_key.get(frame.key_name, ask.path)
+    row = rows[0] if ask.rows_at is None else None
+    filled = "".join(
+        quote(as_text(_filled(piece, frame, row)), safe="") if isinstance(piece, Hole) else piece
+        for piece in pieces(path)
+    )
+    if _dead_ends(filled) > _dead_ends(path):
+        raise ValueError("the address would lead elsewhere: a part of it is empty, a dot or two dots")
+    return filled
+
+
+def headers_of(ask: Ask, frame: Frame, rows: Sequence[Rendered]) -> Mapping[str, str]:
+    """The request's own headers.
+
+    :raises ValueError: a value is nothing that a header may hold.
+    """
+    row = rows[0] if ask.rows_at is None else None
+    headers = {name: _text(pieces(value), frame, row) for name, value in ask.headers.items()}
+    unfit = [name for name, value in headers.items() if not HEADER_VALUE.fullmatch(value)]
+    if unfit:
+        raise ValueError(f"the header {unfit[0]} takes printable ASCII only, without spaces at its ends")
+    return headers
+
+
+def _text(found: Text, frame: Frame, row: Rendered | None) -> str:
+    return "".join(as_text(_filled(each, frame, row)) if isinstance(each, Hole) else each for each in found)
+
+
+def _filled(hole: Hole, frame: Frame, row: Rendered | None) -> object:
+    value = _common(hole.slot, frame) if row is None else _slot(hole, frame, row)
+    return hole.through(value) if hole.filters else value
+
+
+def _slot(hole: Hole, frame: Frame, row: Rendered) -> object:  # noqa: PLR0911 - a slot each
+    match hole.slot:
+        case Slot.FIELDS:
+            return row.fields if hole.field is None else row.fields.get(hole.field)
         case Slot.KEY:
             return row.key
-        case Slot.FIELDS:
-            return row.fields
         case Slot.OTHERS:
             return {name: value for name, value in row.fields.items() if name not in row.identity}
         case Slot.IDENTITY:
@@ -102,7 +160,29 @@ def _slot(text: str, target: Target, row: Rendered | None) -> object:  # noqa: P
             return row.trace
         case Slot.FOUND:
             return row.found
-    return text
+    return _common(hole.slot, frame)
+
+
+def _common(slot: Slot, frame: Frame) -> str:
+    match slot:
+        case Slot.OBJECT:
+            return frame.object_name
+        case Slot.KEY_NAME:
+            return frame.key_name
+        case Slot.OPERATION:
+            return frame.target.operation
+        case Slot.BATCH:
+            return frame.batch_id
+    raise TypeError(f"{slot} stands where there is no row")
+
+
+def _dead_ends(path: str) -> int:
+    return sum(segment in _LEADS_ELSEWHERE for segment in path.partition("?")[0].split("/"))
+
+
+def _lines(filled: object) -> Sequence[object]:
+    """A row that is a list is a line for each of its parts."""
+    return filled if isinstance(filled, list) else [filled]
 
 
 def _identity(target: Target, manifest: Manifest) -> frozenset[str]:

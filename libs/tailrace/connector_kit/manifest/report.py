@@ -7,10 +7,10 @@ import orjson
 
 from tailrace.connector_kit.destination import Destination
 from tailrace.connector_kit.http import HttpRequest
-from tailrace.connector_kit.manifest.engine import ManifestDestination
+from tailrace.connector_kit.manifest.engine import manifest_of
 from tailrace.connector_kit.manifest.limits import Bucket, RowLimit, SizeLimit
 from tailrace.connector_kit.manifest.model import Manifest
-from tailrace.connector_kit.manifest.parts import read_json
+from tailrace.connector_kit.manifest.parts import MISSING, read_json
 from tailrace.connector_kit.manifest.stage import staged
 from tailrace.connector_kit.manifest.writes import Write
 from tailrace.core.rows import Operation
@@ -22,19 +22,30 @@ _HIDDEN = "..."
 async def report(destination: type[Destination]) -> str:
     """The part of a page that is about one destination, in Markdown."""
     lines = [f"## {destination.label}", "", *_facts(destination)]
-    if issubclass(destination, ManifestDestination):
-        manifest = destination.manifest
-        lines += ["", *_limits(manifest), "", *_operations(manifest)]
-        for operation in sorted(manifest.operations):
-            lines += ["", f"A{_n(operation)} {operation} of {_rows(manifest.operations[operation])}:", ""]
-            lines += ["```http", *[line for request in await _requests(manifest, operation) for line in request], "```"]
+    manifest = manifest_of(destination)
+    if manifest is not None:
+        for at, family in enumerate(manifest.families):
+            lines += ["", *([f"### {_objects(family)}", ""] if at else []), *await _family(family)]
     return "\n".join(lines) + "\n"
+
+
+async def _family(manifest: Manifest) -> list[str]:
+    lines = [*_limits(manifest), "", *_operations(manifest)]
+    for operation in sorted(manifest.operations):
+        lines += ["", f"A{_n(operation)} {operation} of {_rows(manifest.operations[operation])}:", ""]
+        lines += ["```http", *[line for request in await _requests(manifest, operation) for line in request], "```"]
+    return lines
+
+
+def _objects(manifest: Manifest) -> str:
+    known = [f"`{each.name}`" for each in manifest.objects.known]
+    return ", ".join([*known, *([f"`{manifest.objects.prefix}...`"] if manifest.objects.listing else [])])
 
 
 def _facts(destination: type[Destination]) -> Iterator[str]:
     yield f"Connector `{destination.name}`, level {destination.level}. Verified against {destination.verified_against}."
-    if issubclass(destination, ManifestDestination):
-        manifest = destination.manifest
+    manifest = manifest_of(destination)
+    if manifest is not None:
         settings = ", ".join(f"`{each.name}`" for each in manifest.all_settings)
         waits = ", ".join(_words(each.kind) for each in manifest.throttles)
         yield f"Settings: {settings}. Waits, first that speaks: {waits}."
@@ -87,7 +98,9 @@ def _told(request: HttpRequest, manifest: Manifest) -> list[str]:
     ]
     if not request.body:
         return lines
-    return [*lines, "", orjson.dumps(read_json(request.body), option=orjson.OPT_INDENT_2).decode()]
+    if (document := read_json(request.body)) is MISSING:  # lines
+        return [*lines, "", *request.body.decode().splitlines()]
+    return [*lines, "", orjson.dumps(document, option=orjson.OPT_INDENT_2).decode()]
 
 
 def _rows(write: Write) -> str:

@@ -32,6 +32,7 @@ _JUDGED = (
     "objects",
     "fields",
     "operations",
+    "kinds",
     "rules",
     "refusal",
     "throttles",
@@ -138,7 +139,7 @@ async def _meaning(destination: ManifestDestination, sample: Sample) -> Sequence
     rows = [Row(key, body, hash_row(body)) for key, body in zip(keys, bodies, strict=True)]
     names = tuple(dict.fromkeys(name for row in sample.rows for name in row))
     target = Target(sample.object_name, sample.about, (sample.key,), names)
-    check_target(destination.manifest, target, ())
+    check_target(destination.manifest.family_of(target.object_name), target, ())
     plan = WritePlan(target, _NO_LIMIT, _NO_LIMIT, is_idempotent=True)
     written = await destination.write(plan, Batch(sample.about, rows, _BATCH_ID))
     return [_word(outcome) for outcome in written.outcomes]

@@ -15,7 +15,8 @@ from tailrace.connector_kit.manifest.auth import Bearer
 from tailrace.connector_kit.manifest.limits import Bucket, RowLimit, SizeLimit
 from tailrace.connector_kit.manifest.model import KnownObject, Manifest, Objects
 from tailrace.connector_kit.manifest.throttles import RetryAfter, SaysNothing
-from tailrace.connector_kit.manifest.writes import NamedKey, Slot, Write
+from tailrace.connector_kit.manifest.templates import Slot
+from tailrace.connector_kit.manifest.writes import NamedKey, Write
 from tailrace.core.rows import Operation
 
 CHECKED = date($year, $month, $day)

@@ -10,6 +10,7 @@ from tailrace.connector_kit.manifest.parts import Part
 
 _NAME = r"[a-z][a-z0-9_]*"
 _IN_HEADER = re.compile(r"[\x21-\x7e]([\x20-\x7e\r\n]*[\x21-\x7e])?\s*")
+_PRINTABLE = "printable ASCII without spaces at its ends"
 _BASE_URL = re.compile(r"https?://[A-Za-z0-9._~:\[\]-]+(/[A-Za-z0-9._~-]+)*")
 
 
@@ -27,14 +28,16 @@ class Setting(Part):
     pattern: str = r"[A-Za-z0-9._-]{1,200}"
 
 
+BaseUrl = Annotated[str, AfterValidator(lambda text: _checked(_BASE_URL, text, "https://host/path"))]
+"""What addresses begin with."""
+
+
 class ConnectionSettings(BaseModel):
     """What every connection by a manifest can set besides."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    base_url: Annotated[str, AfterValidator(lambda text: _checked(_BASE_URL, text, "https://host/path"))] | None = (
-        Field(default=None, description="the API's address, if not the vendor's own")
-    )
+    base_url: BaseUrl | None = Field(default=None, description="the API's address, if not the vendor's own")
     rows_per_batch: int | None = Field(default=None, ge=1, le=10_000, description="if the account's limit is another")
     bytes_per_batch: int | None = Field(default=None, ge=1024, le=67_108_864, description="the same in bytes")
     rates: Mapping[str, Annotated[str, Field(pattern=r"^[1-9][0-9]*/[1-9][0-9]*(s|min|h|d)$")]] = Field(
@@ -58,6 +61,18 @@ def values_of(given: ConnectionSettings, settings: Sequence[Setting]) -> Mapping
     return values
 
 
+def check_value(setting: Setting, text: str) -> None:
+    """Return if the setting may have this value.
+
+    :raises ValueError: it may not; the value is not told.
+    """
+    if setting.choices and text not in setting.choices:
+        raise ValueError(f"{setting.name}: must be one of {', '.join(setting.choices)}")
+    pattern = _IN_HEADER if setting.secret else re.compile(setting.pattern)
+    if text and not setting.choices and not pattern.fullmatch(text):
+        raise ValueError(f"{setting.name}: must be {_PRINTABLE if setting.secret else f'like {setting.pattern}'}")
+
+
 def _field(setting: Setting) -> tuple[Any, Any]:
     about = Field(default=... if setting.default is None else setting.default, description=setting.description)
     if setting.choices:
@@ -69,7 +84,7 @@ def _field(setting: Setting) -> tuple[Any, Any]:
 
 
 def _secret(secret: SecretStr) -> SecretStr:
-    _checked(_IN_HEADER, secret.get_secret_value(), "printable ASCII without spaces at its ends")
+    _checked(_IN_HEADER, secret.get_secret_value(), _PRINTABLE)
     return secret
 
 

@@ -11,9 +11,11 @@ from tailrace.connector_kit.manifest.parts import look_up, number_at, read_json,
 from tailrace.core.clock import Clock
 from tailrace.core.errors import CredentialsRefused, DestinationUnavailable, InDoubt
 
+SECRET_LENGTH = 8
+"""Shorter words are no secrets: they would be masked everywhere."""
+
 _EARLY_S = 60.0
 _LIFE_S = 900.0
-_SECRET_LENGTH = 8
 _REFUSING = frozenset({400, 401, 403})
 
 
@@ -47,7 +49,7 @@ class SignIn:
         """What must not be repeated anywhere: each secret, and the access token; the longest first."""
         told = [self.values[setting.name] for setting in self.auth.settings if setting.secret]
         words = [*told, *([self._token.text] if self._token else [])]
-        return sorted((word for word in words if len(word) >= _SECRET_LENGTH), key=len, reverse=True)
+        return sorted((word for word in words if len(word) >= SECRET_LENGTH), key=len, reverse=True)
 
     async def base_url(self) -> str:
         """The address that the credentials are for; empty where they do not say."""

@@ -16,6 +16,8 @@ from tailrace.connector_kit.manifest.engine import ManifestDestination, destinat
 from tailrace.connector_kit.manifest.model import Manifest
 from tailrace.connector_kit.manifest.settings import Setting
 from tailrace.connector_kit.manifest.stand_in import LISTED_OBJECT, OTHER_FIELD, StandIn, Told, said, state, submitted
+from tailrace.connector_kit.manifest.targets import holes_in, takes_fields
+from tailrace.connector_kit.manifest.templates import REFUSING, Filter, Hole
 from tailrace.connector_kit.manifest.writes import Write
 from tailrace.core.batches import Batch, BatchResult
 from tailrace.core.rows import Operation, Row, RowKey
@@ -41,8 +43,12 @@ class Stage:
     def rows(self, count: int, *, size: int = 0) -> list[Row]:
         """So many rows, each with a private value, of at least that size."""
         key_name = self.plan.target.key_fields[0]
+        made_up = {hole.field: _made_up(hole) for hole in holes_in(self.write) if hole.field}
+        has_other = OTHER_FIELD in self.plan.target.fields
         bodies = [
-            orjson.dumps({key_name: key, OTHER_FIELD: f"{PRIVATE}-{at}" + "x" * size})
+            orjson.dumps(
+                made_up | {key_name: key} | ({OTHER_FIELD: f"{PRIVATE}-{at}" + "x" * size} if has_other else {})
+            )
             for at, key in enumerate(keys(count))
         ]
         return [Row(RowKey((key,)), body, hash_row(body)) for key, body in zip(keys(count), bodies, strict=True)]
@@ -54,6 +60,8 @@ class Stage:
     def sent(self, count: int) -> list[Sent]:
         """What the answer can point at, of so many rows."""
         read = self.write.read
+        if isinstance(read, Keyed) and read.names == "found":
+            return [Sent(f"id-{key}", f"{_BATCH_ID[:8]}-{at}") for at, key in enumerate(keys(count))]
         fold = read.folded if isinstance(read, Keyed) else str
         hook = self.manifest.hooks.key or str
         return [Sent(fold(hook(key)), f"{_BATCH_ID[:8]}-{at}") for at, key in enumerate(keys(count))]
@@ -89,8 +97,10 @@ async def staged(manifest: Manifest, operation: Operation) -> AsyncIterator[Stag
         {setting.name: _filled(setting) for setting in manifest.all_settings}
     )
     async with connector.open(settings, vendor) as destination:
-        name = next((known.name for known in manifest.objects.known), LISTED_OBJECT)
-        plan = await destination.plan(Target(name, operation, (key_name,), (key_name, OTHER_FIELD)))
+        name = next((known.name for known in manifest.objects.known), manifest.objects.prefix + LISTED_OBJECT)
+        named = sorted({hole.field for hole in holes_in(write) if hole.field} - {key_name})
+        fields = (key_name, *named, *([OTHER_FIELD] if takes_fields(write, operation) else []))
+        plan = await destination.plan(Target(name, operation, (key_name,), fields))
         yield Stage(manifest, write, plan, vendor, destination)
 
 
@@ -102,6 +112,13 @@ def keys(count: int) -> list[str]:
 def _key_name(manifest: Manifest, write: Write) -> str:
     known = [field.name for field in manifest.fields.known if field.is_key]
     return next(iter((*write.key.fields, *known)), "key_field")
+
+
+def _made_up(hole: Hole) -> str:
+    """A value that the filters take."""
+    if not REFUSING.intersection(hole.filters):
+        return PRIVATE
+    return "7" if Filter.NUMBER in hole.filters else "2026-11-22"
 
 
 def _filled(setting: Setting) -> str:

@@ -28,7 +28,7 @@ from tailrace.connector_kit.manifest.attribution import (
 )
 from tailrace.connector_kit.manifest.auth import EitherGrant, Granted
 from tailrace.connector_kit.manifest.model import Manifest
-from tailrace.connector_kit.manifest.parts import read_json
+from tailrace.connector_kit.manifest.parts import read_json, steps_of
 from tailrace.connector_kit.manifest.writes import LookedUpKey, Write
 
 OTHER_FIELD = "other_field"
@@ -68,7 +68,7 @@ class StandIn(HttpClient):
             return response(200, {"access_token": f"access-token-{self.tokens}", "instance_url": "https://own.example"})
         if self._is_for_ids(path):
             return response(200, self._ids())
-        if request.method == "GET":
+        if request.method == "GET" or self._is_a_listing(path):
             return self._asked(path)
         self.writes.append(request)
         told = self._script.popleft() if len(self._script) > 1 else self._script[0]
@@ -79,6 +79,10 @@ class StandIn(HttpClient):
     def _is_for_a_token(self, request: HttpRequest) -> bool:
         asks = b"grant_type=" in request.body
         return asks and isinstance(self._manifest.auth, Granted | EitherGrant)
+
+    def _is_a_listing(self, path: str) -> bool:
+        listings = (self._manifest.objects.listing, self._manifest.fields.listing)
+        return any(each is not None and each.body is not None and path.endswith(each.path) for each in listings)
 
     def _is_for_ids(self, path: str) -> bool:
         key = self._write.key
@@ -143,19 +147,24 @@ def response(status: int, document: object, headers: Mapping[str, str] | None = 
 
 def put(document: object, path: str, value: object) -> object:
     """The document with a value at a path, made where there is nothing."""
-    if not path:
+    return _put(document, steps_of(path), value)
+
+
+def _put(document: object, steps: Sequence[str], value: object) -> object:
+    if not steps:
         return value
-    name, _, rest = path.partition(".")
+    name, *rest = steps
     if name.isdigit():
-        return [put({}, rest, value)]
+        return [_put({}, rest, value)]
     base = document if isinstance(document, dict) else {}
-    return base | {name: put(base.get(name, {}), rest, value)}
+    return base | {name: _put(base.get(name, {}), rest, value)}
 
 
 def _document(read: Immediate, sent: Sequence[Sent], failed: Collection[int]) -> object:  # noqa: PLR0911 - a mode each
     match read:
         case Aligned():
-            return put({}, read.results, [_result(read, is_ok=at not in failed) for at in range(len(sent))])
+            results = [_result(read, row, is_ok=at not in failed) for at, row in enumerate(sent)]
+            return put({}, read.results, results if read.key is None else results[::-1])
         case Indexed():
             return put({}, read.errors, [put(_error(read.reason), read.index, at) for at in sorted(failed)])
         case Traced():
@@ -181,10 +190,11 @@ def _by_key(read: Keyed, keys: Sequence[str]) -> object:
     return document if read.failed_count is None else put(document, read.failed_count, len(keys))
 
 
-def _result(read: Aligned, *, is_ok: bool) -> object:
+def _result(read: Aligned, row: Sent, *, is_ok: bool) -> object:
     told = read.ok[0] if is_ok else "not-" + read.ok[0]
     value: object = {"true": True, "not-true": False}.get(told, told)
-    return put({} if is_ok else _error(read.reason), read.status, value)
+    result = put({} if is_ok else _error(read.reason), read.status, value)
+    return result if read.key is None else put(result, read.key, row.key)
 
 
 def _error(reason: Reason) -> object:

@@ -1,31 +1,28 @@
 """How an operation is asked for: address, body, rows, key, limits, and how the answer is read."""
 
-from enum import StrEnum
-from typing import Annotated, Literal, Self, TypeAlias
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import Field, model_validator
 
+from tailrace.connector_kit.header_rules import OWN_HEADERS, check_header_names
 from tailrace.connector_kit.manifest.answer_rules import AnswerRule
 from tailrace.connector_kit.manifest.attribution import AnyAttribution, Counted, Immediate, Job, Single
 from tailrace.connector_kit.manifest.limits import RowLimit, SizeLimit
 from tailrace.connector_kit.manifest.parts import Part, Path
+from tailrace.connector_kit.manifest.templates import (
+    OF_THE_BATCH,
+    REFUSING,
+    Hole,
+    Slot,
+    Template,
+    holes,
+    holes_of,
+)
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
-Template: TypeAlias = JsonValue
-"""JSON in which a text that is a `Slot` stands for what the row holds. The name `*` takes in a whole object."""
 
-
-class Slot(StrEnum):
-    """What a template may leave open, as value or as name."""
-
-    KEY = "$key"  # the key's value
-    KEY_NAME = "$key_name"  # the name of the key's field
-    FIELDS = "$fields"  # every mapped field
-    OTHERS = "$others"  # every mapped field but the key, or but the fields of an identity
-    IDENTITY = "$identity"  # the mapped fields of an identity, the key among them
-    TRACE = "$trace"  # an id of ours for the row
-    FOUND = "$found"  # the vendor's own id, looked up by the key
-    OBJECT = "$object"  # the object's name
+_TAKEN = OWN_HEADERS - {"idempotency-key"}
 
 
 class NamedKey(Part):
@@ -52,16 +49,53 @@ class IdentityKey(Part):
 class Ask(Part):
     """A request. With `rows_at`, rows stand in a list there; without, the one row is the body.
 
-    `{object}` and `{key_name}` may stand in the path, and for one row `{key}` and `{found}`. `path_by_key` has the
-    paths of keys that have their own.
+    Holes may stand in path, headers and body: those for a row where the request is for one row. `path_by_key` has the
+    paths of keys that have their own. With `rows_as` of `lines`, the body is a line of JSON for each row, and a row
+    that is a list is a line for each of its parts.
     """
 
     method: Method = "POST"
     path: str = Field(pattern=r"/.*")
     path_by_key: dict[str, Annotated[str, Field(pattern=r"/.*")]] = Field(default_factory=dict)
+    headers: dict[str, str] = Field(default_factory=dict)
     body: dict[str, Template] = Field(default_factory=dict)
     rows_at: Path | None = None
+    rows_as: Literal["list", "lines"] = "list"
     row: Template = Slot.FIELDS
+
+    @model_validator(mode="after")
+    def _has_holes_that_can_be_filled(self) -> Self:
+        check_header_names(list(self.headers), taken=_TAKEN)
+        if self.rows_as == "lines" and (self.rows_at != "" or self.body):
+            raise ValueError("lines are the whole body: give rows_at as an empty text, and no body")
+        outside = {hole.slot for hole in (*self._in_words(), *_located("body", holes(self.body)))}
+        _located("row", holes(self.row))
+        if self.rows_at is not None and outside - OF_THE_BATCH:
+            told = ", ".join(sorted(outside - OF_THE_BATCH))
+            raise ValueError(
+                f"outside of `row` a request for several rows has no {told}: leave rows_at out for one row"
+            )
+        return self
+
+    @property
+    def all_holes(self) -> frozenset[Hole]:
+        """Every hole of the request."""
+        return frozenset((*self._in_words(), *holes(self.body), *holes(self.row)))
+
+    @property
+    def may_refuse(self) -> bool:
+        """Whether there are values that the templates do not take."""
+        is_of_a_row = any(hole.slot not in OF_THE_BATCH for hole in self._in_words())
+        return is_of_a_row or any(REFUSING.intersection(hole.filters) for hole in self.all_holes)
+
+    def _in_words(self) -> Iterator[Hole]:
+        """The holes of address and headers."""
+        for place, text in (
+            ("path", self.path),
+            *((f"path_by_key.{name}", path) for name, path in self.path_by_key.items()),
+            *((f"headers.{name}", value) for name, value in self.headers.items()),
+        ):
+            yield from _located(place, holes_of(text))
 
 
 class LookedUpKey(Part):
@@ -89,7 +123,8 @@ class Write(Ask):
     """One operation. `is_idempotent` says whether the same request may come twice without harm.
 
     Its own `rules` about answers come before those of the manifest. `bucket` names the one that its requests count in;
-    without, it is the quickest.
+    without, it is the quickest. What `appends` takes every row as a new one, such as an event, by the mode append; a
+    key is not needed then.
     """
 
     key: KeyShape = NamedKey()
@@ -100,6 +135,7 @@ class Write(Ask):
     attribution: AnyAttribution
     rules: tuple[AnswerRule, ...] = ()
     bucket: str | None = None
+    appends: bool = False
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -119,3 +155,10 @@ class Write(Ask):
     def read(self) -> Immediate:
         """How the answer, or that of the job behind it, says which rows failed."""
         return self.attribution.read if isinstance(self.attribution, Job) else self.attribution
+
+
+def _located(place: str, found: Iterable[Hole]) -> list[Hole]:
+    try:
+        return list(found)
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from None
