@@ -70,7 +70,7 @@ def _bench(chassis: Chassis, http: HttpClient) -> Bench:
         window_rows=settings.window_rows,
         checkpoint_s=settings.checkpoint_s,
         patience=Patience(request_s=settings.request_timeout_s),
-        breaker_terms=BreakerTerms(probe_for_s=settings.outage_probe_s),
+        breaker_terms=BreakerTerms(probe_for_s=settings.outage_probe_s, hold_s=settings.throttle_hold_s),
         pauses=Pauses(first_s=settings.outage_pause_s, limit_s=settings.outage_limit_s),
         shards=Shards(database),
         checkpoints=Checkpoints(database, chassis.box),

@@ -58,7 +58,8 @@ class Bench:
     def pacer(self, destination: StoredConnection, *, else_per_s: float | None = None) -> Pacer:
         """The pacer of a destination, at this pace where it sets none; a new one where its limits were changed."""
         per_s = destination.requests_per_s or else_per_s
-        limits = Limits(destination.id, per_s, destination.max_in_flight, self.patience.request_s)
+        hold_s = self.breaker_terms.hold_s
+        limits = Limits(destination.id, per_s, destination.max_in_flight, self.patience.request_s, hold_s)
         known = self.pacers.get(destination.id)
         if known is None or known[0] != limits:
             known = limits, Pacer(limits, self.limits, self.clock)

@@ -14,6 +14,7 @@ from tailrace.core.errors import (
     SourceUnavailable,
     StoreUnavailable,
     TailraceError,
+    Throttled,
 )
 from tailrace.core.runs import RunName, RunStatus
 from tailrace.events.run_events import CANCELLED, run_finished
@@ -140,9 +141,10 @@ async def _pause(ledger: RunLedger, bench: Bench, tenure: Tenure, why: TailraceE
     claim = ledger.claim
     got_through = ledger.books.delivered + ledger.books.deleted > claim.books.delivered + claim.books.deleted
     pauses, paused_for_s = (0, 0.0) if got_through else (claim.pauses, claim.paused_for_s)
-    wait_s = bench.pauses.next_s(pauses, paused_for_s, bench.random)
+    asked_s = why.retry_after_s or 0.0 if isinstance(why, Throttled) else 0.0
+    wait_s = bench.pauses.next_s(pauses, paused_for_s, bench.random, asked_s=asked_s)
     if wait_s is None:
-        message = f"{why.message}; it has been out of order for {paused_for_s / 60:.0f} minutes"
+        message = f"{why.message}; no row got through for {paused_for_s / 60:.0f} minutes"
         await _finish(ledger, bench, tenure, RunStatus.FAILED, DestinationUnavailable(message))
         return
     _log.warning("run.paused", run_id=claim.lease.run_id, code=why.code, wait_s=wait_s, reason=why.message)

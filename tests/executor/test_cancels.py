@@ -128,7 +128,7 @@ async def test_run_whose_destination_is_out_of_order(peopled: Yard, sink: Sink) 
 
 
 async def test_run_whose_destination_wants_silence(peopled: Yard, sink: Sink) -> None:
-    sink.busy_for_s = 600.0
+    sink.busy_for_s = 100.0
     run_id = await peopled.start()
 
     async with at_work(peopled):

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from tailrace.core.runs import RunStatus
+from tailrace.store.limits import SharedLimits
 from tailrace.store.shards import Shards
 from tests.executor.sink import Sink
 from tests.executor.yard import Yard
@@ -95,6 +96,57 @@ async def test_run_that_waits_is_cancelled_at_once(yard: Yard, sink: Sink) -> No
 
     assert (run.status, run.books.balance) == (RunStatus.CANCELLED, True)
     assert sink.requests == asked
+
+
+async def test_silence_of_an_hour_is_kept_in_no_executor(yard: Yard, sink: Sink, letters_sql: str) -> None:
+    await yard.add_people(1, 100)
+    sink.busy_for_s = 3600.0
+    run_id = await yard.start()
+
+    async with yard.executor(**BRISK):
+        await yard.until(lambda: is_paused(yard))
+        asked, paused = sink.requests, await yard.look(run_id)
+        wait_s = await yard.chassis.database.fetchval(
+            "SELECT extract(epoch FROM not_before - clock_timestamp())::float8 FROM run_shards"
+        )
+        await yard.cancel()
+        run = await yard.ended(run_id)
+
+    assert (paused.status, paused.books.failed) == (RunStatus.RUNNING, 0)
+    assert "HTTP 429" in (paused.pause_reason or "")
+    assert 3000 < wait_s < 3700
+    assert (run.status, run.books.balance) == (RunStatus.CANCELLED, True)
+    assert sink.requests == asked
+    assert await yard.chassis.database.fetch(letters_sql) == []
+
+
+async def test_executor_that_was_not_told_of_a_long_silence_keeps_it_too(yard: Yard, sink: Sink) -> None:
+    await yard.add_people(1, 100)
+    destination_id = yard.sync.definition.destination_id
+    await SharedLimits(yard.chassis.database).block(destination_id, 3600.0)
+    run_id = await yard.start()
+
+    async with yard.executor(**BRISK):
+        await yard.until(lambda: is_paused(yard))
+        paused = await yard.look(run_id)
+
+    assert sink.requests == 0
+    assert "left alone" in (paused.pause_reason or "")
+
+
+async def test_throttling_without_end_is_waited_for_elsewhere_and_fails_in_the_end(
+    yard: Yard, sink: Sink, letters_sql: str
+) -> None:
+    await yard.add_people(1, 100)
+    sink.status = 429
+    run_id = await yard.start()
+
+    async with yard.executor(**BRISK | {"throttle_hold_s": 0.0, "outage_limit_s": 0.5}):
+        run = await yard.ended(run_id)
+
+    assert (run.status, run.error_code, run.books.delivered) == (RunStatus.FAILED, "DESTINATION_UNAVAILABLE", 0)
+    assert "no row got through" in (run.error_message or "")
+    assert await yard.chassis.database.fetch(letters_sql) == []
 
 
 async def test_second_run_of_a_destination_out_of_order_does_not_storm_it(yard: Yard, sink: Sink) -> None:

@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from tailrace.core.clock import SystemClock
-from tailrace.core.errors import BatchRefused, DestinationUnavailable, InDoubt, TailraceError, Throttled
+from tailrace.core.errors import BatchRefused, DestinationUnavailable, InDoubt, TailraceError, Throttled, Unfinished
 from tailrace.pipeline.breaker import Breaker, BreakerTerms
 from tailrace.pipeline.tenure import Stopped, StopReason, Tenure
 from tests.pipeline.clocks import SetClock
@@ -153,3 +153,73 @@ async def _is_stopped(breaker: Breaker, tenure: Tenure) -> bool:
     with pytest.raises(Stopped):
         await breaker.until_it_lets_one(tenure)
     return True
+
+
+def told(breaker: Breaker, wait_s: float) -> float | None:
+    """One request that is told to come back later; gives for how long the run has to wait elsewhere, if it has to."""
+    throttled = Throttled("busy", retry_after_s=wait_s)
+    ask(breaker, throttled)
+    try:
+        breaker.heed(throttled, wait_s)
+    except Throttled as raised:
+        return raised.retry_after_s
+    return None
+
+
+def test_silence_of_an_hour_is_not_waited_for_here() -> None:
+    breaker = breaker_on(SetClock())
+
+    elsewhere_s = told(breaker, 3600)
+
+    assert (elsewhere_s, breaker.has_given_up, breaker.lets_one) == (3600, True, False)
+
+
+def test_throttling_without_end_is_waited_for_a_while_in_all() -> None:
+    clock = SetClock()
+    breaker = breaker_on(clock)
+    answers: list[float | None] = []
+
+    for _ in range(4):
+        answers.append(told(breaker, 50))
+        clock.seconds += 50
+
+    assert answers == [None, None, 50, 50]
+
+
+def test_request_that_gets_through_begins_the_count_anew() -> None:
+    clock = SetClock()
+    breaker = breaker_on(clock)
+    told(breaker, 100)
+    clock.seconds += 100
+    ask(breaker)
+
+    assert (told(breaker, 100), breaker.is_closed) == (None, True)
+
+
+def test_batch_that_is_worked_on_may_take_its_time() -> None:
+    clock = SetClock()
+    breaker = breaker_on(clock)
+
+    for _ in range(100):
+        ask(breaker, Unfinished("not done yet", retry_after_s=30))
+        breaker.heed(Unfinished("not done yet", retry_after_s=30), 30)
+        clock.seconds += 30
+
+    assert breaker.is_closed
+
+
+async def test_end_of_a_long_silence_is_found_by_one_probe() -> None:
+    clock = SetClock()
+    breaker = breaker_on(clock)
+    told(breaker, 3600)
+    tenure = Tenure(clock, until=clock.monotonic() + 9000)
+    with pytest.raises(Throttled) as during:
+        await breaker.until_it_lets_one(tenure)
+    clock.seconds += 3601
+
+    breaker.welcome()
+    with breaker.watched():
+        others = breaker.lets_one
+
+    assert during.value.retry_after_s == 3600
+    assert (others, breaker.is_closed, breaker.lets_one) == (False, True, True)

@@ -38,8 +38,8 @@ async def test_row_that_asks_for_ever_is_a_dead_letter_in_the_end() -> None:
     assert len(world.destination.requests) == 3
 
 
-async def test_row_that_wants_to_wait_for_years_waits_no_longer_than_a_throttled_batch() -> None:
-    world = World(people(2), patience=replace(IMPATIENT, throttle_cap_s=0.01))
+async def test_row_that_wants_to_wait_for_years_waits_no_longer_than_rows_may() -> None:
+    world = World(people(2), patience=replace(IMPATIENT, row_wait_cap_s=0.01))
     world.destination.answers = [lambda batch: [retry("LOCKED", "locked", retry_after_s=1e9)] * len(batch.rows)]
 
     async with asyncio.timeout(5):
@@ -210,7 +210,7 @@ def _is_down(_: Batch) -> Sequence[RowOutcome]:
 
 
 def _throttles(_: Batch) -> Sequence[RowOutcome]:
-    raise Throttled("later", retry_after_s=600)
+    raise Throttled("later", retry_after_s=100)
 
 
 async def test_destination_that_refuses_nearly_everything_stops_the_run_early() -> None:

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import pytest
 
+from tailrace.core import errors
 from tailrace.core.clock import SystemClock
 from tailrace.core.errors import LeaseLost
 from tailrace.pipeline.pace import Limits, Pacer
@@ -15,15 +16,16 @@ CLOCK = SystemClock()
 
 
 class Throttled(NoLimits):
-    """A destination that wants silence for ten minutes."""
+    """A destination that wants silence."""
 
-    def __init__(self) -> None:
+    def __init__(self, silent_s: float = 100.0) -> None:
         super().__init__()
+        self.silent_s = silent_s
         self.was_asked = asyncio.Event()
 
     async def reserve(self, scope: str, *, tokens: int, rate_per_s: float | None, burst: int) -> float:
         self.was_asked.set()
-        return 600.0
+        return self.silent_s
 
 
 def tenure(*, for_s: float = 60.0) -> Tenure:
@@ -53,6 +55,17 @@ async def test_run_that_waits_behind_the_throttle_of_another_can_be_stopped() ->
 
     assert was_ahead_still_waiting
     assert ahead.result()
+
+
+async def test_long_silence_that_another_executor_was_told_of_is_not_waited_for() -> None:
+    pacer = Pacer(Limits("crm"), Throttled(3600.0), CLOCK)
+
+    async with asyncio.timeout(5):
+        with pytest.raises(errors.Throttled) as refused:
+            async with pacer.turn(tenure()):
+                pass
+
+    assert refused.value.retry_after_s == 3600.0
 
 
 async def test_destination_that_wants_silence_gets_it_at_once_though_tokens_are_left() -> None:

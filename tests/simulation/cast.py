@@ -173,8 +173,8 @@ def _bench(seat: Seat) -> Bench:
         random=Random(world.chance.random()),
         warehouse_type=lambda _: SimulatedSource,
         destination_type=lambda _: SimulatedDestination,
-        breaker_terms=BreakerTerms(probe_first_s=0.2, probe_cap_s=2.0, probe_for_s=4.0),
-        pauses=Pauses(first_s=2.0, cap_s=20.0, limit_s=120.0),
+        breaker_terms=BreakerTerms(probe_first_s=0.2, probe_cap_s=2.0, probe_for_s=4.0, hold_s=10.0),
+        pauses=Pauses(first_s=2.0, cap_s=20.0, limit_s=400.0),
     )
 
 

@@ -26,7 +26,7 @@ from tests.simulation.world import LONGEST_FREEZE_S, World
 MODES = (SyncMode.UPSERT, SyncMode.INSERT, SyncMode.UPDATE, SyncMode.DELETE, SyncMode.MIRROR)
 
 _HEALED_WITHIN_S = 1800.0
-"""A block of the destination may last 900 s by the clock of a database that jumped back."""
+"""A block of the destination may last 310 s by the clock of a database that jumped back."""
 
 _LOOK_S = 1.0
 _KEYS = 40

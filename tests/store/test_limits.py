@@ -142,7 +142,10 @@ async def test_clock_that_jumps_back_starves_no_scope(limits: SharedLimits, data
     await database.execute("UPDATE rate_limits SET tat = tat + $1::interval, blocked_until = NULL", hour)
 
     ahead = await limits.reserve(SCOPE, tokens=1, rate_per_s=10, burst=1)
-    await database.execute("UPDATE rate_limits SET blocked_until = clock_timestamp() + $1::interval", hour)
+    await database.execute(
+        "UPDATE rate_limits SET blocked_at = blocked_at + $1::interval, blocked_until = clock_timestamp() + $1::interval",
+        hour,
+    )
     blocked = await limits.reserve(SCOPE, tokens=1, rate_per_s=10, burst=1)
 
     assert max(ahead, blocked) < 90

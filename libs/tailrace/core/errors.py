@@ -12,6 +12,7 @@
     │   ├── SourceUnavailable
     │   ├── DestinationUnavailable
     │   │   └── Throttled       the destination says when to come back
+    │   │       └── Unfinished  it works on this very batch
     │   ├── StoreUnavailable
     │   └── BusUnavailable
     ├── InDoubt                 the destination may or may not have applied the batch
@@ -106,6 +107,10 @@ class Throttled(DestinationUnavailable):
     def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class Unfinished(Throttled):
+    """The destination has the batch and works on it: the same batch written again tells what became of it."""
 
 
 class StoreUnavailable(Unavailable):

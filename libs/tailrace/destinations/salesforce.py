@@ -36,7 +36,15 @@ from tailrace.connector_kit.manifest.throttles import RetryAfter, SaysNothing, U
 from tailrace.connector_kit.manifest.writes import Method, NamedKey, PathKey, Write
 from tailrace.core.batches import Batch, BatchResult
 from tailrace.core.clock import Clock
-from tailrace.core.errors import BatchRefused, DestinationUnavailable, InDoubt, TailraceError, Throttled, Unavailable
+from tailrace.core.errors import (
+    BatchRefused,
+    DestinationUnavailable,
+    InDoubt,
+    TailraceError,
+    Throttled,
+    Unavailable,
+    Unfinished,
+)
 from tailrace.core.rows import DELIVERED, Operation, RowOutcome, rejected, retry, unknown
 
 CHECKED = date(2026, 11, 22)
@@ -196,7 +204,7 @@ class Jobs:
     async def run(self, target: Target, batch: Batch) -> Sequence[RowOutcome]:
         """What became of each row, once the job is done.
 
-        :raises Throttled: it is not done yet; the same batch may be written again, and no second job is made.
+        :raises Unfinished: it is not done yet; the same batch may be written again, and no second job is made.
         :raises InDoubt: nobody can say what became of the rows.
         """
         fields = [MANIFEST.encoding.fields(row.body) for row in batch.rows]
@@ -245,7 +253,7 @@ class Jobs:
             if state == "Open":  # the answer to its closing was lost on the way there
                 await self.caller.send("PATCH", f"{JOBS}/{job_id}", dumped({"state": "UploadComplete"}))
             if self.clock.monotonic() >= until:
-                raise Throttled("the job is not done yet", retry_after_s=POLL_S)
+                raise Unfinished("the job is not done yet", retry_after_s=POLL_S)
             await self.clock.sleep(POLL_S)
         failed = await self._told(job_id, "failedResults", key_name)
         left = await self._told(job_id, "unprocessedrecords", key_name)

@@ -2,8 +2,10 @@
 
 It opens when nearly all requests of the last minute failed, when a batch has used up its attempts, or when repeats
 have used up their budget: a repeat costs one, a request that is answered gives a tenth back. While it is open one
-probe at a time goes out; the first that is answered closes it. Only outages count here: a destination that throttles,
-or refuses a batch, is at work.
+probe at a time goes out; the first that is answered closes it. A destination that refuses a batch is at work.
+
+One that throttles is at work too, but may want silence for longer than a run should wait here: then it is treated as
+one that is out of order, until a request gets through.
 """
 
 import asyncio
@@ -23,10 +25,11 @@ from tailrace.core.errors import (
     DestinationUnavailable,
     InDoubt,
     Throttled,
+    Unfinished,
 )
 from tailrace.pipeline.tenure import Tenure
 
-_ANSWERS = (Throttled, BatchRefused, CredentialsRefused, DestinationInvalid)
+_ANSWERS = (Unfinished, BatchRefused, CredentialsRefused, DestinationInvalid)
 _REQUESTS_KEPT = 200
 _LOOK_S = 1.0
 _SHORTEST_S = 0.001
@@ -36,7 +39,10 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class BreakerTerms:
-    """When it opens, how it probes, and after how long without an answer the runs that wait are let down."""
+    """When it opens, how it probes, and after how long without an answer the runs that wait are let down.
+
+    `hold_s` is how long they wait for a destination that throttles.
+    """
 
     ratio: float = 0.8
     requests: int = 10
@@ -46,6 +52,7 @@ class BreakerTerms:
     probe_first_s: float = 1.0
     probe_cap_s: float = 15.0
     probe_for_s: float = 30.0
+    hold_s: float = 120.0
 
 
 class Breaker:
@@ -62,6 +69,9 @@ class Breaker:
         self._probes = 0
         self._is_probing = False
         self._complaint = "the destination is out of order"
+        self._throttled_at: float | None = None
+        self._silent_until = 0.0
+        self._lets_down = False
         self._changed = asyncio.Event()
 
     @property
@@ -82,16 +92,34 @@ class Breaker:
     async def until_it_lets_one(self, tenure: Tenure) -> None:
         """Wait for `lets_one`.
 
-        :raises DestinationUnavailable: it has been open for so long that a run should wait elsewhere.
+        :raises DestinationUnavailable: it has been open for so long that a run should wait elsewhere; `Throttled`
+            where the destination said for how long.
         :raises LeaseLost, Stopped: before it let one.
         """
         while not self.lets_one:
             if self.has_given_up and not self._is_probing:
-                raise DestinationUnavailable(self._complaint)
+                raise self._why
             async with tenure.ending():
                 with suppress(TimeoutError):
                     async with asyncio.timeout(max(self.silence_s, _SHORTEST_S) if self.silence_s else _LOOK_S):
                         await self._changed.wait()
+
+    def heed(self, throttled: Throttled, wait_s: float) -> None:
+        """The destination wants silence for so long: return if a run may wait for its end here.
+
+        :raises Throttled: too long, counted from when a request last got through, and for how much longer.
+        """
+        now = self._clock.monotonic()
+        if isinstance(throttled, Unfinished):
+            return
+        if self._throttled_at is None:
+            self._throttled_at = now
+        self._silent_until = max(self._silent_until, now + wait_s)
+        if self._silent_until - self._throttled_at > self._terms.hold_s:
+            self._complaint = throttled.message
+            self._lets_down = True
+            self.trip()
+            raise Throttled(throttled.message, retry_after_s=self._silent_until - now)
 
     def welcome(self) -> None:
         """A run begins: where others were let down it may probe at once, for somebody may have mended it."""
@@ -123,6 +151,10 @@ class Breaker:
         except _ANSWERS:
             self._answered()
             raise
+        except Throttled:
+            self._note(is_failure=False)
+            self._plan_next_probe(is_probe=is_probe)
+            raise
         except (DestinationUnavailable, InDoubt) as error:
             self._complaint = error.message
             self._failed(is_probe=is_probe)
@@ -137,12 +169,22 @@ class Breaker:
     @property
     def has_given_up(self) -> bool:
         """Whether runs should wait elsewhere."""
-        return self._opened_at is not None and self._clock.monotonic() - self._opened_at >= self._terms.probe_for_s
+        if self._opened_at is None:
+            return False
+        return self._lets_down or self._clock.monotonic() - self._opened_at >= self._terms.probe_for_s
+
+    @property
+    def _why(self) -> DestinationUnavailable:
+        silent_s = self._silent_until - self._clock.monotonic()
+        if silent_s > 0:
+            return Throttled(self._complaint, retry_after_s=silent_s)
+        return DestinationUnavailable(self._complaint)
 
     def _answered(self) -> None:
         self._note(is_failure=False)
         full = self._terms.repeats * self._terms.answers_per_repeat
         self._credit = min(full, self._credit + 1)
+        self._throttled_at, self._silent_until, self._lets_down = None, 0.0, False
         if self._opened_at is not None:
             _log.info("breaker.closed", open_s=round(self._clock.monotonic() - self._opened_at, 3))
             self._opened_at, self._credit = None, full
@@ -152,10 +194,8 @@ class Breaker:
     def _failed(self, *, is_probe: bool) -> None:
         self._note(is_failure=True)
         failures = sum(is_failure for _, is_failure in self._seen)
-        if is_probe:
-            self._probes += 1
-            self._plan_probe()
-        elif len(self._seen) >= self._terms.requests and failures > self._terms.ratio * len(self._seen):
+        self._plan_next_probe(is_probe=is_probe)
+        if not is_probe and len(self._seen) >= self._terms.requests and failures > self._terms.ratio * len(self._seen):
             self.trip()
 
     def _note(self, *, is_failure: bool) -> None:
@@ -163,6 +203,11 @@ class Breaker:
         self._seen.append((now, is_failure))
         while self._seen[0][0] < now - self._terms.over_s or len(self._seen) > _REQUESTS_KEPT:
             self._seen.popleft()
+
+    def _plan_next_probe(self, *, is_probe: bool) -> None:
+        if is_probe:
+            self._probes += 1
+            self._plan_probe()
 
     def _plan_probe(self) -> None:
         """Once runs are let down, those that wait elsewhere come back too late to be probes as well."""

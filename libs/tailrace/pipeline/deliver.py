@@ -38,7 +38,8 @@ class Patience:
     attempts: int = 5
     base_s: float = 0.5
     cap_s: float = 60.0
-    throttle_cap_s: float = 900.0
+    throttle_cap_s: float = 3600.0
+    row_wait_cap_s: float = 900.0
     request_s: float = 60.0
 
 
@@ -60,7 +61,8 @@ class Deliverer:
     async def deliver(self, batch: Batch, passage: Passage) -> BatchResult:
         """Send until every row is delivered, skipped or rejected.
 
-        :raises DestinationUnavailable, InDoubt: it is out of order for long; rows of the batch may have been applied.
+        :raises DestinationUnavailable, InDoubt: it is out of order, or wants silence, for long; rows of the batch may
+            have been applied.
         :raises CredentialsRefused, DestinationInvalid: no batch will pass until somebody mends it.
         :raises LeaseLost, Stopped, WindowClosed: some rows may not have been sent.
         """
@@ -78,7 +80,7 @@ class Deliverer:
             if todo:
                 asked_s = max(got.retry_after_s or 0.0 for got in outcomes)
                 failpoint("exec.mid_backoff")
-                await self.tenure.sleep(max(self._backoff_s(attempt), min(asked_s, self.patience.throttle_cap_s)))
+                await self.tenure.sleep(max(self._backoff_s(attempt), min(asked_s, self.patience.row_wait_cap_s)))
         return BatchResult(batch, [final[at] for at in range(len(batch.rows))])
 
     async def _attempt(self, batch: Batch, passage: Passage) -> Sequence[RowOutcome]:
@@ -162,6 +164,7 @@ class Deliverer:
         wait_s = min(wait_s, self.patience.throttle_cap_s)
         _log.info("delivery.throttled", sync_id=self.sync_id, wait_s=wait_s)
         await self.pacer.block(wait_s)
+        self.breaker.heed(throttled, wait_s)
         await self.tenure.sleep(wait_s)
 
     def _settle(self, outcome: RowOutcome, attempt: int) -> RowOutcome | None:

@@ -9,7 +9,7 @@ from typing import Protocol
 from uuid import UUID, uuid4
 
 from tailrace.core.clock import Clock
-from tailrace.core.errors import StoreUnavailable
+from tailrace.core.errors import StoreUnavailable, Throttled
 from tailrace.observe import metrics
 from tailrace.observe.failpoints import failpoint
 from tailrace.pipeline.tenure import Tenure
@@ -46,12 +46,16 @@ class LimitStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """A destination's limits; None where it has none. A request takes `request_s` at most, or is given up."""
+    """A destination's limits; None where it has none. A request takes `request_s` at most, or is given up.
+
+    A silence that the destination wants is waited for if it ends within `hold_s`.
+    """
 
     scope: str
     requests_per_s: float | None = None
     max_in_flight: int | None = None
     request_s: float = 60.0
+    hold_s: float = 120.0
 
 
 class Pacer:
@@ -70,6 +74,7 @@ class Pacer:
         """Wait for the turn of one request, which is over when the scope is left.
 
         :raises LeaseLost, Stopped: before the turn came.
+        :raises Throttled: it will not come for long, as the destination wants silence.
         """
         asked = self._clock.monotonic()
         await tenure.acquire(self._in_flight)
@@ -110,6 +115,7 @@ class _Tokens:
         await tenure.acquire(self._lock)
         try:
             while (silent_s := self._silent_until - self._clock.monotonic()) > 0:
+                self._check(silent_s)
                 await tenure.sleep(silent_s)
             if not self._left or self._clock.monotonic() > self._valid_until:
                 await self._reserve(tenure)
@@ -123,10 +129,20 @@ class _Tokens:
         wait_s = await self._store.reserve(self._limits.scope, tokens=chunk, rate_per_s=rate, burst=chunk)
         while wait_s > 0:
             failpoint("exec.mid_token_wait")
+            if wait_s > self._limits.hold_s:
+                self._check(await self._silence_s(chunk))
             await tenure.sleep(wait_s)
             # Somebody may have been told to come back later while this one slept.
-            wait_s = await self._store.reserve(self._limits.scope, tokens=0, rate_per_s=None, burst=chunk)
+            wait_s = await self._silence_s(chunk)
         self._left, self._valid_until = chunk, self._clock.monotonic() + _CHUNK_VALID_S
+
+    async def _silence_s(self, chunk: int) -> float:
+        """For how long nobody may have tokens, however many are left."""
+        return await self._store.reserve(self._limits.scope, tokens=0, rate_per_s=None, burst=chunk)
+
+    def _check(self, silent_s: float) -> None:
+        if silent_s > self._limits.hold_s:
+            raise Throttled("the destination wants to be left alone for now", retry_after_s=silent_s)
 
 
 class _Slots:

@@ -123,6 +123,12 @@ class Settings(KafkaSettings, StoreSettings):
     outage_probe_s: float = Field(
         30, ge=0, le=600, description="How long a destination out of order is probed before its runs are put off."
     )
+    throttle_hold_s: float = Field(
+        120,
+        ge=0,
+        le=3600,
+        description="How long runs wait for a destination that wants silence before they are put off.",
+    )
     outage_pause_s: float = Field(
         15, gt=0, le=900, description="First time they are put off for; each further one is twice as long, 900 at most."
     )

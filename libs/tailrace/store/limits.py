@@ -5,13 +5,13 @@ from uuid import UUID
 
 from tailrace.store.database import Database
 
-BLOCK_LIMIT_S = 900.0
-"""The longest block: one that reaches further is left from before a backward jump of the clock, and holds nobody."""
+BLOCK_LIMIT_S = 3600.0
+"""The longest block."""
 
-_BLOCK_LIMIT = timedelta(seconds=BLOCK_LIMIT_S)
 _RESERVATIONS_AHEAD = 256
 _SPARE_S = 60.0
 
+# A block that was made later than now is from before a backward jump of the clock, and holds nobody.
 # The clock is read behind the row's lock. Losing the last grants in a crash of PostgreSQL costs one burst, once;
 # waiting for the disk would cost most of the throughput.
 _RESERVE = """
@@ -20,21 +20,21 @@ SELECT $1, clock_timestamp() + $2::interval FROM set_config('synchronous_commit'
 ON CONFLICT (scope) DO UPDATE SET tat = greatest(
   clock_timestamp(),
   least(known.tat, clock_timestamp() + $4::interval),
-  CASE WHEN known.blocked_until <= clock_timestamp() + $5::interval THEN known.blocked_until END) + $2::interval
+  CASE WHEN known.blocked_at <= clock_timestamp() THEN known.blocked_until END) + $2::interval
 RETURNING extract(epoch FROM greatest(
   tat - $3::interval,
-  CASE WHEN blocked_until <= clock_timestamp() + $5::interval THEN blocked_until END,
+  CASE WHEN blocked_at <= clock_timestamp() THEN blocked_until END,
   clock_timestamp()) - clock_timestamp())::float8
 """
 _BLOCKED = """
 SELECT extract(epoch FROM blocked_until - clock_timestamp())::float8
-FROM rate_limits WHERE scope = $1 AND blocked_until BETWEEN clock_timestamp() AND clock_timestamp() + $2::interval
+FROM rate_limits WHERE scope = $1 AND blocked_until > clock_timestamp() AND blocked_at <= clock_timestamp()
 """
 _BLOCK = """
-INSERT INTO rate_limits AS known (scope, tat, blocked_until)
-VALUES ($1, clock_timestamp(), clock_timestamp() + $2::interval)
-ON CONFLICT (scope) DO UPDATE SET blocked_until = greatest(
-  CASE WHEN known.blocked_until <= clock_timestamp() + $3::interval THEN known.blocked_until END,
+INSERT INTO rate_limits AS known (scope, tat, blocked_at, blocked_until)
+VALUES ($1, clock_timestamp(), clock_timestamp(), clock_timestamp() + $2::interval)
+ON CONFLICT (scope) DO UPDATE SET blocked_at = clock_timestamp(), blocked_until = greatest(
+  CASE WHEN known.blocked_at <= clock_timestamp() THEN known.blocked_until END,
   clock_timestamp() + $2::interval)
 """
 _HOLD = """
@@ -79,18 +79,18 @@ class SharedLimits:
         :raises ValueError: more tokens than `burst` can never be used at once.
         """
         if rate_per_s is None or not tokens:
-            blocked_s: float | None = await self._database.fetchval(_BLOCKED, scope, _BLOCK_LIMIT)
+            blocked_s: float | None = await self._database.fetchval(_BLOCKED, scope)
             return max(0.0, blocked_s or 0.0)
         if tokens > burst:
             raise ValueError(f"{tokens} tokens do not fit into a burst of {burst}")
         cost, allowance = _span(tokens / rate_per_s), _span(burst / rate_per_s)
         horizon = allowance + _span(_SPARE_S) + _RESERVATIONS_AHEAD * cost
-        wait_s: float = await self._database.fetchval(_RESERVE, scope, cost, allowance, horizon, _BLOCK_LIMIT)
+        wait_s: float = await self._database.fetchval(_RESERVE, scope, cost, allowance, horizon)
         return max(0.0, wait_s)
 
     async def block(self, scope: str, for_s: float) -> None:
         """Let tokens reserved from now on wait for `for_s`, `BLOCK_LIMIT_S` at most; a longer block stays."""
-        await self._database.execute(_BLOCK, scope, min(_span(for_s), _BLOCK_LIMIT), _BLOCK_LIMIT)
+        await self._database.execute(_BLOCK, scope, _span(min(for_s, BLOCK_LIMIT_S)))
 
     async def hold_slots(self, scope: str, token: UUID, *, wanted: int, max_slots: int, ttl_s: float) -> int:
         """How many slots are held under `token` now, `wanted` at most; what it held beyond that is free again.

@@ -14,7 +14,8 @@ from tailrace.store.database import Connection, Database, Record, touched
 from tailrace.store.dead_letters import end_replay
 from tailrace.store.outbox import enqueue
 
-_LONGEST_WAIT = timedelta(minutes=20)
+LONGEST_WAIT = timedelta(minutes=70)
+"""A shard that is to wait for longer was put off before a backward jump of the clock."""
 
 _CLAIM = """
 WITH picked AS (
@@ -134,7 +135,7 @@ class Shards:
         seen = ([getattr(one, name) for one in silent] for name in ("run_id", "shard", "token", "heartbeat_seq"))
         for_long = [one in long_silent for one in silent]
         terms = (owner, timedelta(seconds=ttl_s), timedelta(seconds=grace_s))
-        row = await self._database.fetchrow(_CLAIM, *terms, *seen, for_long, _LONGEST_WAIT)
+        row = await self._database.fetchrow(_CLAIM, *terms, *seen, for_long, LONGEST_WAIT)
         return None if row is None else _claim(row)
 
     async def sighted(self) -> list[Sighting]:
