@@ -1,26 +1,26 @@
--- Two roles: one owns the tables and migrates them, the other is what the services log in as. The second can neither
--- change the schema, nor lift row level security, nor touch an audit record once it is written.
+-- A role that owns the tables and migrates them, a role for each service, and tailrace_app, which may do what all of them
+-- may: for one role instead of four, and for the commands. None but the first can change the schema, none can lift row
+-- level security or touch an audit record once it is written.
 --
--- Run as a superuser on the database of Tailrace, before the first `tailrace db upgrade`; running it again is harmless.
--- Then give both a password (ALTER ROLE ... PASSWORD), migrate with tailrace_owner, and set TAILRACE_DATABASE_URL of
--- the services to tailrace_app.
+-- Run as a superuser on the database of Tailrace, before `tailrace db upgrade`; running it again is harmless. Then give
+-- each a password (ALTER ROLE ... PASSWORD), migrate with tailrace_owner, which gives the roles of the services what each
+-- needs, and set TAILRACE_DATABASE_URL of each service to its role.
 DO $$
+DECLARE
+  each text;
 BEGIN
-  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'tailrace_owner') THEN
-    CREATE ROLE tailrace_owner LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEROLE;
-  END IF;
-  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'tailrace_app') THEN
-    CREATE ROLE tailrace_app LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEROLE;
-  END IF;
+  FOREACH each IN ARRAY ARRAY['owner', 'app', 'gateway', 'scheduler', 'executor', 'dlq'] LOOP
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'tailrace_' || each) THEN
+      EXECUTE format('CREATE ROLE %I LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEROLE', 'tailrace_' || each);
+    END IF;
+    -- Behind a pooler that drops start parameters the services would see no row without this.
+    EXECUTE format('ALTER ROLE %I SET app.workspace_id = %L', 'tailrace_' || each, '*');
+    EXECUTE format('GRANT USAGE ON SCHEMA public TO %I', 'tailrace_' || each);
+  END LOOP;
 END $$;
 
--- Behind a pooler that drops start parameters the services would see no row without this.
-ALTER ROLE tailrace_app SET app.workspace_id = '*';
-ALTER ROLE tailrace_owner SET app.workspace_id = '*';
-
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
-GRANT USAGE, CREATE ON SCHEMA public TO tailrace_owner;
-GRANT USAGE ON SCHEMA public TO tailrace_app;
+GRANT CREATE ON SCHEMA public TO tailrace_owner;
 
 ALTER DEFAULT PRIVILEGES FOR ROLE tailrace_owner IN SCHEMA public
   GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO tailrace_app;

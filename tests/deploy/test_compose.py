@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from tailrace.cli.main import build
 from tailrace.runtime.settings import Settings, known_variables
+from tailrace.store.grants import ROLES
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = ROOT / "deploy" / "compose.yaml"
@@ -103,9 +104,9 @@ def test_our_containers_can_change_nothing_in_themselves(services: dict[str, Any
     assert all(service["read_only"] and service["cap_drop"] == ["ALL"] for service in ours)
 
 
-def test_services_log_in_as_the_role_that_row_security_binds(services: dict[str, Any]) -> None:
+def test_each_service_logs_in_as_a_role_of_its_own(services: dict[str, Any]) -> None:
     urls = {name: services[name]["environment"]["TAILRACE_DATABASE_URL"] for name in (*SERVICES, "migrate")}
 
     logins = {name: url.removeprefix("postgresql://").partition(":")[0] for name, url in urls.items()}
 
-    assert logins == {**dict.fromkeys(SERVICES, "tailrace_app"), "migrate": "tailrace_owner"}
+    assert logins == {**ROLES, "migrate": "tailrace_owner"}

@@ -1,15 +1,12 @@
-"""The role that services log in as, where it is not the owner: it can do its work and nothing beyond."""
+"""The role that all services may log in as, where it is not the owner: it can do its work and nothing beyond."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import asyncpg
 import pytest
 import pytest_asyncio
 
 from tailrace.core.ids import WorkspaceId
-from tailrace.embedded.postgres import EmbeddedPostgres
-from tailrace.store import migrations
 from tailrace.store.audit import Audit, Deed
 from tailrace.store.audit_chain import AuditChain
 from tailrace.store.database import Database
@@ -17,12 +14,10 @@ from tailrace.store.isolation import OneWorkspace
 from tailrace.store.secrets import SecretBox
 from tailrace.store.tokens import NewToken, Role, Tokens
 from tailrace.store.workspaces import Workspaces
+from tests.deploy.roles import a_database_with_roles, privileges
 
-ROLES = (Path(__file__).parents[2] / "deploy" / "postgres" / "roles.sql").read_text()
 READ_ONLY = {"audit_records": {"SELECT", "INSERT"}, "schema_migrations": {"SELECT"}}
 _ALL = {"SELECT", "INSERT", "UPDATE", "DELETE"}
-_TABLES = "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace"
-_PASSWORD = "secret"
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -30,20 +25,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def app_url() -> AsyncIterator[str]:
     """Address of a migrated database for the role of the services."""
-    async with EmbeddedPostgres(durable=False) as postgres:
-        superuser = postgres.superuser_dsn()
-        connection = await asyncpg.connect(superuser, timeout=10, command_timeout=30)
-        await connection.execute("CREATE DATABASE ours")
-        await connection.close(timeout=10)
-        ours = await asyncpg.connect(postgres.superuser_dsn("ours"), timeout=10, command_timeout=30)
-        await ours.execute(ROLES)
-        await ours.execute(ROLES)
-        for role in ("tailrace_owner", "tailrace_app"):
-            await ours.execute(f"ALTER ROLE {role} PASSWORD '{_PASSWORD}'")
-        await ours.close(timeout=10)
-        place = postgres.superuser_dsn("ours").rpartition("@")[2]
-        await migrations.upgrade(f"postgresql://tailrace_owner:{_PASSWORD}@{place}")
-        yield f"postgresql://tailrace_app:{_PASSWORD}@{place}"
+    async with a_database_with_roles() as ours:
+        yield ours.url("app")
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -53,18 +36,9 @@ async def app(app_url: str) -> AsyncIterator[Database]:
 
 
 async def test_it_may_do_to_each_table_what_is_written_here(app: Database) -> None:
-    tables = {row["relname"] for row in await app.fetch(_TABLES)}
+    found = await privileges(app)
 
-    found = {
-        table: {
-            privilege
-            for privilege in (*_ALL, "TRUNCATE", "TRIGGER", "REFERENCES")
-            if await app.fetchval("SELECT has_table_privilege($1, $2)", table, privilege)
-        }
-        for table in tables
-    }
-
-    assert found == {table: READ_ONLY.get(table, _ALL) for table in tables}
+    assert found == {table: READ_ONLY.get(table, _ALL) for table in found}
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ DEEDS: dict[str, Deed] = {
 """By the id of the operation."""
 
 
-async def set_scene(gateway: Gateway, admin: Caller) -> Scene:
+async def set_scene(gateway: Gateway, admin: Caller, engine: Engine | None = None) -> Scene:
     """Things in the admin's workspace that every deed finds what it needs among."""
     ids = {name: await admin.made("/api/sources", A_SOURCE) for name in ("source", "idle_source")}
     ids |= {name: await admin.made("/api/destinations", A_DESTINATION) for name in ("destination", "idle_destination")}
@@ -97,7 +97,7 @@ async def set_scene(gateway: Gateway, admin: Caller) -> Scene:
     ids["connection"] = str(connected.json["id"])
     started = await admin.post(f"{_RETL}/sync/run", {"syncId": ids["sync"]})
     ids["run"] = str(started.json["data"]["id"])
-    ids["letter"] = await Engine(gateway.stores.database).bury(ids["run"], "k")
+    ids["letter"] = await (engine or Engine(gateway.stores.database)).bury(ids["run"], "k")
     ids["token"] = await admin.made("/api/tokens", {"name": "spare", "role": "viewer"})
     ids["workspace"] = str((await admin.get("/api/workspaces")).json["data"][0]["id"])
     return Scene(ids)

@@ -32,7 +32,7 @@ _LEFT_TOKENS = """
 SELECT count(*) FROM tokens
 WHERE key_id IS DISTINCT FROM $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > clock_timestamp())
 """
-_KEYS_IN_USE = "SELECT DISTINCT substring(secrets FROM 2 FOR 4) AS key_id FROM connections WHERE secrets <> ''"
+_KEYS_IN_USE = "SELECT key_id FROM connection_keys"
 
 
 @dataclass(frozen=True, slots=True)

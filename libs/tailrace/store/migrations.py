@@ -13,6 +13,7 @@ import asyncpg
 
 from tailrace.core.errors import Invalid, StoreUnavailable
 from tailrace.store.database import ALL_WORKSPACES
+from tailrace.store.grants import grant
 
 NO_TRANSACTION = "-- no-transaction"
 _LOCK = 7_245_117_320_482_511
@@ -45,7 +46,10 @@ def shipped() -> list[Migration]:
 
 
 async def upgrade(dsn: str, migrations: Sequence[Migration] | None = None) -> list[str]:
-    """Apply what is missing; gives the names applied. Several runners at once are safe, a crash leaves whole files."""
+    """Apply what is missing, then give the roles of services what they need; gives the names applied.
+
+    Several runners at once are safe, a crash leaves whole files.
+    """
     connection = await _connect(dsn)
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", _LOCK, timeout=_STATEMENT_S)
@@ -53,6 +57,8 @@ async def upgrade(dsn: str, migrations: Sequence[Migration] | None = None) -> li
         missing = await _missing(connection, shipped() if migrations is None else migrations)
         for migration in missing:
             await _apply(connection, migration)
+        if migrations is None:
+            await grant(connection)
         return [migration.name for migration in missing]
     finally:
         await connection.close(timeout=_CONNECT_S)
