@@ -50,6 +50,7 @@ async def open_route(claim: Claim, bench: Bench, tenure: Tenure, ledger: RunLedg
         keeps_rows = is_append and claim.kind is RunKind.REPLAY
         yield Route(
             definition=definition,
+            deletes_confirmed=claim.deletes_confirmed,
             start=ledger.position,
             only=only,
             warehouse=warehouse,

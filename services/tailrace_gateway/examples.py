@@ -222,6 +222,7 @@ ASKED: dict[str, Json] = {
     "updateSync": {"schedule": _HOURLY},
     "toggleSync": {"syncId": _SYNC, "enabled": False},
     "startRuns": {"syncId": _SYNC, "fullRefresh": False},
+    "confirmDeletes": {"deletes": 812},
     "resolveDeadLetters": {"entryIds": [_LETTER], "resolution": "fixed_upstream", "replay": False},
     "startConnectionSync": {"syncType": "incremental"},
     "createSource": {
@@ -262,6 +263,7 @@ TOLD: dict[str, Json] = {
     "listRuns": _page(_item("reverse_etl_run", _RUN, _BRIEF_RUN)),
     "getRun": _one(_WHOLE_RUN),
     "cancelRun": _one(_WHOLE_RUN),
+    "confirmDeletes": _one(_QUEUED_RUN),
     "listReverseEtlDestinations": {
         "data": [
             _item(

@@ -8,6 +8,8 @@ from pydantic import Field
 from tailrace.core.errors import Conflict, TailraceError
 from tailrace.core.ids import RunId, SyncId
 from tailrace.core.runs import RunKind
+from tailrace.events.run_events import run_queued
+from tailrace.store.confirmations import Confirmation, confirm_deletes
 from tailrace.store.database import Connection
 from tailrace.store.runs import RunFilter
 from tailrace_gateway.calls import Answer, Call, Change
@@ -30,6 +32,12 @@ class StartRuns(Body):
     sync_id: Id | None = None
     sync_ids: Annotated[tuple[Id, ...], Field(min_length=1, max_length=SYNCS_AT_ONCE)] | None = None
     full_refresh: bool = False
+
+
+class ConfirmDeletes(Body):
+    """How many rows may be deleted: as many as the error of the run tells of."""
+
+    deletes: Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 
 class RunsQuery(PagedQuery):
@@ -96,6 +104,24 @@ async def cancel_run(call: Call[NoBody, NoQuery]) -> Answer:
         return Answer(one(whole_run(await cancel(call, run))))
 
     return await once_outside(call, act)
+
+
+async def confirm(call: Call[ConfirmDeletes, NoQuery]) -> Answer:
+    """Start a run that may delete what the guard kept this one from (error `DELETE_GUARD`), once.
+
+    It deletes `deletes` rows at most: if more are gone by then, the guard stops it too.
+    """
+    identity, run_id = call.identity, RunId(call.path["run_id"])
+    wanted = Confirmation(identity.workspace_id, run_id, call.body.deletes, identity.name)
+
+    async def act(connection: Connection) -> Answer:
+        new = await confirm_deletes(connection, call.stores.runs, wanted, run_queued)
+        run = await call.stores.within(connection).runs.get(identity.workspace_id, new.run_id)
+        after = {"confirms_run": run_id, "deletes": wanted.deletes, "sync_id": run.sync_id}
+        started = Started(run.id, run.sync_id, run.kind, run.queued_at)
+        return Answer(one(_queued(started)), change=Change(run.id, None, after))
+
+    return await once_by_key(call, act)
 
 
 def _chosen(body: StartRuns) -> tuple[str, ...]:

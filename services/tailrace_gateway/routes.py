@@ -30,13 +30,21 @@ from tailrace_gateway.envelopes import Many, One, Page
 from tailrace_gateway.job_routes import JOBS
 from tailrace_gateway.planasonix_destinations import DestinationsQuery, FieldsQuery, ObjectsQuery
 from tailrace_gateway.planasonix_dlq import LettersQuery, ResolveLetters, StatsQuery
-from tailrace_gateway.planasonix_runs import RunsQuery, StartRuns
+from tailrace_gateway.planasonix_runs import ConfirmDeletes, RunsQuery, StartRuns
 from tailrace_gateway.planasonix_syncs import SyncsQuery, ToggleSync
 from tailrace_gateway.retl_routes import RETL_CONNECTIONS, RETL_LOOKUPS, RETL_SOURCES
 from tailrace_gateway.rows_api import ROWS
 from tailrace_gateway.rudderstack import StartSync
 from tailrace_gateway.rudderstack import SyncsQuery as ConnectionSyncsQuery
-from tailrace_gateway.run_answers import ConnectionSync, ConnectionSyncs, QueuedRuns, Run, RunBrief, StartedSync
+from tailrace_gateway.run_answers import (
+    ConnectionSync,
+    ConnectionSyncs,
+    QueuedRun,
+    QueuedRuns,
+    Run,
+    RunBrief,
+    StartedSync,
+)
 from tailrace_gateway.sync_bodies import CreateSync, UpdateSync
 from tailrace_gateway.timeline_api import TIMELINES
 from tailrace_gateway.tokens_api import TOKENS
@@ -155,6 +163,16 @@ RUNS = (
         operation_id="cancelRun",
         answer=One[Run],
         is_body_optional=True,
+    ),
+    Route(
+        "POST",
+        f"{_RUN}/confirm-deletes",
+        Role.EDITOR,
+        planasonix_runs.confirm,
+        "Confirm the deletes that a run was kept from",
+        operation_id="confirmDeletes",
+        answer=One[QueuedRun],
+        body=ConfirmDeletes,
     ),
 )
 DISCOVERY = (

@@ -1,12 +1,16 @@
 """Runs that write into a PostgreSQL table: the same walk, another kind of destination."""
 
 import asyncpg
+import pytest
 import pytest_asyncio
 
 from tailrace.core.runs import RunStatus
 from tailrace.core.syncs import SyncMode
+from tailrace.events.run_events import run_queued
 from tailrace.runtime.service import Chassis
+from tailrace.store.confirmations import Confirmation, confirm_deletes
 from tailrace.store.connections import ConnectionDraft
+from tailrace.store.runs import Runs
 from tests.executor.conftest import QUERY
 from tests.executor.yard import Yard, definition_of, make_sync
 
@@ -92,6 +96,24 @@ async def test_mirror_of_a_query_that_became_empty_deletes_nothing_and_says_how_
     assert (stopped.status, stopped.error_code, len(held)) == (RunStatus.FAILED, "DELETE_GUARD", 30)
     assert "maxDeleteRatio to 1" in (stopped.error_message or "")
     assert (run.books.deleted, await contacts(yard)) == (30, {})
+
+
+@pytest.mark.parametrize(("confirmed", "deleted"), [(30, 30), (29, 0)])
+async def test_deletes_that_were_confirmed_pass_the_guard_once(yard: Yard, confirmed: int, deleted: int) -> None:
+    await yard.add_people(1, 30)
+    await yard.change_sync(sync_mode=SyncMode.MIRROR)
+    await yard.run()
+    await yard.warehouse.execute("DELETE FROM people")
+    stopped = await yard.run()
+
+    wanted = Confirmation(yard.sync.workspace_id, stopped.id, confirmed, "ada")
+    async with yard.chassis.database.transaction() as connection:
+        new = await confirm_deletes(connection, Runs(yard.chassis.database), wanted, run_queued)
+    async with yard.executor():
+        run = await yard.ended(new.run_id)
+
+    assert (run.books.deleted, len(await contacts(yard))) == (deleted, 30 - deleted)
+    assert (run.status is RunStatus.SUCCEEDED) == bool(deleted)
 
 
 async def test_table_that_is_not_there_fails_the_run_before_a_row_is_read(yard: Yard) -> None:

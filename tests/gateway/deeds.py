@@ -43,8 +43,8 @@ class Deed:
         return (await caller.call(self.method, path, scene.fill(self.body), headers=named)).status
 
 
-TRIED_ELSEWHERE = {"planRun", "testRow", "createWorkspace"}
-"""They need a warehouse, or the platform's token."""
+TRIED_ELSEWHERE = {"planRun", "testRow", "confirmDeletes", "createWorkspace"}
+"""They need a warehouse, a run that was stopped, or the platform's token."""
 
 DEEDS: dict[str, Deed] = {
     "createSync": Deed("POST", f"{_RETL}/syncs", a_sync("{destination}", sourceId="{source}")),

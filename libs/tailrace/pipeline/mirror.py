@@ -45,18 +45,18 @@ class Marked(Protocol):
         ...
 
 
-def check_deletes(census: Census, max_delete_ratio: float) -> None:
-    """Return if what is gone may be deleted.
+def check_deletes(census: Census, max_delete_ratio: float, *, confirmed: int = 0) -> None:
+    """Return if what is gone may be deleted: so many as are confirmed may, whatever the ratio.
 
     :raises Invalid: `DELETE_GUARD`, with how to allow it.
     """
-    allowed = deletes_allowed(census.delivered, max_delete_ratio)
+    allowed = max(deletes_allowed(census.delivered, max_delete_ratio), confirmed)
     if census.gone <= allowed:
         return
     raise Invalid(
         f"{census.gone} of the {census.delivered} rows delivered are gone from the query, at most {allowed} may be"
-        " deleted by one run: nothing was deleted, all else was delivered. If these rows are to go, raise the sync's"
-        f" maxDeleteRatio to {_ratio_for(census)} for one run; if not, mend the query",
+        " deleted by one run: nothing was deleted, all else was delivered. If these rows are to go, confirm the deletes"
+        f" of this run, or raise the sync's maxDeleteRatio to {_ratio_for(census)} for one run; if not, mend the query",
         code=DELETE_GUARD,
     )
 

@@ -38,7 +38,8 @@ class Route:
     """Everything that a run needs on its way; `only` restricts it to some keys, `accepted` is what may be sent.
 
     `delete_plan` is for rows that left the query, in the mode that deletes them. `kept_rows` gives the rows of a replay
-    that are not to be read again, in the mode that sends them for what they say.
+    that are not to be read again, in the mode that sends them for what they say. So many deletes as are confirmed pass
+    the guard.
     """
 
     definition: SyncDefinition
@@ -52,6 +53,7 @@ class Route:
     accepted: Accepted = ANYTHING
     delete_plan: WritePlan | None = None
     kept_rows: Callable[[], AsyncIterator[Sequence[KeptRow]]] | None = None
+    deletes_confirmed: int = 0
 
 
 async def walk(route: Route) -> None:
@@ -123,7 +125,8 @@ async def _walk_deletes(route: Route, plan: WritePlan) -> None:
     start = route.start
     if start.phase is Phase.ROWS:
         await route.snapshot.merge()
-        check_deletes(await route.snapshot.census(), route.definition.max_delete_ratio)
+        ratio = route.definition.max_delete_ratio
+        check_deletes(await route.snapshot.census(), ratio, confirmed=route.deletes_confirmed)
         start = Position(phase=Phase.DELETES)
     flight = replace(route.flight, deliverer=replace(route.flight.deliverer, plan=plan))
     gone = deletes(route.snapshot.gone(after=start.after), plan.target.key_fields)

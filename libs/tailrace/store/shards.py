@@ -40,6 +40,7 @@ UPDATE run_shards AS shards SET state = 'running', lease_epoch = lease_epoch + 1
   attempts_without_progress = attempts_without_progress + 1
 FROM picked, begun WHERE shards.run_id = picked.run_id AND shards.shard = picked.shard
 RETURNING shards.*, begun.workspace_id, begun.sync_id, begun.sync_version, begun.kind, begun.status,
+  begun.deletes_confirmed,
   coalesce(extract(epoch FROM clock_timestamp() - paused_since), 0)::float8 AS paused_for_s
 """
 _SIGHTED = "SELECT run_id, shard, lease_token, heartbeat_seq FROM run_shards WHERE state = 'running'"
@@ -74,7 +75,8 @@ WHERE id = $1 AND status IN ('running', 'cancelling')
 class Claim:
     """A shard that is ours: what to run, and where the owner before us had got to.
 
-    `pauses` and `paused_for_s` tell of the waits for its destination since a row last got through.
+    `pauses` and `paused_for_s` tell of the waits for its destination since a row last got through, `deletes_confirmed`
+    how many rows it may delete whatever the guard allows.
     """
 
     lease: Lease
@@ -89,6 +91,7 @@ class Claim:
     books: Books
     pauses: int = 0
     paused_for_s: float = 0.0
+    deletes_confirmed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,4 +218,5 @@ def _claim(row: Record) -> Claim:
         books=books_in(row),
         pauses=row["pauses"],
         paused_for_s=row["paused_for_s"],
+        deletes_confirmed=row["deletes_confirmed"] or 0,
     )
