@@ -125,6 +125,15 @@ class ObjectFieldAttributes(Told):
     external_id: bool
 
 
+class MappingSuggestionAttributes(Told):
+    """A column for a field. The score is 1 for the same name; converted values may not fit, see `on_type_mismatch`."""
+
+    source: str
+    destination: str
+    score: Annotated[float, Field(ge=0, le=1)]
+    converted: bool
+
+
 class DeadLetterAttributes(Told):
     """A row that the destination, or the mapping, did not take."""
 
@@ -210,6 +219,7 @@ ToggledSync: TypeAlias = Item[Literal["reverse_etl_sync"], ToggledSyncAttributes
 ReverseEtlDestination: TypeAlias = Item[Literal["reverse_etl_destination"], ReverseEtlDestinationAttributes]
 DestinationObject: TypeAlias = Item[Literal["destination_object"], DestinationObjectAttributes]
 ObjectField: TypeAlias = Item[Literal["destination_field"], ObjectFieldAttributes]
+MappingSuggestion: TypeAlias = Item[Literal["mapping_suggestion"], MappingSuggestionAttributes]
 DeadLetter: TypeAlias = Item[Literal["reverse_etl_dlq_entry"], DeadLetterAttributes]
 DeadLetterStats: TypeAlias = Unnamed[Literal["reverse_etl_dlq_stats"], DeadLetterStatsAttributes]
 ResolvedLetters: TypeAlias = Unnamed[Literal["reverse_etl_dlq_resolve"], ResolvedLettersAttributes]

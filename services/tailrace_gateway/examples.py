@@ -23,8 +23,8 @@ _QUERY = (
 _MAPPINGS = [
     {"source": "account_id", "destination": "External_Id__c", "key": True},
     {"source": "name", "destination": "Name"},
-    {"source": "annual_revenue", "destination": "AnnualRevenue"},
-    {"source": "last_activity_at", "destination": "Last_Activity__c"},
+    {"source": "annual_revenue", "destination": "AnnualRevenue", "cast": "number"},
+    {"template": "{{ last_activity_at | date: '%F' }}", "destination": "Last_Activity__c"},
 ]
 _CRON = {"type": "cron", "expression": "15 */4 * * *", "timezone": "UTC"}
 _HOURLY = {"type": "cron", "expression": "0 */2 * * *", "timezone": "UTC"}
@@ -220,6 +220,12 @@ ASKED: dict[str, Json] = {
         "schedule": _CRON,
     },
     "updateSync": {"schedule": _HOURLY},
+    "suggestMappings": {
+        "sourceId": _SOURCE,
+        "sourceQuery": _QUERY,
+        "destinationId": _DESTINATION,
+        "objectName": "Account",
+    },
     "toggleSync": {"syncId": _SYNC, "enabled": False},
     "startRuns": {"syncId": _SYNC, "fullRefresh": False},
     "confirmDeletes": {"deletes": 812},
@@ -283,6 +289,15 @@ TOLD: dict[str, Json] = {
         "data": [
             _field("Name", "Account Name", required=True),
             _field("External_Id__c", "Warehouse Account Id", required=False),
+        ]
+    },
+    "suggestMappings": {
+        "data": [
+            _item(
+                "mapping_suggestion",
+                "Name",
+                {"source": "name", "destination": "Name", "score": 1.0, "converted": False},
+            )
         ]
     },
     "listDeadLetters": _page(_LETTER_ITEM),

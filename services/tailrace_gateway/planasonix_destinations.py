@@ -9,11 +9,13 @@ from tailrace.connector_kit.destination import Field as ObjectField
 from tailrace.connector_kit.destination import Object
 from tailrace.core.errors import Invalid
 from tailrace.core.syncs import SyncMode
+from tailrace.mapping.suggestions import Suggestion, suggest
 from tailrace.store.connections import ConnectionKind, StoredConnection
 from tailrace_gateway.calls import Answer, Call
 from tailrace_gateway.connection_views import status_of
-from tailrace_gateway.models import NoBody, Query
-from tailrace_gateway.sync_bodies import Id, Name
+from tailrace_gateway.models import Body, NoBody, NoQuery, Query
+from tailrace_gateway.repeats import once_outside
+from tailrace_gateway.sync_bodies import Id, Name, SourceQuery
 from tailrace_gateway.wire import Item, item
 
 
@@ -33,6 +35,15 @@ class ObjectsQuery(Query):
 class FieldsQuery(Query):
     """Which object's fields to list."""
 
+    destination_id: Id
+    object_name: Name
+
+
+class SuggestMappings(Body):
+    """Which query is to become which object."""
+
+    source_id: Id
+    source_query: SourceQuery
     destination_id: Id
     object_name: Name
 
@@ -58,6 +69,31 @@ async def list_fields(call: Call[NoBody, FieldsQuery]) -> Answer:
     query = call.query
     found = await call.stores.discovery.fields(call.identity.workspace_id, query.destination_id, query.object_name)
     return Answer({"data": [_field(each) for each in found]})
+
+
+async def suggest_mappings(call: Call[SuggestMappings, NoQuery]) -> Answer:
+    """Columns of a query for the fields of an object, by how alike their names are and whether their kinds can fit.
+
+    The source is asked for the columns alone: no row is read.
+    """
+    body, workspace_id, discovery = call.body, call.identity.workspace_id, call.stores.discovery
+
+    async def act() -> Answer:
+        fields = await discovery.fields(workspace_id, body.destination_id, body.object_name)
+        columns = await discovery.columns(workspace_id, body.source_id, body.source_query)
+        return Answer({"data": [_suggestion(each) for each in suggest(columns, fields)]})
+
+    return await once_outside(call, act)
+
+
+def _suggestion(found: Suggestion) -> Item:
+    attributes = {
+        "source": found.source,
+        "destination": found.destination,
+        "score": found.score,
+        "converted": found.is_converted,
+    }
+    return item("mapping_suggestion", found.destination, attributes)
 
 
 def _destination(stored: StoredConnection) -> Item:

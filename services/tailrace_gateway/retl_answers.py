@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from tailrace.core.mappings import OnTypeMismatch
 from tailrace.core.syncs import SyncMode
 from tailrace.store.models import Model
 from tailrace.store.previews import Preview
@@ -75,6 +76,7 @@ class RetlConnection(Told):
     constants: list[Constant]
     cursor_column: Annotated[str | None, Field(alias="cursorColumn")] = None
     object: str | None = None
+    on_type_mismatch: Annotated[OnTypeMismatch | None, Field(alias="onTypeMismatch")] = None
     created_at: Annotated[Milliseconds, Field(alias="createdAt")]
     updated_at: Annotated[Milliseconds, Field(alias="updatedAt")]
 
@@ -115,6 +117,7 @@ def connection_view(linked: LinkedSync) -> dict[str, Any]:
     sync, link = linked
     event = event_of(linked)
     identifiers, mappings, constants = parts_of(sync.definition, event)
+    policy = sync.definition.on_type_mismatch
     said = {name: link.said[name] for name in ("syncSettings", "cursorColumn", "event") if name in link.said}
     return {
         "id": sync.id,
@@ -129,6 +132,7 @@ def connection_view(linked: LinkedSync) -> dict[str, Any]:
         "constants": [_plain(constant) for constant in constants],
         **said,
         **({} if event else {"object": sync.definition.object_name}),
+        **({} if policy is OnTypeMismatch.REJECT_ROW else {"onTypeMismatch": policy}),
         "createdAt": milliseconds(sync.created_at),
         "updatedAt": milliseconds(sync.updated_at),
     }
@@ -141,4 +145,4 @@ def event_of(linked: LinkedSync) -> Event | None:
 
 
 def _plain(part: Pair | Constant) -> dict[str, Any]:
-    return part.model_dump(by_alias=True)
+    return part.model_dump(by_alias=True, mode="json", exclude_none=True)

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from tailrace.core.mappings import TEMPLATE_LIMIT, Cast, Hash, OnNull, OnTypeMismatch
 from tailrace_gateway.models import Body, Query
 from tailrace_gateway.sync_bodies import Id, Name, SourceQuery
 
@@ -76,14 +77,29 @@ class PreviewQuery(Body):
     limit: Annotated[int, Field(ge=0, le=1000)] = 0
 
 
-class Pair(Body):
-    """A column and the field that it becomes."""
+class Treatment(Body):
+    """What is done to a value on its way: a cast, a hash, and what becomes of NULL. None of it unless said."""
 
-    from_: Annotated[str, Field(alias="from", min_length=1, max_length=256)]
+    cast: Cast | None = None
+    hash: Hash | None = None
+    on_null: OnNull | None = None
+
+
+class Pair(Treatment):
+    """A column, or a Liquid template over columns, and the field that it becomes."""
+
+    from_: Annotated[str | None, Field(alias="from", min_length=1, max_length=256)] = None
+    template: Annotated[str, Field(min_length=1, max_length=TEMPLATE_LIMIT)] | None = None
     to: Column
 
+    @model_validator(mode="after")
+    def _has_one_origin(self) -> Self:
+        if (self.from_ is None) == (self.template is None):
+            raise ValueError("give either from (a column) or template")
+        return self
 
-class Constant(Body):
+
+class Constant(Treatment):
     """A field that has the same value in every row."""
 
     key: Column
@@ -169,6 +185,7 @@ class CreateRetlConnection(Body):
     cursor_column: Annotated[str, Field(max_length=256)] | None = None
     object: Annotated[str, Field(max_length=256)] | None = None
     destination_config: Mapping[str, Any] | None = None
+    on_type_mismatch: OnTypeMismatch = OnTypeMismatch.REJECT_ROW
 
 
 class UpdateRetlConnection(Body):
@@ -193,6 +210,7 @@ class UpdateRetlConnection(Body):
     identifiers: Identifiers | None = None
     mappings: Pairs | None = None
     constants: Constants | None = None
+    on_type_mismatch: OnTypeMismatch | None = None
 
 
 class RetlConnectionsQuery(Query):

@@ -27,8 +27,8 @@ from tailrace_gateway.retl_bodies import (
 from tailrace_gateway.retl_definitions import (
     changed_definition,
     definition_of,
+    in_body,
     parts_of,
-    place_in_body,
     read_by,
     schedule_of,
 )
@@ -160,10 +160,7 @@ async def _require_target(call: AnyCall, definition: SyncDefinition, event: Even
     try:
         await call.stores.discovery.require_target(call.identity.workspace_id, definition)
     except Unprocessable as error:
-        parts, has_object = parts_of(definition, event), event is None
-        raise Unprocessable(
-            [replace(fault, place=place_in_body(fault.place, parts, has_object=has_object)) for fault in error.faults]
-        ) from None
+        raise in_body(error, parts_of(definition, event), has_object=event is None) from None
 
 
 def _said(body: CreateRetlConnection) -> Mapping[str, Any]:

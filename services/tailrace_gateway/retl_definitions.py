@@ -1,10 +1,12 @@
 """From RudderStack's words to ours and back: a source is a model, a connection is a sync of it."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NoReturn, TypeAlias
 
 from pydantic import ValidationError
 
+from tailrace.core.mappings import OnNull
 from tailrace.core.syncs import (
     CronSchedule,
     FieldMapping,
@@ -13,6 +15,7 @@ from tailrace.core.syncs import (
     SyncDefinition,
     SyncMode,
 )
+from tailrace.mapping.checks import mapping_faults
 from tailrace.store.models import Model
 from tailrace.store.syncs import AnySchedule
 from tailrace_gateway.problems import Fault, Unprocessable
@@ -24,8 +27,10 @@ from tailrace_gateway.retl_bodies import (
     Pair,
     QueryConfig,
     RetlSchedule,
+    Treatment,
     UpdateRetlConnection,
 )
+from tailrace_gateway.sync_bodies import require_sound
 
 EVENT_FIELD = "event"
 """The destination field that holds the name of a track event."""
@@ -88,6 +93,7 @@ def definition_of(body: CreateRetlConnection, model: Model) -> SyncDefinition:
             "object_name": body.object or (body.event.type if body.event else ""),
             "sync_mode": SyncMode.MIRROR if behaviour == "mirror" else SyncMode.UPSERT,
             "resend": behaviour == "full",
+            "on_type_mismatch": body.on_type_mismatch,
         },
         (body.identifiers, body.mappings, body.constants),
         body.event,
@@ -105,7 +111,8 @@ def changed_definition(body: UpdateRetlConnection, old: SyncDefinition, event: E
         mappings if body.mappings is None else body.mappings,
         constants if body.constants is None else body.constants,
     )
-    return _definition(old.model_dump(exclude={"field_mappings"}), parts, event)
+    said = old.model_dump(exclude={"field_mappings"})
+    return _definition(said | {"on_type_mismatch": body.on_type_mismatch or old.on_type_mismatch}, parts, event)
 
 
 def read_by(definition: SyncDefinition, model: Model) -> SyncDefinition:
@@ -116,9 +123,13 @@ def read_by(definition: SyncDefinition, model: Model) -> SyncDefinition:
 def parts_of(definition: SyncDefinition, event: Event | None) -> Parts:
     """The mappings of a definition, sorted as the contract sorts them."""
     rest = [each for each in definition.field_mappings if event is None or each not in _event_mappings(event)]
-    identifiers = [Pair(from_=each.source or "", to=each.destination) for each in rest if each.key]
-    mappings = [Pair(from_=each.source, to=each.destination) for each in rest if each.source and not each.key]
-    constants = [Constant(key=each.destination, value=_text(each.value)) for each in rest if each.source is None]
+    identifiers = [_pair(each) for each in rest if each.key]
+    mappings = [_pair(each) for each in rest if (each.source or each.template) and not each.key]
+    constants = [
+        Constant(key=each.destination, value=_text(each.value), **_treatment(each))
+        for each in rest
+        if each.source is None and each.template is None
+    ]
     return identifiers, mappings, constants
 
 
@@ -130,15 +141,18 @@ def behaviour_of(definition: SyncDefinition) -> str:
 def place_in_body(place: str, parts: Parts, *, has_object: bool) -> str:
     """A place in a definition, as the place in the body that it came from."""
     target = "/object" if has_object else "/event/type"
-    whole = {"/objectName": target, "/syncMode": "/syncBehaviour"}
+    whole = {"/objectName": target, "/syncMode": "/syncBehaviour", "/fieldMappings": "/mappings"}
     if place in whole:
         return whole[place]
     places = [
-        f"/{name}/{at}/{key}" for name, key, each in zip(_LISTS, _KEYS, parts, strict=True) for at in range(len(each))
+        (f"/{name}/{at}/", key) for name, key, each in zip(_LISTS, _KEYS, parts, strict=True) for at in range(len(each))
     ]
     _, _, rest = place.partition("/fieldMappings/")
-    at = rest.partition("/")[0]
-    return places[int(at)] if at.isdigit() and int(at) < len(places) else "/event"
+    at, _, member = rest.partition("/")
+    if not at.isdigit() or int(at) >= len(places):
+        return "/event"
+    item, key = places[int(at)]
+    return item + {"source": "from", "destination": key}.get(member, member)
 
 
 _LISTS = ("identifiers", "mappings", "constants")
@@ -149,14 +163,43 @@ def _definition(said: Mapping[str, Any], parts: Parts, event: Event | None) -> S
     identifiers, mappings, constants = parts
     try:
         fields = (
-            *(FieldMapping(source=pair.from_, destination=pair.to, key=True) for pair in identifiers),
-            *(FieldMapping(source=pair.from_, destination=pair.to) for pair in mappings),
-            *(FieldMapping(value=each.value, destination=each.key) for each in constants),
+            *(_mapping(pair, key=True) for pair in identifiers),
+            *(_mapping(pair, key=False) for pair in mappings),
+            *(FieldMapping(value=each.value, destination=each.key, **_said(each)) for each in constants),
             *(_event_mappings(event) if event else ()),
         )
-        return SyncDefinition.model_validate({**said, "field_mappings": fields})
+        definition = SyncDefinition.model_validate({**said, "field_mappings": fields})
     except ValidationError as error:
         raise Unprocessable([Fault("/mappings", "value_error", _told(error))]) from None
+    try:
+        require_sound(mapping_faults(definition, None, None))
+    except Unprocessable as error:
+        raise in_body(error, parts, has_object=event is None) from None
+    return definition
+
+
+def in_body(error: Unprocessable, parts: Parts, *, has_object: bool) -> Unprocessable:
+    """The same faults, where the body has what they are about."""
+    return Unprocessable(
+        [replace(fault, place=place_in_body(fault.place, parts, has_object=has_object)) for fault in error.faults]
+    )
+
+
+def _mapping(pair: Pair, *, key: bool) -> FieldMapping:
+    return FieldMapping(source=pair.from_, template=pair.template, destination=pair.to, key=key, **_said(pair))
+
+
+def _said(part: Treatment) -> dict[str, Any]:
+    return {"cast": part.cast, "hash": part.hash, "on_null": part.on_null or OnNull.SEND}
+
+
+def _pair(mapping: FieldMapping) -> Pair:
+    return Pair(from_=mapping.source, template=mapping.template, to=mapping.destination, **_treatment(mapping))
+
+
+def _treatment(mapping: FieldMapping) -> dict[str, Any]:
+    on_null = None if mapping.on_null is OnNull.SEND else mapping.on_null
+    return {"cast": mapping.cast, "hash": mapping.hash, "on_null": on_null}
 
 
 def _event_mappings(event: Event) -> Iterable[FieldMapping]:

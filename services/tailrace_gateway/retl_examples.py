@@ -62,7 +62,11 @@ RETL_ASKED: Json = {
     "updateRetlConnection": {
         "enabled": True,
         "schedule": _SCHEDULE,
-        "mappings": [{"from": "name", "to": "Name"}, {"from": "phone", "to": "Phone"}],
+        "mappings": [
+            {"from": "name", "to": "Name"},
+            {"from": "phone", "to": "Phone", "onNull": "skip"},
+            {"template": "{{ city }}, {{ country | upcase }}", "to": "Location__c"},
+        ],
         "constants": [],
     },
     "setRetlConnectionExternalId": {"externalId": "crm-accounts-to-salesforce"},

@@ -16,6 +16,7 @@ from tailrace_gateway.answers import (
     DeadLetterStats,
     DeletedSync,
     DestinationObject,
+    MappingSuggestion,
     ObjectField,
     ResolvedLetters,
     ReverseEtlDestination,
@@ -28,7 +29,12 @@ from tailrace_gateway.calls import Route, Section
 from tailrace_gateway.connection_routes import DESTINATIONS, SOURCES
 from tailrace_gateway.envelopes import Many, One, Page
 from tailrace_gateway.job_routes import JOBS
-from tailrace_gateway.planasonix_destinations import DestinationsQuery, FieldsQuery, ObjectsQuery
+from tailrace_gateway.planasonix_destinations import (
+    DestinationsQuery,
+    FieldsQuery,
+    ObjectsQuery,
+    SuggestMappings,
+)
 from tailrace_gateway.planasonix_dlq import LettersQuery, ResolveLetters, StatsQuery
 from tailrace_gateway.planasonix_runs import ConfirmDeletes, RunsQuery, StartRuns
 from tailrace_gateway.planasonix_syncs import SyncsQuery, ToggleSync
@@ -207,6 +213,17 @@ DISCOVERY = (
         answer=Many[ObjectField],
         errors=(424,),
         query=FieldsQuery,
+    ),
+    Route(
+        "POST",
+        f"{_RETL}/mapping-suggestions",
+        Role.EDITOR,
+        planasonix_destinations.suggest_mappings,
+        "Suggest which columns become which fields",
+        operation_id="suggestMappings",
+        answer=Many[MappingSuggestion],
+        errors=(424,),
+        body=SuggestMappings,
     ),
 )
 DEAD_LETTERS = (

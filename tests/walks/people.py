@@ -38,15 +38,13 @@ class People:
 
     @staticmethod
     def mappings(email_column: str = "email") -> list[dict[str, Any]]:
-        """The mappings of a sync that works, unless the column is another."""
+        """The mappings of a sync that works, unless the column of addresses is another."""
         return [
             {"source": "id", "destination": "Id", "key": True},
             {"source": email_column, "destination": "Email"},
         ]
 
-    async def sync(
-        self, *, query: str = QUERY, email_column: str = "email", source: Json = None, destination: Json = None
-    ) -> SyncOwner:
+    async def sync(self, *, query: str = QUERY, source: Json = None, destination: Json = None) -> SyncOwner:
         """A sync of the people, of which some part may be wrong."""
         made = self.caller.made
         source_id = await made("/api/sources", _connection("postgres", source or self.source))
@@ -57,7 +55,7 @@ class People:
             "sourceQuery": query,
             "destinationId": destination_id,
             "objectName": "contact",
-            "fieldMappings": self.mappings(email_column),
+            "fieldMappings": self.mappings(),
             "syncMode": "upsert",
         }
         return SyncOwner(self.caller, await made("/api/reverse-etl/syncs", body), source_id, destination_id)
