@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tailrace.connector_kit.destination import Clearing, Field
 from tailrace.connector_kit.field_kinds import FieldKind
 from tailrace.core.errors import Invalid
-from tailrace.core.mappings import Hash, OnNull, OnTypeMismatch
+from tailrace.core.mappings import Cast, Hash, OnNull, OnTypeMismatch
 from tailrace.core.rows import Block, Column, ColumnKind, RowKey, RowOutcome
 from tailrace.core.settlements import Position
 from tailrace.core.syncs import FieldMapping, SyncDefinition, SyncMode
@@ -172,7 +172,7 @@ def test_number_that_json_cannot_hold_rejects_the_row() -> None:
 
 
 def test_mapper_sends_what_the_mapping_makes_and_keeps_a_key_as_it_was_sent() -> None:
-    key = FieldMapping(source="id", destination="Id", key=True, cast="string")
+    key = FieldMapping(source="id", destination="Id", key=True, cast=Cast.STRING)
     name = FieldMapping(template="{{ name | upcase }}", destination="Name")
     told = definition().model_copy(update={"field_mappings": (key, name)})
 
