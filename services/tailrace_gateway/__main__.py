@@ -10,7 +10,7 @@ from tailrace_gateway.app import make_app
 from tailrace_gateway.chaining import extend_chains
 from tailrace_gateway.forwarding import Proxies
 from tailrace_gateway.listening import listening
-from tailrace_gateway.pruning import prune_keys
+from tailrace_gateway.pruning import prune
 from tailrace_gateway.routes import ROUTES
 from tailrace_gateway.stores import open_stores
 from tailrace_gateway.throttle import Pace, Throttle
@@ -26,7 +26,7 @@ async def serve(chassis: Chassis) -> None:
         app = make_app(stores, ROUTES, throttle=throttle, platform_token=platform_token, proxies=proxies)
         async with listening(app, chassis.settings), asyncio.TaskGroup() as tasks:
             chain = AuditChain(chassis.database, chassis.box)
-            upkeep = [prune_keys(stores.idempotency, chassis.health), extend_chains(chain, chassis.health)]
+            upkeep = [prune(stores.idempotency, stores.previews, chassis.health), extend_chains(chain, chassis.health)]
             loops = [tasks.create_task(loop) for loop in upkeep]
             await chassis.stopping.wait()
             for loop in loops:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from tests.architecture import async_rules, budget_rules, import_rules, text_rules
+from tests.architecture import async_rules, budget_rules, import_rules, secret_rules, text_rules
 from tests.architecture.source import Module
 
 Find = Callable[[Module], Iterator[str]]
@@ -38,5 +38,6 @@ RULES = (
     Rule("a task lives in a TaskGroup", async_rules.loose_task, EVERYWHERE),
     Rule("a queue has a bound", async_rules.unbounded_queue, PRODUCT),
     Rule("waiting for a connection has a timeout", async_rules.endless_acquire, ("libs/tailrace/store/",)),
+    Rule("a secret is compared in constant time", secret_rules.compared_secret, PRODUCT),
     Rule("a silenced warning says why", text_rules.silenced_without_reason, EVERYWHERE),
 )

@@ -45,6 +45,8 @@ BROKEN = [
     ("a task lives in a TaskGroup", PLANTED, "asyncio.get_running_loop().create_task(f())"),
     ("a queue has a bound", PLANTED, "q = asyncio.Queue()"),
     ("waiting for a connection has a timeout", PLANTED, "pool.acquire()"),
+    ("a secret is compared in constant time", PLANTED, "found == row['secret_hmac']"),
+    ("a secret is compared in constant time", PLANTED, "text[-6:] != _checksum(text)"),
     ("a silenced warning says why", PLANTED, "x = 1  # noqa: S105"),
     ("a silenced warning says why", PLANTED, "x = 1  # type: ignore[arg-type]"),
     ("a silenced warning says why", PLANTED, "x = 1  # type: ignore[arg-type]  # noqa: S105, S106"),
@@ -58,6 +60,8 @@ KEPT = [
     ),
     ("a module has at most 350 lines", PLANTED, "x = 1\n" * 350),
     ("a function has at most 60 lines", PLANTED, "def f():\n" + "    x = 1\n" * 59),
+    ("a secret is compared in constant time", PLANTED, "hmac.compare_digest(signature, wanted)"),
+    ("a secret is compared in constant time", PLANTED, "self.token is None or token == ''"),
     ("a public name has a docstring", PLANTED, '"""Doc."""\ndef _f(): ...\nclass _A: ...'),
     (
         "a public name has a docstring",

@@ -1,4 +1,4 @@
-"""Remembered answers go when their time is over."""
+"""Remembered answers and previews go when their time is over."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -9,8 +9,10 @@ from tailrace.core.ids import WorkspaceId
 from tailrace.runtime.service import Chassis
 from tailrace.store.database import Database, Waits
 from tailrace.store.idempotency import Idempotency, Request
+from tailrace.store.previews import Preview, Previews
+from tailrace.store.workspaces import Workspaces
 from tailrace.testing.eventually import eventually
-from tailrace_gateway.pruning import BEAT, prune_keys
+from tailrace_gateway.pruning import BEAT, prune
 
 _NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
 _COUNT = "SELECT count(*) FROM idempotency_keys"
@@ -25,19 +27,33 @@ async def test_keys_past_their_day_go_and_the_others_stay(chassis: Chassis) -> N
         await connection.execute(_AGE)
 
     async with asyncio.TaskGroup() as tasks:
-        pruning = tasks.create_task(prune_keys(idempotency, chassis.health))
+        pruning = tasks.create_task(prune(idempotency, Previews(chassis.database, chassis.box), chassis.health))
         await eventually(lambda: chassis.database.fetchval(_COUNT), 1)
         pruning.cancel()
 
     assert await chassis.database.fetchval("SELECT key FROM idempotency_keys") == "new"
 
 
+async def test_previews_past_their_time_go_in_every_workspace(chassis: Chassis) -> None:
+    previews = Previews(chassis.database, chassis.box)
+    for name in "ab":
+        workspace = await Workspaces(chassis.database).create(name)
+        await previews.keep(workspace.id, Preview([{"id": 1}]))
+        await chassis.database.execute("UPDATE previews SET created_at = created_at - interval '16 minutes'")
+    await previews.keep(workspace.id, Preview([{"id": 2}]))
+
+    pruned = [await previews.prune(), await previews.prune()]
+
+    assert pruned == [2, 0]
+
+
 async def test_outage_of_the_store_only_puts_it_off(chassis: Chassis) -> None:
     async with Database.open(_NOWHERE, application_name="test", waits=Waits(1, 1)) as away:
         with capture_logs() as logs:
             async with asyncio.TaskGroup() as tasks:
-                pruning = tasks.create_task(prune_keys(Idempotency(away, chassis.box), chassis.health))
-                await eventually(_later(lambda: [line["event"] for line in logs]), ["keys.prune_failed"])
+                stores = Idempotency(away, chassis.box), Previews(away, chassis.box)
+                pruning = tasks.create_task(prune(*stores, chassis.health))
+                await eventually(_later(lambda: [line["event"] for line in logs]), ["answers.prune_failed"])
                 was_done = pruning.done()
                 pruning.cancel()
 

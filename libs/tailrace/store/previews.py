@@ -35,12 +35,15 @@ class Previews:
         self._box = box
 
     async def keep(self, workspace_id: WorkspaceId, preview: Preview) -> PreviewId:
-        """Keep it for a quarter of an hour, and forget those that are older."""
+        """Keep it for a quarter of an hour."""
         preview_id = new_preview_id()
         sealed = self._box.seal(orjson.dumps(preview.rows), bound_to=preview_id)
         await self._database.execute(_KEEP, preview_id, workspace_id, sealed, preview.error)
-        await self._database.execute(_PRUNE, _KEPT_MINUTES)
         return preview_id
+
+    async def prune(self) -> int:
+        """Forget those whose time is over; gives how many."""
+        return await self._database.execute(_PRUNE, _KEPT_MINUTES)
 
     async def get(self, workspace_id: WorkspaceId, preview_id: str) -> Preview:
         """The preview of that id.
