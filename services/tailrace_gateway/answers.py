@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
+from tailrace.connector_kit.capabilities import Capability
 from tailrace.connector_kit.destination import Level
 from tailrace.core.mappings import Cast, Hash, OnNull, OnTypeMismatch
 from tailrace.core.policies import DeliveryPolicy
@@ -174,6 +175,7 @@ class ConnectorAttributes(Told):
     """A connector; a form can be drawn from `settings_schema`, a JSON Schema.
 
     Bronze keeps the contract, silver was tried with the real thing, gold also discovers; `verified_against` says what.
+    `capabilities` are what it can do besides: rehearse writes, keep lists of members, make fields.
     """
 
     kind: Literal["source", "destination"]
@@ -182,6 +184,7 @@ class ConnectorAttributes(Told):
     verified_against: str
     settings_schema: dict[str, Any]
     secret_fields: list[str]
+    capabilities: list[Capability]
 
 
 class SourceAttributes(Told):

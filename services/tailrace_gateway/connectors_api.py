@@ -22,5 +22,6 @@ def _entry(found: Entry) -> Item:
         "verified_against": found.verified_against,
         "settings_schema": dict(found.settings_schema),
         "secret_fields": sorted(found.secret_fields),
+        "capabilities": sorted(found.capabilities),
     }
     return item("connector", found.name, attributes)

@@ -184,6 +184,7 @@ _CONNECTOR_ITEM = _item(
         "verified_against": "real PostgreSQL servers, versions 15 and 18",
         "settings_schema": {"type": "object", "properties": {"url": {"type": "string", "format": "password"}}},
         "secret_fields": ["url"],
+        "capabilities": [],
     },
 )
 

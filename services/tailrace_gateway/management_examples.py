@@ -79,7 +79,16 @@ _PLAN: Json = {
     "requests": 1,
     "reasons": {"rejected.NULL_KEY": 1, "skipped.UNCHANGED": 12796},
     "deletes": None,
-    "samples": [{"change": "changed", "operation": "upsert", "fields": _FIELDS, "code": None, "message": None}],
+    "samples": [
+        {
+            "change": "changed",
+            "operation": "upsert",
+            "fields": _FIELDS,
+            "code": None,
+            "message": None,
+            "verdict": None,
+        }
+    ],
 }
 _TESTED: Json = {
     "key": {"account_id": "acc_88291"},

@@ -1,4 +1,7 @@
-"""What a run would send, worked out by the steps of a run, up to where it would send: nothing is written or sent."""
+"""What a run would send, worked out by the steps of a run, up to where it would send: nothing is written.
+
+Nothing is sent either, but for the rows of a dry run, which the destination tries and does not apply.
+"""
 
 import asyncio
 from collections import Counter
@@ -10,16 +13,19 @@ from typing import Any, Literal
 
 import orjson
 
-from tailrace.connector_kit.destination import Destination
+from tailrace.connector_kit.capabilities import RehearsesWrites
+from tailrace.connector_kit.destination import Destination, WritePlan
 from tailrace.connector_kit.warehouse import Warehouse
+from tailrace.core.batches import Batch
+from tailrace.core.errors import BatchRefused
 from tailrace.core.keys import key_record
-from tailrace.core.rows import Change, Operation
+from tailrace.core.rows import Change, Operation, Row, Verdict, rejected
 from tailrace.core.runs import RunKind
 from tailrace.core.settlements import Position
 from tailrace.core.snapshots import Entry
 from tailrace.core.syncs import SyncMode
 from tailrace.mapping.accepted import Accepted, accepted_by
-from tailrace.pipeline.batch import Parcel, Recipe, batch
+from tailrace.pipeline.batch import Parcel, Recipe, batch, idempotency_key
 from tailrace.pipeline.diff import diff
 from tailrace.pipeline.map_fields import Mapper
 from tailrace.pipeline.mirror import deletes_allowed
@@ -28,6 +34,7 @@ from tailrace.pipeline.read import check_readable, watched, what_to_read
 from tailrace.pipeline.targets import rows_target
 from tailrace.pipeline.walk import map_fields
 from tailrace.store.syncs import Sync
+from tailrace_gateway.problems import Fault, Unprocessable
 from tailrace_gateway.stores import Stores
 
 PLAN_S = 20.0
@@ -40,18 +47,22 @@ _OPEN_S = 15.0
 
 @dataclass(frozen=True, slots=True)
 class PlanRequest:
-    """Which run is meant, how many rows to read at most, and how many of each change to show."""
+    """Which run is meant, how many rows to read at most, and how many of each change to show.
+
+    With `dry_run` the destination tries the rows that are shown, without applying them.
+    """
 
     kind: RunKind
     rows: int
     samples: int
+    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
     """A row as it would be sent; without an operation it would not be, for the reason given if any.
 
-    `fields` is None where they are too large to show.
+    `fields` is None where they are too large to show. `verdict` is what the destination says of it in a dry run.
     """
 
     change: Change | None
@@ -59,6 +70,8 @@ class Sample:
     fields: Mapping[str, Any] | None
     code: str | None = None
     message: str | None = None
+    verdict: Verdict | None = None
+    row: Row | None = None
 
 
 @dataclass(slots=True)
@@ -105,8 +118,10 @@ class Plan:
         if parcel.batch is not None:
             self.requests += 1
             self.sends[parcel.batch.operation] += parcel.rows_to_send
-            for change, body in zip(chain.from_iterable(parcel.changes), parcel.batch.bodies, strict=True):
-                self._show(Sample(change.change, parcel.batch.operation, None), body)
+            bodies = parcel.batch.bodies
+            rows = parcel.batch.rows if self.request.dry_run else [None] * len(bodies)
+            for change, body, row in zip(chain.from_iterable(parcel.changes), bodies, rows, strict=True):
+                self._show(Sample(change.change, parcel.batch.operation, None, row=row), body)
         for letter in parcel.decided.letters:
             self._show(Sample(None, None, None, letter.error_code, letter.message), letter.payload)
         reasons = parcel.decided.reasons.items()
@@ -135,6 +150,7 @@ async def make_plan(stores: Stores, sync: Sync, request: PlanRequest) -> Plan:
     plan = Plan(sync, request)
     ends = stores.discovery.ends_of(sync.workspace_id, sync.definition, within_s=PLAN_S + _OPEN_S)
     async with ends as (warehouse, destination):
+        rehearsing = _rehearsing(destination) if request.dry_run else None
         recipe = await _recipe(stores, sync, destination, request.kind)
         accepted = await accepted_by(destination, sync.definition.object_name)
         try:
@@ -142,7 +158,28 @@ async def make_plan(stores: Stores, sync: Sync, request: PlanRequest) -> Plan:
                 await _fill(plan, recipe, accepted, stores, warehouse)
         except TimeoutError:
             plan.stopped_by = "time"
+        if rehearsing is not None:
+            plan.samples = [await _rehearsed(each, sync, rehearsing, recipe.plan) for each in plan.samples]
     return plan
+
+
+def _rehearsing(destination: Destination) -> RehearsesWrites:
+    if not isinstance(destination, RehearsesWrites):
+        detail = f"{destination.label} cannot try rows without applying them: plan without"
+        raise Unprocessable([Fault("/dryRun", "capability", detail)])
+    return destination
+
+
+async def _rehearsed(sample: Sample, sync: Sync, destination: RehearsesWrites, agreed: WritePlan) -> Sample:
+    if sample.row is None:
+        return sample
+    operation = agreed.target.operation
+    made = Batch(operation, [sample.row], idempotency_key(sync.id, operation, [sample.row]))
+    try:
+        [outcome] = (await destination.rehearse(agreed, made)).outcomes
+    except BatchRefused as refusal:
+        outcome = rejected(refusal.code, refusal.message)
+    return replace(sample, verdict=outcome.verdict, code=outcome.code or None, message=outcome.message or None)
 
 
 async def _recipe(stores: Stores, sync: Sync, destination: Destination, kind: RunKind) -> Recipe:

@@ -26,9 +26,14 @@ _ROWS_MOST = 1_000_000
 
 
 class PlanRun(Body):
-    """Which run to plan: how many rows to read at most, and how many of each change to show."""
+    """Which run to plan: how many rows to read at most, and how many of each change to show.
+
+    With `dryRun` the destination tries the rows that are shown and applies none; for those that can (`dry_run` among
+    the capabilities of a connector).
+    """
 
     full_refresh: bool = False
+    dry_run: bool = False
     max_rows: Annotated[int, Field(ge=1, le=_ROWS_MOST)] = 100_000
     samples: Annotated[int, Field(ge=0, le=20)] = 5
 
@@ -42,13 +47,17 @@ class TestRow(Body):
 
 
 class PlanSample(Told):
-    """A row as it would be sent; null `fields` are too large to show, a null `operation` sends nothing."""
+    """A row as it would be sent; null `fields` are too large to show, a null `operation` sends nothing.
+
+    `verdict` is what the destination says of it in a dry run.
+    """
 
     change: Change | None
     operation: Operation | None
     fields: dict[str, Any] | None
     code: str | None
     message: str | None
+    verdict: Verdict | None
 
 
 class PlanChanges(Told):
@@ -104,13 +113,13 @@ RowTested: TypeAlias = Item[Literal["row_test"], RowTestAttributes]
 
 
 async def plan_run(call: Call[PlanRun, NoQuery]) -> Answer:
-    """What a run that starts now would send: counts by change, and sample rows. Nothing is written, nothing is sent.
+    """What a run that starts now would send: counts by change, and sample rows. Nothing is written.
 
     The source is read for 20 seconds at most; what rows held before is not kept, so that samples show only the new.
     """
     sync, body = await _sync(call), call.body
     kind = RunKind.FULL if body.full_refresh or sync.definition.resend else RunKind.INCREMENTAL
-    request = PlanRequest(kind, body.max_rows, body.samples)
+    request = PlanRequest(kind, body.max_rows, body.samples, body.dry_run)
 
     async def act() -> Answer:
         plan = await make_plan(call.stores, sync, request)
@@ -230,4 +239,5 @@ def _sample(sample: Sample) -> dict[str, Any]:
         "fields": sample.fields,
         "code": sample.code,
         "message": sample.message,
+        "verdict": sample.verdict,
     }

@@ -139,7 +139,12 @@ def test_every_field_that_does_not_fit_is_named_and_no_value_told() -> None:
 def test_what_is_installed_is_looked_through_once(monkeypatch: pytest.MonkeyPatch) -> None:
     destination_type("http")
     asked: list[object] = []
-    monkeypatch.setattr("importlib.metadata.distributions", lambda **named: asked.append(named) or ())
+
+    def distributions(**named: object) -> tuple[()]:
+        asked.append(named)
+        return ()
+
+    monkeypatch.setattr("importlib.metadata.distributions", distributions)
 
     destination_type("http")
 

@@ -191,6 +191,53 @@ PROPERTIES_OF_CONTACTS = {
         {"name": "age", "type": "number", "hasUniqueValue": False, "modificationMetadata": {"readOnlyValue": False}},
     ]
 }
+SEARCH = {"processingTypes": ["MANUAL", "SNAPSHOT"], "count": 500}
+LISTS: dict[str, object] = {
+    "total": 3,
+    "offset": 3,
+    "lists": [
+        {"listId": "7", "name": "Customers", "objectTypeId": "0-1"},
+        {"listId": "8", "name": "Firms", "objectTypeId": "0-2"},
+    ],
+}
+FIRST_LISTS = answer(200, LISTS | {"hasMore": True})
+LAST_LISTS = answer(200, {"offset": 3, "hasMore": False, "lists": [{"listId": "10", "objectTypeId": "0-1"}]})
+
+
+def member(operation: Operation, told: dict[str, list[str]], means: list[str], last: str) -> Sample:
+    return Sample(
+        about=operation,
+        object_name="list:7",
+        rows=[{"id": "A1"}, {"id": "a9"}],
+        answers=[FOUND, answer(200, told)],
+        means=means,
+        asks=("PUT", f"{API}/crm/v3/lists/7/memberships/{last}", ["901"]),
+        settings=SETTINGS,
+    )
+
+
+def told_members(*missing: str) -> dict[str, list[str]]:
+    return {"recordsIdsAdded": [], "recordIdsRemoved": [], "recordIdsMissing": list(missing)}
+
+
+MEMBERS = (
+    member(Operation.UPSERT, told_members(), ["delivered", "rejected:NOT_FOUND"], "add"),
+    member(Operation.UPSERT, told_members("901"), ["rejected:NOT_FOUND", "rejected:NOT_FOUND"], "add"),
+    member(Operation.DELETE, told_members(), ["delivered", "delivered"], "remove"),
+    member(Operation.DELETE, told_members("901"), ["delivered", "delivered"], "remove"),
+    *(
+        Sample(
+            about=operation,
+            object_name="list:7",
+            rows=[{"id": "a1"}],
+            answers=[answer(200, {"results": []})],
+            means=[means],
+            asks=("POST", f"{CONTACTS}/read", {"idProperty": "id", "properties": ["id"], "inputs": [{"id": "a1"}]}),
+            settings=SETTINGS,
+        )
+        for operation, means in ((Operation.UPSERT, "rejected:NOT_FOUND"), (Operation.DELETE, "delivered"))
+    ),
+)
 ASKED = (
     Sample(
         about="check",
@@ -202,9 +249,32 @@ ASKED = (
     ),
     Sample(
         about="objects",
-        answers=[answer(200, SCHEMAS)],
-        means=["contacts", "companies", "deals", "tickets", "p77_car"],
+        answers=[answer(200, SCHEMAS), FIRST_LISTS, LAST_LISTS],
+        means=["contacts", "companies", "deals", "tickets", "p77_car", "list:7", "list:10"],
+        asks=("POST", f"{API}/crm/v3/lists/search", {**SEARCH, "offset": 3}),
+        settings=SETTINGS,
+    ),
+    Sample(
+        about="objects",
+        answers=[answer(401, {"category": "INVALID_AUTHENTICATION"})],
+        means="CREDENTIALS_REFUSED",
         asks=("GET", f"{API}/crm-object-schemas/v3/schemas", None),
+        settings=SETTINGS,
+    ),
+    Sample(
+        about="fields",
+        object_name="p77_car",
+        answers=[answer(200, SCHEMAS), answer(200, PROPERTIES_OF_CONTACTS)],
+        means=["email:key", "createdate:read_only", "age"],
+        asks=("GET", f"{API}/crm/v3/properties/p77_car", None),
+        settings=SETTINGS,
+    ),
+    Sample(
+        about="fields",
+        object_name="list:7",
+        answers=[answer(200, LISTS | {"hasMore": False}), answer(200, PROPERTIES_OF_CONTACTS)],
+        means=["email:key", "createdate", "age"],
+        asks=("GET", f"{API}/crm/v3/properties/contacts", None),
         settings=SETTINGS,
     ),
     Sample(
@@ -220,4 +290,4 @@ ASKED = (
 
 class TestHubSpot(ManifestContract):
     manifest = MANIFEST
-    samples: ClassVar = (*UPSERTED, *INSERTED, *LOOKED_UP, *SMALL_LETTERS, *ASKED)
+    samples: ClassVar = (*UPSERTED, *INSERTED, *LOOKED_UP, *SMALL_LETTERS, *MEMBERS, *ASKED)

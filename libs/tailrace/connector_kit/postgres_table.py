@@ -4,12 +4,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tailrace.connector_kit.destination import Target
+from tailrace.connector_kit.field_kinds import FieldKind
 from tailrace.connector_kit.sql import quote_name
-from tailrace.core.errors import DestinationInvalid
+from tailrace.core.errors import DestinationInvalid, Invalid
 from tailrace.core.rows import Operation
 
 # Every name in the SQL of this module comes from the catalogue, quoted; every value is in the argument.
 _ADDING = frozenset({Operation.UPSERT, Operation.INSERT})
+_TYPES: Mapping[FieldKind, str] = {
+    FieldKind.TEXT: "text",
+    FieldKind.INTEGER: "bigint",
+    FieldKind.NUMBER: "numeric",
+    FieldKind.BOOLEAN: "boolean",
+    FieldKind.DATE: "date",
+    FieldKind.TIME: "time",
+    FieldKind.TIMESTAMP: "timestamptz",
+    FieldKind.LIST: "jsonb",
+    FieldKind.OBJECT: "jsonb",
+    FieldKind.ANY: "text",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +72,17 @@ class Table:
         ]
         if is_adding and absent:
             raise DestinationInvalid(f"{self.name} requires these fields, map them too: {', '.join(absent)}")
+
+    def column_statement(self, name: str, kind: FieldKind) -> str:
+        """SQL that gives the table a column which may be null.
+
+        :raises DestinationInvalid: no column can have this name.
+        """
+        try:
+            quoted = quote_name(name)
+        except Invalid as error:
+            raise DestinationInvalid(error.message) from error
+        return f"ALTER TABLE {self.quoted_name} ADD COLUMN IF NOT EXISTS {quoted} {_TYPES[kind]}"
 
     def statement(self, target: Target) -> str:
         """SQL with the batch, a JSON array of objects, as its only argument.

@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeVar
 import structlog
 from pydantic import BaseModel, SecretStr, ValidationError
 
+from tailrace.connector_kit.capabilities import Capability, capabilities_of
 from tailrace.connector_kit.destination import Destination, Level
 from tailrace.connector_kit.manifest.engine import destination_of
 from tailrace.connector_kit.manifest.model import Manifest
@@ -43,6 +44,7 @@ class Entry:
     verified_against: str
     settings_schema: Mapping[str, Any]
     secret_fields: frozenset[str]
+    capabilities: frozenset[Capability] = frozenset()
 
 
 def destination_type(name: str) -> type[Destination]:
@@ -163,6 +165,7 @@ def _entry(kind: Kind, connector: type[Destination] | type[Warehouse]) -> Entry:
         verified_against=connector.verified_against,
         settings_schema=connector.settings_type.model_json_schema(),
         secret_fields=secret_fields(connector.settings_type),
+        capabilities=capabilities_of(connector) if issubclass(connector, Destination) else frozenset(),
     )
 
 

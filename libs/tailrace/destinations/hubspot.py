@@ -6,17 +6,22 @@ archives; HubSpot keeps what is archived for 90 days.
 
 HubSpot takes values as text; an empty text clears a property, and so does NULL. Contacts by `email` cannot be upserted
 in part there: map a unique property of your own as the key, or every property that shall keep its value.
+
+Lists of contacts that are filled by hand, `list:...`, take contacts by any unique property of theirs: an upsert adds
+them, a delete takes them out, and to mirror keeps the list as the query is. Properties can be made.
 """
 
 from datetime import date
 
 from tailrace.connector_kit.destination import Level
+from tailrace.connector_kit.field_kinds import FieldKind
 from tailrace.connector_kit.manifest.answer_rules import AnswerRule, Then
-from tailrace.connector_kit.manifest.attribution import AllOrNothing, Reason, Traced
+from tailrace.connector_kit.manifest.attribution import AllOrNothing, Keyed, Reason, RejectedKeys, Traced
 from tailrace.connector_kit.manifest.auth import Bearer
 from tailrace.connector_kit.manifest.encoding import Encoding
 from tailrace.connector_kit.manifest.limits import Bucket, RowLimit, SizeLimit
-from tailrace.connector_kit.manifest.model import Fields, KnownObject, Listing, Manifest, Objects
+from tailrace.connector_kit.manifest.model import Fields, Kind, KnownObject, Listing, Manifest, Objects
+from tailrace.connector_kit.manifest.new_fields import NewFields
 from tailrace.connector_kit.manifest.templates import Slot
 from tailrace.connector_kit.manifest.throttles import NothingLeft, RetryAfter, SaysNothing
 from tailrace.connector_kit.manifest.writes import Ask, LookedUpKey, NamedKey, Write
@@ -47,6 +52,46 @@ IDS = LookedUpKey(
 def by_trace(reason: Reason) -> Traced:
     """Failures name the trace ids of their rows, and so do results."""
     return Traced(trace="context.objectWriteTraceId", result_trace="objectWriteTraceId", reason=reason)
+
+
+def members(verb: str, attribution: Keyed | AllOrNothing) -> Write:
+    """Contacts of a list are added or taken out by their ids."""
+    return Write(
+        method="PUT",
+        path=f"/crm/v3/lists/{{object}}/memberships/{verb}",
+        rows_at="",
+        row=Slot.FOUND,
+        key=IDS.model_copy(update={"ask": IDS.ask.model_copy(update={"path": "/crm/v3/objects/contacts/batch/read"})}),
+        max_rows=ROWS,
+        max_size=SIZE,
+        is_idempotent=True,
+        attribution=attribution,
+    )
+
+
+MISSING = RejectedKeys(at="recordIdsMissing", code="NOT_FOUND", message="there is no such contact")
+LISTS = Kind(
+    has_members=True,
+    objects=Objects(
+        prefix="list:",
+        listing=Listing(
+            path="/crm/v3/lists/search",
+            body={"processingTypes": ["MANUAL", "SNAPSHOT"], "count": 500},
+            each="lists",
+            next="offset",
+            more="hasMore",
+            cursor="offset",
+        ),
+        name="listId",
+        label="name",
+        where={"objectTypeId": "0-1"},
+    ),
+    fields=Fields(listing=Listing(path="/crm/v3/properties/contacts", each="results"), is_key="hasUniqueValue"),
+    operations={
+        Operation.UPSERT: members("add", Keyed(names="found", lists=(MISSING,))),
+        Operation.DELETE: members("remove", AllOrNothing()),
+    },
+)
 
 
 MANIFEST = Manifest(
@@ -146,6 +191,24 @@ MANIFEST = Manifest(
             attribution=AllOrNothing(),
         ),
     },
+    kinds=(LISTS,),
+    new_fields=NewFields(
+        path="/crm/v3/properties/{object}",
+        kinds={
+            FieldKind.TEXT: {"type": "string", "fieldType": "text"},
+            FieldKind.INTEGER: {"type": "number", "fieldType": "number"},
+            FieldKind.NUMBER: {"type": "number", "fieldType": "number"},
+            FieldKind.DATE: {"type": "date", "fieldType": "date"},
+            FieldKind.TIMESTAMP: {"type": "datetime", "fieldType": "date"},
+        },
+        objects={
+            "contacts": {"groupName": "contactinformation"},
+            "companies": {"groupName": "companyinformation"},
+            "deals": {"groupName": "dealinformation"},
+            "tickets": {"groupName": "ticketinformation"},
+        },
+        else_object={"groupName": "{object}_information"},
+    ),
     rules=(
         AnswerRule(status=(477,), then=Then.LATER),
         AnswerRule(status=(423,), then=Then.THROTTLED),

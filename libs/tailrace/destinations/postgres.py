@@ -8,11 +8,14 @@ An upsert needs a unique index on exactly the key fields. With such an index, an
 rejected, unless the row there has the very values of the insert: it is taken for delivered, by an attempt whose answer
 was lost. Without one, an insert adds rows blindly, and what is sent again is there twice. An update of a row that does
 not exist is rejected. A delete of a row that does not exist is delivered.
+
+To rehearse a batch is to apply it, checks that wait for the end of the transaction too, and to roll it back: sequences
+have moved on then, and triggers have seen it.
 """
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Self
 
@@ -21,6 +24,7 @@ from asyncpg.pool import Pool, PoolConnectionProxy
 from pydantic import BaseModel
 from pydantic import Field as Setting
 
+from tailrace.connector_kit.capabilities import NewField
 from tailrace.connector_kit.destination import Destination, Field, Level, Object, Target, WritePlan
 from tailrace.connector_kit.fence import pass_fence
 from tailrace.connector_kit.field_kinds import field_kind
@@ -150,28 +154,45 @@ class PostgresDestination(Destination):
         )
 
     async def write(self, plan: WritePlan, batch: Batch) -> BatchResult:
+        return await _result(self._send(str(plan.details["sql"]), batch), batch)
+
+    async def rehearse(self, plan: WritePlan, batch: Batch) -> BatchResult:
+        """What `write` would say; the transaction is rolled back."""
         try:
-            records = await self._send(str(plan.details["sql"]), batch)
-        except asyncpg.PostgresError as error:
-            failure = error
-        else:
-            return BatchResult(batch, _outcomes(records, batch))
-        # Outside the handler: the server's details hold the row, and a traceback would show them.
-        if not _is_about_a_row(failure):
-            raise _meaning(failure, is_sent=True)
-        if len(batch.rows) > 1:
-            raise BatchRefused(f"a row of the batch does not fit the table: {_condition(failure)}")
-        return BatchResult(batch, [rejected(_condition(failure), failure.args[0], field=failure.column_name)])
+            return await _result(self._send_and_roll_back(str(plan.details["sql"]), batch), batch)
+        except InDoubt as error:
+            raise DestinationUnavailable(f"nothing was written: {error.message}") from error
+
+    async def ensure_field(self, object_name: str, field: NewField) -> Field:
+        """The column, added if it was not there, as one that may be null."""
+        table = await self._table(object_name)
+        if field.name not in table.columns:
+            await self._ask(table.column_statement(field.name, field.kind))
+        return next(each for each in await self.fields(object_name) if each.name == field.name)
 
     async def _send(self, sql: str, batch: Batch) -> Sequence[asyncpg.Record]:
-        rows = (b"[" + b",".join([row.body for row in batch.rows]) + b"]").decode()
         async with self._connection() as connection:
             pass_fence()
             try:
-                return await connection.fetch(sql, rows)
+                return await connection.fetch(sql, _rows(batch))
             except _LOST as error:
                 connection.terminate()
                 raise InDoubt(f"the batch was sent and the answer is lost: {type(error).__name__}") from error
+
+    async def _send_and_roll_back(self, sql: str, batch: Batch) -> Sequence[asyncpg.Record]:
+        async with self._connection() as connection:
+            trial = connection.transaction()
+            try:
+                await trial.start()
+                try:
+                    records: list[asyncpg.Record] = await connection.fetch(sql, _rows(batch))
+                    await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+                finally:
+                    await trial.rollback()
+            except _LOST as error:
+                connection.terminate()
+                raise InDoubt(f"the answer is lost: {type(error).__name__}") from error
+            return records
 
     async def _ask(self, sql: str, *arguments: object) -> Sequence[asyncpg.Record]:
         async with self._connection() as connection:
@@ -200,6 +221,25 @@ class PostgresDestination(Destination):
             columns={column["name"]: TableColumn(**column) for column in await self._ask(_COLUMNS, oid)},
             unique_keys=frozenset(frozenset(index["names"]) for index in await self._ask(_UNIQUE_KEYS, oid)),
         )
+
+
+async def _result(sending: Awaitable[Sequence[asyncpg.Record]], batch: Batch) -> BatchResult:
+    try:
+        records = await sending
+    except asyncpg.PostgresError as error:
+        failure = error
+    else:
+        return BatchResult(batch, _outcomes(records, batch))
+    # Outside the handler: the server's details hold the row, and a traceback would show them.
+    if not _is_about_a_row(failure):
+        raise _meaning(failure, is_sent=True)
+    if len(batch.rows) > 1:
+        raise BatchRefused(f"a row of the batch does not fit the table: {_condition(failure)}")
+    return BatchResult(batch, [rejected(_condition(failure), failure.args[0], field=failure.column_name)])
+
+
+def _rows(batch: Batch) -> str:
+    return (b"[" + b",".join([row.body for row in batch.rows]) + b"]").decode()
 
 
 def _pool(settings: PostgresDestinationSettings) -> "Pool[asyncpg.Record]":

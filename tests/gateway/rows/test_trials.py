@@ -6,6 +6,7 @@ import pytest
 
 from tailrace.core.runs import RunKind
 from tailrace.core.syncs import SyncMode
+from tailrace.store.connections import ConnectionDraft, ConnectionKind, Connections
 from tests.executor.sink import Sink
 from tests.executor.yard import Yard
 from tests.gateway.caller import Answered, Caller, Json
@@ -151,6 +152,32 @@ class TestPlan:
         refused = await editor.post(f"/api/syncs/{yard.sync.id}/plan")
 
         assert (refused.status, refused.json["code"]) == (422, "SOURCE_QUERY")
+
+    async def test_dry_run_says_what_the_destination_would_and_leaves_nothing(
+        self, editor: Caller, yard: Yard, empty_database_url: str
+    ) -> None:
+        await yard.warehouse.execute("CREATE TABLE copies (id int PRIMARY KEY, email text CHECK (email <> 'bad'))")
+        await yard.warehouse.execute("INSERT INTO people VALUES (1, 'good'), (2, 'bad')")
+        draft = ConnectionDraft("copies", {"url": "***"}, {"/url": empty_database_url})
+        connections = Connections(yard.chassis.database, yard.chassis.box)
+        made = await connections.create(yard.sync.workspace_id, ConnectionKind.DESTINATION, "postgres", draft)
+        await yard.change_sync(destination_id=made.id, object_name="public.copies")
+
+        plan = await _plan(editor, yard, dryRun=True)
+
+        assert [(row["fields"]["id"], row["verdict"], row["code"]) for row in plan["samples"]] == [
+            (1, "delivered", None),
+            (2, "rejected", "CHECK_VIOLATION"),
+        ]
+        assert await yard.warehouse.fetchval("SELECT count(*) FROM copies") == 0
+
+    async def test_dry_run_needs_a_destination_that_can(self, editor: Caller, yard: Yard, sink: Sink) -> None:
+        await yard.add_people(1, 2)
+
+        refused = await editor.post(f"/api/syncs/{yard.sync.id}/plan", {"dryRun": True})
+
+        assert (refused.status, sink.requests) == (422, 0)
+        assert b"/dryRun" in refused.raw
 
     @pytest.mark.parametrize("body", [{"maxRows": 0}, {"maxRows": 1_000_001}, {"samples": 21}, {"samples": -1}])
     async def test_limits_are_limited(self, editor: Caller, yard: Yard, body: Json) -> None:

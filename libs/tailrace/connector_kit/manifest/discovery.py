@@ -6,8 +6,9 @@ from urllib.parse import quote
 
 from tailrace.connector_kit.destination import Field, Object
 from tailrace.connector_kit.field_kinds import field_kind
+from tailrace.connector_kit.manifest.encoding import as_text
 from tailrace.connector_kit.manifest.model import Fields, Listing, Manifest, Objects
-from tailrace.connector_kit.manifest.parts import list_at, look_up, text_at
+from tailrace.connector_kit.manifest.parts import MISSING, list_at, look_up, text_at
 from tailrace.core.errors import DestinationInvalid, DestinationUnavailable
 from tailrace.core.syncs import SyncMode
 
@@ -35,6 +36,8 @@ async def _objects(manifest: Manifest, ask: Ask) -> Sequence[Object]:
     found = {known.name: Object(known.name, known.label or known.name, modes) for known in declared.known}
     if declared.listing is not None:
         for entry in await _entries(declared.listing, declared.listing.path, ask):
+            if any(text_at(entry, place) != text for place, text in declared.where.items()):
+                continue
             name = declared.prefix + text_at(entry, declared.name)
             is_writable = declared.is_writable is None or text_at(entry, declared.is_writable) == _TRUE
             found.setdefault(name, Object(name, text_at(entry, declared.label) or name, modes, writable=is_writable))
@@ -104,7 +107,7 @@ def _is_writable(declared: Fields, entry: object) -> bool:
 async def _entries(listing: Listing, path: str, ask: Ask) -> Sequence[object]:
     """All entries, page by page; those of an object are its names with their values."""
     found: list[object] = []
-    after = ""
+    after: object = MISSING
     for _ in range(_PAGES):
         document = await _page(listing, path, after, ask)
         entries = look_up(document, listing.each)
@@ -114,14 +117,16 @@ async def _entries(listing: Listing, path: str, ask: Ask) -> Sequence[object]:
         if page is None:
             raise DestinationUnavailable(f"the answer to {listing.path} has no list {listing.each!r}")
         found += page
-        after = "" if listing.next is None else text_at(document, listing.next)
-        if not after:
+        after = MISSING if listing.next is None else look_up(document, listing.next)
+        is_last = listing.more is not None and text_at(document, listing.more) != _TRUE
+        if is_last or after in (MISSING, None, ""):
             return found
     raise DestinationUnavailable(f"the answers to {listing.path} have more than {_PAGES} pages")
 
 
-async def _page(listing: Listing, path: str, after: str, ask: Ask) -> object:
+async def _page(listing: Listing, path: str, after: object, ask: Ask) -> object:
     if listing.body is not None:
-        return await ask(path, {**listing.body, listing.cursor: after} if after else listing.body)
-    goes_on = f"{'&' if '?' in path else '?'}{listing.cursor}={quote(after, safe='')}"
-    return await ask(path + goes_on if after else path)
+        return await ask(path, listing.body if after is MISSING else {**listing.body, listing.cursor: after})
+    if after is MISSING:
+        return await ask(path)
+    return await ask(f"{path}{'&' if '?' in path else '?'}{listing.cursor}={quote(as_text(after), safe='')}")

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from tailrace.connector_kit.destination import Clearing, Destination, Field, Object, Target, WritePlan
 from tailrace.connector_kit.http import HttpClient
+from tailrace.connector_kit.manifest.abilities import WithLists, WithNewFields
 from tailrace.connector_kit.manifest.calls import Caller
 from tailrace.connector_kit.manifest.delivery import Delivery
 from tailrace.connector_kit.manifest.discovery import fields_of, objects_of
@@ -137,4 +138,6 @@ def destination_of(manifest: Manifest) -> type[ManifestDestination]:
         "clearing": _CLEARING[manifest.encoding.null],
         "lists_all_fields": manifest.fields.are_all,
     }
-    return type(f"{manifest.label.replace(' ', '')}Destination", (ManifestDestination,), members)
+    lists = (WithLists,) if any(kind.has_members for kind in manifest.kinds) else ()
+    fields = (WithNewFields,) if manifest.new_fields is not None else ()
+    return type(f"{manifest.label.replace(' ', '')}Destination", (*lists, *fields, ManifestDestination), members)

@@ -14,6 +14,7 @@ from tailrace.connector_kit.manifest.attribution import Reason
 from tailrace.connector_kit.manifest.auth import AnyAuth
 from tailrace.connector_kit.manifest.encoding import Encoding
 from tailrace.connector_kit.manifest.limits import Bucket, Page
+from tailrace.connector_kit.manifest.new_fields import NewFields
 from tailrace.connector_kit.manifest.parts import Part, Path
 from tailrace.connector_kit.manifest.settings import Setting
 from tailrace.connector_kit.manifest.throttles import AnyThrottle, SaysNothing
@@ -35,14 +36,15 @@ _OWN = ("objects", "fields", "operations")
 class Listing(Part):
     """A question whose answer has a list: objects or fields. `{object}` may stand in the address.
 
-    With `next`, the answer says where it goes on, and `cursor` is the name that the next question says it by. With
-    `body`, the question is a POST of it, and the cursor stands in it too.
+    With `next`, the answer says where it goes on, and `cursor` is the name that the next question says it by; `more`
+    is where some answers say whether they do. With `body`, the question is a POST of it, and the cursor stands in it.
     """
 
     path: str = Field(pattern=r"/.*")
     body: Mapping[str, JsonValue] | None = None
     each: Path = ""
     next: Path | None = None
+    more: Path | None = None
     cursor: str = "after"
 
 
@@ -56,7 +58,8 @@ class KnownObject(Part):
 class Objects(Part):
     """What can be written to: what every account has, and what the vendor says besides; without either, any object.
 
-    `prefix` is put before the names of those that are listed, and left out again where the vendor is told them.
+    `prefix` is put before the names of those that are listed, and left out again where the vendor is told them. `where`
+    has the texts that must stand at some places of a listed one.
     """
 
     known: tuple[KnownObject, ...] = ()
@@ -64,6 +67,7 @@ class Objects(Part):
     name: Path = "name"
     label: Path = "label"
     is_writable: Path | None = None
+    where: Mapping[Path, str] = {}
     prefix: str = Field(default="", pattern=r"([a-z][a-z_]*:)?")
 
     @property
@@ -146,6 +150,7 @@ class Manifest(Part):
     encoding: Encoding = Encoding()
     operations: Mapping[Operation, Write] = Field(min_length=1)
     kinds: tuple[Kind, ...] = ()
+    new_fields: NewFields | None = None
     rules: tuple[AnswerRule, ...] = ()
     refusal: Reason = Reason()
     hooks: Hooks = Hooks()

@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from tailrace.connector_kit.capabilities import capabilities_of
 from tailrace.connector_kit.destination import Destination
 from tailrace.connector_kit.http import HttpRequest
 from tailrace.connector_kit.manifest.engine import manifest_of
@@ -44,6 +45,9 @@ def _objects(manifest: Manifest) -> str:
 
 def _facts(destination: type[Destination]) -> Iterator[str]:
     yield f"Connector `{destination.name}`, level {destination.level}. Verified against {destination.verified_against}."
+    able = capabilities_of(destination)
+    if able:
+        yield f"Besides: {', '.join(sorted(map(_words, able)))}."
     manifest = manifest_of(destination)
     if manifest is not None:
         settings = ", ".join(f"`{each.name}`" for each in manifest.all_settings)

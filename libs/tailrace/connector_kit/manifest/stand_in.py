@@ -108,6 +108,8 @@ class StandIn(HttpClient):
         objects, fields = self._manifest.objects, self._manifest.fields
         if objects.listing is not None and path.endswith(objects.listing.path.partition("?")[0]):
             entry = _marked(put(put({}, objects.label, ""), objects.name, LISTED_OBJECT), objects.is_writable)
+            for place, text in objects.where.items():
+                entry = put(entry, place, text)
             return put({}, objects.listing.each, [entry])
         if fields.listing is None:
             return {}
