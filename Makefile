@@ -30,7 +30,7 @@ endif
 .DEFAULT_GOAL := help
 # One .venv: two installs at once would spoil it.
 .NOTPARALLEL:
-.PHONY: help install install-runtime demo test check format bench fuzz simulate mutations soak kafka lock generate clean
+.PHONY: help install install-runtime demo test check format bench fuzz simulate mutations soak kafka lock audit generate clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -85,6 +85,12 @@ lock: $(DEV) ## Resolve the dependencies anew (ARGS="--upgrade" takes newer vers
 	$(LOCK) --extra dev-db --extra build -c $(DEV_LOCK) pyproject.toml -o $(RUNTIME_LOCK)
 	$(LOCK) --extra duckdb --extra mysql -c $(DEV_LOCK) pyproject.toml -o $(IMAGE_LOCK)
 	$(LOCK) --no-deps --group data -o $(DATA_LOCK)
+
+# Not a part of CI: a weakness that is published overnight, or no network, would fail a change that is none of its cause.
+AUDIT := $(BIN)/uv tool run --from pip-audit==2.10.1 pip-audit --disable-pip --no-deps
+
+audit: $(DEV) ## Look up known weaknesses of every locked dependency (needs a network)
+	$(AUDIT) $(ARGS) $(foreach lock,$(DEV_LOCK) $(RUNTIME_LOCK) $(IMAGE_LOCK) $(DATA_LOCK),-r $(lock))
 
 clean: ## Remove .venv and every cache
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
