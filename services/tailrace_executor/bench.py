@@ -66,11 +66,13 @@ class Bench:
             self.pacers[destination.id] = known
         return known[1]
 
-    def breaker(self, destination: StoredConnection) -> Breaker:
-        """The breaker of a destination, for a run that begins."""
+    def breaker(self, destination: StoredConnection, *, has_waited: bool) -> Breaker:
+        """The breaker of a destination, for a run that begins, or comes back after it has waited for it."""
         fresh = Breaker(self.breaker_terms, self.clock, self.random)
         breaker = self.breakers.setdefault(destination.id, fresh)
         breaker.welcome()
+        if has_waited:
+            breaker.doubt()
         return breaker
 
 

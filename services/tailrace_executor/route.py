@@ -69,7 +69,7 @@ async def open_route(claim: Claim, bench: Bench, tenure: Tenure, ledger: RunLedg
                     destination=destination,
                     plan=plan,
                     pacer=bench.pacer(stored, else_per_s=plan.requests_per_s),
-                    breaker=bench.breaker(stored),
+                    breaker=bench.breaker(stored, has_waited=claim.pauses > 0),
                     tenure=tenure,
                     random=bench.random,
                     patience=bench.patience,

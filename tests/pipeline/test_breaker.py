@@ -223,3 +223,13 @@ async def test_end_of_a_long_silence_is_found_by_one_probe() -> None:
 
     assert during.value.retry_after_s == 3600
     assert (others, breaker.is_closed, breaker.lets_one) == (False, True, True)
+
+
+def test_run_that_has_waited_elsewhere_begins_with_one_probe() -> None:
+    breaker = breaker_on(SetClock())
+
+    breaker.doubt()
+    with breaker.watched():
+        others = breaker.lets_one
+
+    assert (others, breaker.is_closed) == (False, True)

@@ -95,7 +95,11 @@ class Seat:
 
 async def execute(seat: Seat) -> None:
     """What `tailrace executor` does, without the bus: claims, works, lets go when it is told to."""
-    crew = WatchedCrew(_bench(seat), _MAX_RUNS, _POLL_S)
+    await at_work(seat, WatchedCrew(bench_of(seat), _MAX_RUNS, _POLL_S))
+
+
+async def at_work(seat: Seat, crew: Crew) -> None:
+    """A crew that works until its process is told to stop."""
     seat.crew = crew
     stopping = seat.stopping
     async with asyncio.TaskGroup() as tasks:
@@ -152,7 +156,8 @@ def _wake(seat: Seat) -> None:
         seat.crew.wake.set()
 
 
-def _bench(seat: Seat) -> Bench:
+def bench_of(seat: Seat) -> Bench:
+    """What an executor of a story works with, on short terms."""
     world = seat.world
     store, road = world.store, world.call
     return Bench(

@@ -95,6 +95,7 @@ class SimulatedSource(Warehouse):
         wanted = [row for row in rows if _is_wanted(row[0], reading)]
         for at in range(0, len(wanted), _ROWS_PER_BLOCK):
             await self._weather()
+            await asyncio.sleep(self._world.block_s)
             some = wanted[at : at + _ROWS_PER_BLOCK]
             yield Block(some, [None if key is None else RowKey((key,)) for key, _ in some])
 
@@ -193,6 +194,8 @@ class SimulatedDestination(Destination):
     def _answer(self, request: Request, batch: Batch) -> Sequence[RowOutcome] | None:
         """None is silence for ever."""
         world, weather = self._world, self._world.weather
+        if (refusal := world.refusal()) is not None:
+            raise refusal
         match world.luck(
             weather.down,
             weather.throttled,

@@ -5,8 +5,6 @@ from uuid import UUID
 
 from tests.simulation.store import MemoryStore
 
-# Shorter than in production, as all times of a story are.
-_LIMIT = timedelta(seconds=310)
 _SPARE_S = 60.0
 _RESERVATIONS_AHEAD = 256
 
@@ -27,7 +25,7 @@ def reserve(store: MemoryStore, scope: str, *, tokens: int, rate_per_s: float | 
 def block(store: MemoryStore, scope: str, for_s: float) -> None:
     """Let nobody have tokens for a while."""
     now = store.now()
-    until = now + min(timedelta(seconds=for_s), _LIMIT)
+    until = now + min(timedelta(seconds=for_s), store.longest_block)
     store.tables.blocks[scope] = max(_blocked(store, scope, now), until)
 
 
@@ -52,7 +50,7 @@ def release_slots(store: MemoryStore, scope: str, token: UUID) -> None:
 def _blocked(store: MemoryStore, scope: str, now: datetime) -> datetime:
     """Until when; one that reaches too far is left from before a jump of the clock."""
     until = store.tables.blocks.get(scope, now)
-    return until if until <= now + _LIMIT else now
+    return until if until <= now + store.longest_block else now
 
 
 def _is_free(held: tuple[UUID, datetime] | None, now: datetime, ttl_s: float) -> bool:

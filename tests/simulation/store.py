@@ -28,8 +28,6 @@ WORKSPACE = WorkspaceId("ws_simulated")
 ENTRIES_PER_PAGE = 4
 """So few that every story has several pages."""
 
-_LONGEST_WAIT = timedelta(minutes=20)
-
 OnEnd = Callable[[RunRecord], None]
 OnTell = Callable[[OutgoingEvent], None]
 
@@ -42,12 +40,13 @@ class Terms:
     ttl: timedelta
     grace: timedelta
     silent: Mapping[Sighting, bool]
+    longest_wait: timedelta
 
     def allow(self, run: RunRecord) -> bool:
         """Whether nobody has the shard, or its owner is dead."""
         if run.shard_state == "queued":
             wait = (run.not_before or self.now) - self.now
-            return not timedelta() < wait <= _LONGEST_WAIT
+            return not timedelta() < wait <= self.longest_wait
         if run.shard_state != "running" or run.token is None or run.expires_at is None:
             return False
         for_long = self.silent.get(Sighting(run.id, 0, run.token, run.heartbeat_seq))
@@ -58,13 +57,18 @@ class Terms:
 
 @dataclass(slots=True)
 class MemoryStore:
-    """`now` is the clock of the database; `on_end` is told of each run that ends, `on_tell` of each event committed."""
+    """`now` is the clock of the database; `on_end` is told of each run that ends, `on_tell` of each event committed.
+
+    The longest wait and block are shorter than in production, as all times of a story are.
+    """
 
     now: Callable[[], datetime]
     new_token: Callable[[], UUID]
     tables: Tables = field(default_factory=Tables)
     on_end: OnEnd = lambda _: None
     on_tell: OnTell = lambda _: None
+    longest_wait: timedelta = timedelta(minutes=20)
+    longest_block: timedelta = timedelta(seconds=310)
 
     def start(self, run_id: RunId, sync_id: SyncId, kind: RunKind, announce: OutgoingEvent) -> None:
         """:raises Conflict: the sync has an active run."""
@@ -96,7 +100,7 @@ class MemoryStore:
     def claim(self, *, ttl_s: float, grace_s: float, silent: Mapping[Sighting, bool]) -> Claim | None:
         """Take the shard that has waited longest, or one of the silent; those known as true have been so for long."""
         now = self.now()
-        terms = Terms(now, timedelta(seconds=ttl_s), timedelta(seconds=grace_s), silent)
+        terms = Terms(now, timedelta(seconds=ttl_s), timedelta(seconds=grace_s), silent, self.longest_wait)
         free = [run for run in self.tables.runs.values() if terms.allow(run)]
         if not free:
             return None

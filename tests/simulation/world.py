@@ -9,7 +9,7 @@ from random import Random
 from typing import TypeVar
 from uuid import UUID
 
-from tailrace.core.errors import StoreUnavailable
+from tailrace.core.errors import StoreUnavailable, TailraceError
 from tailrace.core.ids import RunId
 from tailrace.core.runs import Lease
 from tests.simulation.loop import PROCESS, START, Process, SimulatedLoop
@@ -60,6 +60,8 @@ class World:
     chance: Random = field(init=False)
     store: MemoryStore = field(init=False)
     weather: Weather = CALM
+    block_s: float = 0.0
+    refusal: Callable[[], TailraceError | None] = lambda: None
     database_ahead: timedelta = timedelta()
     has_jumped: bool = False
     has_store_trouble: bool = False

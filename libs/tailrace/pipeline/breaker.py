@@ -127,6 +127,13 @@ class Breaker:
             self._probe_at = self._clock.monotonic()
             self._tell()
 
+    def doubt(self) -> None:
+        """A run comes back from its wait: where nobody got through lately, one probe leaves before all others."""
+        now = self._clock.monotonic()
+        is_known_to_work = any(not is_failure and at > now - self._terms.over_s for at, is_failure in self._seen)
+        if self._opened_at is None and not is_known_to_work:
+            self._opened_at, self._probes, self._probe_at = now, 0, now
+
     def spend_repeat(self) -> None:
         """Take one repeat from the budget; open where none is left."""
         if self._credit < self._terms.answers_per_repeat:

@@ -118,7 +118,7 @@ class Settings(KafkaSettings, StoreSettings):
     heartbeat_s: float = Field(10, gt=0, description="How often its owner renews it.")
     lease_margin_s: float = Field(3, gt=0, description="How long before its end the owner stops writing.")
     takeover_grace_s: float = Field(5, ge=0, description="How long after its end another may take over.")
-    poll_s: float = Field(5, gt=0, le=300, description="How often work is looked for that no event announced.")
+    poll_s: float = Field(3, gt=0, le=300, description="How often work is looked for that no event announced.")
     request_timeout_s: float = Field(20, gt=0, le=600, description="Longest time of a request to a destination.")
     outage_probe_s: float = Field(
         30, ge=0, le=600, description="How long a destination out of order is probed before its runs are put off."
