@@ -18,6 +18,10 @@ CREATE TABLE accounts (external_id text PRIMARY KEY, name text NOT NULL, revenue
 CREATE TABLE contacts (email text);
 REVOKE UPDATE, DELETE ON contacts FROM CURRENT_USER;
 """
+ACCOUNT = [
+    {"source": "a", "destination": "external_id", "key": True},
+    {"source": "b", "destination": "name"},
+]
 
 
 @pytest_asyncio.fixture
@@ -135,8 +139,8 @@ class TestSyncAgainstDiscovery:
             ({"objectName": "public.nothing"}, "/objectName"),
             ({"objectName": "public.contacts"}, "/syncMode"),
             (
-                {"fieldMappings": [{"source": "a", "destination": "nothing", "key": True}]},
-                "/fieldMappings/0/destination",
+                {"fieldMappings": [*ACCOUNT, {"source": "c", "destination": "nothing"}]},
+                "/fieldMappings/2/destination",
             ),
         ],
         ids=["object", "mode", "field"],
@@ -144,10 +148,7 @@ class TestSyncAgainstDiscovery:
     async def test_what_the_destination_does_not_have_is_refused(
         self, admin: Caller, source_id: str, crm_id: str, change: dict[str, Any], pointer: str
     ) -> None:
-        fits = {
-            "objectName": "public.accounts",
-            "fieldMappings": [{"source": "a", "destination": "external_id", "key": True}],
-        }
+        fits: dict[str, Any] = {"objectName": "public.accounts", "fieldMappings": ACCOUNT}
 
         taken = await admin.post(f"{RETL}/syncs", a_sync(crm_id, **fits))
         refused = await admin.post(f"{RETL}/syncs", a_sync(crm_id, **fits | change))
