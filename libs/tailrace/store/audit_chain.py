@@ -36,7 +36,10 @@ ON CONFLICT (workspace_id) DO UPDATE SET number = head.number RETURNING *
 _APPEND = """
 INSERT INTO audit_records
   (workspace_id, number, at, actor, address, action, object_id, before, after, digest, waited_as)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+SELECT workspace_id, number, at, actor, address, action, object_id, before::json, after::json, digest, waited_as
+FROM unnest($1::text[], $2::bigint[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+    $9::text[], $10::bytea[], $11::bigint[])
+  AS new (workspace_id, number, at, actor, address, action, object_id, before, after, digest, waited_as)
 """
 _LEAVE = "DELETE FROM audit_waiting WHERE id = ANY ($1)"
 _MOVE_HEAD = "UPDATE audit_heads SET number = $2, digest = $3, seal = $4 WHERE workspace_id = $1"
@@ -155,6 +158,8 @@ class AuditChain:
         return head if head is not None and self._is_sealed(head) else None
 
     async def _put(self, connection: Connection, head: Record, waiting: Sequence[Record]) -> int:
+        if not waiting:
+            return 0
         workspace_id, number, digest = head["workspace_id"], head["number"], head["digest"]
         records = []
         for row in waiting:
@@ -162,7 +167,7 @@ class AuditChain:
             said = (workspace_id, number, row["at"], *_said(row)[1:])
             digest = _digest(digest, said)
             records.append((*said, digest, row["id"]))
-        await connection.executemany(_APPEND, records)
+        await connection.execute(_APPEND, *zip(*records, strict=True))
         await connection.execute(_LEAVE, [row["id"] for row in waiting])
         await connection.execute(_MOVE_HEAD, workspace_id, number, digest, self._seals(workspace_id, number, digest)[0])
         for record in records:
