@@ -26,6 +26,7 @@ _MAPPINGS = [
     {"source": "annual_revenue", "destination": "AnnualRevenue", "cast": "number"},
     {"template": "{{ last_activity_at | date: '%F' }}", "destination": "Last_Activity__c"},
 ]
+_SUGGESTION = {"source": "name", "destination": "Name", "score": 1.0, "converted": False}
 _CRON = {"type": "cron", "expression": "15 */4 * * *", "timezone": "UTC"}
 _HOURLY = {"type": "cron", "expression": "0 */2 * * *", "timezone": "UTC"}
 _LAST_PAGE = {"page": {"limit": 50, "cursor": None}}
@@ -292,15 +293,7 @@ TOLD: dict[str, Json] = {
             _field("External_Id__c", "Warehouse Account Id", required=False),
         ]
     },
-    "suggestMappings": {
-        "data": [
-            _item(
-                "mapping_suggestion",
-                "Name",
-                {"source": "name", "destination": "Name", "score": 1.0, "converted": False},
-            )
-        ]
-    },
+    "suggestMappings": {"data": [_item("mapping_suggestion", "Name", _SUGGESTION)]},
     "listDeadLetters": _page(_LETTER_ITEM),
     "countDeadLetters": _one(
         {

@@ -43,7 +43,7 @@ def definition(*mappings: dict[str, Any], **more: Any) -> SyncDefinition:  # noq
     )
 
 
-def compiled(*mappings: dict[str, Any], accepted: Accepted = ANYTHING, **more: Any) -> CompiledMapping:  # noqa: ANN401
+def compiled(*mappings: dict[str, Any], accepted: Accepted = ANYTHING, **more: Any) -> CompiledMapping:  # noqa: ANN401 - of any field
     return compile_mapping(definition(*mappings, **more), COLUMNS, accepted)
 
 
