@@ -63,7 +63,25 @@ class Org(HttpClient):
                 body = json.loads(request.body)
                 assert body["allOrNone"] is False
                 return answer(200, [self._upsert(record) for record in body["records"]])
-        return self._job(call, request)
+        asked = parse_qs(urlsplit(request.url).query)
+        return self._by_id(asked) if asked else self._job(call, request)
+
+    def _by_id(self, asked: dict[str, list[str]]) -> HttpResponse:
+        if "q" in asked:
+            return answer(200, {"records": self._found(asked["q"][0])})
+        ids = asked["ids"][0].split(",")
+        assert len(ids) <= 200
+        return answer(200, [self._delete(id_) for id_ in ids])
+
+    def _found(self, query: str) -> list[dict[str, str]]:
+        head, _, listed = query.partition(" IN ")
+        assert head == "SELECT Id,Ext__c FROM Account WHERE Ext__c"
+        keys = [key.strip("'") for key in listed.strip("()").split(",")]
+        return [{"Id": f"id-{key}", "Ext__c": key} for key in keys if key in self.accounts]
+
+    def _delete(self, id_: str) -> dict[str, Any]:
+        del self.accounts[id_.removeprefix("id-")]
+        return {"id": id_, "success": True, "errors": []}
 
     def _upsert(self, record: dict[str, Any]) -> dict[str, Any]:
         assert record.pop("attributes") == {"type": "Account"}

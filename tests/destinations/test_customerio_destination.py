@@ -56,6 +56,26 @@ def delete(key: str, told: HttpResponse, means: list[str] | str) -> Sample:
     )
 
 
+def events(told: HttpResponse, means: list[str] | str) -> Sample:
+    made = [
+        person({"id": "42"}, "event", name="paid", timestamp=1795305600, attributes={"sum": 1.5, "key": "k1"}),
+        person({"id": "42"}, "event", name="left", timestamp=1795305601, attributes={"sum": None, "key": "k2"}),
+    ]
+    return Sample(
+        about=Operation.INSERT,
+        object_name="events",
+        key="key",
+        rows=[
+            {"id": 42, "name": "paid", "timestamp": "2026-11-22T00:00:00Z", "sum": 1.5, "key": "k1"},
+            {"id": 42, "name": "left", "timestamp": "2026-11-22T00:00:01", "sum": None, "key": "k2"},
+        ],
+        answers=[told],
+        means=means,
+        asks=("POST", f"{API}/api/v2/batch", {"batch": made}),
+        settings=SETTINGS,
+    )
+
+
 FAILED = {"batch_index": 1, "reason": "invalid", "field": "attributes.plan", "message": "no"}
 REFUSED = {"reason": "required", "field": "identifiers", "message": "no"}
 
@@ -63,6 +83,8 @@ REFUSED = {"reason": "required", "field": "identifiers", "message": "no"}
 class TestCustomerIo(ManifestContract):
     manifest = MANIFEST
     samples: ClassVar = (
+        events(answer(200, {}), ["delivered", "delivered"]),
+        events(answer(207, {"errors": [FAILED]}), ["delivered", "rejected:invalid:attributes.plan"]),
         upsert(answer(200, {}), ["delivered", "delivered"]),
         upsert(answer(207, {"errors": [FAILED]}), ["delivered", "rejected:invalid:attributes.plan"]),
         upsert(answer(207, {"errors": [FAILED | {"batch_index": 2}]}), "IN_DOUBT"),
@@ -92,7 +114,7 @@ class TestCustomerIo(ManifestContract):
             shows=SHOWS,
             settings=SETTINGS,
         ),
-        Sample(about="objects", answers=[answer(200)], means=["people"], settings=SETTINGS),
+        Sample(about="objects", answers=[answer(200)], means=["people", "events"], settings=SETTINGS),
     )
 
     async def test_row_above_its_own_limit_is_rejected_and_the_others_go(self) -> None:

@@ -65,6 +65,23 @@ def asked(
     )
 
 
+def delete(found: list[dict[str, object]], *told: HttpResponse, means: list[str] | str) -> Sample:
+    looks = f"{OWN}/query?q=SELECT+Id,Ext__c+FROM+Account+WHERE+Ext__c+IN+(%27e1%27,%27e%5C%27%3B2%27)"
+    ids = ",".join(str(each["Id"]) for each in found)
+    deletes = ("DELETE", f"{OWN}/composite/sobjects?ids={ids}&allOrNone=false", None)
+    return Sample(
+        about=Operation.DELETE,
+        object_name="Account",
+        key="Ext__c",
+        rows=[{"Ext__c": "e1"}, {"Ext__c": "e';2"}],
+        answers=[TOKEN, answer(200, {"records": found}), *told],
+        means=means,
+        asks=deletes if told else ("GET", looks, None),
+        settings=SETTINGS,
+    )
+
+
+FIRST, SECOND = {"Id": "001", "Ext__c": "E1"}, {"Id": "002", "Ext__c": "e';2"}
 SOBJECTS = answer(200, {"sobjects": [{"name": "Account", "createable": True}, {"name": "Log", "createable": False}]})
 DESCRIBED = answer(200, {"fields": [{"name": "Ext__c", "externalId": True, "updateable": True}, {"name": "Id"}]})
 LIMITED = [{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": "no"}]
@@ -114,6 +131,17 @@ class TestSalesforceCollections(ManifestContract):
         by(Operation.INSERT, "POST", "Ext__c", [failed("DUPLICATE_VALUE")], ["rejected:ALREADY_EXISTS:Name"]),
         by(Operation.INSERT, "POST", "Ext__c", [failed("UNABLE_TO_LOCK_ROW")], ["retry:UNABLE_TO_LOCK_ROW"]),
         by(Operation.INSERT, "POST", "Ext__c", [failed("ENTITY_IS_DELETED")], ["rejected:NOT_FOUND:Name"]),
+        delete([], means=["delivered", "delivered"]),
+        delete([FIRST, SECOND], answer(200, [OK, OK]), means=["delivered", "delivered"]),
+        delete([SECOND], answer(200, [OK]), means=["delivered", "delivered"]),
+        delete([FIRST], answer(200, [failed("ENTITY_IS_DELETED")]), means=["delivered", "delivered"]),
+        delete([FIRST], answer(200, [failed("NOT_FOUND")]), means=["delivered", "delivered"]),
+        delete([FIRST], answer(200, [failed("UNABLE_TO_LOCK_ROW")]), means=["retry:UNABLE_TO_LOCK_ROW", "delivered"]),
+        delete([FIRST], answer(200, [failed("DELETE_FAILED")]), means=["rejected:DELETE_FAILED:Name", "delivered"]),
+        delete(
+            [FIRST, {"Id": "003", "Ext__c": "e1"}],
+            means=["rejected:AMBIGUOUS_KEY", "delivered"],
+        ),
         asked("check", "/limits", answer(200, {}), []),
         asked("objects", "/sobjects", SOBJECTS, ["Account", "Log:read_only"]),
         asked("fields", "/sobjects/Account/describe", DESCRIBED, ["Ext__c:key", "Id:read_only"], SOBJECTS),

@@ -3,6 +3,7 @@
 from base64 import urlsafe_b64decode
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import cache
 
 import orjson
@@ -18,6 +19,7 @@ from tailrace.core.clock import SystemClock
 from tailrace.core.errors import CredentialsRefused, DestinationInvalid, DestinationUnavailable, InDoubt, Throttled
 from tailrace.core.rows import DELIVERED, Operation, Row, RowKey, RowOutcome, Verdict
 from tailrace.core.snapshots import hash_row
+from tailrace.core.syncs import SyncMode
 from tailrace.destinations.salesforce import SalesforceDestination, SalesforceSettings
 from tailrace.testing.fake_http import answer
 from tests.destinations.salesforce_org import Org, table
@@ -258,7 +260,7 @@ async def test_objects_and_fields_are_those_that_are_described() -> None:
         (Target("Account", Operation.UPSERT, ("Name",), ("Name",)), "'Name' identifies no Account; one of these"),
         (Target("Account", Operation.UPSERT, ("Ext__c",), ("Ext__c", "CreatedDate")), "no field to write to"),
         (Target("Account", Operation.UPDATE, ("Ext__c",), ("Ext__c",)), "one of these does: Id"),
-        (Target("Account", Operation.DELETE, ("Id",), ("Id",)), "takes no delete"),
+        (Target("Account", Operation.DELETE, ("Id",), ("Id",)), "'Id' identifies no Account"),
     ],
 )
 async def test_target_that_cannot_be_served_is_refused(target: Target, told: str) -> None:
@@ -277,3 +279,18 @@ async def test_plan_allows_as_many_rows_as_a_job_begins_with() -> None:
 
 def test_registry_finds_the_class_that_builds_on_its_manifest() -> None:
     assert destination_type("salesforce") is SalesforceDestination
+
+
+async def test_records_are_mirrored_by_their_external_id() -> None:
+    org, target = Org(), Target("Account", Operation.DELETE, ("Ext__c",), ("Ext__c",))
+    await put(org, [f"name {at}" for at in range(450)])
+    del org.accounts["e7"]
+
+    async with opened(org, bulk_from_rows=2) as destination:
+        [account, *_] = await destination.objects()
+        made = replace(batch([None] * 449), operation=Operation.DELETE)
+        result = await destination.write(await destination.plan(target), made)
+
+    assert SyncMode.MIRROR in account.modes
+    assert result.outcomes == [DELIVERED] * 449
+    assert sorted(org.accounts) == ["e449"]

@@ -2,6 +2,8 @@
 
 People are known by `id`, `email` or `cio_id`. Attributes are made as they come. Of a batch, Customer.io takes what is
 valid and says by its position what is not. It says nothing about how long to wait.
+
+Events are appended: map `id` (the person's), `name` and `timestamp`; what else is mapped becomes their attributes.
 """
 
 from datetime import date
@@ -11,9 +13,9 @@ from tailrace.connector_kit.manifest.attribution import Indexed, Reason
 from tailrace.connector_kit.manifest.auth import Basic
 from tailrace.connector_kit.manifest.encoding import Encoding
 from tailrace.connector_kit.manifest.limits import Bucket, RowLimit, SizeLimit
-from tailrace.connector_kit.manifest.model import KnownObject, Manifest, Objects
+from tailrace.connector_kit.manifest.model import Kind, KnownObject, Manifest, Objects
 from tailrace.connector_kit.manifest.settings import Setting
-from tailrace.connector_kit.manifest.templates import Slot
+from tailrace.connector_kit.manifest.templates import Slot, Template
 from tailrace.connector_kit.manifest.throttles import SaysNothing
 from tailrace.connector_kit.manifest.writes import IdentityKey, Write
 from tailrace.core.rows import Operation
@@ -22,20 +24,40 @@ CHECKED = date(2026, 11, 22)
 DOCS = "https://docs.customer.io/integrations/api/track/"
 
 
-def batch(action: str, **row: Slot) -> Write:
-    """A batch of people with this action."""
+def batch(row: dict[str, Template], keys: IdentityKey, *, appends: bool = False) -> Write:
+    """A batch of people, or of what they did."""
     return Write(
         path="/api/v2/batch",
         rows_at="batch",
-        row={"type": "person", "identifiers": {Slot.KEY_NAME: Slot.KEY}, "action": action, **row},
-        key=IdentityKey(fields=("id", "email", "cio_id")),
+        row={"type": "person", **row},
+        key=keys,
+        appends=appends,
         max_rows=RowLimit(at_most="1000 rows", source=DOCS, checked=CHECKED, note="a number of ours: there is none"),
         max_size=SizeLimit(at_most="500 kB", source=DOCS, checked=CHECKED),
         max_row_size=SizeLimit(at_most="32 kB", source=DOCS, checked=CHECKED),
-        is_idempotent=True,
+        is_idempotent=not appends,
         attribution=Indexed(index="batch_index", reason=Reason(code="reason", message="message", field="field")),
     )
 
+
+KEYS = IdentityKey(fields=("id", "email", "cio_id"))
+PERSON: dict[str, Template] = {"identifiers": {Slot.KEY_NAME: Slot.KEY}}
+EVENTS = Kind(
+    objects=Objects(known=(KnownObject(name="events", label="Events"),)),
+    operations={
+        Operation.INSERT: batch(
+            {
+                "identifiers": {"id": "$fields.id|text"},
+                "action": "event",
+                "name": "$fields.name",
+                "timestamp": "$fields.timestamp|epoch_s",
+                "attributes": Slot.OTHERS,
+            },
+            IdentityKey(fields=("id", "name", "timestamp")),
+            appends=True,
+        )
+    },
+)
 
 MANIFEST = Manifest(
     name="customerio",
@@ -60,8 +82,9 @@ MANIFEST = Manifest(
     objects=Objects(known=(KnownObject(name="people", label="People"),)),
     encoding=Encoding(key="text"),
     operations={
-        Operation.UPSERT: batch("identify", attributes=Slot.OTHERS),
-        Operation.DELETE: batch("delete"),
+        Operation.UPSERT: batch({**PERSON, "action": "identify", "attributes": Slot.OTHERS}, KEYS),
+        Operation.DELETE: batch({**PERSON, "action": "delete"}, KEYS),
     },
+    kinds=(EVENTS,),
     refusal=Reason(code="errors.0.reason", message="errors.0.message", field="errors.0.field"),
 )

@@ -1,6 +1,8 @@
 """Salesforce: records by collections, and from 2,000 rows by jobs of Bulk API 2.0. Not verified against Salesforce.
 
 Upserts are by an external id, updates by `Id`; inserts add records blindly, as far as no unique field forbids it.
+Deletes ask for the ids of an external id first; a record that is not there is deleted, and a key that several records
+have is rejected.
 Objects and fields are those that describe calls show. NULL clears a field. The credentials are those of a connected
 app, by client credentials or by an assertion (JWT) for a user.
 
@@ -33,7 +35,7 @@ from tailrace.connector_kit.manifest.parts import number_at, text_at
 from tailrace.connector_kit.manifest.settings import Setting, settings_type
 from tailrace.connector_kit.manifest.templates import Slot
 from tailrace.connector_kit.manifest.throttles import RetryAfter, SaysNothing, UsedOfMost
-from tailrace.connector_kit.manifest.writes import Method, NamedKey, PathKey, Write
+from tailrace.connector_kit.manifest.writes import Ask, LookedUpKey, Method, NamedKey, PathKey, Write
 from tailrace.core.batches import Batch, BatchResult
 from tailrace.core.clock import Clock
 from tailrace.core.errors import (
@@ -77,6 +79,22 @@ REASON = Reason(
 )
 
 
+COLLECTION = RowLimit(at_most="200 rows", source=COLLECTIONS, checked=CHECKED)
+SIZE = SizeLimit(at_most="4 MB", source=COLLECTIONS, checked=CHECKED, note="a size of ours")
+GONE = {**REASON.meanings, "ENTITY_IS_DELETED": "delivered", "NOT_FOUND": "delivered"}
+IDS = LookedUpKey(
+    ask=Ask(
+        method="GET",
+        path=f"{API}/query?q=SELECT+Id,{{key_name}}+FROM+{{object}}+WHERE+{{key_name}}+IN+({{all_keys|soql}})",
+        rows_at="",
+    ),
+    each="records",
+    id="Id",
+    key="{key_name}",
+    fold="lower",
+)
+
+
 def collection(method: str, path: str, key: NamedKey | PathKey, *, is_idempotent: bool) -> Write:
     """An operation on up to 200 records, each for itself."""
     return Write.model_validate(
@@ -87,8 +105,8 @@ def collection(method: str, path: str, key: NamedKey | PathKey, *, is_idempotent
             "rows_at": "records",
             "row": {"attributes": {"type": Slot.OBJECT}, "*": Slot.FIELDS},
             "key": key,
-            "max_rows": RowLimit(at_most="200 rows", source=COLLECTIONS, checked=CHECKED),
-            "max_size": SizeLimit(at_most="4 MB", source=COLLECTIONS, checked=CHECKED, note="a size of ours"),
+            "max_rows": COLLECTION,
+            "max_size": SIZE,
             "is_idempotent": is_idempotent,
             "attribution": Aligned(status="success", reason=REASON),
         }
@@ -147,6 +165,16 @@ MANIFEST = Manifest(
         Operation.UPSERT: collection("PATCH", "/{object}/{key_name}", PathKey(), is_idempotent=True),
         Operation.UPDATE: collection("PATCH", "", NamedKey(fields=("Id",)), is_idempotent=True),
         Operation.INSERT: collection("POST", "", NamedKey(), is_idempotent=False),
+        Operation.DELETE: Write(
+            method="DELETE",
+            path=f"{API}/composite/sobjects?ids={{all_found}}&allOrNone=false",
+            rows_at="",
+            key=IDS,
+            max_rows=COLLECTION,
+            max_size=SIZE,
+            is_idempotent=True,
+            attribution=Aligned(status="success", reason=REASON.model_copy(update={"meanings": GONE, "renamed": {}})),
+        ),
     },
     rules=(
         AnswerRule(status=(403,), at="0.errorCode", holds=("REQUEST_LIMIT_EXCEEDED",), then=Then.THROTTLED),
@@ -179,7 +207,7 @@ class SalesforceDestination(destination_of(MANIFEST)):  # type: ignore[misc]  # 
         return replace(plan, rows_per_batch=rows, bytes_per_batch=BATCH_BYTES, requests_per_s=None)
 
     async def write(self, plan: WritePlan, batch: Batch) -> BatchResult:
-        if len(batch.rows) >= self._bulk_from_rows:
+        if len(batch.rows) >= self._bulk_from_rows and batch.operation is not Operation.DELETE:
             return BatchResult(batch, await self._jobs.run(plan.target, batch))
         outcomes: list[RowOutcome] = []
         while len(outcomes) < len(batch.rows):

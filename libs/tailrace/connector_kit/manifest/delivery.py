@@ -1,14 +1,15 @@
 """One batch: its keys looked up where the vendor wants that, sent, waited for where it works later, and read."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from urllib.parse import quote
 
 from tailrace.connector_kit.attribution import refusal
 from tailrace.connector_kit.manifest.attribution import Job, Keyed, Sent
 from tailrace.connector_kit.manifest.calls import Answer, Caller, Question, RefusedWith
-from tailrace.connector_kit.manifest.encoding import as_text, dumped
-from tailrace.connector_kit.manifest.parts import list_at, read_json, text_at
+from tailrace.connector_kit.manifest.encoding import Digits, as_text, dumped
+from tailrace.connector_kit.manifest.parts import MISSING, list_at, look_up, read_json, text_at
 from tailrace.connector_kit.manifest.rendering import Frame, Rendered, body_of, fill, headers_of, path_of
 from tailrace.connector_kit.manifest.writes import Ask, LookedUpKey, Write
 from tailrace.core.clock import Clock
@@ -19,6 +20,8 @@ _WITHOUT_BODY = frozenset({"GET", "DELETE"})
 _JSON = "application/json"
 _LINES = "application/x-ndjson"
 _EXISTS = rejected("ALREADY_EXISTS", "there is one with this key already")
+_AMBIGUOUS = rejected("AMBIGUOUS_KEY", "there are several with this key")
+_LONGEST_PATH = 12_000
 _MISSING = rejected("NOT_FOUND", "there is none with this key")
 
 
@@ -44,14 +47,20 @@ class Delivery:
             settled = [self._settled(row, is_there=None) for row in rows]
         else:
             found = await self._found(key, rows)
-            rows = [replace(row, found=found.get(_folded(key, as_text(row.key)), "")) for row in rows]
-            settled = [self._settled(row, is_there=bool(row.found)) for row in rows]
+            several = [len(found.get(_folded(key, row.key), ())) > 1 for row in rows]
+            rows = [replace(row, found=next(iter(found.get(_folded(key, row.key), ())), "")) for row in rows]
+            settled = [
+                _AMBIGUOUS if is_several else self._settled(row, is_there=bool(row.found))
+                for row, is_several in zip(rows, several, strict=True)
+            ]
         left = [row for row, done in zip(rows, settled, strict=True) if done is None]
         written = iter(await self._written(left) if left else ())
         return [next(written) if done is None else done for done in settled]
 
-    async def _found(self, key: LookedUpKey, rows: Sequence[Rendered]) -> dict[str, str]:
+    async def _found(self, key: LookedUpKey, rows: Sequence[Rendered]) -> Mapping[str, set[str]]:
         """The vendor's own ids by folded key, of those rows that there are."""
+        if len({_folded(key, row.key) for row in rows}) < len(rows):
+            raise BatchRefused("to the destination, keys of two rows are the same: they are sent apart")
         try:
             document = (await self._asked(key.ask, rows, self._body(key.ask, rows))).document
         except InDoubt as error:
@@ -60,7 +69,10 @@ class Delivery:
         if entries is None:
             raise DestinationUnavailable(f"the answer to the question for ids has no list {key.each!r}")
         at = key.key.replace("{key_name}", self.frame.key_name)
-        return {_folded(key, text_at(entry, at)): text_at(entry, key.id) for entry in entries}
+        found: dict[str, set[str]] = {}
+        for entry in entries:
+            found.setdefault(_folded(key, look_up(entry, at)), set()).add(text_at(entry, key.id))
+        return found
 
     def _settled(self, row: Rendered, *, is_there: bool | None) -> RowOutcome | None:
         """What is decided without sending: by a look-up of the keys, if there was one, or by the row's own values."""
@@ -130,6 +142,8 @@ class Delivery:
         rules = self.write.rules if ask is self.write else ()
         media = _LINES if ask.rows_as == "lines" else _JSON
         path, headers = path_of(ask, self.frame, rows), headers_of(ask, self.frame, rows)
+        if len(path) > _LONGEST_PATH and len(rows) > 1:
+            raise BatchRefused(f"the address would be {len(path)} characters: the rows are sent apart")
         return await self.caller.request(Question(ask.method, path, body, media, headers), rules=rules)
 
     def _body(self, ask: Ask, rows: Sequence[Rendered]) -> bytes:
@@ -183,7 +197,11 @@ class Delivery:
         return await self.caller.ask(path.replace("{id}", quote(job_id, safe="")))
 
 
-def _folded(key: LookedUpKey, text: str) -> str:
+def _folded(key: LookedUpKey, value: object) -> str:
+    """A key such that it is the same for what the vendor takes for the same: 1 and 1.0 are, as numbers."""
+    if isinstance(value, float | Digits) and not isinstance(value, bool):
+        return f"{Decimal(str(value)).normalize():f}"
+    text = as_text("" if value is MISSING else value)
     return text.strip().lower() if key.fold == "lower" else text
 
 

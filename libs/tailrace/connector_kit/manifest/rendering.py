@@ -8,7 +8,7 @@ from tailrace.connector_kit.destination import Target
 from tailrace.connector_kit.header_rules import HEADER_VALUE
 from tailrace.connector_kit.manifest.encoding import as_text, dumped
 from tailrace.connector_kit.manifest.model import Manifest
-from tailrace.connector_kit.manifest.templates import Hole, Slot, Template, Text, parsed, pieces
+from tailrace.connector_kit.manifest.templates import OF_ALL_ROWS, Hole, Slot, Template, Text, parsed, pieces
 from tailrace.connector_kit.manifest.writes import Ask, IdentityKey
 from tailrace.core.rows import Row, RowOutcome, rejected
 
@@ -47,7 +47,8 @@ class Rendered:
 def render(row: Row, trace: str, target: Target, manifest: Manifest) -> Rendered | RowOutcome:
     """The row as the vendor takes it, or why it cannot be sent."""
     fields: Mapping[str, object] = manifest.encoding.fields(row.body)
-    key_name = next(iter(target.key_fields), None)
+    # What is appended is known by no key; the sync may have one all the same.
+    key_name = None if manifest.operations[target.operation].appends else next(iter(target.key_fields), None)
     try:
         if manifest.hooks.row is not None:
             fields = manifest.hooks.row(fields)
@@ -115,10 +116,7 @@ def path_of(ask: Ask, frame: Frame, rows: Sequence[Rendered]) -> str:
     """
     path = ask.path_by_key.get(frame.key_name, ask.path)
     row = rows[0] if ask.rows_at is None else None
-    filled = "".join(
-        quote(as_text(_filled(piece, frame, row)), safe="") if isinstance(piece, Hole) else piece
-        for piece in pieces(path)
-    )
+    filled = "".join(_part(piece, frame, rows, row) if isinstance(piece, Hole) else piece for piece in pieces(path))
     if _dead_ends(filled) > _dead_ends(path):
         raise ValueError("the address would lead elsewhere: a part of it is empty, a dot or two dots")
     return filled
@@ -135,6 +133,14 @@ def headers_of(ask: Ask, frame: Frame, rows: Sequence[Rendered]) -> Mapping[str,
     if unfit:
         raise ValueError(f"the header {unfit[0]} takes printable ASCII only, without spaces at its ends")
     return headers
+
+
+def _part(hole: Hole, frame: Frame, rows: Sequence[Rendered], row: Rendered | None) -> str:
+    """A part of an address, quoted."""
+    if hole.slot not in OF_ALL_ROWS:
+        return quote(as_text(_filled(hole, frame, row)), safe="")
+    values = [each.key if hole.slot is Slot.ALL_KEYS else each.found for each in rows]
+    return ",".join(quote(as_text(hole.through(value)), safe="") for value in values)
 
 
 def _text(found: Text, frame: Frame, row: Rendered | None) -> str:
@@ -186,8 +192,9 @@ def _lines(filled: object) -> Sequence[object]:
 
 
 def _identity(target: Target, manifest: Manifest) -> frozenset[str]:
-    shape = manifest.operations[target.operation].key
-    return frozenset(target.key_fields) | frozenset(shape.fields if isinstance(shape, IdentityKey) else ())
+    write = manifest.operations[target.operation]
+    own = frozenset() if write.appends else frozenset(target.key_fields)
+    return own | frozenset(write.key.fields if isinstance(write.key, IdentityKey) else ())
 
 
 def _object(value: object) -> dict[str, object]:

@@ -86,9 +86,9 @@ class StandIn(HttpClient):
 
     def _is_for_ids(self, path: str) -> bool:
         key = self._write.key
-        return (
-            isinstance(key, LookedUpKey) and path.endswith(key.ask.path.rpartition("/")[2]) and path != self._write.path
-        )
+        if not isinstance(key, LookedUpKey):
+            return False
+        return path.endswith(key.ask.path.partition("?")[0].rpartition("/")[2]) and path != self._write.path
 
     def _ids(self) -> object:
         key = self._write.key

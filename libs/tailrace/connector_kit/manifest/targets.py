@@ -10,7 +10,6 @@ from tailrace.core.errors import DestinationInvalid
 from tailrace.core.rows import Operation
 
 _TOLD = 50
-_OF_A_KEY = frozenset({Slot.KEY, Slot.KEY_NAME, Slot.FOUND, Slot.IDENTITY})
 _OF_ALL_FIELDS = frozenset({Slot.FIELDS, Slot.OTHERS, Slot.IDENTITY})
 
 
@@ -46,7 +45,7 @@ def holes_in(write: Write) -> frozenset[Hole]:
 
 
 def _check_key(manifest: Manifest, target: Target, write: Write, fields: Sequence[Field]) -> None:
-    if not target.key_fields and write.appends and not any(hole.slot in _OF_A_KEY for hole in holes_in(write)):
+    if write.appends:
         return
     if len(target.key_fields) != 1:
         raise DestinationInvalid(

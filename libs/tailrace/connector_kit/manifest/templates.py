@@ -39,6 +39,8 @@ class Slot(StrEnum):
     FOUND = "$found"  # the vendor's own id, looked up by the key
     OBJECT = "$object"  # the object's name
     OPERATION = "$operation"  # upsert, insert, update or delete
+    ALL_KEYS = "$all_keys"  # in an address, the keys of all rows with commas between them
+    ALL_FOUND = "$all_found"  # the same of the vendor's own ids
     BATCH = "$batch"  # an id of ours for the batch, the same whenever the same rows are sent again
 
 
@@ -55,11 +57,15 @@ class Filter(StrEnum):
     BASE64 = "base64"
     SHA256 = "sha256"  # in small hexadecimal digits
     MD5 = "md5"
+    SOQL = "soql"  # a literal of Salesforce's query language
     EPOCH_S = "epoch_s"  # of a date or a time, UTC where it says nothing
     EPOCH_MS = "epoch_ms"
 
 
-OF_THE_BATCH = frozenset({Slot.OBJECT, Slot.KEY_NAME, Slot.OPERATION, Slot.BATCH})
+OF_ALL_ROWS = frozenset({Slot.ALL_KEYS, Slot.ALL_FOUND})
+"""What an address may hold of all rows."""
+
+OF_THE_BATCH = frozenset({Slot.OBJECT, Slot.KEY_NAME, Slot.OPERATION, Slot.BATCH}) | OF_ALL_ROWS
 """What is the same for every row of a batch."""
 
 REFUSING = frozenset({Filter.NUMBER, Filter.EPOCH_S, Filter.EPOCH_MS})
@@ -184,6 +190,13 @@ def _number(value: object) -> object:
     return Digits(text)
 
 
+def _soql(value: object) -> str:
+    if isinstance(value, Digits):
+        return str(value)
+    text = as_text(value).replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n").replace("\r", "\\r")
+    return f"'{text}'"
+
+
 def _moment(value: object) -> datetime:
     moment = datetime.fromisoformat(as_text(value).strip())
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
@@ -197,6 +210,7 @@ _FILTERS: Mapping[Filter, Callable[[object], object]] = {
     Filter.DIGITS: lambda value: "".join(each for each in as_text(value) if each in "0123456789"),
     Filter.NUMBER: _number,
     Filter.JSON: lambda value: dumped(value).decode(),
+    Filter.SOQL: _soql,
     Filter.BASE64: lambda value: b64encode(as_text(value).encode()).decode(),
     Filter.SHA256: lambda value: hashlib.sha256(as_text(value).encode()).hexdigest(),
     Filter.MD5: lambda value: hashlib.md5(as_text(value).encode()).hexdigest(),  # noqa: S324 - vendors know people by it

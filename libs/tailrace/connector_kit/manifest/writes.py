@@ -11,6 +11,7 @@ from tailrace.connector_kit.manifest.attribution import AnyAttribution, Counted,
 from tailrace.connector_kit.manifest.limits import RowLimit, SizeLimit
 from tailrace.connector_kit.manifest.parts import Part, Path
 from tailrace.connector_kit.manifest.templates import (
+    OF_ALL_ROWS,
     OF_THE_BATCH,
     REFUSING,
     Hole,
@@ -22,6 +23,7 @@ from tailrace.connector_kit.manifest.templates import (
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
+_OF_A_KEY = frozenset({Slot.KEY, Slot.KEY_NAME, Slot.FOUND, Slot.ALL_KEYS, Slot.ALL_FOUND})
 _TAKEN = OWN_HEADERS - {"idempotency-key"}
 
 
@@ -69,7 +71,9 @@ class Ask(Part):
         if self.rows_as == "lines" and (self.rows_at != "" or self.body):
             raise ValueError("lines are the whole body: give rows_at as an empty text, and no body")
         outside = {hole.slot for hole in (*self._in_words(), *_located("body", holes(self.body)))}
-        _located("row", holes(self.row))
+        inside = {hole.slot for hole in _located("row", holes(self.row))}
+        if OF_ALL_ROWS & (inside | {hole.slot for hole in holes(self.body)}):
+            raise ValueError(f"{', '.join(sorted(OF_ALL_ROWS))} may stand in the address alone")
         if self.rows_at is not None and outside - OF_THE_BATCH:
             told = ", ".join(sorted(outside - OF_THE_BATCH))
             raise ValueError(
@@ -124,7 +128,7 @@ class Write(Ask):
 
     Its own `rules` about answers come before those of the manifest. `bucket` names the one that its requests count in;
     without, it is the quickest. What `appends` takes every row as a new one, such as an event, by the mode append; a
-    key is not needed then.
+    key is not needed then, and is not sent as one.
     """
 
     key: KeyShape = NamedKey()
@@ -147,6 +151,8 @@ class Write(Ask):
             raise ValueError("the attribution `counted` sends rows again to find the bad one: is_idempotent must hold")
         if "{key}" in self.path and self.max_rows.rows > 1:
             raise ValueError("a key in the address is for one row a request: max_rows must be `1 rows`")
+        if self.appends and any(hole.slot in _OF_A_KEY for hole in self.all_holes):
+            raise ValueError("what is appended has no key: name a field, such as $fields.id")
         if isinstance(self.key, LookedUpKey) and self.key.create is not None and self.max_rows.rows > 1:
             raise ValueError("what is not there is made one by one: max_rows must be `1 rows`")
         return self
