@@ -1,4 +1,4 @@
-"""A network between this process and one server that can be cut, or swallow every byte."""
+"""A network between this process and one server that can be cut, be slow, or swallow every byte."""
 
 import asyncio
 import socket
@@ -15,6 +15,8 @@ class Network:
 
     def __init__(self, host: str, port: int) -> None:
         self._server = (host, port)
+        self.delay_s = 0.0
+        """How late every piece comes, in either direction."""
         self._is_cut = False
         self._flows = asyncio.Event()
         self._flows.set()
@@ -85,6 +87,7 @@ class Network:
         with suppress(OSError):
             while data := await reader.read(_CHUNK_BYTES):
                 await self._flows.wait()
+                await asyncio.sleep(self.delay_s)
                 writer.write(data)
                 await writer.drain()
         writer.transport.abort()

@@ -3,33 +3,25 @@
 import asyncio
 import gc
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 
 import pytest
+import pytest_asyncio
 
 from tailrace.bus.base import Message
-from tailrace.bus.cloudevents import Incoming
-from tailrace.bus.consume import Reader, consume
 from tailrace.bus.kafka import KafkaBus
-from tailrace.bus.kafka_access import KafkaAccess, KafkaWaits
-from tailrace.bus.relay import Pace, Relay
+from tailrace.bus.kafka_access import KafkaAccess
 from tailrace.bus.topics import make_missing_topics
 from tailrace.core.errors import BusUnavailable
-from tailrace.events.models import RunQueued
-from tailrace.events.topics import Topic
+from tailrace.events.topics import Topic, TopicNames
 from tailrace.store.database import Database
-from tailrace.store.outbox import Outbox
 from tailrace.testing.eventually import eventually
 from tailrace.testing.kafka_server import KafkaServer
 from tailrace.testing.received import collect, values
-from tests.bus.conftest import NAMES, commit, queued
+from tests.bus.platform import WAITS, Platform
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
-
-WAITS = KafkaWaits(publish_s=2, request_s=1, commit_s=2, join_s=12, stop_s=1.5, session_s=6)
-READER = Reader(NAMES, (RunQueued,), "executor", "pod-0")
-
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 
 A_MEMBER = """
 import asyncio, sys
@@ -48,60 +40,20 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
-class Platform:
-    """A service that writes events, a relay that sends them and a service that reads them."""
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def broker() -> AsyncIterator[KafkaServer]:
+    """One that these tests break in turn, each with topics of its own."""
+    async with KafkaServer() as server:
+        yield server
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._handled: set[str] = set()
-        self._rounds = 0
-        self._changed = asyncio.Event()
 
-    @classmethod
-    @asynccontextmanager
-    async def over(cls, kafka: KafkaServer, database: Database) -> AsyncIterator["Platform"]:
-        """All of it, for the scope: it fails if one of the loops ends."""
-        platform = cls(database)
-        access, stopping = KafkaAccess(kafka.bootstrap), asyncio.Event()
-        await make_missing_topics(access, NAMES.all(), replication_factor=1)
-        async with KafkaBus.open(access, waits=WAITS) as bus, asyncio.TaskGroup() as tasks:
-            relay = Relay(Outbox(database), bus, NAMES, pace=Pace(idle_s=0.1), beat=platform._count_round)
-            tasks.create_task(relay.run(stopping))
-            tasks.create_task(consume(bus, READER, platform._handle, stopping=stopping))
-            await platform.write(0)
-            await platform.has_handled(0)
-            yield platform
-            stopping.set()
-
-    async def write(self, *numbers: int) -> None:
-        await commit(self._database, *(queued(number) for number in numbers))
-
-    async def has_handled(self, *numbers: int) -> None:
-        wanted = {f"run_{number}" for number in numbers}
-        await self._until(lambda: wanted <= self._handled)
-
-    async def has_tried_to_send(self) -> None:
-        """A whole round of the relay came and went."""
-        first = self._rounds
-        await self._until(lambda: self._rounds >= first + 3)
-
-    async def pending(self) -> int:
-        return (await Outbox(self._database).backlog()).pending
-
-    async def _until(self, is_met: Callable[[], bool]) -> None:
-        async with asyncio.timeout(90):
-            while not is_met():
-                self._changed.clear()
-                await self._changed.wait()
-
-    def _count_round(self) -> None:
-        self._rounds += 1
-        self._changed.set()
-
-    async def _handle(self, incoming: Incoming) -> None:
-        assert isinstance(incoming.event, RunQueued)
-        self._handled.add(incoming.event.run_id)
-        self._changed.set()
+@pytest_asyncio.fixture
+async def own_kafka(broker: KafkaServer) -> AsyncIterator[KafkaServer]:
+    """That broker, whole again after each test."""
+    yield broker
+    if broker.pid is None:
+        await broker.start()
+    broker.thaw()
 
 
 @pytest.fixture(autouse=True)
@@ -114,9 +66,9 @@ def nothing_breaks_unheard(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 
 async def test_what_was_written_while_the_broker_was_dead_is_handled(
-    own_kafka: KafkaServer, database: Database
+    own_kafka: KafkaServer, database: Database, topic_prefix: str
 ) -> None:
-    async with Platform.over(own_kafka, database) as platform:
+    async with Platform.over(own_kafka.bootstrap, database, TopicNames(topic_prefix)) as platform:
         await own_kafka.kill()
         await platform.write(*range(1, 20))
         await platform.has_tried_to_send()
@@ -126,14 +78,14 @@ async def test_what_was_written_while_the_broker_was_dead_is_handled(
         await platform.write(20)
 
         await platform.has_handled(*range(1, 21))
+        await platform.has_sent_all()
     assert waiting == 19
-    assert await platform.pending() == 0
 
 
 async def test_what_was_written_while_the_broker_was_frozen_is_handled(
-    own_kafka: KafkaServer, database: Database
+    own_kafka: KafkaServer, database: Database, topic_prefix: str
 ) -> None:
-    async with Platform.over(own_kafka, database) as platform:
+    async with Platform.over(own_kafka.bootstrap, database, TopicNames(topic_prefix)) as platform:
         own_kafka.freeze()
         await platform.write(*range(1, 20))
         await platform.has_tried_to_send()
@@ -143,23 +95,25 @@ async def test_what_was_written_while_the_broker_was_frozen_is_handled(
         await platform.write(20)
 
         await platform.has_handled(*range(1, 21))
+        await platform.has_sent_all()
     assert waiting == 19
-    assert await platform.pending() == 0
 
 
 async def test_new_empty_cluster_in_the_place_of_the_old_one_is_used_without_a_restart(
-    own_kafka: KafkaServer, database: Database
+    own_kafka: KafkaServer, database: Database, topic_prefix: str
 ) -> None:
-    async with Platform.over(own_kafka, database) as platform:
+    async with Platform.over(own_kafka.bootstrap, database, TopicNames(topic_prefix)) as platform:
         await platform.write(*range(1, 10))
         await platform.has_handled(*range(1, 10))
 
         await own_kafka.wipe()
         await platform.write(*range(10, 20))
-        await make_missing_topics(KafkaAccess(own_kafka.bootstrap), NAMES.all(), replication_factor=1)
+        await make_missing_topics(
+            KafkaAccess(own_kafka.bootstrap), TopicNames(topic_prefix).all(), replication_factor=1
+        )
 
         await platform.has_handled(*range(10, 20))
-    assert await platform.pending() == 0
+        await platform.has_sent_all()
 
 
 async def test_place_in_a_cluster_that_was_wiped_means_nothing_in_the_next(

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 import orjson
 import pytest
@@ -16,12 +17,15 @@ from tailrace.core.ids import RunId
 from tailrace.events.models import BatchCompleted, Event, RowFailed, RunFinished, RunQueued, RunRequested
 from tailrace.events.topics import TopicNames, dead_letter_topic
 from tailrace.store.database import Database
+from tailrace.testing.eventually import eventually
 from tailrace.testing.kafka_server import KafkaServer
+from tests.faults import wedged
 from tests.faults.crowd import Crowd, open_crowd
 from tests.faults.ground import CALM, PATIENCE_S, Ground
-from tests.faults.topics import Foreign, caught_up, put_foreign, use_kafka
+from tests.faults.topics import Foreign, caught_up, delete_topics, put_foreign, use_kafka
 from tests.fixtures.postgres import PostgresServer
 from tests.fixtures.trials import Count, Outcome
+from tests.walks.processes import ServiceProcess
 
 pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("kafka"), pytest.mark.timeout(400)]
 
@@ -196,6 +200,70 @@ async def everything(subscription: Subscription) -> list[Received]:
         while some := await subscription.receive(at_most=1000, wait_s=3.0):
             found += some
     return found
+
+
+@pytest.fixture
+def wedged_consumers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first consumer of every service fetches nothing."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(wedged.__file__).parent))
+
+
+@pytest.mark.usefixtures("wedged_consumers")
+async def test_consumers_that_fetch_no_more_hold_up_no_run_and_are_replaced(
+    postgres_server: PostgresServer, ground: Ground, kafka_bootstrap: str, topic_prefix: str, count: Count
+) -> None:
+    await use_kafka(ground, kafka_bootstrap, topic_prefix)
+    names = TopicNames(topic_prefix)
+    async with open_crowd(postgres_server, ground, RUNS) as crowd, KafkaBus.open(KafkaAccess(kafka_bootstrap)) as bus:
+        crowd.trial.sink.refused_each = 5
+        await start(ground)
+
+        meanwhile = await carried_out(crowd, await crowd.start())
+        await bus.publish([asked_for(names, sync_id) for sync_id in crowd.ids])
+        on_request = await carried_out(crowd, await asked(ground.chassis.database, RUNS))
+        await drained(ground.chassis.database)
+        await asyncio.gather(*(caught_up(kafka_bootstrap, names, *read) for read in READERS.items()))
+
+        assert (meanwhile, on_request) == ([], [])
+        assert [bool(service.all("subscription.lost")) for service in ground.services] == [True] * len(SERVICES)
+    count([Outcome("Kafka consumers wedged")])
+    assert await ground.breaches() == []
+
+
+async def asks_for_topics(service: ServiceProcess, event: str) -> None:
+    """Return once such a line of its log says how to make topics that are missing."""
+
+    async def has_asked() -> bool:
+        return any("`tailrace kafka topics apply`" in line["error"] for line in service.all(event))
+
+    await eventually(has_asked, wanted=True, within_s=PATIENCE_S)
+
+
+async def test_topics_that_are_deleted_are_asked_for_aloud_and_used_again_without_a_restart(
+    postgres_server: PostgresServer, ground: Ground, kafka_bootstrap: str, topic_prefix: str, count: Count
+) -> None:
+    await use_kafka(ground, kafka_bootstrap, topic_prefix)
+    database, names = ground.chassis.database, TopicNames(topic_prefix)
+    async with open_crowd(postgres_server, ground, RUNS) as crowd, KafkaBus.open(KafkaAccess(kafka_bootstrap)) as bus:
+        await start(ground)
+        before = await carried_out(crowd, await crowd.start())
+        await drained(database)
+
+        await delete_topics(kafka_bootstrap, names)
+        without = await carried_out(crowd, await crowd.start())
+        await asyncio.gather(*(asks_for_topics(service, "subscription.lost") for service in ground.services))
+        await asks_for_topics(ground.services[0], "relay.held")
+        waiting = await database.fetchval(_WAITING)
+        await use_kafka(ground, kafka_bootstrap, topic_prefix)
+        await bus.publish([asked_for(names, sync_id) for sync_id in crowd.ids])
+        on_request = await carried_out(crowd, await asked(database, RUNS))
+        await drained(database)
+        await asyncio.gather(*(caught_up(kafka_bootstrap, names, *read) for read in READERS.items()))
+
+        assert (before, without, on_request) == ([], [], [])
+        assert waiting > 0
+    count([Outcome("Kafka topics deleted")])
+    assert await ground.breaches() == []
 
 
 POISON = (

@@ -28,6 +28,16 @@ async def use_kafka(ground: Ground, bootstrap: str, prefix: str) -> None:
     await told("kafka", "topics", "apply", "--replication-factor", "1", environment=environment)
 
 
+async def delete_topics(bootstrap: str, names: TopicNames) -> None:
+    """Take all topics away, with what is on them and what groups have read of it."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        await admin.delete_topics([topic.name for topic in names.all()])
+    finally:
+        await admin.close()
+
+
 async def heard_of(event: type[RunQueued], bootstrap: str, prefix: str, *, at_least: int) -> Counter[str]:
     """How often each event of that kind is on its topic, by event id."""
     names, heard = TopicNames(prefix), Counter[str]()

@@ -11,8 +11,8 @@ from aiokafka.errors import KafkaTimeoutError, UnknownTopicOrPartitionError
 from aiokafka.producer.message_accumulator import MessageAccumulator
 
 from tailrace.bus.base import Bus, Message, Subscription
-from tailrace.bus.kafka_access import FAILURES, Compression, KafkaAccess, KafkaWaits, lacking, milliseconds
-from tailrace.bus.kafka_subscription import KafkaSubscription
+from tailrace.bus.kafka_access import Compression, KafkaAccess, KafkaWaits, lacking, milliseconds
+from tailrace.bus.kafka_subscription import FAILURES, KafkaSubscription
 from tailrace.core.errors import BusUnavailable
 
 _log = structlog.get_logger(__name__)

@@ -5,12 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from aiokafka.errors import KafkaError
-
 from tailrace.core.errors import BusUnavailable, Invalid
-
-FAILURES = (KafkaError, OSError, TimeoutError)
-"""What a call on a client of aiokafka fails with, bounded in time as each is here."""
 
 Compression = Literal["gzip", "snappy", "lz4", "zstd"]
 """gzip is always there; the others need their codec installed beside aiokafka."""
@@ -73,8 +68,8 @@ class KafkaWaits:
     """The longest waits, in seconds.
 
     `session_s` is how long a member that is gone keeps its partitions. `refresh_s` is how soon a member sees
-    partitions that are new, also where a cluster was made anew under it and it has none left. `stall_s` is how long a
-    member may get nothing before it is asked whether something is there.
+    partitions that are new. `stall_s` is how long a member may get nothing before it is asked whether something is
+    there.
     """
 
     publish_s: float = 10.0
@@ -85,7 +80,7 @@ class KafkaWaits:
     stop_s: float = 5.0
     session_s: float = 10.0
     refresh_s: float = 10.0
-    stall_s: float = 60.0
+    stall_s: float = 15.0
 
 
 def milliseconds(wait_s: float) -> int:

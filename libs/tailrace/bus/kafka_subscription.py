@@ -11,9 +11,12 @@ from aiokafka.errors import KafkaError, RebalanceInProgressError, UnknownTopicOr
 from aiokafka.structs import OffsetAndMetadata
 
 from tailrace.bus.base import Received, Subscription
-from tailrace.bus.kafka_access import FAILURES, KafkaWaits, lacking, milliseconds
+from tailrace.bus.kafka_access import KafkaWaits, lacking, milliseconds
 from tailrace.core.errors import BusUnavailable
 from tailrace.observe import metrics
+
+FAILURES = (KafkaError, OSError, TimeoutError)
+"""What a call on a client of aiokafka fails with, bounded in time as each is here."""
 
 _log = structlog.get_logger(__name__)
 _COMMIT_AGAIN_S = 0.1

@@ -14,6 +14,8 @@ from tailrace.events.topics import RETENTION_MS, Topic
 _ANSWER_S = 30.0
 _LOOK_AGAIN_S = 0.05
 _REPLICAS_IN_SYNC = 2
+# A put-aside message with its headers, also where brokers take less by default.
+_TAKEN_BYTES = 1024 * 1024
 
 
 async def make_missing_topics(
@@ -50,6 +52,7 @@ def _described(topic: Topic, replication_factor: int) -> NewTopic:
     settings = {
         "cleanup.policy": "delete",
         "retention.ms": str(RETENTION_MS),
+        "max.message.bytes": str(_TAKEN_BYTES),
         "min.insync.replicas": str(min(_REPLICAS_IN_SYNC, replication_factor)),
     }
     return NewTopic(topic.name, topic.partitions, replication_factor, topic_configs=settings)

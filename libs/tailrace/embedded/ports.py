@@ -24,6 +24,17 @@ def free_port(*, taken: frozenset[int] = frozenset()) -> int:
     raise Unavailable(f"no free port on {LOOPBACK} in {_PORTS.start}-{_PORTS.stop}", code="NO_FREE_PORT")
 
 
+def free_ports(count: int) -> tuple[int, ...]:
+    """So many different ports that nobody listens on now.
+
+    :raises Unavailable: as `free_port`.
+    """
+    found: tuple[int, ...] = ()
+    while len(found) < count:
+        found += (free_port(taken=frozenset(found)),)
+    return found
+
+
 def is_free(port: int) -> bool:
     """Whether a server could listen on the port now."""
     with socket.socket() as probe:

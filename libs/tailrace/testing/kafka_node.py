@@ -1,17 +1,18 @@
-"""One node of Apache Kafka that is its whole cluster: its files, its commands, and whether it answers."""
+"""One node of Apache Kafka, alone or of a cluster: its files, its commands, and whether it answers."""
 
 import base64
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from tailrace.embedded.guarded_server import Step
-from tailrace.embedded.ports import LOOPBACK, free_port
+from tailrace.embedded.ports import LOOPBACK, free_ports
 from tailrace.testing.kafka_probe import has_broker
 from tailrace.testing.kafka_programs import KafkaPrograms
 
-READY_S = 60.0
+READY_S = 120.0
 # In order, then not: Kafka takes seconds to hand over its partitions, here to nobody.
 LADDER = (("SIGTERM", 15.0), ("SIGKILL", 5.0))
 _HEAP_MB = 384
@@ -27,12 +28,37 @@ class KafkaNode:
     controller_port: int
     session_timeout_ms: int
     """A killed node can come back only after this time; a node that stalls for longer is taken for dead."""
+    number: int = 1
+    controller_ports: tuple[int, ...] = ()
+    """Of all nodes, in order of their numbers; empty: it is alone."""
+    cluster_id: str | None = None
+    """None: another one whenever an empty cluster is made."""
 
     @classmethod
     def on_free_ports(cls, programs: KafkaPrograms, directory: Path, *, session_timeout_ms: int = 9_000) -> Self:
         """A node whose ports are free now."""
-        port = free_port()
-        return cls(programs, directory, port, free_port(taken=frozenset({port})), session_timeout_ms)
+        port, controller_port = free_ports(2)
+        return cls(programs, directory, port, controller_port, session_timeout_ms)
+
+    @classmethod
+    def of_a_cluster(
+        cls, programs: KafkaPrograms, directory: Path, size: int, *, session_timeout_ms: int = 9_000
+    ) -> list[Self]:
+        """So many nodes that are one cluster, each with a directory of its own beside that one."""
+        ports, cluster_id = free_ports(2 * size), _new_cluster_id()
+        return [
+            cls(
+                programs,
+                directory.with_name(f"{directory.name}-{number}"),
+                ports[number - 1],
+                ports[size + number - 1],
+                session_timeout_ms,
+                number,
+                ports[size:],
+                cluster_id,
+            )
+            for number in range(1, size + 1)
+        ]
 
     @property
     def bootstrap(self) -> str:
@@ -84,15 +110,14 @@ class KafkaNode:
         ]
 
     def _format_options(self) -> list[str]:
-        # Kafka spells ids in URL-safe base64; one that begins with a dash would be read as an option.
-        cluster_id = base64.urlsafe_b64encode(b"\x01" + uuid.uuid4().bytes[1:]).rstrip(b"=").decode()
-        return ["--cluster-id", cluster_id, "--config", str(self._properties_file)]
+        return ["--cluster-id", self.cluster_id or _new_cluster_id(), "--config", str(self._properties_file)]
 
     def _properties(self) -> str:
+        controllers = enumerate(self.controller_ports or (self.controller_port,), start=1)
         settings = {
             "process.roles": "broker,controller",
-            "node.id": 1,
-            "controller.quorum.voters": f"1@{LOOPBACK}:{self.controller_port}",
+            "node.id": self.number,
+            "controller.quorum.voters": ",".join(f"{number}@{LOOPBACK}:{port}" for number, port in controllers),
             "listeners": f"PLAINTEXT://{self.bootstrap},CONTROLLER://{LOOPBACK}:{self.controller_port}",
             "advertised.listeners": f"PLAINTEXT://{self.bootstrap}",
             "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
@@ -101,20 +126,30 @@ class KafkaNode:
             "broker.session.timeout.ms": self.session_timeout_ms,
             "broker.heartbeat.interval.ms": self.session_timeout_ms // 6,
             "log.dirs": self._data,
-            **_ONE_NODE,
+            "auto.create.topics.enable": "false",
+            **_replicated(max(len(self.controller_ports), 1)),
             **_SMALL,
         }
         return "".join(f"{name}={value}\n" for name, value in settings.items())
 
 
-_ONE_NODE = {
-    "offsets.topic.replication.factor": 1,
-    "transaction.state.log.replication.factor": 1,
-    "transaction.state.log.min.isr": 1,
-    "share.coordinator.state.topic.replication.factor": 1,
-    "share.coordinator.state.topic.min.isr": 1,
-    "auto.create.topics.enable": "false",
-}
+def _new_cluster_id() -> str:
+    # Kafka spells ids in URL-safe base64; one that begins with a dash would be read as an option.
+    return base64.urlsafe_b64encode(b"\x01" + uuid.uuid4().bytes[1:]).rstrip(b"=").decode()
+
+
+def _replicated(nodes: int) -> Mapping[str, int]:
+    """Kafka's own topics on every node, of which one may be away."""
+    in_sync = max(nodes - 1, 1)
+    return {
+        "offsets.topic.replication.factor": nodes,
+        "transaction.state.log.replication.factor": nodes,
+        "transaction.state.log.min.isr": in_sync,
+        "share.coordinator.state.topic.replication.factor": nodes,
+        "share.coordinator.state.topic.min.isr": in_sync,
+    }
+
+
 _SMALL = {
     "offsets.topic.num.partitions": 4,
     "transaction.state.log.num.partitions": 4,

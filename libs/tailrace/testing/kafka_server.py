@@ -9,9 +9,11 @@ import asyncio
 import secrets
 import sys
 import tempfile
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 from tailrace.core.errors import TailraceError, Unavailable
 from tailrace.embedded.guarded_server import Charge, GuardedServer
@@ -23,6 +25,8 @@ _SESSION_TIMEOUT_MS = 3_000
 _TAKEN = "Address already in use"
 _ATTEMPTS = 3
 
+_Opened = TypeVar("_Opened")
+
 
 class KafkaServer:
     """A broker for the scope of `async with`, on free loopback ports that stay the same; its files are temporary.
@@ -30,7 +34,8 @@ class KafkaServer:
     However this process ends, also by SIGKILL, the broker stops and its files go. One caller at a time.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, node: KafkaNode | None = None) -> None:
+        self._chosen = node
         self._stack = AsyncExitStack()
         self._node: KafkaNode
         self._server: GuardedServer
@@ -41,31 +46,25 @@ class KafkaServer:
         :raises Invalid: Java or Maven is missing; the message says what to do.
         :raises Unavailable: the programs cannot be had, or the broker did not start.
         """
-        for attempts_left in reversed(range(_ATTEMPTS)):
-            try:
-                await self._open()
-                break
-            except Unavailable as error:
-                # A port that was free when it was chosen may be taken by the time that the JVM is up.
-                if _TAKEN not in error.message or not attempts_left:
-                    raise
+        await (_on_other_ports(self._open) if self._chosen is None else self._open_on(self._chosen))
         return self
 
     async def _open(self) -> None:
-        directory = Path(tempfile.gettempdir()) / f"tailrace-kafka-{secrets.token_hex(8)}"
-        self._node = KafkaNode.on_free_ports(await kafka_programs(), directory, session_timeout_ms=_SESSION_TIMEOUT_MS)
-        charge = Charge(name="Kafka", directory=directory, ladder=LADDER, remove_at_end=(directory,))
+        node = KafkaNode.on_free_ports(await kafka_programs(), _new_directory(), session_timeout_ms=_SESSION_TIMEOUT_MS)
+        await self._open_on(node)
+
+    async def _open_on(self, node: KafkaNode) -> None:
+        self._node = node
+        charge = Charge(name="Kafka", directory=node.directory, ladder=LADDER, remove_at_end=(node.directory,))
         async with AsyncExitStack() as stack:
             self._server = await stack.enter_async_context(GuardedServer.open(charge))
+            # Nobody needs what an orderly end would write.
+            stack.push_async_callback(self._server.kill)
             await self.start()
             self._stack = stack.pop_all()
 
     async def __aexit__(self, *_: object) -> None:
-        try:
-            # Nobody needs what an orderly end would write.
-            await self._server.kill()
-        finally:
-            await self._stack.aclose()
+        await self._stack.aclose()
 
     @property
     def bootstrap(self) -> str:
@@ -111,6 +110,44 @@ class KafkaServer:
     def thaw(self) -> None:
         """Let a frozen broker go on."""
         self._server.signal("SIGCONT")
+
+
+@asynccontextmanager
+async def kafka_cluster(size: int) -> AsyncIterator[list[KafkaServer]]:
+    """So many brokers that are one cluster, all up: it bears the loss of less than half of them.
+
+    :raises Invalid: as for one.
+    :raises Unavailable: as for one.
+    """
+    async with AsyncExitStack() as stack:
+        yield await _on_other_ports(partial(_open_cluster, size, stack))
+
+
+async def _open_cluster(size: int, stack: AsyncExitStack) -> list[KafkaServer]:
+    brokers = [KafkaServer(node) for node in KafkaNode.of_a_cluster(await kafka_programs(), _new_directory(), size)]
+    async with AsyncExitStack() as opened:
+        # At once, for none is ready before most are there.
+        opening = (opened.enter_async_context(broker) for broker in brokers)
+        for outcome in await asyncio.gather(*opening, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
+        stack.push_async_callback(opened.pop_all().aclose)
+    return brokers
+
+
+async def _on_other_ports(attempt: Callable[[], Awaitable[_Opened]]) -> _Opened:
+    """A port that was free when it was chosen may be taken by the time that the JVM is up: then try others."""
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return await attempt()
+        except Unavailable as error:
+            if _TAKEN not in error.message:
+                raise
+    return await attempt()
+
+
+def _new_directory() -> Path:
+    return Path(tempfile.gettempdir()) / f"tailrace-kafka-{secrets.token_hex(8)}"
 
 
 def main() -> None:

@@ -1,0 +1,1 @@
+"""Put on PYTHONPATH of a service, this folder breaks the Kafka library in it."""
