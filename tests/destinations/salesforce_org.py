@@ -123,7 +123,8 @@ class Org(HttpClient):
         failed = [row for row in rows if row["Name"] == "Mallory"]
         for row in rows:
             if row not in failed:
-                self.accounts[row["Ext__c"]] = {name: None if value == "#N/A" else value for name, value in row.items()}
+                said = {name: None if value == "#N/A" else value for name, value in row.items() if value}
+                self.accounts[row["Ext__c"]] = {**self.accounts.get(row["Ext__c"], {}), **said}
         names = list(rows[0])
         told = [{"sf__Id": "", "sf__Error": "INVALID_NAME:not this one:Name --", **row} for row in reversed(failed)]
         job |= {"state": "JobComplete", "numberRecordsProcessed": len(rows), "numberRecordsFailed": len(failed)}

@@ -158,6 +158,19 @@ async def test_rows_that_a_job_did_not_come_to_are_tried_again() -> None:
     assert result.outcomes[5].verdict is Verdict.RETRY
 
 
+async def test_field_that_a_row_of_a_job_leaves_out_keeps_what_it_holds() -> None:
+    org = Org()
+    await put(org, ["Ada", "Bo"], bulk_from_rows=2)
+    cleared = batch([None, None])
+    body = b'{"Ext__c":"e0"}'
+    left_out = replace(cleared, rows=[Row(RowKey(("e0",)), body, hash_row(body)), cleared.rows[1]])
+
+    async with opened(org, bulk_from_rows=2) as destination:
+        await destination.write(await destination.plan(TARGET), left_out)
+
+    assert (org.accounts["e0"]["Name"], org.accounts["e1"]["Name"]) == ("Ada", None)
+
+
 async def test_text_that_a_job_would_take_for_null_is_rejected() -> None:
     result = await put(Org(), ["#N/A", *["Ada"] * 999])
 
