@@ -38,7 +38,7 @@ class Handled:
         self.events.append(incoming)
 
     async def until(self, is_met: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not is_met():
                 self.changed.clear()
                 await self.changed.wait()
@@ -53,7 +53,7 @@ async def reading(
 ) -> AsyncIterator[asyncio.Task[None]]:
     """The loop of a service, stopped at the end of the scope as a service is stopped."""
     stopping = asyncio.Event()
-    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(90), asyncio.TaskGroup() as tasks:
         loop = tasks.create_task(consume(bus, reader, handler, stopping=stopping))
         yield loop
         stopping.set()

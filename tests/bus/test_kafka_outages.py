@@ -185,7 +185,7 @@ async def test_what_a_killed_process_had_in_hand_comes_to_another(kafka_bootstra
             sys.executable, "-c", A_MEMBER, kafka_bootstrap, topic, topic_prefix, stdout=asyncio.subprocess.PIPE
         )
         assert process.stdout
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             said = await process.stdout.readline()
         process.kill()
         await process.wait()

@@ -11,7 +11,7 @@ class MemoryRig(BusRig):
     def __init__(self) -> None:
         self.bus: MemoryBus = MemoryBus(partitions=PARTITIONS)
         self.topic = "test.topic"
-        self.bound_s = 1.0
+        self.bound_s = 10.0
 
     async def put_foreign(self, value: bytes | None, *, key: bytes | None, headers: Mapping[str, bytes]) -> None:
         self.bus.put(self.topic, value, key=key, headers=headers)

@@ -105,7 +105,7 @@ class Settings(KafkaSettings, StoreSettings):
         default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}",
         min_length=1,
         max_length=200,
-        description="Name of this process, unique and, for a StatefulSet, stable.",
+        description="Name of this process, unique.",
     )
     allow_private_destinations: bool = Field(
         default=False, description="Let connectors reach loopback and private addresses: for trials only."

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from tailrace.bus.base import Received, Subscription
 
-_COLLECT_S = 45.0
+_COLLECT_S = 90.0
 _RECEIVE_S = 0.5
 
 
