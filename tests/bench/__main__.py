@@ -1,137 +1,94 @@
-"""`make bench ARGS="--rows N --only NAME --repeat K --json PATH"`: medians of interleaved runs, as ratios.
+"""Medians of interleaved rounds, as ratios to a loop without guarantees that is measured in the same run.
 
-`--only api` starts runs at `--rate` a second for `--seconds` and tells how soon they were acknowledged.
+`--only` names one case and may be given several times. `api`, `trigger` and `slow_runs` count other things than rows.
 """
 
 import asyncio
 import os
 import platform
-import statistics
-import subprocess
 import sys
-from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator
-from contextlib import contextmanager
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Sequence
 from pathlib import Path
 
-import asyncpg
 import orjson
-from rich.console import Console
-from rich.table import Table
 
-from tailrace.embedded.postgres import EmbeddedPostgres
-from tailrace.store import migrations
+from tailrace.core.errors import TailraceError
 from tests.bench.api import measure_starts
-from tests.bench.case import CASES, Measured
+from tests.bench.case import CASES, ROWS_PER_REQUEST
+from tests.bench.report import Report, printed, written
+from tests.bench.rows import measure_rows
+from tests.bench.slow_runs import measure_slow_runs
+from tests.bench.trigger import measure_trigger
 
-BASELINE = "naive"
-API = "api"
-"""Counts starts, not rows; only where it is asked for."""
+OTHERS = {"api": measure_starts, "trigger": measure_trigger, "slow_runs": measure_slow_runs}
+"""What counts something else than rows; `api` only where it is asked for."""
 
-PICKY = "rejected"
-
-_CASE_S = 3600
-_MAKE_TABLE = """
-CREATE TABLE people AS SELECT n AS id, 'person' || n || '@example.com' AS email, 'First' || n % 1000 AS first_name,
-  'Last' || n % 5000 AS last_name, 'Company ' || n % 20000 AS company, 'CH' AS country, n % 100 AS score,
-  (n % 100000)::numeric / 100 AS spent, n % 3 = 0 AS active,
-  timestamptz '2026-01-01' + n * interval '1 second' AS updated_at
-FROM generate_series(1, $1::int) AS n
-"""
+_ALWAYS = ("trigger", "slow_runs")
 
 
-def main() -> None:
+def main(given: Sequence[str] | None = None) -> None:
     """Measure and print."""
-    arguments = _arguments()
-    report = _rows_report(arguments) if arguments.only != [API] else {}
-    if API in (arguments.only or ()):
-        report[API] = measure_starts(arguments)
+    arguments = _arguments(given)
+    wanted = arguments.only or [*CASES, *_ALWAYS]
+    report: Report = {}
+    try:
+        if rows := [name for name in wanted if name in CASES]:
+            report |= asyncio.run(measure_rows(rows, arguments.rows, arguments.repeat))
+        for name in wanted:
+            if name in OTHERS:
+                report[name] = OTHERS[name](arguments)
+    except TailraceError as error:
+        raise SystemExit(f"bench: {error.message}") from None
+    printed(report, arguments)
+    facts = _facts(arguments)
     if arguments.json:
-        facts = {"machine": platform.processor() or platform.machine(), "cores": os.cpu_count(), "rows": arguments.rows}
         arguments.json.write_bytes(orjson.dumps({**facts, "cases": report}, option=orjson.OPT_INDENT_2))
+    if arguments.markdown:
+        arguments.markdown.write_text(written(report, facts))
 
 
-def _rows_report(arguments: Namespace) -> dict[str, dict[str, float]]:
-    runs = asyncio.run(measure(arguments))
-    report = {name: _row(runs[name], runs[BASELINE]) for name in runs}
-    _print(report, arguments)
-    return report
-
-
-async def measure(arguments: Namespace) -> dict[str, list[Measured]]:
-    """Every case once a round, so that a machine that slows down slows all of them down."""
-    names = [BASELINE, *(name for name in arguments.only or CASES if name not in {BASELINE, API})]
-    runs: dict[str, list[Measured]] = {name: [] for name in names}
-    async with EmbeddedPostgres() as postgres:
-        warehouse = await _database(postgres, "warehouse")
-        connection = await asyncpg.connect(warehouse)
-        await connection.execute(_MAKE_TABLE.replace("$1", str(arguments.rows)))
-        await connection.execute("VACUUM ANALYZE people")
-        await connection.close()
-        for repeat in range(arguments.repeat):
-            for name in names:
-                store = await _database(postgres, f"store_{repeat}_{name}")
-                await migrations.upgrade(store)
-                runs[name].append(_run_case(name, warehouse, store))
-    return runs
-
-
-def _run_case(name: str, warehouse: str, store: str) -> Measured:
-    with _sink(is_picky=name == PICKY) as url:
-        command = [sys.executable, "-m", "tests.bench.case", name, warehouse, store, url]
-        done = subprocess.run(command, check=True, capture_output=True, timeout=_CASE_S)
-    return Measured(**orjson.loads(done.stdout))
-
-
-@contextmanager
-def _sink(*, is_picky: bool) -> Iterator[str]:
-    command = [sys.executable, "-m", "tests.bench.sink", *(["picky"] if is_picky else [])]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        if process.stdout is None or process.stdin is None:
-            raise RuntimeError("the sink has no pipes")
-        yield f"http://127.0.0.1:{process.stdout.readline().strip()}/rows"
-        process.stdin.close()
-
-
-async def _database(postgres: EmbeddedPostgres, name: str) -> str:
-    connection = await asyncpg.connect(postgres.dsn("postgres"))
-    await connection.execute(f"CREATE DATABASE {name}")
-    await connection.close()
-    return postgres.dsn(name)
-
-
-def _row(runs: list[Measured], baseline: list[Measured]) -> dict[str, float]:
-    rate, base = _rate(runs), _rate(baseline)
+def _facts(arguments: Namespace) -> dict[str, object]:
     return {
-        "rows_per_s": round(rate),
-        "ratio_to_naive": round(rate / base, 3),
-        "cpu_s_per_million": round(statistics.median(run.cpu_s / run.rows * 1e6 for run in runs), 2),
-        "peak_rss_mib": round(statistics.median(run.peak_rss_mib for run in runs), 1),
+        "machine": _processor(),
+        "cores": os.cpu_count(),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "python": platform.python_version(),
+        "load_before": round(os.getloadavg()[2], 1),
+        "rows": arguments.rows,
+        "repeat": arguments.repeat,
     }
 
 
-def _rate(runs: list[Measured]) -> float:
-    return statistics.median(run.rows / run.wall_s for run in runs)
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
-def _print(report: dict[str, dict[str, float]], arguments: Namespace) -> None:
-    title = f"{arguments.rows:,} rows of 10 columns, medians of {arguments.repeat} interleaved rounds"
-    table = Table("case", *next(iter(report.values())), title=title)
-    for name, row in report.items():
-        table.add_row(name, *(f"{value:,}" for value in row.values()))
-    Console().print(table)
-
-
-def _arguments() -> Namespace:
-    parser = ArgumentParser(prog="tests.bench", description=__doc__)
-    parser.add_argument("--rows", type=int, default=200_000)
-    parser.add_argument("--only", action="append", choices=sorted([*CASES, API]), help="this case and the baseline")
-    parser.add_argument("--repeat", type=int, default=3)
+def _arguments(given: Sequence[str] | None) -> Namespace:
+    parser = ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--rows", type=_rows, default=200_000, help="of the table; it is kept for the next time")
+    parser.add_argument("--only", action="append", choices=sorted([*CASES, *OTHERS]), metavar="NAME", help="a case")
+    parser.add_argument("--repeat", type=int, default=3, help="rounds, of which the median counts")
+    parser.add_argument("--json", type=Path, metavar="PATH", help="write the figures there")
+    parser.add_argument("--markdown", type=Path, metavar="PATH", help="write the table there, for the documentation")
     parser.add_argument("--rate", type=int, default=300, help="api: starts a second")
     parser.add_argument("--seconds", type=int, default=20, help="api: for so long")
-    parser.add_argument("--json", type=Path)
-    return parser.parse_args()
+    parser.add_argument("--starts", type=int, default=100, help="trigger: how many, one after the other")
+    parser.add_argument("--runs", type=int, default=5000, help="slow_runs: how many at once")
+    parser.add_argument("--hold", type=float, default=60, help="slow_runs: seconds that each destination takes")
+    return parser.parse_args(given)
+
+
+def _rows(told: str) -> int:
+    rows = int(told)
+    if rows < 1 or rows % ROWS_PER_REQUEST:
+        raise ArgumentTypeError(f"whole requests only: a multiple of {ROWS_PER_REQUEST}")
+    return rows
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

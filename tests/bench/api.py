@@ -1,7 +1,6 @@
 """How fast starts are acknowledged: a gateway in a process of its own, asked at a fixed rate whether it keeps up."""
 
 import asyncio
-import math
 import os
 import sys
 import time
@@ -11,7 +10,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import asyncpg
 from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
 from rich.console import Console
 from rich.table import Table
@@ -19,21 +17,11 @@ from rich.table import Table
 from tailrace.embedded.ports import LOOPBACK, free_port
 from tailrace.embedded.postgres import EmbeddedPostgres
 from tailrace.store import migrations
-from tailrace.store.connections import ConnectionDraft
-from tailrace.store.tokens import NewToken, Role, Tokens
-from tests.executor.yard import definition_of, make_sync, open_chassis
+from tests.bench.stock import Work, percentiles_ms, stocked
 
 _UP_S = 30.0
 _CALL_S = 30.0
 _WARM_UP = 50
-_COPY = """
-WITH made AS (
-  INSERT INTO syncs (id, workspace_id, name, destination_id, definition, schedule)
-  SELECT 'bench_' || n, workspace_id, name, destination_id, definition, schedule
-  FROM syncs, generate_series(1, $1::int) AS n WHERE syncs.id = $2 RETURNING id, definition
-)
-INSERT INTO sync_versions (sync_id, version, definition) SELECT id, 1, definition FROM made
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +42,8 @@ class Load:
 
     def report(self) -> dict[str, float]:
         """The figures that count."""
-        ordered = sorted(self.latencies_s)
-        figures = {f"p{share}_ms": round(_percentile(ordered, share / 100) * 1000, 1) for share in (50, 95, 99)}
-        return {"rate_per_s": round(len(ordered) / self.wall_s, 1), **figures, "max_ms": round(ordered[-1] * 1000, 1)}
+        rate_per_s = round(len(self.latencies_s) / self.wall_s, 1)
+        return {"rate_per_s": rate_per_s, **percentiles_ms(self.latencies_s, 50, 95, 99)}
 
 
 def measure_starts(arguments: Namespace) -> dict[str, float]:
@@ -121,41 +108,19 @@ async def _client(gateway: Gateway) -> AsyncIterator[ClientSession]:
 @asynccontextmanager
 async def _gateway(dsn: str, *, syncs: int) -> AsyncIterator[Gateway]:
     """A gateway as it is deployed, with so many syncs to start."""
-    token, secret_key = await _stock(dsn, syncs)
+    stock = await stocked(dsn, syncs, Work("SELECT 1 AS id", dsn))
     port = free_port()
-    settings = {
-        "TAILRACE_DATABASE_URL": dsn,
-        "TAILRACE_SECRET_KEY": secret_key,
-        "TAILRACE_PORT": str(port),
-        "TAILRACE_OPS_PORT": "0",
-        "TAILRACE_LOG_LEVEL": "error",
-        "TAILRACE_CALLS_PER_S": "100000",
-        "TAILRACE_CALLS_BURST": "100000",
-    }
+    settings = {**stock.environment, "TAILRACE_PORT": str(port), "TAILRACE_LOG_LEVEL": "error"}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tailrace_gateway", env=os.environ | settings, stdout=asyncio.subprocess.DEVNULL
     )
     try:
         await _answers(port)
-        yield Gateway(f"http://{LOOPBACK}:{port}", token)
+        yield Gateway(f"http://{LOOPBACK}:{port}", stock.token)
     finally:
         if process.returncode is None:
             process.terminate()
         await process.wait()
-
-
-async def _stock(dsn: str, syncs: int) -> tuple[str, str]:
-    """A workspace with its syncs, made without the API; gives a token of it, and the secret key."""
-    async with open_chassis(dsn) as chassis:
-        source = ConnectionDraft("warehouse", {"url": "***"}, {"/url": dsn})
-        sink = ConnectionDraft("sink", {"url": "http://127.0.0.1:9/rows"}, {})
-        sync = await make_sync(chassis, source, sink, definition_of("SELECT 1 AS id", ("id",)))
-        _, text = await Tokens(chassis.database, chassis.box).create(NewToken(sync.workspace_id, "bench", Role.EDITOR))
-    connection = await asyncpg.connect(dsn, server_settings={"app.workspace_id": "*"})
-    await connection.execute(_COPY, syncs, sync.id)
-    await connection.execute("VACUUM ANALYZE")
-    await connection.close()
-    return text, chassis.settings.secret_key.get_secret_value()
 
 
 async def _answers(port: int) -> None:
@@ -168,8 +133,3 @@ async def _answers(port: int) -> None:
             else:
                 writer.close()
                 return
-
-
-def _percentile(ordered: Sequence[float], share: float) -> float:
-    """The least value that so large a share of all does not exceed."""
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]

@@ -1,59 +1,111 @@
-"""A sink that reads whole requests and answers at once: as little work as Python allows, in a process of its own."""
+"""A sink that reads whole requests and answers: as little work as Python allows, in a process of its own.
+
+    python -m tests.bench.sink '{"delay_s": 0.05}'
+
+It prints the port that it listens on, and serves until its standard input closes.
+"""
 
 import asyncio
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from subprocess import PIPE, Popen
+from typing import cast
+
+import orjson
+import uvloop
+
+REJECTED_EVERY = 10
 
 _HEAD_END = b"\r\n\r\n"
 _LENGTH = b"content-length: "
-REJECTED_EVERY = 10
-ROWS_PER_BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How it answers: after `delay_s`, rejecting each tenth of so many rows."""
+
+    delay_s: float = 0.0
+    rejects_of: int = 0
 
 
 class Sink(asyncio.Protocol):
-    """One connection. Bodies are counted off and forgotten."""
+    """One connection, one request after the other. Bodies are counted off and forgotten."""
 
-    def __init__(self, answer: bytes) -> None:
+    def __init__(self, answer: bytes, delay_s: float) -> None:
         self._answer = answer
-        self._buffer = bytearray()
+        self._delay_s = delay_s
+        self._head = b""
+        self._left_bytes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
+        """Keep the way back; uvloop's transports are asyncio's in all but name."""
+        self._transport = cast("asyncio.WriteTransport", transport)
 
     def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        while (size := self._request_bytes()) and size <= len(self._buffer):
-            del self._buffer[:size]
-            if isinstance(self._transport, asyncio.WriteTransport):
-                self._transport.write(self._answer)
+        """Count."""
+        if not self._left_bytes:
+            self._head += data
+            end = self._head.find(_HEAD_END)
+            if end < 0:
+                return
+            data = self._head[end + len(_HEAD_END) :]
+            self._left_bytes = _length(self._head[:end])
+            self._head = b""
+        self._left_bytes -= len(data)
+        if not self._left_bytes:
+            self._reply()
 
-    def _request_bytes(self) -> int:
-        end = self._buffer.find(_HEAD_END)
-        if end < 0:
-            return 0
-        head = bytes(self._buffer[:end]).lower()
-        at = head.index(_LENGTH) + len(_LENGTH)
-        return end + len(_HEAD_END) + int(head[at:].split(b"\r\n", 1)[0])
+    def _reply(self) -> None:
+        if self._delay_s:
+            asyncio.get_running_loop().call_later(self._delay_s, self._write)
+        else:
+            self._write()
+
+    def _write(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(self._answer)
 
 
-def answer(*, is_picky: bool) -> bytes:
-    """The response to every batch; a picky sink rejects every tenth row of a full one."""
-    rejected = range(0, ROWS_PER_BATCH, REJECTED_EVERY) if is_picky else range(0)
-    errors = ",".join(f'{{"index":{at},"code":"INVALID","message":"bad row"}}' for at in rejected)
-    body = f'{{"errors":[{errors}]}}'.encode()
+@contextmanager
+def open_sink(terms: Terms) -> Iterator[str]:
+    """The address of a sink in a process of its own."""
+    command = [sys.executable, "-m", "tests.bench.sink", orjson.dumps(asdict(terms)).decode()]
+    with Popen(command, stdin=PIPE, stdout=PIPE, text=True) as process:
+        if process.stdout is None or process.stdin is None:
+            raise RuntimeError("the sink has no pipes")
+        try:
+            yield f"http://127.0.0.1:{process.stdout.readline().strip()}/rows"
+        finally:
+            process.stdin.close()
+
+
+def answer_to_a_batch(rejects_of: int) -> bytes:
+    """The response to every batch."""
+    rejected = range(0, rejects_of, REJECTED_EVERY)
+    body = orjson.dumps({"errors": [{"index": at, "code": "INVALID", "message": "bad row"} for at in rejected]})
     head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
 
-async def serve(*, is_picky: bool) -> None:
+async def serve(terms: Terms) -> None:
     """Listen on a free loopback port, print it, and serve until stdin closes."""
-    whole = answer(is_picky=is_picky)
+    whole = answer_to_a_batch(terms.rejects_of)
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Sink(whole), "127.0.0.1", 0)
+    server = await loop.create_server(lambda: Sink(whole, terms.delay_s), "127.0.0.1", 0, backlog=4096)
     async with server:
         sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
         sys.stdout.flush()
         await loop.run_in_executor(None, sys.stdin.read)
 
 
+def _length(head: bytes) -> int:
+    lowered = head.lower()
+    at = lowered.index(_LENGTH) + len(_LENGTH)
+    return int(lowered[at:].split(b"\r\n", 1)[0])
+
+
 if __name__ == "__main__":
-    asyncio.run(serve(is_picky="picky" in sys.argv))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(Terms(**orjson.loads(sys.argv[1]))))
