@@ -29,7 +29,8 @@ from tailrace_executor.pauses import Pauses
 async def serve(chassis: Chassis) -> None:
     """Work on runs until stopped; then every run stops at its checkpoint and is handed back."""
     settings = chassis.settings
-    limits = HttpLimits(total_s=settings.request_timeout_s)
+    # Requests are bounded for each destination; one that waited for a connection here would be taken for unanswered.
+    limits = HttpLimits(total_s=settings.request_timeout_s, connections=0, connections_per_host=0)
     async with AiohttpClient.open(allow_private=settings.allow_private_destinations, limits=limits) as http:
         crew = Crew(_bench(chassis, http), settings.executor_max_runs, settings.poll_s)
         async with asyncio.TaskGroup() as tasks:

@@ -39,7 +39,7 @@ _ONE_GO_BYTES = 1_048_576
 
 @dataclass(frozen=True, slots=True)
 class HttpLimits:
-    """Bounds of one request, and of the connections of the process."""
+    """Bounds of one request, and of the connections of the process, where 0 is no bound."""
 
     connect_s: float = 10.0
     total_s: float = 60.0

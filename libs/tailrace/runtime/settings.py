@@ -136,7 +136,7 @@ class Settings(KafkaSettings, StoreSettings):
         10_800, ge=0, le=86_400, description="How long a run waits for its destination in all before it fails."
     )
     shutdown_grace_s: float = Field(30, gt=0, le=3600, description="Longest time to drain after SIGTERM.")
-    executor_max_runs: int = Field(50, ge=1, le=1000, description="Runs that one executor works on at once.")
+    executor_max_runs: int = Field(50, ge=1, le=10_000, description="Runs that one executor works on at once.")
     window_rows: int = Field(2000, ge=1, le=1_000_000, description="Rows sent without a checkpoint at most.")
     checkpoint_s: float = Field(0.5, gt=0, le=5, description="Longest time between checkpoints while rows flow.")
 
