@@ -32,8 +32,10 @@ async def test_server_that_falls_silent_is_unavailable_in_time(warehouse: Wareho
         await anext(blocks)
         network.swallow()
 
-        with pytest.raises(SourceUnavailable):
-            await anext(blocks)
+        with pytest.raises(SourceUnavailable) as failed:
+            [block async for block in blocks]
+
+    assert failed.value.code == SourceUnavailable.code
 
 
 async def test_connection_that_breaks_is_unavailable(warehouse: Warehouse, network: Network) -> None:
@@ -41,8 +43,10 @@ async def test_connection_that_breaks_is_unavailable(warehouse: Warehouse, netwo
         await anext(blocks)
         network.cut()
 
-        with pytest.raises(SourceUnavailable):
-            await anext(blocks)
+        with pytest.raises(SourceUnavailable) as failed:
+            [block async for block in blocks]
+
+    assert failed.value.code == SourceUnavailable.code
 
 
 async def test_what_the_reader_raises_is_not_taken_for_the_warehouse_s(warehouse: Warehouse) -> None:

@@ -173,8 +173,9 @@ async def test_connection_lost_in_the_middle_is_unavailable(rig: PostgresWarehou
             " WHERE application_name = 'tailrace' AND datname = current_database()"
         )
 
+        # What had come before is still given.
         with pytest.raises(SourceUnavailable):
-            await anext(blocks)
+            [block async for block in blocks]
 
 
 async def test_slow_query_ends_at_the_limit(rig: PostgresWarehouseRig) -> None:
@@ -271,4 +272,5 @@ async def test_blocks_of_large_rows_are_small(rig: PostgresWarehouseRig) -> None
 
     blocks = await read(rig, query, "id")
 
-    assert [len(block.rows) for block in blocks] == [20, 4, 4, 2]
+    assert len(keys(blocks)) == 30
+    assert max(len(block.rows) for block in blocks) < 5

@@ -1,6 +1,6 @@
 """The statement that reads a query of PostgreSQL in the order of a key, or of a cursor and then of a key."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tailrace.connector_kit.sql import by_code_point, one_statement, quote_name
@@ -20,8 +20,27 @@ class ReadColumn:
     type_name: str
 
 
-def statement(reading: Reading, columns: Sequence[ReadColumn], encoding: str) -> tuple[str, Sequence[object]]:
-    """The SQL and its arguments; it gives the columns of the query, then the texts of the key."""
+def is_plain(reading: Reading) -> bool:
+    """Whether all rows are read in the order of their keys, so that `copied_statement` gives them."""
+    return bool(reading.key_columns) and reading.cursor is None and reading.only is None
+
+
+def copied_statement(reading: Reading, columns: Sequence[ReadColumn], encoding: str) -> str:
+    """The SQL for a COPY, which takes no arguments."""
+    return statement(reading, columns, encoding, place=_literal)[0]
+
+
+def statement(
+    reading: Reading,
+    columns: Sequence[ReadColumn],
+    encoding: str,
+    *,
+    place: Callable[[int, str], str] = lambda number, _: f"${number}",
+) -> tuple[str, Sequence[object]]:
+    """The SQL and its arguments; it gives the columns of the query, then the texts of the key.
+
+    `place` is what stands in it for an argument, by its number and its text.
+    """
     order = _Order.of(reading, columns)
     selected = [column.projection for column in columns] + order.texts
     by = [by_code_point(text, encoding=encoding) for text in order.texts]
@@ -33,7 +52,7 @@ def statement(reading: Reading, columns: Sequence[ReadColumn], encoding: str) ->
         # NULL in any part puts the row last; as one expression, the sort can still abbreviate it.
         first = f"(CASE WHEN {order.has_null} THEN NULL ELSE {order.texts[0]} END)"
         selected[len(columns)], by[0] = first, by_code_point(first, encoding=encoding)
-    condition, arguments = _condition(reading, order, encoding)
+    condition, arguments = _condition(reading, order, encoding, place)
     sql = f"""{wrapped(", ".join(selected), reading.query)} {condition}
         ORDER BY {", ".join(by)}, (CASE WHEN {order.has_null} THEN ({ROWS}.*)::text END) COLLATE "C"
     """
@@ -70,7 +89,13 @@ class _Order:
         return cls(texts, key_has_null, cursor, type_name)
 
 
-def _condition(reading: Reading, order: _Order, encoding: str) -> tuple[str, Sequence[object]]:
+def _literal(_: int, text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _condition(
+    reading: Reading, order: _Order, encoding: str, place: Callable[[int, str], str]
+) -> tuple[str, Sequence[object]]:
     if reading.only is not None:
         return _only(reading.only, order.texts)
     since = None if reading.cursor is None else reading.cursor.since
@@ -81,8 +106,8 @@ def _condition(reading: Reading, order: _Order, encoding: str) -> tuple[str, Seq
         bounds.append(f"{order.cursor} >= $1::text::{order.cursor_type}")
     if reading.after is not None:
         here = [by_code_point(text, encoding=encoding) for text in order.texts]
-        numbers = range(len(arguments) + 1, len(arguments) + len(here) + 1)
-        last = [by_code_point(f"${number}::text", encoding=encoding) for number in numbers]
+        places = (place(number, text) for number, text in enumerate(reading.after, len(arguments) + 1))
+        last = [by_code_point(f"{text}::text", encoding=encoding) for text in places]
         arguments += reading.after
         if since is not None:
             here, last = [str(order.cursor), *here], [f"$1::text::{order.cursor_type}", *last]

@@ -9,7 +9,7 @@ import heapq
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from operator import attrgetter
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from xxhash import xxh3_64_digest
 
@@ -49,6 +49,11 @@ class Entry(NamedTuple):
 def hash_row(body: bytes) -> RowHash:
     """The hash of a row's encoded form, by the current algorithm."""
     return RowHash(xxh3_64_digest(body))
+
+
+def hash_rows(bodies: Iterable[bytes]) -> list[RowHash]:
+    """The hashes of many rows."""
+    return cast("list[RowHash]", list(map(xxh3_64_digest, bodies)))
 
 
 def is_old(known: RowHash | None) -> bool:

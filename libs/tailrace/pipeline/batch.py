@@ -206,14 +206,16 @@ class _Cut:
         plan, size_bytes = self.recipe.plan, self.size_bytes
         if self.sending >= plan.rows_per_batch or self.rows >= _DECIDED_PER_PARCEL + self.sending:
             return 0
+        room = plan.rows_per_batch - self.sending if is_sent else _DECIDED_PER_PARCEL + self.sending - self.rows
+        room = min(room, len(bodies))
+        if size_bytes + sum(map(len, islice(bodies, room))) + room <= plan.bytes_per_batch:
+            return room
         if is_sent:
-            room = plan.rows_per_batch - self.sending
             ends = accumulate(map(len, islice(bodies, room)), lambda end, body_bytes: end + 1 + body_bytes)
             full = (size_bytes + end > plan.bytes_per_batch for end in ends)
         else:
-            room = _DECIDED_PER_PARCEL + self.sending - self.rows
             full = (self.sending > 0 and size_bytes + len(body) > plan.bytes_per_batch for body in islice(bodies, room))
-        return next(compress(count(), full), min(room, len(bodies)))
+        return next(compress(count(), full), room)
 
     def _end_singles(self) -> None:
         if self.singles:

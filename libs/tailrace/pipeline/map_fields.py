@@ -12,6 +12,7 @@ from typing import cast
 
 import orjson
 
+from tailrace.connector_kit.copy_text import TextRows
 from tailrace.core import keys
 from tailrace.core.errors import SourceInvalid
 from tailrace.core.row_columns import RowColumns
@@ -23,12 +24,13 @@ from tailrace.core.settlements import (
     dedupe_key_of_duplicate,
     dedupe_key_of_event,
 )
-from tailrace.core.snapshots import KEY_SIZE_LIMIT_BYTES, hash_row
+from tailrace.core.snapshots import KEY_SIZE_LIMIT_BYTES, hash_row, hash_rows
 from tailrace.core.syncs import FieldMapping, SyncDefinition, SyncMode
 from tailrace.mapping.accepted import ANYTHING, Accepted
 from tailrace.mapping.compiled import compile_mapping
 from tailrace.pipeline.places import Places, order_of
 from tailrace.pipeline.plain import MappedRow, PlainRows, are_plain
+from tailrace.pipeline.template import Template, TextField
 
 NULL_KEY = "NULL_KEY"
 NULL_CURSOR = "NULL_CURSOR"
@@ -54,6 +56,7 @@ class Mapper:
         self._are_events = definition.sync_mode is SyncMode.APPEND
         self._fields = [_Field.of(mapping, columns) for mapping in mappings]
         self._encoder = _Encoder(self._fields, len(columns))
+        self._template = Template([field.as_text(columns) for field in self._fields])
         self._key_fields = [field for field, mapping in zip(self._fields, mappings, strict=True) if mapping.key]
         self._key_names = [field.name for field in self._key_fields]
         self._tells_key = self._compiled is None and all(field.is_whole_number for field in self._key_fields)
@@ -73,13 +76,21 @@ class Mapper:
         """All rows at once; None where there may be something to say about one of them."""
         if not self._may_be_plain or not are_plain(block.keys, self._last_place) or not self._keys_tell(block):
             return None
-        try:
-            bodies = [self._encoder.encode(values) for values in block.rows]
-        except (_Unfit, orjson.JSONEncodeError, RecursionError):
+        bodies = self._bodies(block.rows)
+        if bodies is None:
             return None
         places = cast("Sequence[RowKey]", block.keys)
         self._last_place, self._duplicates = places[-1], 0
-        return PlainRows(RowColumns(places, bodies, list(map(hash_row, bodies))))
+        return PlainRows(RowColumns(places, bodies, hash_rows(bodies)))
+
+    def _bodies(self, rows: Sequence[Sequence[object]]) -> list[bytes] | None:
+        """The bodies of all rows; None where JSON cannot hold one of them."""
+        if isinstance(rows, TextRows):
+            return self._template.bodies(rows)
+        try:
+            return [self._encoder.encode(values) for values in rows]
+        except (_Unfit, orjson.JSONEncodeError, RecursionError):
+            return None
 
     def _keys_tell(self, block: Block) -> bool:
         """Whether the text of each key tells what is sent of it."""
@@ -89,7 +100,7 @@ class Mapper:
             if field.is_whole_number:
                 continue
             parts = [key[at] for key in block.keys if key is not None]
-            if [field.value(values) for values in block.rows] != parts or not keys.are_told_as_text(parts):
+            if _column(block.rows, field) != parts or not keys.are_told_as_text(parts):
                 return False
         return True
 
@@ -215,11 +226,24 @@ class _Field:
         kind = columns[index].kind
         return cls(mapping.destination, index, None, _CONVERTERS.get(kind), kind is ColumnKind.INTEGER)
 
+    def as_text(self, columns: Sequence[Column]) -> TextField:
+        """The field as a template takes it."""
+        if self.index < 0:
+            return TextField(self.name, None, ColumnKind.OTHER, self.constant)
+        return TextField(self.name, self.index, columns[self.index].kind)
+
     def value(self, values: Sequence[object]) -> object:
         if self.index < 0:
             return self.constant
         value = values[self.index]
         return value if self.convert is None or value is None else self.convert(value)
+
+
+def _column(rows: Sequence[Sequence[object]], field: _Field) -> list[object]:
+    """What is sent of a field, row by row."""
+    if isinstance(rows, TextRows) and field.convert is None:
+        return rows.column(field.index)
+    return [field.value(values) for values in rows]
 
 
 def _number(value: object) -> object:

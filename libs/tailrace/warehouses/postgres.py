@@ -1,4 +1,4 @@
-"""PostgreSQL as a warehouse: one read-only, repeatable-read stream by a server-side cursor.
+"""PostgreSQL as a warehouse: one read-only, repeatable-read stream, by COPY or by a server-side cursor.
 
 Values arrive as exact text wherever Python or JSON would lose something: every type is written as PostgreSQL
 writes it under fixed session settings, times as ISO 8601 (UTC where the type has a zone), arrays and composites as
@@ -17,46 +17,42 @@ from asyncpg.types import Attribute
 from pydantic import BaseModel, Field
 
 from tailrace.connector_kit.blocks import FIRST_ROWS, rows_that_fit
+from tailrace.connector_kit.copy_stream import CopyStream, Silent, Sink
+from tailrace.connector_kit.copy_text import TextRows
 from tailrace.connector_kit.destination import Level
-from tailrace.connector_kit.postgres_reading import ROWS, ReadColumn, statement, wrapped
+from tailrace.connector_kit.postgres_reading import (
+    ROWS,
+    copied_statement,
+    is_plain,
+    statement,
+    wrapped,
+)
 from tailrace.connector_kit.postgres_settings import PostgresSettings, keep_alive
+from tailrace.connector_kit.postgres_values import (
+    copied_column,
+    iso_local,
+    iso_utc,
+    kinds_of,
+    projection,
+    read_column,
+    times_among,
+)
 from tailrace.connector_kit.promised_columns import PromisedColumns, refuse_twins
-from tailrace.connector_kit.sql import quote_name
 from tailrace.connector_kit.warehouse import Reading, Warehouse
 from tailrace.core.errors import CredentialsRefused, SourceInvalid, SourceUnavailable, TailraceError
-from tailrace.core.rows import Block, Column, ColumnKind, RowKey
+from tailrace.core.rows import Block, Column, RowKey
 
 # The driver's own state machine trips over a connection that ends between two answers: InternalClientError.
 _LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _CLOSE_S = 5.0
+_COPY_S = 10 * 365 * 86_400.0
+"""No end: a COPY lasts for as long as its rows are read."""
 _PREPARE_S = 30.0
 _GRACE_S = 5.0
+_TOO_SLOW = "the query took longer than statement_timeout_s: make it faster or raise the limit"
 _QUERY_STATES = frozenset({"0A", "25", "3F", "42", "54"})
 _ROW_STATES = frozenset({"21", "22", "23", "38", "39", "44", "P0"})
 _DANGEROUS_ROLES = ("pg_execute_server_program", "pg_read_server_files", "pg_write_server_files")
-
-_KINDS = {
-    "int2": ColumnKind.INTEGER,
-    "int4": ColumnKind.INTEGER,
-    "int8": ColumnKind.INTEGER,
-    "oid": ColumnKind.INTEGER,
-    "float4": ColumnKind.FLOAT,
-    "float8": ColumnKind.FLOAT,
-    "bool": ColumnKind.BOOLEAN,
-    "numeric": ColumnKind.DECIMAL,
-    "money": ColumnKind.DECIMAL,
-    "timestamptz": ColumnKind.TIMESTAMP,
-    "timestamp": ColumnKind.TIMESTAMP,
-    "date": ColumnKind.TIMESTAMP,
-    "json": ColumnKind.JSON,
-    "jsonb": ColumnKind.JSON,
-    "record": ColumnKind.JSON,
-}
-_AS_THEY_ARE = frozenset(
-    {"int2", "int4", "int8", "oid", "float8", "bool", "timestamptz", "timestamp", "text", "varchar"}
-)
-# The shortest decimal of a float4 differs from the shortest of the same number as float8.
-_CASTS = {"float4": "{}::text::float8", "money": "{}::numeric::text", "record": "to_json({})::text"}
 
 _SET_UP = """
     SELECT set_config('TimeZone', 'UTC', true), set_config('DateStyle', 'ISO, YMD', true),
@@ -124,18 +120,54 @@ class PostgresWarehouse(Warehouse):
         async with self._transaction():
             with _translated():
                 attributes = await self._attributes(query)
-                projections = ", ".join(map(_projection, attributes))
+                projections = ", ".join(map(projection, attributes))
                 await self._try_out(wrapped(projections, query))
-        columns = [Column(attribute.name, _kind(attribute)) for attribute in attributes]
+        columns = kinds_of(attributes)
         self._promised.promise(query, columns)
         return columns
 
     @asynccontextmanager
     async def read(self, reading: Reading) -> AsyncIterator[AsyncIterator[Block]]:
         async with self._transaction():
-            with _translated():
-                cursor, width = await self._open_cursor(reading)
-            yield _blocks(cursor, reading.rows_per_block, width, self._wait_s)
+            if is_plain(reading):
+                async with self._copied(reading) as copied:
+                    yield copied
+            else:
+                with _translated():
+                    cursor, width = await self._open_cursor(reading)
+                yield _blocks(cursor, reading.rows_per_block, width, self._wait_s)
+
+    @asynccontextmanager
+    async def _copied(self, reading: Reading) -> AsyncIterator[AsyncIterator[Block]]:
+        """The blocks of a COPY, which is cancelled with the scope."""
+        with _translated():
+            # A COPY is one statement, for as long as its reader takes: only the waits for the server are limited.
+            attributes, encoding = await self._set_up(reading, statement_timeout="0")
+        columns = list(map(copied_column, attributes))
+        sql = copied_statement(reading, columns, encoding)
+
+        async def copy(sink: Sink) -> None:
+            await self._connection.copy_from_query(sql, output=sink, timeout=_COPY_S)
+
+        async with CopyStream(reading.rows_per_block, FIRST_ROWS).filled(copy, _LOST) as stream:
+            yield self._copied_blocks(stream, attributes)
+
+    async def _copied_blocks(self, stream: CopyStream, attributes: Sequence[Attribute]) -> AsyncIterator[Block]:
+        kinds, times = [column.kind for column in kinds_of(attributes)], times_among(attributes)
+        while lines := await self._next_lines(stream):
+            rows = TextRows(lines, kinds, times)
+            yield Block(rows, rows.keys())
+
+    async def _next_lines(self, stream: CopyStream) -> list[bytes]:
+        with _translated():
+            try:
+                return await stream.lines(wait_s=self._settings.statement_timeout_s)
+            except Silent:
+                await stream.stop()
+                # A server that is there says that the transaction is over; one that is not says nothing.
+                with suppress(asyncpg.InFailedSQLTransactionError):
+                    await self._connection.execute("SELECT 1", timeout=_CLOSE_S)
+        raise SourceUnavailable(_TOO_SLOW, code="SOURCE_TIMEOUT")
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[None]:
@@ -151,15 +183,18 @@ class PostgresWarehouse(Warehouse):
 
     async def _open_cursor(self, reading: Reading) -> "tuple[Cursor[asyncpg.Record], int]":
         """The cursor and how many of its columns are the row's; the key's follow."""
-        timeouts = (
-            f"{limit_s:.3f}s" for limit_s in (self._settings.statement_timeout_s, self._settings.lock_timeout_s)
-        )
-        await self._connection.fetch(_SET_UP, *timeouts, timeout=_PREPARE_S)
-        attributes = await self._attributes(reading.query)
-        self._promised.check(reading, [Column(attribute.name, _kind(attribute)) for attribute in attributes])
-        encoding = getattr(self._connection.get_settings(), "server_encoding", "UTF8")
-        sql, arguments = statement(reading, [_read_column(attribute) for attribute in attributes], encoding)
+        statement_timeout = f"{self._settings.statement_timeout_s:.3f}s"
+        attributes, encoding = await self._set_up(reading, statement_timeout=statement_timeout)
+        sql, arguments = statement(reading, list(map(read_column, attributes)), encoding)
         return await self._connection.cursor(sql, *arguments, timeout=self._wait_s), len(attributes)
+
+    async def _set_up(self, reading: Reading, *, statement_timeout: str) -> tuple[Sequence[Attribute], str]:
+        """What the query gives, and the server's encoding; values are written in one way from here on."""
+        lock_timeout = f"{self._settings.lock_timeout_s:.3f}s"
+        await self._connection.fetch(_SET_UP, statement_timeout, lock_timeout, timeout=_PREPARE_S)
+        attributes = await self._attributes(reading.query)
+        self._promised.check(reading, kinds_of(attributes))
+        return attributes, getattr(self._connection.get_settings(), "server_encoding", "UTF8")
 
     async def _try_out(self, wrapped: str) -> None:
         """Have the server look at a query that is a statement, as a part of a larger one."""
@@ -198,8 +233,8 @@ async def _connect(settings: PostgresWarehouseSettings) -> "asyncpg.Connection[a
             server_settings={"application_name": "tailrace"},
         )
         keep_alive(getattr(connection, "_transport", None))
-        await connection.set_type_codec("timestamptz", schema="pg_catalog", encoder=str, decoder=_iso_utc)
-        await connection.set_type_codec("timestamp", schema="pg_catalog", encoder=str, decoder=_iso_local)
+        await connection.set_type_codec("timestamptz", schema="pg_catalog", encoder=str, decoder=iso_utc)
+        await connection.set_type_codec("timestamp", schema="pg_catalog", encoder=str, decoder=iso_local)
     return connection
 
 
@@ -223,36 +258,6 @@ def _block(records: Sequence[Any], width: int) -> Block:
     if None not in keys[-1]:
         return Block(rows, keys)
     return Block(rows, [None if None in key else key for key in keys])
-
-
-def _read_column(attribute: Attribute) -> ReadColumn:
-    kind = attribute.type
-    return ReadColumn(attribute.name, _projection(attribute), f"{quote_name(kind.schema)}.{quote_name(kind.name)}")
-
-
-def _projection(attribute: Attribute) -> str:
-    column = f"{ROWS}.{quote_name(attribute.name)}"
-    if attribute.type.name in _AS_THEY_ARE:
-        return column
-    if attribute.type.kind in {"array", "composite"}:
-        return f"to_json({column})::text"
-    return _CASTS.get(attribute.type.name, "{}::text").format(column)
-
-
-def _kind(attribute: Attribute) -> ColumnKind:
-    if attribute.type.kind in {"array", "composite"}:
-        return ColumnKind.JSON
-    return _KINDS.get(attribute.type.name, ColumnKind.TEXT)
-
-
-def _iso_utc(text: str) -> str:
-    if text.endswith("+00"):
-        return text[:-3].replace(" ", "T", 1) + "Z"
-    return text.replace(" ", "T", 1).replace("+00 ", "Z ")
-
-
-def _iso_local(text: str) -> str:
-    return text.replace(" ", "T", 1)
 
 
 @contextmanager
@@ -284,10 +289,7 @@ def _classified(error: asyncpg.PostgresError) -> TailraceError:
     state = error.sqlstate or ""
     what = f"{type(error).__name__.removesuffix('Error')} ({state})"
     if state == "57014":
-        return SourceUnavailable(
-            "the query took longer than statement_timeout_s: make it faster or raise the limit",
-            code="SOURCE_TIMEOUT",
-        )
+        return SourceUnavailable(_TOO_SLOW, code="SOURCE_TIMEOUT")
     if state == "3D000":
         return SourceInvalid(f"the warehouse says: {error}")
     if state[:2] in _QUERY_STATES:

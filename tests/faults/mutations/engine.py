@@ -65,8 +65,8 @@ MUTATIONS = (
     Mutation(
         "batches cut by time",
         "libs/tailrace/pipeline/batch.py",
-        "            room = plan.rows_per_batch - self.sending\n",
-        "            room = 1 + __import__('time').monotonic_ns() % (plan.rows_per_batch - self.sending)\n",
+        "        room = min(room, len(bodies))\n",
+        "        room = 1 + __import__('time').monotonic_ns() % min(room, len(bodies))\n",
         (f"{_MECHANISMS}::test_resumed_run_sends_what_was_under_way_in_the_same_batches",),
     ),
     Mutation(

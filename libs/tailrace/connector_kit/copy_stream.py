@@ -1,0 +1,93 @@
+"""The lines of a COPY on their way from a socket to blocks: no more of them are held than a block needs."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Self, TypeAlias
+
+BLOCK_BYTES = 4 << 20
+"""What the lines of a block may come to, roughly."""
+
+Sink: TypeAlias = Callable[[bytes], Coroutine[object, object, None]]
+Copy: TypeAlias = Callable[[Sink], Awaitable[object]]
+"""Gives all data of a COPY to a sink, waiting for it each time."""
+
+
+class Silent(Exception):
+    """Nothing came for as long as may be waited."""
+
+
+class CopyStream:
+    """Takes the data of a COPY as it comes, and gives lines. Whoever sends waits until what came before was taken."""
+
+    def __init__(self, rows_per_block: int, first_rows: int) -> None:
+        self._rows_per_block = rows_per_block
+        self._wanted = min(first_rows, rows_per_block)
+        self._chunks: asyncio.Queue[bytes | None] = asyncio.Queue(1)
+        self._lines: list[bytes] = []
+        self._size_bytes = 0
+        self._rest = b""
+        self._is_over = False
+        self._failure: Exception | None = None
+        self._copying: asyncio.Task[None] | None = None
+
+    @asynccontextmanager
+    async def filled(self, copy: Copy, expected: tuple[type[Exception], ...]) -> AsyncIterator[Self]:
+        """Run a COPY into this stream until the scope is left; an expected failure is raised to who reads."""
+        failure: BaseException | None = None
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._copying = tasks.create_task(self._fill(copy, expected))
+                try:
+                    yield self
+                finally:
+                    self._copying.cancel()
+        except BaseExceptionGroup as group:
+            # Only the body raises: what it did is nobody else's to wrap.
+            failure = group.exceptions[0]
+        if failure is not None:
+            raise failure
+
+    async def stop(self) -> None:
+        """Cancel the COPY; it is over once the server has agreed."""
+        if self._copying is not None:
+            self._copying.cancel()
+            await asyncio.wait({self._copying})
+
+    async def lines(self, *, wait_s: float) -> list[bytes]:
+        """The lines of the next block; none at the end.
+
+        :raises Silent: nothing came for so long.
+        """
+        while not self._is_over and len(self._lines) < self._wanted and self._size_bytes < BLOCK_BYTES:
+            try:
+                async with asyncio.timeout(wait_s):
+                    chunk = await self._chunks.get()
+            except TimeoutError as error:
+                raise Silent from error
+            if chunk is None:
+                self._is_over = True
+                if self._failure is not None:
+                    raise self._failure
+            else:
+                self._add(chunk)
+        self._wanted = self._rows_per_block
+        taken, self._lines = self._lines[: self._rows_per_block], self._lines[self._rows_per_block :]
+        self._size_bytes = sum(map(len, self._lines))
+        return taken
+
+    async def _fill(self, copy: Copy, expected: tuple[type[Exception], ...]) -> None:
+        try:
+            await copy(self._take)
+        except expected as error:
+            self._failure = error
+        await self._chunks.put(None)
+
+    async def _take(self, data: bytes) -> None:
+        # The driver gives a view of its buffer or a bytearray, whose parts are slow.
+        await self._chunks.put(bytes(data))
+
+    def _add(self, chunk: bytes) -> None:
+        self._size_bytes += len(chunk)
+        *lines, self._rest = (self._rest + chunk if self._rest else chunk).split(b"\n")
+        self._lines += lines

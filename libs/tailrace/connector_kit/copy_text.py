@@ -1,0 +1,109 @@
+"""Rows as PostgreSQL writes them in the text format of COPY: cells of bytes, read only as far as somebody looks.
+
+https://www.postgresql.org/docs/current/sql-copy.html, "Text Format"
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import overload
+
+from tailrace.core.rows import ColumnKind, RowKey
+
+NULL = b"\\N"
+
+_ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
+_ESCAPED = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
+_CONTROL = bytes([*range(9), *range(11, 32)])
+"""All control characters but those between cells and lines."""
+
+
+class TextRows(Sequence[tuple[object, ...]]):
+    """Rows of a block in columns of these kinds; behind them, a row's cells hold the texts of its key.
+
+    `is_clean` where no cell is NULL or holds a quote, a backslash or a control character.
+    """
+
+    __slots__ = ("cells", "is_clean", "kinds")
+
+    def __init__(self, lines: Sequence[bytes], kinds: Sequence[ColumnKind], times: Sequence[int]) -> None:
+        """`times` are the columns of dates with a time, which are written in ISO 8601 from here on."""
+        whole = b"\n".join(lines)
+        self.is_clean = b"\\" not in whole and b'"' not in whole and not has_control(whole)
+        self.cells = [line.split(b"\t") for line in lines]
+        self.kinds = kinds
+        for at in times:
+            for cells, text in zip(self.cells, _in_iso([cells[at] for cells in self.cells]), strict=True):
+                cells[at] = text
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    @overload
+    def __getitem__(self, at: int) -> tuple[object, ...]: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[tuple[object, ...]]: ...
+
+    def __getitem__(self, at: int | slice) -> tuple[object, ...] | Sequence[tuple[object, ...]]:
+        if isinstance(at, slice):
+            return [self._row(cells) for cells in self.cells[at]]
+        return self._row(self.cells[at])
+
+    def column(self, at: int) -> list[object]:
+        """The values of a column."""
+        kind = self.kinds[at]
+        return [_value(kind, cells[at]) for cells in self.cells]
+
+    def keys(self) -> list[RowKey | None]:
+        """The keys, None where a part of one is NULL."""
+        parts = [_texts([cells[at] for cells in self.cells]) for at in range(len(self.kinds), len(self.cells[0]))]
+        return [None if None in key else RowKey(key) for key in zip(*parts, strict=True)]
+
+    def _row(self, cells: Sequence[bytes]) -> tuple[object, ...]:
+        return tuple(map(_value, self.kinds, cells))
+
+
+def has_control(text: bytes) -> bool:
+    """Whether there is a control character in cells; what separates them does not count."""
+    return len(text.translate(None, _CONTROL)) != len(text)
+
+
+def unescaped(cell: bytes) -> bytes:
+    """What a cell stands for; it is not NULL."""
+    if b"\\" not in cell:
+        return cell
+    return _ESCAPE.sub(lambda found: _ESCAPED.get(found[1], found[1]), cell)
+
+
+def _value(kind: ColumnKind, cell: bytes) -> object:
+    return None if cell == NULL else _READERS.get(kind, _text)(cell)
+
+
+def _text(cell: bytes) -> str:
+    return unescaped(cell).decode()
+
+
+def _boolean(cell: bytes) -> bool:
+    return cell == b"true"
+
+
+_READERS: dict[ColumnKind, Callable[[bytes], object]] = {
+    ColumnKind.INTEGER: int,
+    ColumnKind.FLOAT: float,
+    ColumnKind.BOOLEAN: _boolean,
+}
+
+
+def _texts(column: Sequence[bytes]) -> Sequence[str | None]:
+    whole = b"\n".join(column)
+    if b"\\" not in whole:
+        return whole.decode().split("\n")
+    return [None if cell == NULL else _text(cell) for cell in column]
+
+
+def _in_iso(column: Sequence[bytes]) -> Sequence[bytes]:
+    """Times as PostgreSQL writes them in its style ISO, in UTC: a space before the time, and `+00` for the zone."""
+    whole = b"\n".join(column)
+    if b" BC" in whole:
+        return [cell.replace(b" ", b"T", 1).replace(b"+00", b"Z") for cell in column]
+    return whole.replace(b" ", b"T").replace(b"+00", b"Z").split(b"\n")

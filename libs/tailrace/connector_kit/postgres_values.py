@@ -1,0 +1,111 @@
+"""How PostgreSQL's values come out of a query: as exact text wherever Python or JSON would lose something."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from tailrace.connector_kit.postgres_reading import ROWS, ReadColumn
+from tailrace.connector_kit.sql import quote_name
+from tailrace.core.rows import Column, ColumnKind
+
+_KINDS = {
+    "int2": ColumnKind.INTEGER,
+    "int4": ColumnKind.INTEGER,
+    "int8": ColumnKind.INTEGER,
+    "oid": ColumnKind.INTEGER,
+    "float4": ColumnKind.FLOAT,
+    "float8": ColumnKind.FLOAT,
+    "bool": ColumnKind.BOOLEAN,
+    "numeric": ColumnKind.DECIMAL,
+    "money": ColumnKind.DECIMAL,
+    "timestamptz": ColumnKind.TIMESTAMP,
+    "timestamp": ColumnKind.TIMESTAMP,
+    "date": ColumnKind.TIMESTAMP,
+    "json": ColumnKind.JSON,
+    "jsonb": ColumnKind.JSON,
+    "record": ColumnKind.JSON,
+}
+_AS_THEY_ARE = frozenset(
+    {"int2", "int4", "int8", "oid", "float8", "bool", "timestamptz", "timestamp", "text", "varchar"}
+)
+# The shortest decimal of a float4 differs from the shortest of the same number as float8.
+_CASTS = {"float4": "{}::text::float8", "money": "{}::numeric::text", "record": "to_json({})::text"}
+_TIMES = frozenset({"timestamptz", "timestamp"})
+
+
+class Type(Protocol):
+    """A type as the driver tells it."""
+
+    @property
+    def name(self) -> str:
+        """Its name, without the schema."""
+
+    @property
+    def kind(self) -> str:
+        """`scalar`, `array`, `composite` or `range`."""
+
+    @property
+    def schema(self) -> str:
+        """Where it is."""
+
+
+class Attribute(Protocol):
+    """A column of a query as the driver tells it."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def type(self) -> Type:
+        """Its type."""
+
+
+def kinds_of(attributes: Sequence[Attribute]) -> list[Column]:
+    """The columns of a query."""
+    return [Column(attribute.name, _kind(attribute)) for attribute in attributes]
+
+
+def times_among(attributes: Sequence[Attribute]) -> list[int]:
+    """The places of dates with a time, which PostgreSQL writes with a space in between."""
+    return [at for at, attribute in enumerate(attributes) if attribute.type.name in _TIMES]
+
+
+def copied_column(attribute: Attribute) -> ReadColumn:
+    """How a column is selected for a COPY, which would write `t` for true."""
+    column = read_column(attribute)
+    return replace(column, projection=f"({column.projection})::text") if attribute.type.name == "bool" else column
+
+
+def read_column(attribute: Attribute) -> ReadColumn:
+    """How a column is selected."""
+    kind = attribute.type
+    return ReadColumn(attribute.name, projection(attribute), f"{quote_name(kind.schema)}.{quote_name(kind.name)}")
+
+
+def projection(attribute: Attribute) -> str:
+    """The expression that gives a column of the user's query."""
+    column = f"{ROWS}.{quote_name(attribute.name)}"
+    if attribute.type.name in _AS_THEY_ARE:
+        return column
+    if attribute.type.kind in {"array", "composite"}:
+        return f"to_json({column})::text"
+    return _CASTS.get(attribute.type.name, "{}::text").format(column)
+
+
+def _kind(attribute: Attribute) -> ColumnKind:
+    if attribute.type.kind in {"array", "composite"}:
+        return ColumnKind.JSON
+    return _KINDS.get(attribute.type.name, ColumnKind.TEXT)
+
+
+def iso_utc(text: str) -> str:
+    """A time in UTC as ISO 8601 has it."""
+    if text.endswith("+00"):
+        return text[:-3].replace(" ", "T", 1) + "Z"
+    return text.replace(" ", "T", 1).replace("+00 ", "Z ")
+
+
+def iso_local(text: str) -> str:
+    """A time without a zone as ISO 8601 has it."""
+    return text.replace(" ", "T", 1)
