@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
 from tailrace.connector_kit.destination import Destination, Target, WritePlan
+from tailrace.connector_kit.keeping import kept_by
 from tailrace.connector_kit.registry import validate_settings
 from tailrace.connector_kit.warehouse import Warehouse
 from tailrace.core.errors import DestinationUnavailable, SourceUnavailable
@@ -22,6 +23,7 @@ from tailrace.pipeline.targets import deletes_target, rows_target
 from tailrace.pipeline.tenure import Tenure
 from tailrace.pipeline.walk import Route
 from tailrace.pipeline.window import Window
+from tailrace.runtime.keepers import ConnectionKeeper
 from tailrace.store.connections import StoredConnection
 from tailrace.store.shards import Claim
 from tailrace_executor.bench import Bench, SyncSnapshot
@@ -111,7 +113,8 @@ async def _open_destination(
     settings = validate_settings(kind.settings_type, values)
     try:
         async with asyncio.timeout(_OPEN_S):
-            return stored, await stack.enter_async_context(kind.open(settings, bench.http))
+            with kept_by(ConnectionKeeper(bench.connections, stored.id)):
+                return stored, await stack.enter_async_context(kind.open(settings, bench.http))
     except TimeoutError as error:
         raise DestinationUnavailable(f"destination {stored.name!r} did not answer in {_OPEN_S:g} s") from error
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
@@ -11,6 +11,7 @@ import structlog
 from tailrace.connector_kit import registry
 from tailrace.connector_kit.destination import Destination, Field, Object
 from tailrace.connector_kit.http import HttpClient
+from tailrace.connector_kit.keeping import kept_by
 from tailrace.connector_kit.warehouse import Warehouse
 from tailrace.core.clock import Clock
 from tailrace.core.errors import (
@@ -27,6 +28,7 @@ from tailrace.core.syncs import SyncDefinition
 from tailrace.mapping.accepted import Accepted, accepted_by
 from tailrace.mapping.checks import mapping_faults
 from tailrace.observe import fields
+from tailrace.runtime.keepers import ConnectionKeeper
 from tailrace.store.connections import ConnectionKind, Connections, StoredConnection
 from tailrace_gateway.first_rows import read_first
 from tailrace_gateway.memory import Memory
@@ -217,7 +219,9 @@ class Discovery:
         connector = registry.destination_type(stored.connector)
         settings = registry.validate_settings(connector.settings_type, raw)
         try:
-            async with asyncio.timeout(within_s), self._turns, connector.open(settings, self._http) as opened:
+            async with asyncio.timeout(within_s), self._turns, AsyncExitStack() as stack:
+                with kept_by(ConnectionKeeper(self._connections, stored.id)):
+                    opened = await stack.enter_async_context(connector.open(settings, self._http))
                 yield opened
         except TimeoutError as error:
             raise DestinationUnavailable(f"the destination does not answer within {within_s:g} s") from error

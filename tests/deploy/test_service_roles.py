@@ -1,7 +1,7 @@
 """The role that each service logs in as: it can do all of the service's work, and nothing of the others'."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -72,7 +72,7 @@ async def _logged_in(owner: Chassis, ours: RolesDatabase, service: str) -> Async
 
 
 @asynccontextmanager
-async def _serving(serve: Callable[[Chassis], Awaitable[None]], chassis: Chassis) -> AsyncIterator[None]:
+async def _serving(serve: Callable[[Chassis], Coroutine[None, None, None]], chassis: Chassis) -> AsyncIterator[None]:
     async with asyncio.timeout(_PATIENCE_S), asyncio.TaskGroup() as tasks:
         tasks.create_task(serve(chassis))
         yield
@@ -117,6 +117,15 @@ async def test_what_is_the_work_of_others_is_refused(ours: RolesDatabase, servic
     async with Database.open(ours.url(service), application_name="test") as database:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await database.execute(statement)
+
+
+async def test_executor_may_hold_and_seal_again_the_secrets_of_connections(ours: RolesDatabase) -> None:
+    async with Database.open(ours.url("executor"), application_name="test") as database:
+        held = await database.fetch("SELECT secrets FROM connections WHERE id = '' FOR UPDATE")
+
+        changed = await database.execute("UPDATE connections SET secrets = secrets WHERE id = ''")
+
+    assert (held, changed) == ([], 0)
 
 
 @pytest.mark.parametrize("service", ROLES)

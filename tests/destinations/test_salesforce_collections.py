@@ -65,9 +65,9 @@ def asked(
     )
 
 
-def delete(found: list[dict[str, object]], *told: HttpResponse, means: list[str] | str) -> Sample:
+def delete(found: list[dict[str, str]], *told: HttpResponse, means: list[str] | str) -> Sample:
     looks = f"{OWN}/query?q=SELECT+Id,Ext__c+FROM+Account+WHERE+Ext__c+IN+(%27e1%27,%27e%5C%27%3B2%27)"
-    ids = ",".join(str(each["Id"]) for each in found)
+    ids = ",".join(each["Id"] for each in found)
     deletes = ("DELETE", f"{OWN}/composite/sobjects?ids={ids}&allOrNone=false", None)
     return Sample(
         about=Operation.DELETE,

@@ -1,6 +1,7 @@
 """Sources and destinations: their settings in the open, their secrets sealed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -39,6 +40,8 @@ UPDATE connections SET name = $2, settings = $3, secrets = $4, requests_per_s = 
   updated_at = clock_timestamp(), checked_at = NULL, check_code = NULL
 WHERE id = $1 RETURNING *
 """
+_HOLD = "SELECT workspace_id, secrets FROM connections WHERE id = $1 AND deleted_at IS NULL FOR UPDATE"
+_RESEAL = "UPDATE connections SET secrets = $2 WHERE id = $1"
 _NOTE_CHECK = "UPDATE connections SET checked_at = clock_timestamp(), check_code = $2 WHERE id = $1"
 _USED_BY = """
 SELECT id, name FROM syncs WHERE workspace_id = $1 AND deleted_at IS NULL
@@ -170,6 +173,26 @@ class Connections:
             limits = (draft.requests_per_s, draft.max_in_flight)
             row = await connection.fetchrow(_UPDATE, connection_id, draft.name, dict(draft.settings), sealed, *limits)
         return _stored(row)
+
+    @asynccontextmanager
+    async def holding_secrets(self, connection_id: str) -> AsyncIterator[dict[str, str]]:
+        """The secrets by their places, with nobody else at them; what is changed by the end of the scope is sealed.
+
+        The connection's revision stays: nobody has changed its settings.
+
+        :raises NotFound: there is none of that id.
+        """
+        async with self._database.transaction() as connection:
+            row = await connection.fetchrow(_HOLD, connection_id)
+            if row is None:
+                raise _not_found()
+            held = self._open(row["workspace_id"], connection_id, row["secrets"])
+            secrets = dict(held)
+            yield secrets
+            if secrets != held:
+                await connection.execute(
+                    _RESEAL, connection_id, self._seal(row["workspace_id"], connection_id, secrets)
+                )
 
     async def note_check(self, connection_id: ConnectionId, code: str | None) -> None:
         """Remember how a test of the connection went: None that it works, else the code of what is wrong."""

@@ -46,6 +46,10 @@ GRANTS: Mapping[str, Mapping[str, str]] = {
 """By table: the services that may do anything, and what, by first letters."""
 
 
+COLUMNS: Mapping[str, Mapping[str, str]] = {"connections": {"executor": "secrets"}}
+"""By table: the one column that a service may change; an executor keeps the refresh tokens that vendors rotate."""
+
+
 def privileges_of(service: str) -> dict[str, set[str]]:
     """By table, what a service may do to it."""
     return {table: {_WORDS[letter] for letter in to.get(service, "")} for table, to in GRANTS.items()}
@@ -67,3 +71,5 @@ def _statements(service: str) -> Iterator[str]:
         yield f"REVOKE ALL ON {table} FROM {role}"
         if words:
             yield f"GRANT {', '.join(sorted(words))} ON {table} TO {role}"
+        if column := COLUMNS.get(table, {}).get(service):
+            yield f"GRANT UPDATE ({column}) ON {table} TO {role}"

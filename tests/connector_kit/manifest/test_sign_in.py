@@ -142,7 +142,7 @@ async def test_no_token_stops_everything_and_tells_no_secret(
     assert "canary" not in str(failed.value)
 
 
-async def test_refresh_token_that_rotates_is_refused(clock: Clock) -> None:
+async def test_refresh_token_that_rotates_is_refused_where_nobody_keeps_it(clock: Clock) -> None:
     auth = RefreshToken(token_url=TOKENS, source=PAGE)
     http = FakeHttp(granted(1, refresh_token="another-one"))
 

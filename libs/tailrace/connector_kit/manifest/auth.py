@@ -149,7 +149,7 @@ class ClientCredentials(Granted):
 
 
 class RefreshToken(Granted):
-    """OAuth 2.0, RFC 6749 section 6, with a refresh token that stays the same."""
+    """OAuth 2.0, RFC 6749 section 6; a refresh token that comes with an access token takes the place of the old one."""
 
     kind: Literal["refresh_token"] = "refresh_token"
 
@@ -158,7 +158,11 @@ class RefreshToken(Granted):
         return (
             Setting(name="client_id", description="the client's id"),
             Setting(name="client_secret", description="the client's secret", secret=True),
-            Setting(name="refresh_token", description="a refresh token that the vendor does not rotate", secret=True),
+            Setting(
+                name="refresh_token",
+                description="a refresh token; where the vendor rotates it, one that nobody else uses",
+                secret=True,
+            ),
         )
 
     def form(self, values: Values, *, now: datetime) -> Mapping[str, str]:

@@ -181,7 +181,8 @@ class Manifest(Part):
     @model_validator(mode="after")
     def _names_its_buckets(self) -> Self:
         names = {bucket.name for bucket in self.buckets}
-        writes = [write for each in (self, *self.kinds) for write in each.operations.values()]
+        operations = [self.operations, *(kind.operations for kind in self.kinds)]
+        writes = [write for each in operations for write in each.values()]
         missing = sorted({write.bucket for write in writes if write.bucket} - names)
         if missing:
             raise ValueError(f"an operation names a bucket that there is not: {', '.join(missing)}")

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 
 from tailrace.connector_kit.answers import raise_for_status
 from tailrace.connector_kit.http import HttpClient, HttpRequest, HttpResponse
-from tailrace.connector_kit.manifest.auth import Auth, EitherGrant, Granted, Shown, Values
+from tailrace.connector_kit.keeping import Keeper, current_keeper
+from tailrace.connector_kit.manifest.auth import Auth, EitherGrant, Granted, RefreshToken, Shown, Values
 from tailrace.connector_kit.manifest.parts import look_up, number_at, read_json, text_at
 from tailrace.core.clock import Clock
 from tailrace.core.errors import CredentialsRefused, DestinationUnavailable, InDoubt
@@ -41,14 +42,16 @@ class SignIn:
     values: Values
     http: HttpClient
     clock: Clock
+    keeper: Keeper | None = field(default_factory=current_keeper)
     _token: Token | None = None
+    _kept: str = ""
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def secrets(self) -> Sequence[str]:
         """What must not be repeated anywhere: each secret, and the access token; the longest first."""
         told = [self.values[setting.name] for setting in self.auth.settings if setting.secret]
-        words = [*told, *([self._token.text] if self._token else [])]
+        words = [*told, self._kept, *([self._token.text] if self._token else [])]
         return sorted((word for word in words if len(word) >= SECRET_LENGTH), key=len, reverse=True)
 
     async def base_url(self) -> str:
@@ -99,9 +102,28 @@ class SignIn:
             return self._token
 
     async def _granted(self, auth: Granted) -> Token:
+        if self.keeper is None or not isinstance(auth, RefreshToken):
+            token, document = await self._exchanged(auth, self.values)
+            _refuse_rotation(document, self.values)
+            return token
+        async with self.keeper.alone() as grant:
+            now_s = self.clock.now().timestamp()
+            ended = self._token.text if self._token else ""
+            if grant.access_token not in {"", ended} and grant.until > now_s + _EARLY_S:
+                left_s = grant.until - now_s
+                return Token(grant.access_token, self.clock.monotonic() + left_s - _EARLY_S, grant.base_url)
+            token, document = await self._exchanged(auth, {**self.values, "refresh_token": grant.refresh_token})
+            grant.refresh_token = _rotated(document) or grant.refresh_token
+            grant.access_token, grant.base_url = token.text, token.base_url
+            grant.until = now_s + (number_at(document, "expires_in") or _LIFE_S)
+            self._kept = grant.refresh_token
+            return token
+
+    async def _exchanged(self, auth: Granted, values: Values) -> tuple[Token, object]:
+        """An access token for the credentials, and all of the answer that gives it."""
         asked = self.clock.monotonic()
         try:
-            response = await self.http.send(auth.request(self.values, now=self.clock.now()))
+            response = await self.http.send(auth.request(values, now=self.clock.now()))
         except InDoubt as error:
             raise DestinationUnavailable(f"no answer to the request for an access token: {error.message}") from error
         if response.status in _REFUSING:
@@ -112,15 +134,20 @@ class SignIn:
         token = look_up(document, "access_token")
         if not isinstance(token, str) or not token.isascii() or not token.isprintable():
             raise DestinationUnavailable("the answer to the request for an access token holds none")
-        _refuse_rotation(document, self.values)
         life_s = number_at(document, "expires_in") or _LIFE_S
         base_url = text_at(document, auth.base_url_at) if auth.base_url_at else ""
         if auth.base_url_at and not base_url.startswith("https://"):
             raise DestinationUnavailable("the answer to the request for an access token names no address")
-        return Token(token, asked + max(life_s - _EARLY_S, life_s / 2), base_url)
+        return Token(token, asked + max(life_s - _EARLY_S, life_s / 2), base_url), document
+
+
+def _rotated(document: object) -> str:
+    """The refresh token of an answer; empty where it stays the same."""
+    told = look_up(document, "refresh_token")
+    return told if isinstance(told, str) and told.isascii() and told.isprintable() else ""
 
 
 def _refuse_rotation(document: object, values: Values) -> None:
     told, held = text_at(document, "refresh_token"), values.get("refresh_token")
     if held and told and told != held:
-        raise CredentialsRefused("the vendor rotates refresh tokens, which cannot be kept: switch that off there")
+        raise CredentialsRefused("the vendor rotates refresh tokens, and nobody keeps them here")
