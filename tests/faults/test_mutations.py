@@ -6,12 +6,11 @@ from collections import Counter
 import pytest
 
 from tests.architecture.source import ROOT
-from tests.faults.mutations import edges, engine, store
+from tests.faults.mutations.catalogue import MUTATIONS
 from tests.faults.mutations.mutation import Mutation
 from tests.faults.named import missing
 
-MUTATIONS = (*engine.MUTATIONS, *store.MUTATIONS, *edges.MUTATIONS)
-AT_LEAST = 30
+AT_LEAST = 70
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)

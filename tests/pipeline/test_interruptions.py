@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from tailrace.connector_kit.fence import pass_fence
 from tailrace.core.batches import Batch
 from tailrace.core.errors import DestinationUnavailable, InDoubt, Invalid, LeaseLost, SourceUnavailable, Throttled
 from tailrace.core.policies import DeliveryPolicy, FailureThresholds
@@ -248,3 +249,20 @@ def _refuses_all(batch: Batch) -> Sequence[RowOutcome]:
 
 def _refuses_from_3000(batch: Batch) -> Sequence[RowOutcome]:
     return [rejected("BAD", "no") if row.key >= ("3000",) else DELIVERED for row in batch.rows]
+
+
+async def test_batch_that_is_held_up_until_the_run_is_to_end_does_not_leave() -> None:
+    world = World(people(5))
+
+    def is_held_up(batch: Batch) -> Sequence[RowOutcome]:
+        world.tenure.stop(StopReason.CANCELLED)
+        pass_fence()
+        return [DELIVERED] * len(batch.rows)
+
+    world.destination.always = is_held_up
+
+    with pytest.raises(Stopped):
+        await world.run()
+
+    assert world.destination.applied == []
+    assert world.ledger.books.delivered == 0

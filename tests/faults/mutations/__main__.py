@@ -1,6 +1,8 @@
 """`make mutations`: each mechanism switched off in a copy of the tree, and whether its tests notice.
 
-`ARGS="--only WORD"` takes those whose name holds the word. Exit code 1 if a mutation survives or no longer applies.
+The tests that are named have to pass as they are first, two at a time. What a test that noticed had to say is printed,
+so that one can see whether it noticed the right thing. `ARGS="--only WORD"` takes the mutations whose name holds the
+word. Exit code 1 if a mutation survives or no longer applies.
 """
 
 import asyncio
@@ -20,16 +22,16 @@ import pytest
 
 from tailrace.embedded.postgres import EmbeddedPostgres
 from tests.architecture.source import ROOT, files
-from tests.faults.mutations import edges, engine, store
-from tests.faults.mutations.mutation import Mutation
-
-MUTATIONS = (*engine.MUTATIONS, *store.MUTATIONS, *edges.MUTATIONS)
+from tests.faults.mutations.catalogue import MUTATIONS
+from tests.faults.mutations.mutation import STORIES, Mutation
+from tests.simulation.test_simulation import PARTS
 
 _AT_ONCE = 2
 _ENDS_WITHIN_S = 600.0
 _ALL_END_WITHIN_S = 1800.0
 _TAIL_LINES = 12
-_SEEDS = "10000"  # of which a part is told for a mutation
+_REASON_LENGTH = 240
+_NOTICED = "FAILED "  # so begins the line of a test that failed, where that of one that could not begin says ERROR
 
 
 class Fate(StrEnum):
@@ -42,7 +44,7 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A mutation, its fate, and what was said where it was not found."""
+    """A mutation, its fate, and what was said: by the test that noticed, or at the end where none did."""
 
     mutation: Mutation
     fate: Fate
@@ -82,7 +84,8 @@ class _Bench:
     async def passes_as_it_is(self, wanted: Sequence[Mutation]) -> bool:
         """Whether all tests pass with nothing switched off; otherwise they would prove nothing."""
         tests = sorted({test for mutation in wanted for test in mutation.tests})
-        code, said = await self._run(ROOT, tests, within_s=_ALL_END_WITHIN_S)
+        side_by_side = (f"--numprocesses={_AT_ONCE}", "--dist=loadgroup")
+        code, said = await self._run(ROOT, [*side_by_side, *tests], within_s=_ALL_END_WITHIN_S)
         if code != pytest.ExitCode.OK:
             sys.stdout.write(f"the tests do not pass as they are:\n{_tail(said)}\n")
         return code == pytest.ExitCode.OK
@@ -96,21 +99,21 @@ class _Bench:
                 await asyncio.to_thread(_copy, root)
                 (root / mutation.path).write_text(mutation.mutated(ROOT))
                 code, said = await self._run(root, mutation.tests, within_s=_ENDS_WITHIN_S)
-            trial = Trial(mutation, _fate(code), _tail(said), time.monotonic() - began)
-        sys.stdout.write(f"{trial.fate:9} {trial.took_s:6.1f} s  {mutation.name}\n")
-        if trial.fate is not Fate.FOUND:
-            sys.stdout.write(f"{trial.told}\n")
+            noticed = _noticed(said)
+            trial = Trial(mutation, _fate(code, noticed), noticed or _tail(said), time.monotonic() - began)
+        sys.stdout.write(f"{trial.fate:9} {trial.took_s:6.1f} s  {mutation.name}\n    {trial.told}\n")
         sys.stdout.flush()
         return trial
 
-    async def _run(self, root: Path, tests: Sequence[str], *, within_s: float) -> tuple[int | None, str]:
+    async def _run(self, root: Path, arguments: Sequence[str], *, within_s: float) -> tuple[int | None, str]:
         environment = os.environ | {
             "PYTHONPATH": os.pathsep.join(str(root / name) for name in ("libs", "services", ".")),
             "TAILRACE_TEST_DATABASE_URL": self._database_url,
-            "TAILRACE_TEST_SEEDS": _SEEDS,
+            "TAILRACE_TEST_SEEDS": str(STORIES * PARTS),
+            "COLUMNS": "300",
         }
         child = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests),
+            *(sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *arguments),
             cwd=root,
             env=environment,
             stdout=asyncio.subprocess.PIPE,
@@ -134,14 +137,20 @@ def _copy(root: Path) -> None:
         shutil.copyfile(ROOT / path, target)
 
 
-def _fate(code: int | None) -> Fate:
+def _fate(code: int | None, noticed: str) -> Fate:
     match code:
-        case pytest.ExitCode.TESTS_FAILED:
+        case pytest.ExitCode.TESTS_FAILED if noticed:
             return Fate.FOUND
         case pytest.ExitCode.OK:
             return Fate.SURVIVED
         case _:
             return Fate.UNUSABLE
+
+
+def _noticed(said: str) -> str:
+    """What the first test that failed had to say."""
+    lines = (line.removeprefix(_NOTICED) for line in said.splitlines() if line.startswith(_NOTICED))
+    return next(lines, "")[:_REASON_LENGTH]
 
 
 def _tail(said: str) -> str:

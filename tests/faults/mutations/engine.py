@@ -51,8 +51,8 @@ MUTATIONS = (
     Mutation(
         "a throttle holds this run alone",
         _DELIVER,
-        "        await self.pacer.block(wait_s)\n        await self.tenure.sleep(wait_s)\n",
-        "        await self.tenure.sleep(wait_s)\n",
+        "        await self.pacer.block(wait_s)\n        self.breaker.heed(throttled, wait_s)\n",
+        "        self.breaker.heed(throttled, wait_s)\n",
         (f"{_INTERRUPTIONS}::test_throttled_batch_waits_as_told_and_uses_up_no_attempt",),
     ),
     Mutation(
@@ -70,18 +70,18 @@ MUTATIONS = (
         (f"{_MECHANISMS}::test_resumed_run_sends_what_was_under_way_in_the_same_batches",),
     ),
     Mutation(
-        "no look at the lease before a request leaves",
-        "libs/tailrace/pipeline/pace.py",
-        "                tenure.check()\n",
-        "",
-        (SIMULATION,),
+        "no look at the lease before bytes leave",
+        _DELIVER,
+        "                with fenced(self.tenure.check):\n",
+        "                if True:\n",
+        (f"{_INTERRUPTIONS}::test_batch_that_is_held_up_until_the_run_is_to_end_does_not_leave",),
     ),
     Mutation(
         "deadline counted from the answer of the store",
         "services/tailrace_executor/ledger.py",
         "self._tenure.renew(until=self._terms.until(stamp))",
         "self._tenure.renew(until=self._terms.until(self._clock.monotonic()))",
-        (SIMULATION,),
+        ("tests/executor/test_ledger.py::test_deadline_is_counted_from_before_the_checkpoint_was_asked_for",),
     ),
     Mutation(
         "no window",
@@ -112,11 +112,11 @@ MUTATIONS = (
         (SIMULATION,),
     ),
     Mutation(
-        "what a run settled is not merged",
+        "what an interrupted run settled is not merged before the next",
         _CARRY_OUT,
-        "    await _walk_all(claim, bench, tenure, ledger)\n    await bench.snapshots.merge(",
-        "    await _walk_all(claim, bench, tenure, ledger)\n    _ = (",
-        (SIMULATION, "tests/executor/test_runs.py"),
+        "            await bench.snapshots.merge(claim.lease, claim.sync_id)\n    await",
+        "            pass\n    await",
+        ("tests/executor/test_runs.py::test_cancelled_run_keeps_what_it_delivered_and_the_next_goes_on",),
     ),
     Mutation(
         "no delete guard",

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SIMULATION = "tests/simulation/test_simulation.py::test_every_story_ends_well[0]"
-"""Five hundred stories."""
+STORIES = 500
+"""So many of them are told where the simulation has to notice."""
 
 
 class Outdated(Exception):
