@@ -21,6 +21,7 @@ class Network:
         self._flows = asyncio.Event()
         self._flows.set()
         self._links: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None] | None] = set()
 
     @classmethod
     @asynccontextmanager
@@ -34,9 +35,11 @@ class Network:
         try:
             yield network
         finally:
+            network._flows.set()
             network.cut()
             listener.close()
             await listener.wait_closed()
+            await asyncio.gather(*(task for task in network._serving if task))
 
     def cut(self) -> None:
         """Break every connection and refuse new ones, as a host does whose server is gone."""
@@ -68,20 +71,35 @@ class Network:
         return create_connection
 
     async def _link(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        peer = socket.socket()
-        peer.settimeout(0)
-        await asyncio.get_running_loop().sock_connect(peer, self._server)
-        far_reader, far_writer = await asyncio.open_connection(sock=peer)
-        ends = {writer, far_writer}
-        self._links |= ends
+        task = asyncio.current_task()
+        self._serving.add(task)
+        ends = {writer}
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._pump(reader, far_writer))
-                tasks.create_task(self._pump(far_reader, writer))
+            with suppress(OSError):
+                far_reader, far_writer = await self._reach_server()
+                ends.add(far_writer)
+                self._links |= ends
+                if not self._is_cut:
+                    async with asyncio.TaskGroup() as tasks:
+                        tasks.create_task(self._pump(reader, far_writer))
+                        tasks.create_task(self._pump(far_reader, writer))
         finally:
             self._links -= ends
             for end in ends:
                 end.transport.abort()
+            await asyncio.gather(*(end.wait_closed() for end in ends), return_exceptions=True)
+            self._serving.discard(task)
+
+    async def _reach_server(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """By a socket of one's own, for this loop's way to the server leads here."""
+        peer = socket.socket()
+        peer.settimeout(0)
+        try:
+            await asyncio.get_running_loop().sock_connect(peer, self._server)
+            return await asyncio.open_connection(sock=peer)
+        except BaseException:
+            peer.close()
+            raise
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
