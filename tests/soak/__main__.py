@@ -60,6 +60,7 @@ class Report:
             if resumed
             else {},
             "runs_of_the_load": self.load.runs,
+            "takeovers_of_the_load": self.load.takeovers,
             "memory_mib": {"first": round(self.load.first_mib, 1), "last": round(self.load.last_mib, 1)},
             "breaches": breaches,
         }

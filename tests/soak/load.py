@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tailrace.core.runs import RunStatus
+from tests.faults.ground import WINDOW_ROWS
 from tests.faults.trial import Trial
 from tests.walks.processes import ServiceProcess
 
@@ -15,10 +16,14 @@ _WARM_AFTER_RUNS = 5
 
 @dataclass(slots=True)
 class Load:
-    """`first_mib` is measured once the executor is warm, `last_mib` after each run."""
+    """`first_mib` is measured once the executor is warm, `last_mib` after each run.
+
+    Nobody disturbs it, but a machine that has too much to do makes it lose a lease: `takeovers` counts how often.
+    """
 
     runs: int = 0
     rows: int = 0
+    takeovers: int = 0
     first_mib: float = 0.0
     last_mib: float = 0.0
     breaches: list[str] = field(default_factory=list)
@@ -38,9 +43,13 @@ async def keep_busy(trial: Trial, load: Load, done: asyncio.Event) -> None:
         if load.runs <= _WARM_AFTER_RUNS:
             load.first_mib = load.last_mib
         wanted = {row for row in await trial.people() if not trial.sink.is_refused(row[0])}
-        if run.status is not RunStatus.SUCCEEDED or set(came) != wanted or came.total() != len(came):
+        takeovers = (await trial.ground.shard(run.id))["lease_epoch"] - 1
+        load.takeovers += takeovers
+        repeated = came.total() - len(came)
+        if run.status is not RunStatus.SUCCEEDED or set(came) != wanted or repeated > takeovers * WINDOW_ROWS:
             load.breaches.append(
-                f"load: run {load.runs} ended as {run.status}, {came.total()} of {len(wanted)} rows came"
+                f"load: run {load.runs} ended as {run.status}, {came.total()} of {len(wanted)} rows came,"
+                f" {takeovers} takeovers"
             )
 
 
