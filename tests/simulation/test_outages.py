@@ -2,9 +2,13 @@
 
 from collections import Counter
 
+import pytest
+
 from tailrace.core.errors import DestinationUnavailable, Throttled
 from tailrace.core.runs import RunStatus
 from tests.simulation.trial import Trial, is_well, play, setting
+
+pytestmark = pytest.mark.timeout(400)
 
 PEOPLE = 40
 ROWS_PER_REQUEST = 4

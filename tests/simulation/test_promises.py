@@ -14,14 +14,16 @@ from tests.fixtures.trials import Count, Outcome
 from tests.simulation.trial import CRM, PEOPLE, REQUEST_S, Trial, is_well, play
 from tests.simulation.weather import Weather
 
+pytestmark = pytest.mark.timeout(400)
+
 SILENT_WITHIN_S = 2.5
 ENDED_WITHIN_S = 10.0
 RESUMED_WITHIN_S = 45.0
 HANDED_OVER_WITHIN_S = 5.0
 
 _PEOPLE = 100
-_INSTANTS = 40
-_STEP_S = 0.06
+_INSTANTS = 20
+_STEP_S = 0.12
 
 
 @dataclass(frozen=True, slots=True)
