@@ -4,7 +4,7 @@ import pytest
 from aiohttp import ClientSession
 from aiohttp.test_utils import TestServer, make_mocked_request
 from multidict import CIMultiDict
-from pydantic import SecretStr, ValidationError
+from pydantic import ValidationError
 
 from tailrace.core.ids import WorkspaceId
 from tailrace.runtime.settings import Settings
@@ -18,16 +18,15 @@ PEER = "10.0.0.1"
 CLIENT = "203.0.113.9"
 
 
-def _settings(networks: str, **others: str) -> Settings:
-    return Settings(
-        database_url=SecretStr("postgresql://u@h/d"), secret_key=SecretStr("k"), trusted_proxies=networks, **others
-    )
+def _settings(networks: str, header: str = "X-Forwarded-For") -> Settings:
+    given = {"trusted_proxies": networks, "trusted_proxy_header": header}
+    return Settings.model_validate({"database_url": "postgresql://u@h/d", "secret_key": "k"} | given)
 
 
 def _client(peer: str, *lines: str, header: str = "X-Forwarded-For", trusted: str = "10.0.0.0/8, 2001:db8::/32") -> str:
     headers = CIMultiDict([(header, line) for line in lines])
     request = make_mocked_request("GET", "/", headers=headers).clone(remote=peer)
-    return Proxies.of(_settings(trusted, trusted_proxy_header=header)).client_of(request)
+    return Proxies.of(_settings(trusted, header)).client_of(request)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +110,7 @@ def test_forwarded_is_read_by_its_grammar(line: str, client: str) -> None:
 def test_header_that_the_proxy_does_not_write_is_not_read(header: str, sent: tuple[str, str]) -> None:
     request = make_mocked_request("GET", "/", headers=CIMultiDict([sent])).clone(remote=PEER)
 
-    assert Proxies.of(_settings("10.0.0.0/8", trusted_proxy_header=header)).client_of(request) == PEER
+    assert Proxies.of(_settings("10.0.0.0/8", header)).client_of(request) == PEER
 
 
 def test_nobody_is_trusted_unless_it_is_said() -> None:

@@ -192,7 +192,7 @@ async def _connect(*arguments: Any, **options: Any) -> "asyncpg.Connection[Recor
     return connection
 
 
-async def _leave(_connection: Connection) -> None:
+async def _leave(_connection: "asyncpg.Connection[Record]") -> None:
     """Nothing to undo: settings and locks are those of a transaction, and the pool rolls back what was left open."""
 
 
