@@ -146,6 +146,12 @@ def test_value_that_the_field_cannot_take_ends_the_run_where_the_sync_says_so() 
     assert "many" not in ended.value.message
 
 
+def test_mapping_whose_values_have_to_be_fitted_is_not_plain() -> None:
+    mapping = {"source": "score", "destination": "Score"}
+
+    assert (compiled(mapping).is_plain, compiled(mapping, accepted=NUMBER).is_plain) == (True, False)
+
+
 def test_nothing_is_fitted_where_the_sync_sends_values_as_they_are() -> None:
     mapping = compiled(
         {"source": "score", "destination": "Score"}, accepted=NUMBER, on_type_mismatch=OnTypeMismatch.SEND_AS_IS
