@@ -21,8 +21,9 @@ from tailrace_executor.pauses import Pauses
 from tailrace_scheduler.firing import Firing
 from tailrace_scheduler.reaping import Reaping
 from tests.simulation import ports
-from tests.simulation.ends import NoHttp, SimulatedDestination, SimulatedSource
+from tests.simulation.destination import NoHttp, SimulatedDestination
 from tests.simulation.loop import PROCESS, Process, SimulatedClock, State
+from tests.simulation.source import SimulatedSource
 from tests.simulation.world import LEASE, World
 
 WINDOW_ROWS = 10

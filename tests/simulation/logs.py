@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-from tests.simulation.ends import WORLD
+from tests.simulation.world import WORLD
 
 _ERROR = 40
 

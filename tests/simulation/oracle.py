@@ -14,18 +14,21 @@ from tailrace.core.syncs import SyncDefinition, SyncMode
 from tailrace.events.models import BatchCompleted, RunFinished
 from tailrace.store.dead_letters import SKIPPED
 from tests.simulation.cast import WINDOW_ROWS
-from tests.simulation.ends import in_order, is_bad
+from tests.simulation.destination import is_bad
 from tests.simulation.loop import START
-from tests.simulation.tables import RunRecord, SyncRecord
+from tests.simulation.rows import SourceRow, value_of
+from tests.simulation.tables import LetterRecord, RunRecord, SyncRecord
 from tests.simulation.world import SLOWEST_CALL_S, Request, Sent, World
 
 TOKEN_KEPT_S = 1.0
 """How long a token may lie before it is used."""
 
+_LONG_AGO = 1_000_000
 
-def body_of(definition: SyncDefinition, key: str, name: str) -> bytes:
+
+def body_of(world: World, definition: SyncDefinition, row: SourceRow) -> bytes:
     """A row as the destination is to have it."""
-    values = {"id": key, "name": name}
+    values = {"id": row.key, "name": row.name, "at": value_of(world.kinds[definition.source_id], row.at)}
     return orjson.dumps(
         {
             field.destination: values[field.source] if field.source else field.value
@@ -39,46 +42,102 @@ def place_of(definition: SyncDefinition) -> str:
     return f"{definition.destination_id}.{definition.object_name}"
 
 
-def first_rows(world: World, definition: SyncDefinition) -> dict[str, str]:
-    """The name of each key: of several rows with it, the first one counts."""
-    rows: dict[str, str] = {}
-    for key, name in in_order(world.sources[definition.source_id]):
-        if key is not None:
-            rows.setdefault(key, name)
+def first_rows(world: World, definition: SyncDefinition) -> dict[str, SourceRow]:
+    """The row of each key that counts: the first of several, by a cursor the first of those with the latest moment."""
+    rows: dict[str, SourceRow] = {}
+    for row in sorted(world.sources[definition.source_id], key=lambda row: row.tie):
+        if row.key is None or (definition.cursor and row.at is None):
+            continue
+        known = rows.setdefault(row.key, row)
+        if definition.cursor and _moment(row) > _moment(known):
+            rows[row.key] = row
     return rows
+
+
+def sends_all(world: World, request: Request) -> bool:
+    """Whether it is of a sync that sends all rows in each run."""
+    return request.tells_events and not world.definition_of(request.run_id).cursor
+
+
+def _moment(row: SourceRow) -> int:
+    return -_LONG_AGO if row.at is None else row.at
 
 
 def check_end(world: World, run: RunRecord) -> None:
     """What must hold at the moment at which a run succeeds: nothing is lost, the books balance."""
     if run.status is not RunStatus.SUCCEEDED:
         return
-    definition = world.store.tables.syncs[run.sync_id].versions[run.version]
+    definition = world.definition_of(run.id)
     if not run.books.balance:
         world.breach(f"books: {run.id} does not balance: {run.books}")
     queued_s = (run.queued_at - START - world.database_ahead).total_seconds()
     if run.kind is RunKind.REPLAY or world.changed_at.get(definition.source_id, 0.0) >= queued_s or world.has_jumped:
         return
-    if run.books.read != len(world.sources[definition.source_id]):
+    if not definition.cursor and run.books.read != len(world.sources[definition.source_id]):
         world.breach(f"books: {run.id} read {run.books.read} rows of {len(world.sources[definition.source_id])}")
-    for told in _lost(world, run, definition):
+    lost = _lost_events if definition.sync_mode is SyncMode.APPEND else _lost
+    for told in lost(world, run, definition):
         world.breach(f"lost: {run.id} succeeded, {told}")
 
 
 def _lost(world: World, run: RunRecord, definition: SyncDefinition) -> Iterator[str]:
     came = {(sent.key, sent.body) for request in world.requests for sent in _taken(request, definition)}
     keys = {key for key, _ in came}
-    letters = world.store.tables.letters
-    dead = {
-        letter.dedupe_key
-        for letter in letters
-        if letter.sync_id == run.sync_id
-        and (letter.resolved_at is None or letter.resolved_at >= run.queued_at or letter.resolution == SKIPPED)
-    }
-    for key, name in first_rows(world, definition).items():
+    buried = _buried(world, run, definition)
+    dead = {letter.dedupe_key for letter in buried}
+    versions = {_event(letter.payload) for letter in buried} if definition.cursor else set()
+    for key, row in first_rows(world, definition).items():
+        body = body_of(world, definition, row)
         is_once = definition.sync_mode in {SyncMode.INSERT, SyncMode.DELETE}
-        has_come = key in keys if is_once else (key, body_of(definition, key, name)) in came
-        if not has_come and dedupe_key(RowKey((key,))) not in dead:
-            yield f"and {key} neither came nor is it a dead letter"
+        has_come = key in keys if is_once else (key, body) in came
+        is_dead = _event(body) in versions if definition.cursor else dedupe_key(RowKey((key,))) in dead
+        if not has_come and not is_dead:
+            yield f"and {row} neither came nor is it a dead letter"
+
+
+def _lost_events(world: World, run: RunRecord, definition: SyncDefinition) -> Iterator[str]:
+    """Each event has come as often as it is there: by a cursor in this run or before, otherwise in this run."""
+    came = Counter(
+        _event(sent.body)
+        for request in world.requests
+        if definition.cursor or request.run_id == run.id
+        for sent in _taken(request, definition)
+    )
+    dead = Counter(_event(letter.payload) for letter in _buried(world, run, definition))
+    rows = world.sources[definition.source_id]
+    if definition.key_columns and not definition.cursor:
+        rows = list(first_rows(world, definition).values())
+    elif definition.key_columns:
+        rows = [*{(row.key, row.at): row for row in sorted(rows, key=lambda row: row.tie, reverse=True)}.values()]
+    wanted = Counter(
+        _event(body_of(world, definition, row))
+        for row in rows
+        if (row.key is not None or not definition.key_columns) and (row.at is not None or not definition.cursor)
+    )
+    for event, times in wanted.items():
+        if came[event] + dead[event] < times:
+            yield f"and {event} came {came[event]} times of {times}"
+
+
+def _event(body: bytes) -> tuple[object, ...]:
+    """What an event is known by, whichever version of the sync sent it."""
+    row = orjson.loads(body)
+    return row["id"], row["name"], row["at"]
+
+
+def _buried(world: World, run: RunRecord, definition: SyncDefinition) -> Sequence[LetterRecord]:
+    """Letters that account for a row; by a cursor also those that somebody closed: the row is not read again."""
+    return [
+        letter
+        for letter in world.store.tables.letters
+        if letter.sync_id == run.sync_id
+        and (
+            definition.cursor
+            or letter.resolved_at is None
+            or letter.resolved_at >= run.queued_at
+            or letter.resolution == SKIPPED
+        )
+    ]
 
 
 def _taken(request: Request, definition: SyncDefinition) -> Sequence[Sent]:
@@ -91,19 +150,42 @@ def check_all(world: World) -> None:
     for request in world.requests:
         by_run[request.run_id].append(request)
     for run in world.store.tables.runs.values():
-        for told in (*_repeats(run, by_run[run.id]), *_books(run, by_run[run.id])):
+        sent = by_run[run.id]
+        for told in (*_repeats(world, run, sent), *_books(run, sent), *_out_of_order(world, run, sent)):
             world.breach(told)
     for told in (*_invented(world), *_zombies(world), *_events(world), *_limits(world)):
         world.breach(told)
 
 
-def _repeats(run: RunRecord, requests: Sequence[Request]) -> Iterator[str]:
+def _repeats(world: World, run: RunRecord, requests: Sequence[Request]) -> Iterator[str]:
+    definition = world.definition_of(run.id)
     taken = Counter(sent for request in requests for sent in request.applied)
-    repeated = taken.total() - len(taken)
+    alike = Counter[bytes]()
+    if not definition.key_columns:
+        for (source, row), times in world.ever.items():
+            if source == definition.source_id:
+                alike[body_of(world, definition, row)] = times
+    repeated = sum(max(0, times - max(1, alike[sent.body])) for sent, times in taken.items())
     doubtful = sum(len(request.rows) for request in requests if request.is_in_doubt)
     allowed = max(0, run.epoch - 1) * WINDOW_ROWS + doubtful
     if repeated > allowed:
         yield f"repeats: {repeated} rows of {run.id} came again, {allowed} may (epoch {run.epoch}, in doubt {doubtful})"
+
+
+def _out_of_order(world: World, run: RunRecord, requests: Sequence[Request]) -> Iterator[str]:
+    """Versions of a key come in the order of the cursor, as far as they come for the first time."""
+    definition = world.definition_of(run.id)
+    if not definition.cursor or not definition.key_columns or run.kind is RunKind.REPLAY:
+        return
+    newest: dict[str, object] = {}
+    seen: set[Sent] = set()
+    for request in sorted(requests, key=lambda request: request.ended_at or 0.0):
+        for sent in request.applied:
+            at = orjson.loads(sent.body)["at"]
+            if sent not in seen and sent.key in newest and at < newest[sent.key]:
+                yield f"order: {run.id} sent {sent} behind {newest[sent.key]}"
+            seen.add(sent)
+            newest[sent.key] = max(at, newest.get(sent.key, at))
 
 
 def _books(run: RunRecord, requests: Sequence[Request]) -> Iterator[str]:
@@ -121,12 +203,14 @@ def _invented(world: World) -> Iterator[str]:
         for definition in sync.versions.values()
     }
     source_of = dict(sources)
+    known = {(source, row.key, row.name) for source, row in world.ever}
     for request in world.requests:
         for sent in request.applied:
             row = orjson.loads(sent.body)
             if row == {"id": sent.key}:
                 continue
-            if (source_of[request.place], row["id"], row["name"]) not in world.ever or row["id"] != sent.key:
+            is_keyed = bool(world.definition_of(request.run_id).key_columns)
+            if (source_of[request.place], row["id"], row["name"]) not in known or (is_keyed and row["id"] != sent.key):
                 yield f"invented: {sent} came to {request.place} and never was in its source"
 
 
@@ -209,11 +293,13 @@ def misplaced(world: World, sync: SyncRecord, left_out: Mapping[str, str]) -> It
     definition = sync.versions[sync.version]
     table = world.holds.get(place_of(definition), {})
     rows = {
-        key: name for key, name in first_rows(world, definition).items() if not is_bad(name) and key not in left_out
+        key: row
+        for key, row in first_rows(world, definition).items()
+        if not is_bad(row.name) and key not in left_out and not _stays_dead(world, sync, row)
     }
-    for key, name in rows.items():
-        wanted, has = body_of(definition, key, name), table.get(key)
-        if is_unknown(world, place_of(definition), key):
+    for key, row in rows.items():
+        wanted, has = body_of(world, definition, row), table.get(key)
+        if not definition.cursor and is_unknown(world, place_of(definition), key):
             continue
         match definition.sync_mode:
             case SyncMode.DELETE if has is not None:
@@ -224,6 +310,16 @@ def misplaced(world: World, sync: SyncRecord, left_out: Mapping[str, str]) -> It
                 yield f"misplaced: {key} is {has!r}, not {wanted!r}"
     if definition.sync_mode is SyncMode.MIRROR:
         yield from _leftovers(world, sync, table)
+
+
+def _stays_dead(world: World, sync: SyncRecord, row: SourceRow) -> bool:
+    """Whether its letter was closed by somebody and nothing else brings it back: no run reads it again."""
+    definition = sync.versions[sync.version]
+    if not definition.cursor:
+        return False
+    version = _event(body_of(world, definition, row))
+    letters = (letter for letter in world.store.tables.letters if letter.sync_id == sync.id)
+    return any(_event(letter.payload) == version for letter in letters)
 
 
 def _leftovers(world: World, sync: SyncRecord, table: Mapping[str, bytes]) -> Iterator[str]:

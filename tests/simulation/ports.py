@@ -8,9 +8,10 @@ from uuid import UUID
 from tailrace.core.ids import ConnectionId, RunId, SyncId
 from tailrace.core.rows import RowKey
 from tailrace.core.runs import Lease
-from tailrace.core.settlements import DedupeKey, Settlement
+from tailrace.core.settlements import DedupeKey, KeptRow, Settlement
 from tailrace.core.snapshots import Entry
 from tailrace.core.syncs import SyncDefinition
+from tailrace.core.watermarks import Watermark
 from tailrace.store.abandoned import AbandonedRuns, Adopted
 from tailrace.store.checkpoints import Announce, Checkpoints, Place
 from tailrace.store.connections import ConnectionKind, Connections, StoredConnection
@@ -106,6 +107,16 @@ class MemorySnapshots(Snapshots):
         forgot: bool = await self._road(lambda: self._store.forget_other_target(lease, sync_id))
         return forgot
 
+    async def watermark(self, sync_id: SyncId) -> Watermark:
+        found: Watermark = await self._road(lambda: self._store.watermark(sync_id))
+        return found
+
+    async def reset_watermark(self, lease: Lease, sync_id: SyncId) -> None:
+        await self._road(lambda: self._store.reset_watermark(lease, sync_id))
+
+    async def forget_before(self, lease: Lease, sync_id: SyncId, value: str) -> None:
+        await self._road(lambda: self._store.forget_before(lease, sync_id, value))
+
     async def merge(self, lease: Lease, sync_id: SyncId) -> None:
         while await self._road(lambda: self._store.merge_one(lease, sync_id)):
             pass
@@ -119,6 +130,10 @@ class MemoryDeadLetters(DeadLetters):
     async def keys_of_replay(self, run_id: RunId) -> Sequence[RowKey]:
         keys: list[RowKey] = await self._road(lambda: self._store.keys_of_replay(run_id))
         return keys
+
+    async def kept_rows(self, run_id: RunId) -> AsyncIterator[Sequence[KeptRow]]:
+        kept: list[KeptRow] = await self._road(lambda: self._store.kept_rows(run_id))
+        yield kept
 
     async def still_dead(self, sync_id: SyncId, keys: Sequence[DedupeKey]) -> set[DedupeKey]:
         dead: set[DedupeKey] = await self._road(lambda: self._store.still_dead(sync_id, keys))

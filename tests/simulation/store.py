@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from operator import attrgetter
 from uuid import UUID
 
 from tailrace.core.errors import Conflict, LeaseLost
@@ -14,15 +15,16 @@ from tailrace.core.ids import DeadLetterId, RunId, SyncId, WorkspaceId
 from tailrace.core.outgoing import OutgoingEvent
 from tailrace.core.rows import RowKey
 from tailrace.core.runs import Lease, RunKind, RunName, RunStatus
-from tailrace.core.settlements import DedupeKey, NewDeadLetter, Settlement
+from tailrace.core.settlements import DedupeKey, KeptRow, NewDeadLetter, Settlement
 from tailrace.core.snapshots import Entry
-from tailrace.core.syncs import SyncDefinition, SyncMode
+from tailrace.core.watermarks import Watermark
 from tailrace.store.abandoned import Adopted
 from tailrace.store.checkpoints import Announce, Place
 from tailrace.store.dead_letters import SKIPPED, LetterState
 from tailrace.store.runs import AnnounceEnd
 from tailrace.store.shards import Claim, Ending, Sighting
 from tests.simulation.tables import LetterRecord, RunRecord, SnapshotRecord, Tables, Told
+from tests.simulation.terms import Terms, target_of
 
 WORKSPACE = WorkspaceId("ws_simulated")
 ENTRIES_PER_PAGE = 4
@@ -30,29 +32,6 @@ ENTRIES_PER_PAGE = 4
 
 OnEnd = Callable[[RunRecord], None]
 OnTell = Callable[[OutgoingEvent], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """When a shard may be claimed."""
-
-    now: datetime
-    ttl: timedelta
-    grace: timedelta
-    silent: Mapping[Sighting, bool]
-    longest_wait: timedelta
-
-    def allow(self, run: RunRecord) -> bool:
-        """Whether nobody has the shard, or its owner is dead."""
-        if run.shard_state == "queued":
-            wait = (run.not_before or self.now) - self.now
-            return not timedelta() < wait <= self.longest_wait
-        if run.shard_state != "running" or run.token is None or run.expires_at is None:
-            return False
-        for_long = self.silent.get(Sighting(run.id, 0, run.token, run.heartbeat_seq))
-        is_over = run.expires_at < self.now - self.grace
-        is_beyond_all = run.expires_at > self.now + 2 * self.ttl
-        return for_long is not None and (is_over or (for_long and is_beyond_all))
 
 
 @dataclass(slots=True)
@@ -166,6 +145,9 @@ class MemoryStore:
             if letter.is_open and letter.sync_id == run.sync_id and letter.dedupe_key in settlement.cleared:
                 self._resolve(letter, "replayed" if letter.state is LetterState.REPLAYING else "superseded")
         self._add_settled(run.sync_id, settlement.entries)
+        if settlement.watermark is not None:
+            known = self.tables.watermarks.get(run.sync_id, settlement.watermark)
+            self.tables.watermarks[run.sync_id] = max(known, settlement.watermark)
         run.checkpoint_seq += 1
         run.heartbeat_seq += 1
         run.attempts = 0
@@ -205,6 +187,13 @@ class MemoryStore:
         waiting = (letter for letter in replayed if letter.state is LetterState.REPLAYING)
         return sorted({letter.row_key for letter in waiting if letter.row_key is not None})
 
+    def kept_rows(self, run_id: RunId) -> list[KeptRow]:
+        """What a replay has yet to try, as it was to be sent."""
+        replayed = [letter for letter in self.tables.letters if letter.replay_run_id == run_id]
+        waiting = [letter for letter in replayed if letter.state is LetterState.REPLAYING]
+        kept = [KeptRow(one.dedupe_key, one.row_key, one.payload) for one in waiting if one.row_key is not None]
+        return sorted(kept, key=attrgetter("dedupe_key"))
+
     def begin_replay(self, run_id: RunId, letters: Sequence[LetterRecord]) -> None:
         """Hand open letters to a run."""
         for letter in letters:
@@ -231,11 +220,30 @@ class MemoryStore:
         run = self.hold(lease)
         versions, before = self.tables.syncs[sync_id].versions, self.tables.targets.get(sync_id, run.version)
         self.tables.targets[sync_id] = run.version
-        if _target(versions[before]) == _target(versions[run.version]):
+        if target_of(versions[before]) == target_of(versions[run.version]):
             return False
+        self.tables.watermarks.pop(sync_id, None)
         found = self.tables.snapshots.pop(sync_id, SnapshotRecord())
         self.tables.settled = {known for known in self.tables.settled if known[0] != sync_id}
         return bool(found.base or found.settled)
+
+    def watermark(self, sync_id: SyncId) -> Watermark:
+        """Up to where all rows of a sync are settled."""
+        return Watermark(self.tables.watermarks.get(sync_id), self.now())
+
+    def reset_watermark(self, lease: Lease, sync_id: SyncId) -> None:
+        """Have no watermark."""
+        self.hold(lease)
+        self.tables.watermarks.pop(sync_id, None)
+
+    def forget_before(self, lease: Lease, sync_id: SyncId, value: str) -> None:
+        """Forget the pages of the base that end before a value."""
+        self.hold(lease)
+        base = self.snapshot(sync_id).base
+        keys = sorted(base)
+        pages = [keys[at : at + ENTRIES_PER_PAGE] for at in range(0, len(keys), ENTRIES_PER_PAGE)]
+        for key in (key for page in pages if page[-1] < (value,) for key in page):
+            del base[key]
 
     def merge_one(self, lease: Lease, sync_id: SyncId) -> bool:
         """Merge a settled page into the base; False when there is none left."""
@@ -289,12 +297,13 @@ class MemoryStore:
             is_same = (known.sync_id, known.dedupe_key) == (run.sync_id, new.dedupe_key)
             if known.is_open and is_same and known.operation == new.operation:
                 known.run_id, known.row_hash, known.error_code = run.id, new.row_hash, new.error_code
+                known.payload = new.payload
                 known.attempts += 1
                 known.state, known.replay_run_id = LetterState.OPEN, None
                 return known.id, known.error_code
         letter_id = DeadLetterId(f"letter {len(self.tables.letters)}")
         identity = (letter_id, run.sync_id, run.id, new.dedupe_key, new.operation)
-        self.tables.letters.append(LetterRecord(*identity, new.row_key, new.row_hash, new.error_code))
+        self.tables.letters.append(LetterRecord(*identity, new.row_key, new.row_hash, new.error_code, new.payload))
         return letter_id, new.error_code
 
     def _resolve(self, letter: LetterRecord, reason: str) -> None:
@@ -335,8 +344,3 @@ def _claim(run: RunRecord, now: datetime) -> Claim:
         pauses=run.pauses,
         paused_for_s=0.0 if run.paused_since is None else (now - run.paused_since).total_seconds(),
     )
-
-
-def _target(definition: SyncDefinition) -> tuple[object, ...]:
-    is_delete = definition.sync_mode is SyncMode.DELETE
-    return definition.destination_id, definition.object_name, is_delete, definition.key_mappings

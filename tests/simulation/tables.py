@@ -82,6 +82,7 @@ class LetterRecord:
     row_key: RowKey | None
     row_hash: RowHash | None
     error_code: str
+    payload: bytes
     attempts: int = 1
     state: LetterState = LetterState.OPEN
     resolution: str | None = None
@@ -119,6 +120,7 @@ class Tables:
     letters: list[LetterRecord] = field(default_factory=list)
     snapshots: dict[SyncId, SnapshotRecord] = field(default_factory=dict)
     targets: dict[SyncId, int] = field(default_factory=dict)
+    watermarks: dict[SyncId, str] = field(default_factory=dict)
     settled: set[tuple[SyncId, RowKey, RowHash | None]] = field(default_factory=set)
     ticks: dict[tuple[SyncId, datetime], tuple[str, RunId | None]] = field(default_factory=dict)
     outbox: list[Told] = field(default_factory=list)

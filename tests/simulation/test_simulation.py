@@ -16,15 +16,8 @@ from tests.simulation.story import tell
 
 SEEDS = int(os.environ.get("TAILRACE_TEST_SEEDS", "2500"))
 FIRST = int(os.environ.get("TAILRACE_TEST_SEED", "1"))
-PARTS = 20
+PARTS = 40
 SHOWN = 3
-
-PINNED = {
-    20: "a wait for a turn that outlasts the lease it began with ended a run whose lease was renewed",
-    164: "the clock of the database jumps back while a run is held: the lease of the dead seemed to last for ever",
-    1022: "a row that was sent without a checkpoint changes back before it is read again, which nobody can know",
-}
-"""Seeds that found something, and what it was."""
 
 _TOLD_BY_ANOTHER_PROCESS = "from tests.simulation.story import tell; print(tell(7).counts)"
 
@@ -37,13 +30,6 @@ def test_every_story_ends_well(part: int) -> None:
     badly = list(islice((verdict for verdict in map(tell, seeds) if verdict.breaches), SHOWN))
 
     assert not badly, "\n".join(verdict.told for verdict in badly)
-
-
-@pytest.mark.parametrize("seed", PINNED, ids=str)
-def test_story_that_once_ended_badly_ends_well(seed: int) -> None:
-    verdict = tell(seed)
-
-    assert not verdict.breaches, verdict.told
 
 
 def test_story_is_the_same_in_every_process() -> None:

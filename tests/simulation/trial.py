@@ -11,6 +11,7 @@ from datetime import timedelta
 from random import Random
 
 from tailrace.core.ids import RunId, SyncId
+from tailrace.core.rows import ColumnKind
 from tailrace.core.runs import RunKind, RunStatus, RunTrigger
 from tailrace.core.syncs import FieldMapping, ManualSchedule, SyncDefinition, SyncMode
 from tailrace.events.run_events import run_cancelled_in_queue, run_queued
@@ -23,11 +24,11 @@ from tailrace.store.shards import LONGEST_WAIT
 from tailrace_executor.ledger import LeaseTerms
 from tailrace_executor.pauses import Pauses
 from tests.simulation.cast import Seat, WatchedCrew, at_work, bench_of
-from tests.simulation.ends import WORLD
 from tests.simulation.loop import State, a_loop
+from tests.simulation.rows import SourceRow
 from tests.simulation.store import WORKSPACE
 from tests.simulation.tables import RunRecord, SyncRecord
-from tests.simulation.world import Request, World
+from tests.simulation.world import WORLD, Request, World
 
 SYNC = SyncId("sync")
 PEOPLE = "people"
@@ -170,7 +171,8 @@ async def _execute(seat: Seat) -> None:
 
 
 def _set_up(world: World, mode: SyncMode, people: int) -> None:
-    world.sources[PEOPLE] = [(f"k{number:03}", "ann") for number in range(people)]
+    world.sources[PEOPLE] = [SourceRow(f"k{number:03}", "ann", number) for number in range(people)]
+    world.kinds[PEOPLE] = ColumnKind.INTEGER
     definition = SyncDefinition(
         source_id=PEOPLE,
         source_query="SELECT id, name FROM people",

@@ -9,10 +9,15 @@ from random import Random
 from typing import TypeVar
 from uuid import UUID
 
+from pydantic import BaseModel
+
 from tailrace.core.errors import StoreUnavailable, TailraceError
 from tailrace.core.ids import RunId
+from tailrace.core.rows import ColumnKind
 from tailrace.core.runs import Lease
+from tailrace.core.syncs import SyncDefinition
 from tests.simulation.loop import PROCESS, START, Process, SimulatedLoop
+from tests.simulation.rows import TICKS_PER_S, SourceRow
 from tests.simulation.store import MemoryStore
 from tests.simulation.weather import CALM, Weather
 
@@ -25,6 +30,12 @@ SLOWEST_CALL_S = 1.0
 LONGEST_FREEZE_S = 20.0
 
 _QUICK_S = 0.003
+
+
+class Where(BaseModel):
+    """Which source or destination it is."""
+
+    place: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +57,7 @@ class Request:
     place: str
     rows: list[Sent]
     is_current: bool
+    tells_events: bool
     applied: list[Sent] = field(default_factory=list)
     is_in_doubt: bool = False
     ended_at: float | None = None
@@ -69,8 +81,10 @@ class World:
     bounds: dict[str, tuple[float | None, int | None]] = field(default_factory=dict)
     freezes: int = 0
     crashes: int = 0
-    sources: dict[str, list[tuple[str | None, str]]] = field(default_factory=dict)
-    ever: set[tuple[str, str | None, str]] = field(default_factory=set)
+    sources: dict[str, list[SourceRow]] = field(default_factory=dict)
+    kinds: dict[str, ColumnKind] = field(default_factory=dict)
+    lateness: dict[str, int] = field(default_factory=dict)
+    ever: dict[tuple[str, SourceRow], int] = field(default_factory=dict)
     changed_at: dict[str, float] = field(default_factory=dict)
     holds: dict[str, dict[str, bytes]] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
@@ -84,6 +98,16 @@ class World:
     def database_now(self) -> datetime:
         """The clock that decides."""
         return START + timedelta(seconds=self.loop.time()) + self.database_ahead
+
+    @property
+    def tick(self) -> int:
+        """The clock of the sources."""
+        return int(self.loop.time() * TICKS_PER_S)
+
+    def definition_of(self, run_id: RunId) -> SyncDefinition:
+        """The version of its sync that a run follows."""
+        run = self.store.tables.runs[run_id]
+        return self.store.tables.syncs[run.sync_id].versions[run.version]
 
     def breach(self, told: str) -> None:
         """Something happened that must never happen."""
@@ -157,6 +181,10 @@ class World:
             self.kill(process)
         if mishap == 6 and process is not None:
             self.freeze(process, self.chance.uniform(0.0, LONGEST_FREEZE_S))
+
+
+WORLD: dict[int, World] = {}
+"""Which world a loop belongs to: connectors are opened by classes, which know none."""
 
 
 def _raise(answer: "asyncio.Future[_T]", error: Exception) -> None:

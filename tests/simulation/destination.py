@@ -1,4 +1,4 @@
-"""What lies at both ends: a source whose rows change and that gets lost, a destination that does as it likes."""
+"""The destination at the other end of a story, which does as it likes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -9,51 +9,39 @@ import orjson
 from pydantic import BaseModel
 
 from tailrace.connector_kit.destination import Destination, Field, Level, Object, Target, WritePlan
+from tailrace.connector_kit.fence import pass_fence
 from tailrace.connector_kit.http import HttpClient, HttpRequest, HttpResponse
-from tailrace.connector_kit.warehouse import Reading, Warehouse
 from tailrace.core.batches import Batch, BatchResult
 from tailrace.core.errors import (
     BatchRefused,
     CredentialsRefused,
     DestinationUnavailable,
     InDoubt,
-    SourceInvalid,
-    SourceUnavailable,
     TailraceError,
     Throttled,
 )
 from tailrace.core.rows import (
     DELIVERED,
-    Block,
-    Column,
-    ColumnKind,
     Operation,
     Row,
-    RowKey,
     RowOutcome,
     rejected,
     retry,
     skipped,
     unknown,
 )
+from tailrace.core.syncs import SyncMode
 from tests.simulation.loop import PROCESS
-from tests.simulation.world import LEASE, LONGEST_FREEZE_S, Request, Sent, World
+from tests.simulation.world import LEASE, LONGEST_FREEZE_S, WORLD, Request, Sent, Where, World
 
 ROWS_PER_BATCH = 4
 BAD = "bad"
 """A name that no destination takes."""
 
-_COLUMNS = (Column("id", ColumnKind.TEXT), Column("name", ColumnKind.TEXT))
-_ROWS_PER_BLOCK = 7
+_CONNECTS_S = 0.05
 _ARRIVES_S = 0.4
 _ANSWERS_S = 0.2
 _SILENCE_S = 20.0
-
-
-class Place(BaseModel):
-    """Which source or destination it is."""
-
-    place: str
 
 
 class NoHttp:
@@ -63,59 +51,13 @@ class NoHttp:
         raise DestinationUnavailable("there is no network")
 
 
-class SimulatedSource(Warehouse):
-    """Rows of (id, name); one read sees one version of them."""
-
-    name = "simulated"
-    label = "Simulated"
-    settings_type = Place
-
-    def __init__(self, world: World, place: str) -> None:
-        self._world = world
-        self._place = place
-
-    @classmethod
-    @asynccontextmanager
-    async def open(cls, settings: BaseModel) -> AsyncIterator[Self]:
-        assert isinstance(settings, Place)
-        yield cls(WORLD[id(asyncio.get_running_loop())], settings.place)
-
-    async def check(self) -> None:
-        return
-
-    async def columns(self, query: str) -> Sequence[Column]:
-        await self._weather()
-        return _COLUMNS
-
-    @asynccontextmanager
-    async def read(self, reading: Reading) -> AsyncIterator[AsyncIterator[Block]]:
-        yield self._blocks(in_order(self._world.sources[self._place]), reading)
-
-    async def _blocks(self, rows: list[tuple[str | None, str]], reading: Reading) -> AsyncIterator[Block]:
-        wanted = [row for row in rows if _is_wanted(row[0], reading)]
-        for at in range(0, len(wanted), _ROWS_PER_BLOCK):
-            await self._weather()
-            await asyncio.sleep(self._world.block_s)
-            some = wanted[at : at + _ROWS_PER_BLOCK]
-            yield Block(some, [None if key is None else RowKey((key,)) for key, _ in some])
-
-    async def _weather(self) -> None:
-        await asyncio.sleep(self._world.chance.uniform(0.0, 0.05))
-        weather = self._world.weather
-        match self._world.luck(weather.source_lost, weather.source_refuses):
-            case 0:
-                raise SourceUnavailable("the source is lost")
-            case 1:
-                raise SourceInvalid("the columns changed", code="SCHEMA_CHANGED")
-
-
 class SimulatedDestination(Destination):
     """Keeps a table for each object; a request that left arrives, whatever becomes of who sent it."""
 
     name = "simulated"
     label = "Simulated"
     level = Level.BRONZE
-    settings_type = Place
+    settings_type = Where
 
     def __init__(self, world: World, place: str) -> None:
         self._world = world
@@ -124,7 +66,7 @@ class SimulatedDestination(Destination):
     @classmethod
     @asynccontextmanager
     async def open(cls, settings: BaseModel, http: HttpClient) -> AsyncIterator[Self]:
-        assert isinstance(settings, Place)
+        assert isinstance(settings, Where)
         yield cls(WORLD[id(asyncio.get_running_loop())], settings.place)
 
     async def check(self) -> None:
@@ -141,8 +83,10 @@ class SimulatedDestination(Destination):
 
     async def write(self, plan: WritePlan, batch: Batch) -> BatchResult:
         world = self._world
+        await asyncio.sleep(world.chance.uniform(0.0, _CONNECTS_S))
         if world.is_over:
             raise asyncio.CancelledError
+        pass_fence()
         request = self._request(plan, batch)
         world.requests.append(request)
         answer: asyncio.Future[Sequence[RowOutcome]] = world.loop.create_future()
@@ -166,6 +110,7 @@ class SimulatedDestination(Destination):
             place=f"{self._place}.{plan.target.object_name}",
             rows=[Sent(row.key[0], row.body) for row in batch.rows],
             is_current=world.store.tables.runs[lease.run_id].is_held_by(lease),
+            tells_events=world.definition_of(lease.run_id).sync_mode is SyncMode.APPEND,
         )
 
     def _arrive(
@@ -240,7 +185,7 @@ class SimulatedDestination(Destination):
                 if world.chance.random() < 0.5:
                     self._take(request, operation, row)
                 return unknown("perhaps")
-            case 2 if operation is not Operation.DELETE and self._has(request, row):
+            case 2 if operation is not Operation.DELETE and not request.tells_events and self._has(request, row):
                 return skipped("THE_SAME")
         self._take(request, operation, row)
         return DELIVERED
@@ -257,15 +202,6 @@ class SimulatedDestination(Destination):
             table[row.key[0]] = row.body
 
 
-WORLD: dict[int, World] = {}
-"""Which world a loop belongs to: connectors are opened by classes, which know none."""
-
-
-def in_order(rows: Sequence[tuple[str | None, str]]) -> list[tuple[str | None, str]]:
-    """As a warehouse gives them: by key, rows without one last."""
-    return sorted(rows, key=lambda row: (row[0] is None, row[0] or "", row[1]))
-
-
 def is_bad(name: str) -> bool:
     """Whether no destination takes a row of that name."""
     return name.startswith(BAD)
@@ -274,12 +210,6 @@ def is_bad(name: str) -> bool:
 def _is_bad(row: Row) -> bool:
     """A row of which only the key is known is as good as any."""
     return is_bad(str(orjson.loads(row.body).get("name")))
-
-
-def _is_wanted(key: str | None, reading: Reading) -> bool:
-    if reading.only is not None:
-        return key is not None and (key,) in reading.only
-    return key is None or reading.after is None or (key,) > reading.after
 
 
 def _tell(answer: "asyncio.Future[Sequence[RowOutcome]]", told: Sequence[RowOutcome] | TailraceError) -> None:
