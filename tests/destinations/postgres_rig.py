@@ -67,3 +67,13 @@ class PostgresRig(DestinationRig):
 
 def settings(url: str, **options: object) -> PostgresDestinationSettings:
     return validate_settings(PostgresDestinationSettings, {"url": url, **options})
+
+
+@asynccontextmanager
+async def opened_rig(url: str) -> AsyncIterator[PostgresRig]:
+    """The destination over an empty database, with a table of people."""
+    admin = await asyncpg.connect(url, timeout=10, command_timeout=10)
+    await admin.execute(PEOPLE)
+    async with PostgresDestination.open(settings(url), FakeHttp()) as destination:
+        yield PostgresRig(destination, admin, url)
+    await admin.close(timeout=10)

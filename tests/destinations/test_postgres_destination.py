@@ -1,20 +1,16 @@
 from collections.abc import AsyncIterator
 
-import asyncpg
 import orjson
 import pytest
 import pytest_asyncio
 
-from tailrace.connector_kit.capabilities import NewField
 from tailrace.connector_kit.destination import Target, WritePlan
 from tailrace.connector_kit.fence import fenced
-from tailrace.connector_kit.field_kinds import FieldKind
 from tailrace.connector_kit.registry import destination_type
 from tailrace.connector_kit.sql import quote_name
 from tailrace.core.errors import BatchRefused, DestinationInvalid, DestinationUnavailable, LeaseLost
 from tailrace.core.rows import DELIVERED, Operation, Verdict
 from tailrace.destinations.postgres import PostgresDestination
-from tailrace.testing.capability_contract import NewFieldsContract, RehearsalContract, makes_fields, rehearse
 from tailrace.testing.destination_contract import (
     DestinationContract,
     batch_of,
@@ -25,59 +21,17 @@ from tailrace.testing.destination_contract import (
     verdicts,
 )
 from tailrace.testing.fake_http import FakeHttp
-from tests.destinations.postgres_rig import PEOPLE, PostgresRig, settings
+from tests.destinations.postgres_rig import PostgresRig, opened_rig, settings
 
 
 @pytest_asyncio.fixture
 async def rig(empty_database_url: str) -> AsyncIterator[PostgresRig]:
-    admin = await asyncpg.connect(empty_database_url, timeout=10, command_timeout=10)
-    await admin.execute(PEOPLE)
-    async with PostgresDestination.open(settings(empty_database_url), FakeHttp()) as destination:
-        yield PostgresRig(destination, admin, empty_database_url)
-    await admin.close(timeout=10)
+    async with opened_rig(empty_database_url) as opened:
+        yield opened
 
 
 class TestPostgresDestination(DestinationContract):
     pass
-
-
-class TestPostgresRehearsal(RehearsalContract):
-    pass
-
-
-class TestPostgresNewFields(NewFieldsContract):
-    pass
-
-
-async def test_rehearsal_notices_what_only_the_end_of_a_transaction_would(rig: PostgresRig) -> None:
-    await rig.admin.execute("""
-        CREATE TABLE teams (id text PRIMARY KEY);
-        ALTER TABLE people ADD FOREIGN KEY (name) REFERENCES teams DEFERRABLE INITIALLY DEFERRED
-    """)
-
-    [outcome] = await rehearse(rig, Operation.UPSERT, person("1", "nowhere"))
-
-    assert (outcome.verdict, outcome.code) == (Verdict.REJECTED, "FOREIGN_KEY_VIOLATION")
-    assert await rig.people() == {}
-
-
-async def test_column_is_made_for_its_kind(rig: PostgresRig) -> None:
-    destination = makes_fields(rig)
-
-    made = [await destination.ensure_field("public.people", NewField(f"a_{kind}", "", kind)) for kind in FieldKind]
-
-    assert [field.data_type for field in made] == [
-        "text",
-        "bigint",
-        "numeric",
-        "boolean",
-        "date",
-        "time without time zone",
-        "timestamp with time zone",
-        "jsonb",
-        "jsonb",
-        "text",
-    ]
 
 
 def test_registry_finds_it() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
+from hmac import compare_digest
 
 import orjson
 
@@ -29,7 +30,8 @@ class ConnectionKeeper(Keeper):
                 raise DestinationInvalid("the connection has no refresh_token: put one into its settings")
             kept = Grant(**orjson.loads(secrets[_GRANT])) if _GRANT in secrets else Grant("")
             # Where somebody has put in another refresh token, what was kept belongs to the one before.
-            grant = replace(kept) if kept.refresh_token == secrets[place] else Grant(secrets[place])
+            is_current = compare_digest(kept.refresh_token.encode(), secrets[place].encode())
+            grant = kept if is_current else Grant(secrets[place])
             before = replace(grant)
             yield grant
             if grant != before:
