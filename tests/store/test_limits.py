@@ -143,7 +143,7 @@ async def test_clock_that_jumps_back_starves_no_scope(limits: SharedLimits, data
 
     ahead = await limits.reserve(SCOPE, tokens=1, rate_per_s=10, burst=1)
     await database.execute(
-        "UPDATE rate_limits SET blocked_at = blocked_at + $1::interval, blocked_until = clock_timestamp() + $1::interval",
+        "UPDATE rate_limits SET blocked_at = blocked_at + $1::interval, blocked_until = now() + $1::interval",
         hour,
     )
     blocked = await limits.reserve(SCOPE, tokens=1, rate_per_s=10, burst=1)
