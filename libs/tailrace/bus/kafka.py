@@ -179,7 +179,12 @@ def _fail_unsent(accumulator: MessageAccumulator) -> None:
 
 async def _leave(consumer: AIOKafkaConsumer, wait_s: float) -> None:
     await _end("consumer", consumer.stop(), wait_s)
-    await _end("client", consumer._client.close(), wait_s)  # noqa: SLF001 - `stop` leaves it open if it breaks off
+    # What `stop` leaves if it breaks off would go on for ever, and a member that nobody has would keep its partitions.
+    if consumer._coordinator is not None:  # noqa: SLF001 - the library has no other way
+        await _end("heartbeat", consumer._coordinator._stop_heartbeat_task(), wait_s)  # noqa: SLF001 - the same
+    if consumer._fetcher is not None:  # noqa: SLF001 - the same
+        await _end("fetcher", consumer._fetcher.close(), wait_s)  # noqa: SLF001 - the same
+    await _end("client", consumer._client.close(), wait_s)  # noqa: SLF001 - the same
 
 
 async def _end(what: str, closing: Coroutine[None, None, None], wait_s: float) -> None:
