@@ -182,6 +182,7 @@ async def _leave(consumer: AIOKafkaConsumer, wait_s: float) -> None:
     # What `stop` leaves if it breaks off would go on for ever, and a member that nobody has would keep its partitions.
     if consumer._coordinator is not None:  # noqa: SLF001 - the library has no other way
         await _end("heartbeat", consumer._coordinator._stop_heartbeat_task(), wait_s)  # noqa: SLF001 - the same
+        await _end("marks", consumer._coordinator._stop_commit_offsets_refresh_task(), wait_s)  # noqa: SLF001 - the same
     if consumer._fetcher is not None:  # noqa: SLF001 - the same
         await _end("fetcher", consumer._fetcher.close(), wait_s)  # noqa: SLF001 - the same
     await _end("client", consumer._client.close(), wait_s)  # noqa: SLF001 - the same
