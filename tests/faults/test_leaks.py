@@ -13,7 +13,7 @@ from tests.fixtures.postgres import PostgresServer
 from tests.fixtures.trials import Count, Outcome
 from tests.walks.processes import ServiceProcess
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
 SYNCS = 50
 WAVES = 3

@@ -9,18 +9,19 @@ import pytest
 
 from tailrace.core.runs import RunStatus
 from tailrace.store.runs import Run
-from tests.faults.ground import PATIENCE_S, Ground
+from tests.faults.ground import Ground
 from tests.faults.history import history_of
 from tests.faults.trial import BYSTANDER, Trial
 from tests.fixtures.trials import Count, Outcome
 from tests.walks.processes import ServiceProcess
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
 GIANT = 1_000_001
 SPARE_BYTES = 32 << 20
 """What an executor may still take once it is ready: less than the row, and enough for all others."""
 EXECUTORS_AT_MOST = 8
+ENDS_WITHIN_S = 240.0
 _GROW = "INSERT INTO people VALUES ($1, repeat('x', 120000000))"
 _SHRINK = "DELETE FROM people WHERE id = $1"
 _KEEP_FROM_CLAIMS = "SELECT FROM run_shards FOR UPDATE"
@@ -50,7 +51,7 @@ async def _given_up(trial: Trial) -> Run:
     run_id = await trial.yard.start()
     for _ in range(EXECUTORS_AT_MOST):
         executor = await _poor_executor(trial.ground)
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(ENDS_WITHIN_S):
             while executor.child.returncode is None and not (await trial.yard.look(run_id)).status.is_terminal:  # noqa: ASYNC110 - another process decides
                 await asyncio.sleep(_LOOK_S)
         await executor.kill()
