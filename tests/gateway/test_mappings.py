@@ -18,7 +18,7 @@ TABLES = """
     );
 """
 HASH = {"kind": "email", "platform": "meta"}
-MADE = [
+MADE: list[dict[str, Any]] = [
     {"source": "account_id", "destination": "External_Id__c", "key": True, "cast": "string"},
     {"template": "{{ name | upcase }}", "destination": "Name", "on_null": "skip"},
     {"source": "email", "destination": "em", "hash": HASH},

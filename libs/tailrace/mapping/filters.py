@@ -101,6 +101,11 @@ def _arithmetic(exact: Callable[[Any, Any], Any], whole: Callable[[Any, Any], An
     return reckoned
 
 
+def _abs(value: object) -> int | Number:
+    size = number(value)
+    return Number(abs(size)) if isinstance(size, Number) else abs(size)
+
+
 def _rounded(value: object, places: object = 0) -> int | Number:
     told, digits = number(value), _whole(places)
     if not 0 <= digits <= _PLACES_LIMIT:
@@ -206,7 +211,7 @@ _DIRECTIVES: Mapping[str, Callable[[datetime], str]] = {
 }
 
 FILTERS: Mapping[str, Callable[..., object]] = {
-    "abs": lambda value: abs(number(value)) if isinstance(number(value), int) else Number(abs(number(value))),
+    "abs": _abs,
     "append": _of_text(lambda text, more: text + more),
     "at_least": lambda value, other: max(number(value), number(other)),
     "at_most": lambda value, other: min(number(value), number(other)),
