@@ -51,6 +51,22 @@ async def test_second_run_reads_what_is_new_and_the_look_back() -> None:
     assert (books.read, books.skipped, books.reasons["skipped.UNCHANGED"]) == (4, 3, 3)
 
 
+async def test_row_that_was_committed_late_while_a_run_was_interrupted_is_found() -> None:
+    world = by_cursor(rows_at(*range(1, 51)), look_back_s=20)
+    world.destination.answers = [lambda batch: [DELIVERED] * len(batch.rows)] * 4
+    world.destination.always = is_down
+    with pytest.raises(DestinationUnavailable):
+        await world.run()
+    world.destination.always = None
+    world.rows = [*world.rows, ("late", "late@35"), ("new", "new@100")]
+
+    await world.run(resume=True)
+    await world.run()
+
+    assert "late@35" in sent(world)
+    assert len(sent(world)) == len(set(sent(world)))
+
+
 async def test_row_that_was_committed_late_is_found_within_the_look_back() -> None:
     world = by_cursor(rows_at(1, 2, 10), look_back_s=3)
     await world.run()

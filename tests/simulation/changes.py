@@ -75,11 +75,9 @@ def _versions(world: World) -> list[SyncDefinition]:
 
 
 def _moment(world: World, source: str, at: int) -> int | None:
-    """What a row says of when it was changed: it may be committed late where no run reads the source meanwhile."""
+    """What a row says of when it was changed: it may be committed late."""
     roll = world.chance.random()
     if roll < 0.03:
         return None
-    tables = world.store.tables
-    is_read = any(run.is_active and world.definition_of(run.id).source_id == source for run in tables.runs.values())
     late = world.chance.randint(0, world.lateness[source])
-    return at - late if roll < 0.4 and not is_read else at
+    return at - late if roll < 0.4 else at

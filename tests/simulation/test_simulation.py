@@ -14,7 +14,7 @@ import pytest
 from tests.architecture.source import ROOT
 from tests.simulation.story import tell
 
-SEEDS = int(os.environ.get("TAILRACE_TEST_SEEDS", "2500"))
+SEEDS = int(os.environ.get("TAILRACE_TEST_SEEDS", "10000"))
 FIRST = int(os.environ.get("TAILRACE_TEST_SEED", "1"))
 PARTS = 40
 SHOWN = 3

@@ -67,11 +67,14 @@ def what_to_read(recipe: Recipe, order: Order, definition: SyncDefinition, start
     return Reading(definition.source_query, definition.key_columns, after=after, cursor=cursor)
 
 
-def watched(recipe: Recipe, order: Order, watermark: Watermark) -> Recipe:
+def watched(recipe: Recipe, order: Order, watermark: Watermark, start: Position) -> Recipe:
     """The recipe of a run that reads by a cursor; a full one has no watermark to begin at."""
     # Values of the future would hide all rows to come behind the watermark.
     is_time = order.cursor is not None and order.cursor.kind is ColumnKind.TIMESTAMP
     latest = sortable_moment(watermark.looked_at) if is_time else None
+    if start.after is not None and watermark.value is not None:
+        # Rows may have been committed late behind this place meanwhile: the next run has to look back from here.
+        latest = watermark.value
     since = None if recipe.kind is RunKind.FULL else watermark.value
     return replace(recipe, by_cursor=True, since=since, latest=latest)
 

@@ -109,7 +109,7 @@ async def _recipe(route: Route, order: Order) -> Recipe:
         return replace(route.recipe, by_cursor=True)
     if route.recipe.kind is RunKind.FULL and route.start == Position():
         await route.snapshot.reset_watermark()
-    return watched(route.recipe, order, await route.snapshot.watermark())
+    return watched(route.recipe, order, await route.snapshot.watermark(), route.start)
 
 
 async def _forget_what_is_behind(route: Route, cursor: CursorColumn) -> None:
