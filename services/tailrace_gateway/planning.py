@@ -194,7 +194,8 @@ async def _fill(plan: Plan, recipe: Recipe, accepted: Accepted, stores: Stores, 
     check_readable(definition, warehouse)
     mapper = Mapper(definition, await warehouse.columns(definition.source_query), start, accepted)
     if definition.cursor is not None:
-        recipe = watched(recipe, mapper.order, await stores.standings.watermark(plan.sync.id, plan.sync.version))
+        watermark = await stores.standings.watermark(plan.sync.id, plan.sync.version)
+        recipe = watched(recipe, mapper.order, watermark, start)
     async with warehouse.read(what_to_read(recipe, mapper.order, definition, start)) as blocks:
         known = stores.standings.entries(plan.sync.id, plan.sync.version)
         changes = _noted(diff(map_fields(blocks, mapper), known), plan)
