@@ -26,7 +26,7 @@ def test_least_settings_are_enough() -> None:
     settings = load_settings(Settings)
 
     assert settings.database_url.get_secret_value() == DSN
-    assert (settings.kafka_bootstrap, settings.lease_ttl_s, settings.poll_s) == (None, 30, 5)
+    assert (settings.kafka_bootstrap, settings.lease_ttl_s, settings.poll_s) == (None, 30, 3)
 
 
 def test_misspelt_name_is_refused_and_all_known_ones_are_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,10 +64,11 @@ class EntryColumns(Sequence[Entry]):
         merged = dict(zip(self.keys, self.told, strict=True))
         below = len(merged)
         merged.update(zip(above.keys, above.told, strict=True))
+        is_in_order = len(merged) == below
         is_plain = self.is_plain and above.is_plain
         if not is_plain:
             merged = {key: one for key, one in merged.items() if not (isinstance(one, Entry) and one.is_tombstone)}
-        keys = list(merged) if len(merged) == below else sorted(merged)
+        keys = list(merged) if is_in_order else sorted(merged)
         return EntryColumns(keys, [merged[key] for key in keys], is_plain=is_plain)
 
 

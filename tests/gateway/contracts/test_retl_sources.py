@@ -211,11 +211,11 @@ class TestPreview:
         await gateway.stores.database.execute("UPDATE previews SET created_at = created_at - interval '16 min'")
 
         gone = await admin.get(f"{PREVIEW}/{started.json['id']}")
-        await admin.post(PREVIEW, sql)
+        await gateway.stores.previews.prune()
 
         assert b"canary-row" not in kept
         assert (gone.status, gone.json["code"]) == (404, "PREVIEW_NOT_FOUND")
-        assert await gateway.stores.database.fetchval("SELECT count(*) FROM previews") == 1
+        assert await gateway.stores.database.fetchval("SELECT count(*) FROM previews") == 0
 
     async def test_rows_are_not_for_viewers_and_strangers(
         self, gateway: Gateway, admin: Caller, stranger: Caller, workspace_id: WorkspaceId, account_id: str
