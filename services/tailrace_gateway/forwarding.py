@@ -49,8 +49,9 @@ class Proxies:
     def _hops(self, request: web.BaseRequest) -> Iterator[str]:
         """From the nearest to the farthest."""
         line = ",".join(request.headers.getall(self.header, []))
-        parts = _split(line, ",") if self.header == _FORWARDED else line.split(",")
-        for part in parts[: -_HOPS_READ - 1 : -1]:
+        # From our end: a quotation mark that a client leaves open must not swallow what a proxy adds behind it.
+        parts = _split(line[::-1], ",") if self.header == _FORWARDED else line[::-1].split(",")
+        for part in (part[::-1] for part in parts[:_HOPS_READ]):
             yield _for(part) if self.header == _FORWARDED else part.strip(" \t")
 
     def _trusts(self, address: _Address) -> bool:

@@ -95,6 +95,8 @@ def test_so_many_hops_are_read_and_no_more() -> None:
         (f"host=for={CLIENT}", PEER),
         (f'host="a;for=5.6.7.8;b";for={CLIENT}', CLIENT),
         (f'host="a, for=5.6.7.8";for={CLIENT}', CLIENT),
+        (f'for=9.9.9.9;a=", for={CLIENT}', CLIENT),
+        (f'for="x, for={CLIENT}', CLIENT),
         (CLIENT, PEER),
         ('"' * 4000, PEER),
     ],
