@@ -52,6 +52,17 @@ def test_row_is_the_object_of_its_fields_in_their_order(data: st.DataObject) -> 
     assert list(json.loads(mapped.row.body)) == [name for name, _ in fields]
 
 
+def test_key_that_is_no_number_is_refused_by_itself() -> None:
+    key = FieldMapping(source="c0", destination="id", key=True)
+    block = Block([("1.5",), ("NaN",)], [RowKey(("1.5",)), RowKey(("NaN",))])
+
+    good, bad = _mapper((key,), [ColumnKind.DECIMAL]).map_block(block)
+
+    assert good.problem is None
+    assert bad.problem is not None
+    assert (bad.problem.code, bad.problem.field) == ("NOT_REPRESENTABLE", "id")
+
+
 def _mapper(mappings: tuple[FieldMapping, ...], kinds: list[ColumnKind]) -> Mapper:
     definition = SyncDefinition(
         source_id="s",

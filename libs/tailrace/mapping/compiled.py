@@ -11,7 +11,7 @@ from tailrace.core.rows import Column, RowOutcome, rejected
 from tailrace.core.syncs import SyncDefinition
 from tailrace.mapping.accepted import ANYTHING, Accepted
 from tailrace.mapping.checks import mapping_faults, refusal
-from tailrace.mapping.fields import Cells, FieldMaker, Unwritable, field_maker, written
+from tailrace.mapping.fields import WRITERS, Cells, FieldMaker, Unwritable, field_maker
 from tailrace.mapping.values import Mismatch
 
 TYPE_MISMATCH = "TYPE_MISMATCH"
@@ -125,8 +125,8 @@ def compile_mapping(
 
 
 def _value(maker: FieldMaker, cells: Cells) -> object:
-    value = maker.make(cells)
-    return None if value is None else written(maker.kind, value)
+    value, write = maker.make(cells), WRITERS.get(maker.kind)
+    return value if value is None or write is None else write(value)
 
 
 def _cell(maker: FieldMaker, cells: Cells) -> str | None:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 import orjson
 
@@ -118,22 +119,32 @@ def field_maker(
     )
 
 
-def written(kind: ColumnKind, value: object) -> object:
-    """The value as the encoder of JSON takes it, numbers and JSON by their very digits.
+def _number(value: object) -> object:
+    text = str(value)
+    if text[-1:].isdigit():
+        return orjson.Fragment(text)
+    raise Unwritable
 
-    :raises Unwritable: JSON has nothing for it.
-    """
-    match kind:
-        case ColumnKind.DECIMAL:
-            text = str(value)
-            if not text[-1:].isdigit():
-                raise Unwritable
-            return orjson.Fragment(text)
-        case ColumnKind.JSON:
-            return orjson.Fragment(str(value))
-        case ColumnKind.FLOAT if isinstance(value, float) and not math.isfinite(value):
-            raise Unwritable
+
+def _finite(value: object) -> object:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise Unwritable
     return value
+
+
+def _json(value: object) -> object:
+    return orjson.Fragment(str(value))
+
+
+WRITERS: Mapping[ColumnKind, Convert] = {
+    ColumnKind.DECIMAL: _number,
+    ColumnKind.FLOAT: _finite,
+    ColumnKind.JSON: _json,
+}
+"""From a value to what the encoder of JSON takes, by its very digits; of other kinds it takes values as they are.
+
+They raise `Unwritable` where JSON has nothing for the value.
+"""
 
 
 def _make(mapping: FieldMapping, columns: Sequence[Column], done: Conversions) -> Make:
@@ -143,7 +154,7 @@ def _make(mapping: FieldMapping, columns: Sequence[Column], done: Conversions) -
         constant = done.apply(mapping.value)
         return lambda _: constant
     at, apply = _place(mapping.source, columns), done.apply
-    return lambda cells: apply(cells[at])
+    return (lambda cells: apply(cells[at])) if done.steps else itemgetter(at)
 
 
 def _rendered(made: Template, columns: Sequence[Column], done: Conversions) -> Make:

@@ -4,8 +4,7 @@ The bytes made here are what is sent, hashed and kept in a dead letter. Rows who
 before, and rows with a value that JSON cannot hold, are told apart here and flow on with their problem.
 """
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import cast
@@ -14,7 +13,6 @@ import orjson
 
 from tailrace.connector_kit.copy_text import TextRows
 from tailrace.core import keys
-from tailrace.core.errors import SourceInvalid
 from tailrace.core.row_columns import RowColumns
 from tailrace.core.rows import Block, Column, ColumnKind, Row, RowKey, RowOutcome, rejected
 from tailrace.core.settlements import (
@@ -27,7 +25,9 @@ from tailrace.core.settlements import (
 from tailrace.core.snapshots import KEY_SIZE_LIMIT_BYTES, hash_row, hash_rows
 from tailrace.core.syncs import FieldMapping, SyncDefinition, SyncMode
 from tailrace.mapping.accepted import ANYTHING, Accepted
-from tailrace.mapping.compiled import compile_mapping
+from tailrace.mapping.compiled import NOT_REPRESENTABLE, compile_mapping
+from tailrace.mapping.fields import WRITERS, Unwritable
+from tailrace.mapping.values import Convert
 from tailrace.pipeline.places import Places, order_of
 from tailrace.pipeline.plain import MappedRow, PlainRows, are_plain
 from tailrace.pipeline.template import Template, TextField
@@ -36,9 +36,6 @@ NULL_KEY = "NULL_KEY"
 NULL_CURSOR = "NULL_CURSOR"
 DUPLICATE_KEY = "DUPLICATE_KEY"
 KEY_TOO_LONG = "KEY_TOO_LONG"
-NOT_REPRESENTABLE = "NOT_REPRESENTABLE"
-
-_Convert = Callable[[object], object]
 
 
 class Mapper:
@@ -60,7 +57,9 @@ class Mapper:
         self._key_fields = [field for field, mapping in zip(self._fields, mappings, strict=True) if mapping.key]
         self._key_names = [field.name for field in self._key_fields]
         self._tells_key = self._compiled is None and all(field.is_whole_number for field in self._key_fields)
-        self._may_be_plain = self._compiled is None and self.order.is_by_key and not self._are_events
+        keys_go_as_they_come = all(field.is_whole_number or field.convert is None for field in self._key_fields)
+        is_plain = self._compiled is None and keys_go_as_they_come
+        self._may_be_plain = is_plain and self.order.is_by_key and not self._are_events
         self._last_place = start.after
         self._duplicates = 0
         self._read_again = None if self.order.is_keyed else start.after
@@ -89,7 +88,7 @@ class Mapper:
             return self._template.bodies(rows)
         try:
             return [self._encoder.encode(values) for values in rows]
-        except (_Unfit, orjson.JSONEncodeError, RecursionError):
+        except (Unwritable, orjson.JSONEncodeError, RecursionError):
             return None
 
     def _keys_tell(self, block: Block) -> bool:
@@ -158,7 +157,7 @@ class Mapper:
             return self._compiled.encode(values)
         try:
             return self._encoder.encode(values), None
-        except (_Unfit, orjson.JSONEncodeError, RecursionError):
+        except (Unwritable, orjson.JSONEncodeError, RecursionError):
             return self._encode_unfit(values)
 
     def _encode_unfit(self, values: Sequence[object]) -> tuple[bytes, RowOutcome]:
@@ -169,16 +168,12 @@ class Mapper:
             try:
                 value = field.value(values)
                 orjson.dumps(value)
-            except (_Unfit, orjson.JSONEncodeError, RecursionError):
+            except (Unwritable, orjson.JSONEncodeError, RecursionError):
                 unfit.append(field.name)
                 value = str(values[field.index]).encode(errors="replace").decode()
             shown[field.name] = value
         message = f"JSON cannot hold the value of {', '.join(unfit)}: cast it in the query"
         return orjson.dumps(shown), rejected(NOT_REPRESENTABLE, message, field=unfit[0])
-
-
-class _Unfit(ValueError):
-    """A value that JSON cannot hold."""
 
 
 class _Encoder:
@@ -208,23 +203,16 @@ class _Field:
     name: str
     index: int
     constant: object = None
-    convert: _Convert | None = None
+    convert: Convert | None = None
     is_whole_number: bool = False
 
     @classmethod
     def of(cls, mapping: FieldMapping, columns: Sequence[Column]) -> "_Field":
         if mapping.source is None:
             return cls(mapping.destination, -1, mapping.value)
-        names = [column.name for column in columns]
-        if mapping.source not in names:
-            raise SourceInvalid(
-                f"the query has no column {mapping.source!r} (mapped to {mapping.destination!r});"
-                f" it has: {', '.join(names)}",
-                code="COLUMN_MISSING",
-            )
-        index = names.index(mapping.source)
+        index = [column.name for column in columns].index(mapping.source)
         kind = columns[index].kind
-        return cls(mapping.destination, index, None, _CONVERTERS.get(kind), kind is ColumnKind.INTEGER)
+        return cls(mapping.destination, index, None, WRITERS.get(kind), kind is ColumnKind.INTEGER)
 
     def as_text(self, columns: Sequence[Column]) -> TextField:
         """The field as a template takes it."""
@@ -240,34 +228,8 @@ class _Field:
 
 
 def _column(rows: Sequence[Sequence[object]], field: _Field) -> list[object]:
-    """What is sent of a field, row by row."""
-    if isinstance(rows, TextRows) and field.convert is None:
-        return rows.column(field.index)
-    return [field.value(values) for values in rows]
-
-
-def _number(value: object) -> object:
-    text = str(value)
-    if text[-1:].isdigit():
-        return orjson.Fragment(text)
-    raise _Unfit
-
-
-def _finite(value: object) -> object:
-    if isinstance(value, float) and not math.isfinite(value):
-        raise _Unfit
-    return value
-
-
-def _json(value: object) -> object:
-    return orjson.Fragment(str(value))
-
-
-_CONVERTERS: dict[ColumnKind, _Convert] = {
-    ColumnKind.DECIMAL: _number,
-    ColumnKind.FLOAT: _finite,
-    ColumnKind.JSON: _json,
-}
+    """What is sent of a field that goes as it comes, row by row."""
+    return rows.column(field.index) if isinstance(rows, TextRows) else [values[field.index] for values in rows]
 
 
 def _size_bytes(key: RowKey) -> int:
