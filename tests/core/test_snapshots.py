@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tailrace.core.entry_columns import EntryColumns
 from tailrace.core.pages import ENTRIES_PER_PAGE, pages, unpack
 from tailrace.core.rows import Row, RowHash, RowKey
-from tailrace.core.snapshots import UNKNOWN_VERSION, Entry, hash_row, is_version, of_first_algorithm, overlay
+from tailrace.core.snapshots import UNKNOWN_VERSION, Entry, hash_row, is_version, of_first_algorithm
 
 hashes = st.binary(min_size=8, max_size=8).map(RowHash)
 keys = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=6), min_size=1, max_size=3).map(
@@ -35,7 +35,7 @@ def test_entries_come_out_of_a_page_as_they_went_in(some: list[Entry]) -> None:
 def test_overlay_is_a_dict_update_without_tombstones(base: list[Entry], above: list[Entry]) -> None:
     expected = {entry.key: entry for entry in base} | {entry.key: entry for entry in above}
 
-    merged = list(overlay(base, above))
+    merged = list(EntryColumns.of(base).overlaid(EntryColumns.of(above)))
 
     assert merged == [expected[key] for key in sorted(expected) if not expected[key].is_tombstone]
 
@@ -67,13 +67,6 @@ def test_hashes_of_the_first_algorithm_stay_what_they_are_in_pages_of_today() ->
     [page] = pages(some)
 
     assert list(unpack(page.body)) == some
-
-
-@given(st.lists(entries).map(layer), st.lists(entries).map(layer))
-def test_columns_are_overlaid_as_their_entries_are(base: list[Entry], above: list[Entry]) -> None:
-    merged = EntryColumns.of(base).overlaid(EntryColumns.of(above))
-
-    assert list(merged) == list(overlay(base, above))
 
 
 def test_many_entries_are_cut_into_full_pages() -> None:

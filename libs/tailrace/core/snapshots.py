@@ -5,10 +5,8 @@ front, so that it is compared as it was made: a new algorithm is told from a cha
 the old one as rows are seen.
 """
 
-import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from hashlib import blake2b
-from operator import attrgetter
 from typing import NamedTuple, cast
 
 from xxhash import xxh3_64_digest
@@ -71,12 +69,3 @@ def is_version(known: RowHash | None, row: Row) -> bool:
     if known is None or not is_old(known):
         return known == row.row_hash
     return known == _FIRST + blake2b(row.body, digest_size=HASH_BYTES).digest()
-
-
-def overlay(base: Iterable[Entry], above: Iterable[Entry]) -> Iterator[Entry]:
-    """The merge of two sorted layers: the upper entry wins, its tombstones remove."""
-    last: RowKey | None = None
-    for entry in heapq.merge(above, base, key=attrgetter("key")):
-        if entry.key != last and not entry.is_tombstone:
-            yield entry
-        last = entry.key

@@ -137,7 +137,7 @@ class GoogleSheetsDestination(Destination):
             _check(plan.target, header)
             places = await self._places(plan.target.object_name, columns[plan.target.key_fields[0]])
             changes = _Changes(int(str(plan.details["sheet_id"])), columns, places, plan.target)
-            outcomes = [changes.take(_ENCODING.fields(row.body)) for row in batch.rows]
+            outcomes = [changes.take(_ENCODING.fields(body)) for body in batch.bodies]
             body = dumped({"requests": changes.requests()})
             if len(body) > REQUEST_BYTES and len(batch.rows) > 1:
                 raise BatchRefused(f"the request would be {len(body)} bytes, {REQUEST_BYTES} are advised")

@@ -239,7 +239,7 @@ async def _result(sending: Awaitable[Sequence[asyncpg.Record]], batch: Batch) ->
 
 
 def _rows(batch: Batch) -> str:
-    return (b"[" + b",".join([row.body for row in batch.rows]) + b"]").decode()
+    return (b"[" + b",".join(batch.bodies) + b"]").decode()
 
 
 def _pool(settings: PostgresDestinationSettings) -> "Pool[asyncpg.Record]":

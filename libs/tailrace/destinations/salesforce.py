@@ -235,7 +235,7 @@ class Jobs:
         :raises Unfinished: it is not done yet; the same batch may be written again, and no second job is made.
         :raises InDoubt: nobody can say what became of the rows.
         """
-        fields = [MANIFEST.encoding.fields(row.body) for row in batch.rows]
+        fields = [MANIFEST.encoding.fields(body) for body in batch.bodies]
         keys = [as_text(each.get(target.key_fields[0])) for each in fields]
         unfit = [_unfit(each, key) for each, key in zip(fields, keys, strict=True)]
         sent = {at: each for at, each in enumerate(fields) if unfit[at] is None}

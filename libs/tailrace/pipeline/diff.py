@@ -84,20 +84,21 @@ def _compare_plain(rows: RowColumns, at: int, page: _Page) -> tuple[Sequence[Seq
     found: list[Sequence[RowChange]] = []
     entries = page.entries
     while at < len(rows) and page.at < len(entries):
-        both = min(len(rows) - at, len(entries) - page.at)
-        pairs = map(ne, rows.keys[at : at + both], entries.keys[page.at : page.at + both])
-        alike = next(compress(count(), pairs), both)
-        if alike:
-            found += _matched(rows[at : at + alike], entries[page.at : page.at + alike])
-            at, page.at = at + alike, page.at + alike
-        elif rows.keys[at] < entries.keys[page.at]:
-            end = bisect_left(rows.keys, entries.keys[page.at], at)
+        key, known = rows.keys[at], entries.keys[page.at]
+        if key < known:
+            end = bisect_left(rows.keys, known, at)
             found.append(PlainChanges(Change.ADDED, rows[at:end]))
             at = end
-        else:
-            end = bisect_left(entries.keys, rows.keys[at], page.at)
+        elif key > known:
+            end = bisect_left(entries.keys, key, page.at)
             found.append(_removed(entries[page.at : end]))
             page.at = end
+        else:
+            both = min(len(rows) - at, len(entries) - page.at)
+            pairs = map(ne, rows.keys[at : at + both], entries.keys[page.at : page.at + both])
+            alike = next(compress(count(), pairs), both)
+            found += _matched(rows[at : at + alike], entries[page.at : page.at + alike])
+            at, page.at = at + alike, page.at + alike
     return found, at
 
 

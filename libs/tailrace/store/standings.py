@@ -5,12 +5,13 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 
+from tailrace.core.entry_columns import EntryColumns
 from tailrace.core.ids import SyncId
 from tailrace.core.pages import unpack
 from tailrace.core.rows import RowKey
 from tailrace.core.runs import RunKind, RunStatus
 from tailrace.core.settlements import Phase
-from tailrace.core.snapshots import Entry, overlay
+from tailrace.core.snapshots import Entry
 from tailrace.core.watermarks import Watermark
 from tailrace.store.checkpoints import position_of
 from tailrace.store.database import Database
@@ -108,9 +109,9 @@ async def _merged(
             more = await anext(above, None)
             waiting += more or ()
         cut = bisect_right(waiting, last, key=attrgetter("key"))
-        yield list(overlay(page, waiting[:cut]))
+        yield EntryColumns.of(page).overlaid(EntryColumns.of(waiting[:cut]))
         waiting = waiting[cut:]
     while waiting or more is not None:
-        yield list(overlay((), waiting))
+        yield EntryColumns.of([]).overlaid(EntryColumns.of(waiting))
         more = await anext(above, None)
         waiting = list(more or ())
