@@ -122,14 +122,8 @@ class Discovery:
             async with self._destination(stored, ASK_S) as destination:
                 await destination.check()
             return
-        _, raw = await self._connections.open_settings(stored.id)
-        connector = registry.warehouse_type(stored.connector)
-        settings = registry.validate_settings(connector.settings_type, raw)
-        try:
-            async with asyncio.timeout(ASK_S), self._turns, connector.open(settings) as warehouse:
-                await warehouse.check()
-        except TimeoutError as error:
-            raise SourceUnavailable(f"the warehouse does not answer within {ASK_S:g} s") from error
+        async with self._warehouse(stored, ASK_S) as warehouse:
+            await warehouse.check()
 
     @asynccontextmanager
     async def ends_of(
@@ -153,14 +147,8 @@ class Discovery:
 
         :raises Invalid, Unavailable: the warehouse refuses the query, does not answer, or its rows are too many bytes.
         """
-        _, raw = await self._connections.open_settings(stored.id)
-        connector = registry.warehouse_type(stored.connector)
-        settings = registry.validate_settings(connector.settings_type, raw)
-        try:
-            async with asyncio.timeout(PREVIEW_S), self._turns, connector.open(settings) as warehouse:
-                return await read_first(warehouse, query, limit=limit, limit_bytes=PREVIEW_LIMIT_BYTES)
-        except TimeoutError as error:
-            raise SourceUnavailable(f"the warehouse does not answer within {PREVIEW_S:g} s") from error
+        async with self._warehouse(stored, PREVIEW_S) as warehouse:
+            return await read_first(warehouse, query, limit=limit, limit_bytes=PREVIEW_LIMIT_BYTES)
 
     async def require_target(self, workspace_id: WorkspaceId, definition: SyncDefinition) -> None:
         """Return if source and destination offer what the definition asks for.
@@ -204,12 +192,17 @@ class Discovery:
         :raises Invalid, Unavailable: the warehouse refuses the query, or does not answer in time.
         """
         stored = await self._connections.get(workspace_id, source_id, kind=ConnectionKind.SOURCE)
+        async with self._warehouse(stored, within_s) as warehouse:
+            return await warehouse.columns(query)
+
+    @asynccontextmanager
+    async def _warehouse(self, stored: StoredConnection, within_s: float) -> AsyncIterator[Warehouse]:
         _, raw = await self._connections.open_settings(stored.id)
         connector = registry.warehouse_type(stored.connector)
         settings = registry.validate_settings(connector.settings_type, raw)
         try:
             async with asyncio.timeout(within_s), self._turns, connector.open(settings) as warehouse:
-                return await warehouse.columns(query)
+                yield warehouse
         except TimeoutError as error:
             raise SourceUnavailable(f"the warehouse does not answer within {within_s:g} s") from error
 

@@ -9,6 +9,9 @@ from uuid import UUID
 
 from tailrace.core.ids import RunId, SyncId, WorkspaceId
 
+DELETE_GUARD = "DELETE_GUARD"
+"""The error code of a run that would have deleted more than it may."""
+
 
 class RunKind(StrEnum):
     """How much of the query a run sends."""

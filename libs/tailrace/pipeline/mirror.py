@@ -11,10 +11,10 @@ from typing import Protocol
 from tailrace.core.errors import Invalid
 from tailrace.core.keys import key_record
 from tailrace.core.rows import Change, Row, RowKey
+from tailrace.core.runs import DELETE_GUARD
 from tailrace.core.snapshots import Entry, hash_row
 from tailrace.pipeline.plain import MappedRow, RowChange
 
-DELETE_GUARD = "DELETE_GUARD"
 FREE_DELETES = 10
 """So many rows may be deleted whatever the ratio, but never more than half of all: small tables change in leaps."""
 

@@ -103,7 +103,8 @@ class AuditChain:
     async def verify(self) -> AsyncIterator[Verdict]:
         """Extend every chain, read it, and say of each whether it is whole."""
         await self.extend_all()
-        altered = {row["workspace_id"] async for row in self._altered()}
+        waiting = await self._database.fetch(_ALL_WAITING)
+        altered = {row["workspace_id"] for row in waiting if not self._is_as_recorded(row)}
         known = [row["workspace_id"] for row in await self._database.fetch(_WORKSPACES)]
         for row in await self._database.fetch(_ORPHANS):
             yield Verdict(WorkspaceId(row["workspace_id"]), 0, "the seal of the chain is gone")
@@ -142,12 +143,6 @@ class AuditChain:
             return Verdict(workspace_id, number, f"record {number + 1} is gone")
         is_whole = (number, digest) == (head["number"], head["digest"]) and self._is_sealed(head)
         return Verdict(workspace_id, number, None if is_whole else "the chain does not end where it was sealed")
-
-    async def _altered(self) -> AsyncIterator[Record]:
-        """Those that wait and are not what was recorded."""
-        for row in await self._database.fetch(_ALL_WAITING):
-            if not self._is_as_recorded(row):
-                yield row
 
     async def _lock_head(self, connection: Connection, workspace_id: WorkspaceId) -> Record | None:
         """The end of the chain, None where it is not as it was sealed."""

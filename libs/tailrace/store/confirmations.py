@@ -4,12 +4,9 @@ from dataclasses import dataclass
 
 from tailrace.core.errors import Conflict, NotFound
 from tailrace.core.ids import RunId, SyncId, WorkspaceId, new_run_id
-from tailrace.core.runs import RunKind, RunTrigger
+from tailrace.core.runs import DELETE_GUARD, RunKind, RunTrigger
 from tailrace.store.database import Connection
 from tailrace.store.runs import AnnounceRun, NewRun, Runs
-
-DELETE_GUARD = "DELETE_GUARD"
-"""The error code of a run that the guard stopped."""
 
 # The newest run, since a later one has counted anew.
 _STOPPED = """

@@ -57,5 +57,6 @@ class AnswerRule(Part):
 
 def meaning_of(rules: Sequence[AnswerRule], response: HttpResponse) -> Then | None:
     """What the first rule that fits says; None where none does."""
-    document = read_json(response.body) if any(rule.at is not None for rule in rules) else None
+    looks_into_it = any(rule.at is not None and response.status in rule.status for rule in rules)
+    document = read_json(response.body) if looks_into_it else None
     return next((rule.then for rule in rules if rule.fits(response, document)), None)

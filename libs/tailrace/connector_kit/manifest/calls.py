@@ -86,11 +86,9 @@ class Caller:
         except BatchRefused as error:
             raise DestinationInvalid(f"the destination refuses the question {path.partition('?')[0]}") from error
 
-    async def send(
-        self, method: Method, path: str, body: bytes = b"", *, rules: Sequence[AnswerRule] = (), media: str = _JSON
-    ) -> Answer:
+    async def send(self, method: Method, path: str, body: bytes = b"", *, media: str = _JSON) -> Answer:
         """Send a request and judge its answer, as `request` does."""
-        return await self.request(Question(method, path, body, media), rules=rules)
+        return await self.request(Question(method, path, body, media))
 
     async def request(self, asked: Question, *, rules: Sequence[AnswerRule] = ()) -> Answer:
         """Send a request and judge its answer, first by its own rules, then by those of the manifest.

@@ -47,11 +47,11 @@ class Delivery:
             settled = [self._settled(row, is_there=None) for row in rows]
         else:
             found = await self._found(key, rows)
-            several = [len(found.get(_folded(key, row.key), ())) > 1 for row in rows]
-            rows = [replace(row, found=next(iter(found.get(_folded(key, row.key), ())), "")) for row in rows]
+            ids = [found.get(_folded(key, row.key), ()) for row in rows]
+            rows = [replace(row, found=next(iter(each), "")) for row, each in zip(rows, ids, strict=True)]
             settled = [
-                _AMBIGUOUS if is_several else self._settled(row, is_there=bool(row.found))
-                for row, is_several in zip(rows, several, strict=True)
+                _AMBIGUOUS if len(each) > 1 else self._settled(row, is_there=bool(row.found))
+                for row, each in zip(rows, ids, strict=True)
             ]
         left = [row for row, done in zip(rows, settled, strict=True) if done is None]
         written = iter(await self._written(left) if left else ())
@@ -88,20 +88,17 @@ class Delivery:
         return self._unfit(row)
 
     def _unfit(self, row: Rendered) -> RowOutcome | None:
-        ask = self._ask([row])
+        ask, most = self._ask([row]), self.write.max_row_size
+        may_refuse = ask.may_refuse
+        if not may_refuse and most is None:
+            return None
         try:
-            if ask.may_refuse:
+            if may_refuse:
                 path_of(ask, self.frame, [row])
                 headers_of(ask, self.frame, [row])
-            if ask.may_refuse or self.write.max_row_size is not None:
-                size_bytes = len(dumped(fill(ask.row, self.frame, row)))
-                return self._too_large_a_row(size_bytes)
+            size_bytes = len(dumped(fill(ask.row, self.frame, row)))
         except ValueError as error:
             return rejected("NOT_REPRESENTABLE", str(error))
-        return None
-
-    def _too_large_a_row(self, size_bytes: int) -> RowOutcome | None:
-        most = self.write.max_row_size
         if most is None or size_bytes <= most.size_bytes:
             return None
         told = f"the row would be {size_bytes} bytes, the destination takes {most.size_bytes}"
@@ -199,7 +196,7 @@ class Delivery:
 
 def _folded(key: LookedUpKey, value: object) -> str:
     """A key such that it is the same for what the vendor takes for the same: 1 and 1.0 are, as numbers."""
-    if isinstance(value, float | Digits) and not isinstance(value, bool):
+    if isinstance(value, float | Digits):
         return f"{Decimal(str(value)).normalize():f}"
     text = as_text("" if value is MISSING else value)
     return text.strip().lower() if key.fold == "lower" else text
