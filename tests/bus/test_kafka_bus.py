@@ -115,14 +115,7 @@ class TestKafkaBus(BusContract):
         assert [*received, *values(late)] == ["before", "after"]
 
     async def test_member_that_leaves_is_not_waited_for(self, patient: KafkaRig) -> None:
-        await patient.bus.publish([patient.message(f"v{n}", key=f"k{n}") for n in range(20)])
-        async with patient.member("a") as gone:
-            await collect(gone, 20)
-
-        async with patient.member("b") as heir:
-            received = await collect(heir, 20)
-
-        assert sorted(values(received)) == sorted(f"v{n}" for n in range(20))
+        await self.test_what_a_member_did_not_commit_comes_to_another_once_it_is_gone(patient)
 
     async def test_group_has_its_mark_on_every_partition_before_the_first_message(self, rig: KafkaRig) -> None:
         async with rig.member("a") as member:

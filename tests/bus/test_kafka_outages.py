@@ -21,7 +21,8 @@ from tailrace.testing.kafka_server import KafkaServer
 from tailrace.testing.received import collect, values
 from tests.bus.platform import WAITS, Platform
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
+# One broker for all of them.
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300), pytest.mark.xdist_group("broken kafka")]
 
 A_MEMBER = """
 import asyncio, sys

@@ -19,7 +19,7 @@ from tests.deploy.roles import a_database_with_roles, privileges
 READ_ONLY = {"audit_records": {"SELECT", "INSERT"}, "schema_migrations": {"SELECT"}}
 _ALL = {"SELECT", "INSERT", "UPDATE", "DELETE"}
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("roles")]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -48,7 +48,8 @@ UPDATE runs SET status = 'cancelling', cancel_requested_at = clock_timestamp() -
 _STATUS = "SELECT status FROM runs WHERE sync_id = $1 ORDER BY queued_at DESC LIMIT 1"
 _NOTICED = "SELECT count(*) FROM dead_letters WHERE sync_id = $1 AND noticed_at IS NOT NULL"
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+# One server for all of them; whole runs of real services take their time on a busy machine.
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("roles"), pytest.mark.timeout(150)]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

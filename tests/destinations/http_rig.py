@@ -1,32 +1,19 @@
 """HTTP for the contract of destinations: real requests over loopback."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from tailrace.connector_kit.destination import Destination
 from tailrace.connector_kit.registry import validate_settings
 from tailrace.destinations.http import HttpDestination, HttpSettings
 from tailrace.runtime.http import AiohttpClient
-from tailrace.testing.destination_contract import Person
-from tests.destinations.http_service import PeopleService
-from tests.destinations.loopback_rig import LoopbackRig
+from tests.destinations.people_rig import PeopleRig
 
 SECRET = "s3cr3t-canary-5512"
 
 
-class HttpRig(LoopbackRig):
-    object_name = "people"
+class HttpRig(PeopleRig):
     secret = SECRET
-
-    def __init__(self, destination: Destination, service: PeopleService) -> None:
-        self.destination = destination
-        self.service: PeopleService = service
-
-    async def people(self) -> Mapping[str, Person]:
-        return dict(self.service.people)
-
-    async def refuse(self, name: str) -> None:
-        self.service.refused_names.add(name)
 
     def opened(self, url: str, *, knows_us: bool = True) -> AbstractAsyncContextManager[Destination]:
         return opened(settings(url, bearer_token=SECRET if knows_us else SECRET + "-old"))

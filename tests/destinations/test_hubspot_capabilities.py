@@ -1,5 +1,7 @@
 """Lists and new properties of HubSpot, as its documents and its own client have them."""
 
+from collections.abc import Sequence
+
 import jsonschema
 import orjson
 import pytest
@@ -24,18 +26,20 @@ SINCE = {"name": "since", "label": "Since", "type": "date"}
 
 
 class Portal(FakeHttp):
-    """Makes properties, and shows those that it has."""
+    """Makes properties, and shows those that it has; some may come from elsewhere while it is asked to make one."""
 
-    def __init__(self, made: Answer | None = None) -> None:
+    def __init__(self, made: Answer | None = None, *, meanwhile: Sequence[dict[str, str]] = ()) -> None:
         super().__init__(self._told)
         self.properties = [EMAIL]
         self._made = made
+        self._meanwhile = meanwhile
 
     def _told(self, request: HttpRequest) -> HttpResponse:
         if "schemas" in request.url:
             return SCHEMAS
         if request.method == "GET":
             return answer(200, {"results": self.properties})
+        self.properties += self._meanwhile
         if isinstance(self._made, Exception):
             raise self._made
         if isinstance(self._made, HttpResponse):
@@ -84,8 +88,13 @@ async def test_property_is_made_once_as_the_client_would(object_name: str, group
 
 
 async def test_property_that_somebody_else_made_meanwhile_is_taken() -> None:
+    portal = Portal(answer(409, {"category": "CONFLICT"}), meanwhile=[SINCE])
+
+    assert await ensure(portal, "contacts", NewField("since", "Since", FieldKind.DATE)) == "since:date"
+
+
+async def test_property_that_does_not_show_is_an_outage() -> None:
     portal = Portal(answer(409, {"category": "CONFLICT"}))
-    portal.properties = []
 
     with pytest.raises(DestinationUnavailable, match="does not show it yet"):
         await ensure(portal, "contacts", NewField("since", "Since", FieldKind.DATE))
