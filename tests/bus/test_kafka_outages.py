@@ -87,7 +87,7 @@ async def test_what_was_written_while_the_broker_was_frozen_is_handled(
     own_kafka: KafkaServer, database: Database, topic_prefix: str
 ) -> None:
     async with Platform.over(own_kafka.bootstrap, database, TopicNames(topic_prefix)) as platform:
-        own_kafka.freeze()
+        await own_kafka.freeze()
         await platform.write(*range(1, 20))
         await platform.has_tried_to_send()
         waiting = await platform.pending()
@@ -167,7 +167,7 @@ async def test_commit_that_was_given_up_leaves_nothing_that_fails_unheard(
         await bus.publish([Message(topic, "key", b"one", {})])
         received = await collect(member, 1)
 
-        own_kafka.freeze()
+        await own_kafka.freeze()
         with pytest.raises(BusUnavailable, match="commit"):
             await member.commit()
         await own_kafka.kill()

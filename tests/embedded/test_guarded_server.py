@@ -73,7 +73,7 @@ async def test_server_that_ignores_a_signal_gets_the_next(tmp_path: Path) -> Non
 async def test_frozen_server_still_stops(tmp_path: Path) -> None:
     async with GuardedServer.open(a_charge(tmp_path, ("SIGTERM", 30.0))) as server:
         await server.start([SLEEPS], at_once, READY_S)
-        server.signal("SIGSTOP")
+        await server.freeze()
 
         await server.stop()
 

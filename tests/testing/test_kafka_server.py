@@ -64,7 +64,7 @@ async def test_wiped_cluster_is_empty_and_serves_at_the_same_address(kafka: Kafk
 
 
 async def test_frozen_broker_answers_nobody_until_it_is_thawed(kafka: KafkaServer) -> None:
-    kafka.freeze()
+    await kafka.freeze()
     is_mute = not await has_broker(kafka.bootstrap)
     kafka.thaw()
 
@@ -75,7 +75,7 @@ async def test_frozen_broker_answers_nobody_until_it_is_thawed(kafka: KafkaServe
 async def test_nothing_is_left_after_the_scope_even_of_a_frozen_broker() -> None:
     async with KafkaServer() as kafka:
         pid, directory = kafka.pid, kafka.directory
-        kafka.freeze()
+        await kafka.freeze()
 
     assert pid is not None
     assert not is_alive(pid)

@@ -29,6 +29,7 @@ STDOUT = 1
 LOG_TAIL_BYTES = 4_000
 LOCK_WAIT_S = 2.0
 REMOVE_WAIT_S = 10.0
+FREEZE_WAIT_S = 5.0
 LOOK_EVERY_S = 0.5
 PR_SET_PDEATHSIG = 1
 
@@ -91,6 +92,16 @@ class Guard:
                 self._end_child()
             case "signal" if self.child is not None:
                 self.child.send_signal(signal.Signals[request["name"]])
+            case "freeze" if self.child is not None:
+                self._freeze(self.child.pid)
+
+    def _freeze(self, pid: int) -> None:
+        os.kill(pid, signal.SIGSTOP)
+        give_up_at = time.monotonic() + FREEZE_WAIT_S
+        # Its exit is not collected here: that is told as such.
+        while os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOHANG) is None and time.monotonic() < give_up_at:
+            time.sleep(0.005)
+        _tell("frozen")
 
     def _advance(self) -> None:
         while self.steps and self.child is None:

@@ -134,8 +134,13 @@ class GuardedServer:
             await self._wait_for_exit()
 
     def signal(self, name: str) -> None:
-        """Send the server a signal, such as SIGSTOP, without waiting for what comes of it."""
+        """Send the server a signal, such as SIGCONT, without waiting for what comes of it."""
         self._ask(do="signal", name=name)
+
+    async def freeze(self) -> None:
+        """Stop the server's clock; on return it does nothing more until SIGCONT, SIGKILL or `stop`."""
+        self._ask(do="freeze")
+        await self._expect("frozen", _OPEN_S)
 
     def log_tail(self) -> str:
         """The end of the server's log."""

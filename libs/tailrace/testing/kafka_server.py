@@ -103,9 +103,9 @@ class KafkaServer:
         await self.kill()
         await self._server.start(self._node.steps_to_wipe(), self._node.is_ready, READY_S)
 
-    def freeze(self) -> None:
+    async def freeze(self) -> None:
         """Stop the broker's clock: connections stay open and nothing answers."""
-        self._server.signal("SIGSTOP")
+        await self._server.freeze()
 
     def thaw(self) -> None:
         """Let a frozen broker go on."""

@@ -158,16 +158,16 @@ MUTATIONS = (
     ),
     Mutation(
         "tombstones do not forget",
-        "libs/tailrace/core/snapshots.py",
-        "        if entry.key != last and not entry.is_tombstone:\n",
-        "        if entry.key != last:\n",
+        "libs/tailrace/core/entry_columns.py",
+        " if not (isinstance(one, Entry) and one.is_tombstone)}",
+        "}",
         (f"{_CONTRACT}test_later_settlement_replaces_and_forgets",),
     ),
     Mutation(
         "the older layer of a snapshot wins",
-        "libs/tailrace/core/snapshots.py",
-        "heapq.merge(above, base, key=",
-        "heapq.merge(base, above, key=",
+        "libs/tailrace/core/entry_columns.py",
+        "merged.update(zip(above.keys, above.told, strict=True))",
+        "merged = dict(zip(above.keys, above.told, strict=True)) | merged",
         (f"{_CONTRACT}test_later_settlement_replaces_and_forgets",),
     ),
     Mutation(
