@@ -10,11 +10,19 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
-from tailrace.connector_kit.header_rules import HEADER_NAME
+from tailrace.connector_kit.header_rules import OWN_HEADERS, check_header_names
 
 _PREFIX = "whsec_"
 _KEY_BYTES = range(24, 65)
-_HEADER = Field(pattern=f"^{HEADER_NAME.pattern}$")
+_TAKEN = OWN_HEADERS - {"webhook-id", "webhook-signature", "webhook-timestamp"}
+
+
+def _header(name: str) -> str:
+    check_header_names([name], taken=_TAKEN)
+    return name
+
+
+_Header = Annotated[str, AfterValidator(_header)]
 
 
 class HmacSignature(BaseModel):
@@ -25,11 +33,11 @@ class HmacSignature(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    header: str = _HEADER
+    header: _Header
     algorithm: Literal["sha256", "sha512", "sha1"] = "sha256"
     encoding: Literal["hex", "base64"] = "hex"
     prefix: str = Field(default="", pattern=r"^[\x21-\x7e]{0,40}$")
-    timestamp_header: Annotated[str, _HEADER] | None = Field(
+    timestamp_header: _Header | None = Field(
         default=None, description="a header with the seconds since 1970, which are signed too, before a dot"
     )
 

@@ -6,7 +6,8 @@ of the address or begin another header. How the answer speaks of rows is one of 
 that finds nothing, 404 or 410 to a request for one row, is delivered. HTML where an API should answer leaves the batch
 in doubt.
 
-Requests are signed after Standard Webhooks with a secret `whsec_...`, or with a header of the service's own.
+Every request is signed, one without a body too: after Standard Webhooks with a secret `whsec_...`, by which a batch
+that is sent again is the same message, or with a header of the service's own.
 """
 
 import re
@@ -15,6 +16,7 @@ from contextlib import asynccontextmanager
 from datetime import date
 from hashlib import sha256
 from typing import Annotated, ClassVar, Self
+from uuid import uuid4
 
 from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationError, model_validator
 
@@ -30,6 +32,7 @@ from tailrace.connector_kit.manifest.engine import ManifestDestination
 from tailrace.connector_kit.manifest.limits import RowLimit, SizeLimit
 from tailrace.connector_kit.manifest.model import Fields, HeadersHook, Hooks, Manifest, Objects
 from tailrace.connector_kit.manifest.parts import Part, Path
+from tailrace.connector_kit.manifest.questions import Question
 from tailrace.connector_kit.manifest.settings import BaseUrl, ConnectionSettings, Setting, check_value
 from tailrace.connector_kit.manifest.throttles import AnyThrottle, RetryAfter, SaysNothing
 from tailrace.connector_kit.manifest.writes import Ask, KeyShape, NamedKey, Write
@@ -210,7 +213,8 @@ class WebhookDestination(ManifestDestination):
         if self._has_check:
             await super().check()
             return
-        request = HttpRequest("OPTIONS", f"{self._settings.base_url}/", self.manifest.headers)
+        asked = Question("OPTIONS", "/")
+        request = HttpRequest(asked.method, f"{self._settings.base_url}{asked.path}", self._caller.headers(asked))
         response = await self._sign_in.send(request, is_expired=lambda told: told.status in _REFUSING)
         if response.status in _REFUSING or response.status not in _UNTOUCHED:
             raise_for_status(response, now=self._clock.now())
@@ -259,14 +263,13 @@ def _signing(settings: WebhookSettings, clock: Clock) -> HeadersHook | None:
         return None
     secret, signature = settings.signing_secret.get_secret_value(), settings.signature
     if signature is not None:
-        return lambda body: signature.headers(secret, sent_at=clock.now(), body=body)
+        return lambda asked: signature.headers(secret, sent_at=clock.now(), body=asked.body)
     secrets = (settings.signing_secret, settings.old_signing_secret)
     keys = [signing_key(each.get_secret_value()) for each in secrets if each is not None]
+    return lambda asked: signature_headers(keys, message_id=_message_id(asked), sent_at=clock.now(), body=asked.body)
 
-    def signed(body: bytes) -> Mapping[str, str]:
-        # The same body has the same id, however often it is sent.
-        return signature_headers(
-            keys, message_id=f"msg_{sha256(body).hexdigest()[:32]}", sent_at=clock.now(), body=body
-        )
 
-    return signed
+def _message_id(asked: Question) -> str:
+    """The same for the same request of the same batch, however often it is sent; of no batch, always another."""
+    told = "\n".join((asked.batch_id or uuid4().hex, asked.method, asked.path, "")).encode()
+    return f"msg_{sha256(told + asked.body).hexdigest()[:32]}"

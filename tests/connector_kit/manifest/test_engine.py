@@ -227,7 +227,7 @@ async def test_hooks_change_rows_keys_and_headers() -> None:
     hooks = Hooks(
         row=lambda fields: {**fields, "name": str(fields["name"]).upper()},
         key=lambda key: key.lower(),
-        headers=lambda body: {"X-Size": str(len(body))},
+        headers=lambda asked: {"X-Size": str(len(asked.body))},
     )
 
     await put(opened(vendor(write(NINE["aligned"]), hooks=hooks), http), Operation.UPSERT, b'{"id":"A","name":"ada"}')

@@ -1,7 +1,7 @@
 """Requests by a manifest: with its address and credentials, and with what it says of an answer as a whole."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http import HTTPStatus
 
 from tailrace.connector_kit.answers import raise_for_status
@@ -11,6 +11,7 @@ from tailrace.connector_kit.manifest.encoding import dumped
 from tailrace.connector_kit.manifest.model import Manifest
 from tailrace.connector_kit.manifest.parts import read_json
 from tailrace.connector_kit.manifest.pressure import Pressure
+from tailrace.connector_kit.manifest.questions import JSON, Question
 from tailrace.connector_kit.manifest.sign_in import SignIn
 from tailrace.connector_kit.manifest.throttles import wait_of
 from tailrace.connector_kit.manifest.writes import Method
@@ -25,7 +26,6 @@ from tailrace.core.errors import (
     Throttled,
 )
 
-_JSON = "application/json"
 _SUCCESS = range(200, 300)
 _LISTING_BYTES = 16 << 20
 
@@ -36,17 +36,6 @@ class RefusedWith(BatchRefused):
     def __init__(self, response: HttpResponse) -> None:
         super().__init__(f"the destination refuses the batch: HTTP {response.status}")
         self.response = response
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A request before it has an address and credentials."""
-
-    method: Method
-    path: str
-    body: bytes = b""
-    media: str = _JSON
-    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +75,7 @@ class Caller:
         except BatchRefused as error:
             raise DestinationInvalid(f"the destination refuses the question {path.partition('?')[0]}") from error
 
-    async def send(self, method: Method, path: str, body: bytes = b"", *, media: str = _JSON) -> Answer:
+    async def send(self, method: Method, path: str, body: bytes = b"", *, media: str = JSON) -> Answer:
         """Send a request and judge its answer, as `request` does."""
         return await self.request(Question(method, path, body, media))
 
@@ -100,7 +89,7 @@ class Caller:
         url = (self.base_url or await self.sign_in.base_url() or self._address()) + asked.path
         takes_bytes = _LISTING_BYTES if asked.method == "GET" else 0
         response = await self.sign_in.send(
-            HttpRequest(asked.method, url, self._headers(asked), asked.body, takes_bytes),
+            HttpRequest(asked.method, url, self.headers(asked), asked.body, takes_bytes),
             is_expired=lambda told: self._meaning(told, rules) is Then.SIGN_IN,
         )
         self.pressure.learn(response)
@@ -110,15 +99,16 @@ class Caller:
         refusal = RefusedWith(response) if response.status >= HTTPStatus.BAD_REQUEST else None
         return Answer(read_json(response.body), meaning is Then.READ, refusal, response.body)
 
-    def _address(self) -> str:
-        return self.manifest.base_url.format_map(self.sign_in.values)
-
-    def _headers(self, asked: Question) -> Mapping[str, str]:
+    def headers(self, asked: Question) -> Mapping[str, str]:
+        """The headers of a request, but for those that show the credentials."""
         content = {"Content-Type": asked.media} if asked.body else {}
         hook = self.manifest.hooks.headers
-        own = hook(asked.body) if hook is not None and asked.body else {}
-        accept = _JSON if asked.body else asked.media
+        own = {} if hook is None else hook(asked)
+        accept = JSON if asked.body else asked.media
         return {"Accept": accept, **content, **self.manifest.headers, **asked.headers, **own}
+
+    def _address(self) -> str:
+        return self.manifest.base_url.format_map(self.sign_in.values)
 
     def _meaning(self, response: HttpResponse, rules: Sequence[AnswerRule]) -> Then:
         told = meaning_of((*rules, *self.manifest.rules), response)

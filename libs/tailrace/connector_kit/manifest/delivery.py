@@ -7,9 +7,10 @@ from urllib.parse import quote
 
 from tailrace.connector_kit.attribution import refusal
 from tailrace.connector_kit.manifest.attribution import Job, Keyed, Sent
-from tailrace.connector_kit.manifest.calls import Answer, Caller, Question, RefusedWith
+from tailrace.connector_kit.manifest.calls import Answer, Caller, RefusedWith
 from tailrace.connector_kit.manifest.encoding import Digits, as_text, dumped
 from tailrace.connector_kit.manifest.parts import MISSING, list_at, look_up, read_json, text_at
+from tailrace.connector_kit.manifest.questions import JSON, Question
 from tailrace.connector_kit.manifest.rendering import Frame, Rendered, body_of, fill, headers_of, path_of
 from tailrace.connector_kit.manifest.writes import Ask, LookedUpKey, Write
 from tailrace.core.clock import Clock
@@ -17,7 +18,6 @@ from tailrace.core.errors import BatchRefused, DestinationUnavailable, InDoubt, 
 from tailrace.core.rows import DELIVERED, Operation, RowOutcome, Verdict, rejected
 
 _WITHOUT_BODY = frozenset({"GET", "DELETE"})
-_JSON = "application/json"
 _LINES = "application/x-ndjson"
 _EXISTS = rejected("ALREADY_EXISTS", "there is one with this key already")
 _AMBIGUOUS = rejected("AMBIGUOUS_KEY", "there are several with this key")
@@ -137,11 +137,12 @@ class Delivery:
 
     async def _asked(self, ask: Ask, rows: Sequence[Rendered], body: bytes) -> Answer:
         rules = self.write.rules if ask is self.write else ()
-        media = _LINES if ask.rows_as == "lines" else _JSON
+        media = _LINES if ask.rows_as == "lines" else JSON
         path, headers = path_of(ask, self.frame, rows), headers_of(ask, self.frame, rows)
         if len(path) > _LONGEST_PATH and len(rows) > 1:
             raise BatchRefused(f"the address would be {len(path)} characters: the rows are sent apart")
-        return await self.caller.request(Question(ask.method, path, body, media, headers), rules=rules)
+        asked = Question(ask.method, path, body, media, headers, self.frame.batch_id)
+        return await self.caller.request(asked, rules=rules)
 
     def _body(self, ask: Ask, rows: Sequence[Rendered]) -> bytes:
         return b"" if ask.method in _WITHOUT_BODY else body_of(ask, self.frame, rows)

@@ -16,6 +16,7 @@ from tailrace.connector_kit.manifest.encoding import Encoding
 from tailrace.connector_kit.manifest.limits import Bucket, Page
 from tailrace.connector_kit.manifest.new_fields import NewFields
 from tailrace.connector_kit.manifest.parts import Part, Path
+from tailrace.connector_kit.manifest.questions import Question
 from tailrace.connector_kit.manifest.settings import Setting
 from tailrace.connector_kit.manifest.throttles import AnyThrottle, SaysNothing
 from tailrace.connector_kit.manifest.writes import Write
@@ -24,8 +25,8 @@ from tailrace.core.rows import Operation
 RowHook = Callable[[Mapping[str, object]], Mapping[str, object]]
 """Changes the fields of a row before they are encoded; raises ValueError, without the value, to refuse the row."""
 
-HeadersHook = Callable[[bytes], Mapping[str, str]]
-"""More headers for a body that is about to be sent."""
+HeadersHook = Callable[[Question], Mapping[str, str]]
+"""More headers for a request that is about to be sent."""
 
 KeyHook = Callable[[str], str]
 """A key as the vendor wants it, such as a hash of an address."""
