@@ -29,6 +29,9 @@ OWN_HEADERS = frozenset(
 """Those that Tailrace sets itself, in small letters."""
 
 
+_OF_THE_TRANSPORT = OWN_HEADERS - {"idempotency-key", "webhook-id", "webhook-signature", "webhook-timestamp"}
+
+
 def _value(secret: SecretStr) -> SecretStr:
     if not HEADER_VALUE.fullmatch(secret.get_secret_value()):
         raise ValueError("must be printable ASCII without spaces at its ends")
@@ -37,6 +40,15 @@ def _value(secret: SecretStr) -> SecretStr:
 
 SecretHeader = Annotated[SecretStr, AfterValidator(_value)]
 """The value of a header that proves who we are."""
+
+
+def _name(name: str) -> str:
+    check_header_names([name], taken=_OF_THE_TRANSPORT)
+    return name
+
+
+HeaderName = Annotated[str, AfterValidator(_name)]
+"""A header that is Tailrace's for this connection, such as that of a key or a signature."""
 
 
 def check_header_names(names: Iterable[str], *, taken: frozenset[str] = OWN_HEADERS) -> None:

@@ -10,19 +10,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
-from tailrace.connector_kit.header_rules import OWN_HEADERS, check_header_names
+from tailrace.connector_kit.header_rules import HeaderName
 
 _PREFIX = "whsec_"
 _KEY_BYTES = range(24, 65)
-_TAKEN = OWN_HEADERS - {"webhook-id", "webhook-signature", "webhook-timestamp"}
-
-
-def _header(name: str) -> str:
-    check_header_names([name], taken=_TAKEN)
-    return name
-
-
-_Header = Annotated[str, AfterValidator(_header)]
 
 
 class HmacSignature(BaseModel):
@@ -33,11 +24,11 @@ class HmacSignature(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    header: _Header
+    header: HeaderName
     algorithm: Literal["sha256", "sha512", "sha1"] = "sha256"
     encoding: Literal["hex", "base64"] = "hex"
     prefix: str = Field(default="", pattern=r"^[\x21-\x7e]{0,40}$")
-    timestamp_header: _Header | None = Field(
+    timestamp_header: HeaderName | None = Field(
         default=None, description="a header with the seconds since 1970, which are signed too, before a dot"
     )
 

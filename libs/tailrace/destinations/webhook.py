@@ -11,8 +11,8 @@ that is sent again is the same message, or with a header of the service's own.
 """
 
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import date
 from hashlib import sha256
 from typing import Annotated, ClassVar, Self
@@ -24,14 +24,14 @@ from tailrace.connector_kit.answers import raise_for_status
 from tailrace.connector_kit.destination import Level
 from tailrace.connector_kit.header_rules import SecretHeader, check_header_names
 from tailrace.connector_kit.http import HttpClient, HttpRequest
-from tailrace.connector_kit.manifest.answer_rules import AnswerRule, Then
+from tailrace.connector_kit.manifest.addresses import PlainPath
+from tailrace.connector_kit.manifest.answer_rules import AnswerRule, Condition, Then
 from tailrace.connector_kit.manifest.attribution import AllOrNothing, AnyAttribution, Reason, Single
 from tailrace.connector_kit.manifest.auth import AnyAuth, NoAuth
 from tailrace.connector_kit.manifest.encoding import Encoding
 from tailrace.connector_kit.manifest.engine import ManifestDestination
 from tailrace.connector_kit.manifest.limits import RowLimit, SizeLimit
 from tailrace.connector_kit.manifest.model import Fields, HeadersHook, Hooks, Manifest, Objects
-from tailrace.connector_kit.manifest.parts import Part, Path
 from tailrace.connector_kit.manifest.questions import Question
 from tailrace.connector_kit.manifest.settings import BaseUrl, ConnectionSettings, Setting, check_value
 from tailrace.connector_kit.manifest.throttles import AnyThrottle, RetryAfter, SaysNothing
@@ -75,13 +75,9 @@ class Request(Ask):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        try:
+        with _saying_what():
             self.write(Operation.UPSERT)
-        except ValidationError as error:
-            told = error.errors(include_url=False, include_context=False, include_input=False)
-        else:
-            return self
-        raise ValueError("; ".join(each["msg"].removeprefix("Value error, ") for each in told))
+        return self
 
     def write(self, operation: Operation) -> Write:
         """The operation as the engine takes it."""
@@ -98,17 +94,13 @@ class Request(Ask):
         )
 
 
-class Success(Part):
-    """Which answers are a success: those of these statuses, every 2xx if none is named.
+class Success(Condition):
+    """Which answers are a success: those of these statuses, every 2xx if none is named, that meet the condition.
 
-    Where `at` is given, one of the texts in `holds` must stand there, or with `exists` anything, or nothing. Any other
-    2xx is what `otherwise` says.
+    Any other 2xx is what `otherwise` says.
     """
 
     statuses: tuple[int, ...] = ()
-    at: Path | None = None
-    holds: tuple[str, ...] = ()
-    exists: bool | None = None
     otherwise: Then = Then.REFUSED
 
     @property
@@ -120,12 +112,6 @@ class Success(Part):
         taken = AnswerRule(status=good, at=self.at, holds=self.holds, exists=self.exists, then=Then.READ)
         return (taken, AnswerRule(status=tuple(_SUCCESS), then=self.otherwise))
 
-    @model_validator(mode="after")
-    def _can_be_a_rule(self) -> Self:
-        if self.at is None and (self.holds or self.exists is not None):
-            raise ValueError("`holds` and `exists` are about what stands at `at`: give it")
-        return self
-
 
 class WebhookSettings(ConnectionSettings):
     """An API: where it is, what proves who we are, its requests, and what its answers mean."""
@@ -134,8 +120,8 @@ class WebhookSettings(ConnectionSettings):
     secret_path: Annotated[SecretStr, AfterValidator(_path)] | None = Field(
         default=None, description="a part of the address that is secret, between base_url and the paths"
     )
-    check: str | None = Field(
-        default=None, pattern=r"^/.*", description="a path whose GET shows that all is well; else OPTIONS of base_url"
+    check: PlainPath | None = Field(
+        default=None, description="a path whose GET shows that all is well; else OPTIONS of base_url"
     )
     auth: AnyAuth = Field(default=NoAuth(), discriminator="kind")
     credentials: Mapping[str, SecretStr] = Field(
@@ -178,6 +164,12 @@ class WebhookSettings(ConnectionSettings):
                 signing_key(secret.get_secret_value()) if secret else None
         if self.rates:
             raise ValueError("rates: a webhook has none: set the connection's own limit of requests")
+        return self
+
+    @model_validator(mode="after")
+    def _makes_a_manifest(self) -> Self:
+        with _saying_what():
+            described(self, SystemClock())
         return self
 
     @property
@@ -256,6 +248,21 @@ def described(settings: WebhookSettings, clock: Clock) -> Manifest:
         refusal=settings.refusal,
         hooks=Hooks(headers=_signing(settings, clock)),
     )
+
+
+@contextmanager
+def _saying_what() -> Iterator[None]:
+    """Refuse what makes no part of a manifest, without showing what was given: it may be a secret.
+
+    :raises ValueError: with what is wrong.
+    """
+    told = None
+    try:
+        yield
+    except ValidationError as error:
+        told = error.errors(include_url=False, include_context=False, include_input=False)
+    if told is not None:
+        raise ValueError("; ".join(each["msg"].removeprefix("Value error, ") for each in told))
 
 
 def _signing(settings: WebhookSettings, clock: Clock) -> HeadersHook | None:

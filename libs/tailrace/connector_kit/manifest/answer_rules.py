@@ -24,17 +24,15 @@ class Then(StrEnum):
     IN_DOUBT = "in_doubt"  # some of it may have been applied
 
 
-class AnswerRule(Part):
-    """An answer of one of these statuses and, where `at` is given, with one of these texts there.
+class Condition(Part):
+    """What has to stand `at` a place of an answer, if one is given: one of the texts in `holds`.
 
     With `exists` it is enough that something stands there, null too, or that nothing does.
     """
 
-    status: tuple[int, ...] = Field(min_length=1)
     at: Path | None = None
     holds: tuple[str, ...] = ()
     exists: bool | None = None
-    then: Then
 
     @model_validator(mode="after")
     def _can_fit(self) -> Self:
@@ -42,10 +40,8 @@ class AnswerRule(Part):
             raise ValueError("`at` is where one of the texts in `holds` stands, or what `exists` is about: give both")
         return self
 
-    def fits(self, response: HttpResponse, document: object) -> bool:
-        """Whether the answer is one of these."""
-        if response.status not in self.status:
-            return False
+    def holds_in(self, document: object) -> bool:
+        """Whether it does in an answer with this document."""
         if self.at is None:
             return True
         found = look_up(document, self.at)
@@ -53,6 +49,17 @@ class AnswerRule(Part):
             return self.exists is (found is not MISSING)
         texts = [text_at(each, "") for each in found] if isinstance(found, list) else [text_at(document, self.at)]
         return any(text in self.holds for text in texts)
+
+
+class AnswerRule(Condition):
+    """An answer of one of these statuses that meets the condition."""
+
+    status: tuple[int, ...] = Field(min_length=1)
+    then: Then
+
+    def fits(self, response: HttpResponse, document: object) -> bool:
+        """Whether the answer is one of these."""
+        return response.status in self.status and self.holds_in(document)
 
 
 def meaning_of(rules: Sequence[AnswerRule], response: HttpResponse) -> Then | None:

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from tailrace.connector_kit.manifest.addresses import JobPath
 from tailrace.connector_kit.manifest.parts import MISSING, Part, Path, list_at, look_up, number_at, text_at
 from tailrace.core.errors import BatchRefused, InDoubt
 from tailrace.core.rows import DELIVERED, RowOutcome, Verdict, rejected, retry, skipped, unknown
@@ -158,7 +159,7 @@ class RejectedKeys(Part):
     """A list of the keys of rows that failed for one reason."""
 
     at: Path
-    code: str = Field(pattern=r"[A-Z][A-Z0-9_]*")
+    code: str = Field(pattern=r"^[A-Z][A-Z0-9_]*$")
     message: str
     means: Meaning = "rejected"
 
@@ -278,11 +279,11 @@ class Job(Part):
 
     kind: Literal["job"] = "job"
     id: Path
-    get: str
+    get: JobPath
     state: Path
     done: tuple[str, ...] = Field(min_length=1)
     failed: tuple[str, ...] = ()
-    results: str | None = None
+    results: JobPath | None = None
     read: Immediate
     every_s: float = Field(default=2.0, gt=0, le=60)
 

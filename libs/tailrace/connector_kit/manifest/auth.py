@@ -11,12 +11,14 @@ import orjson
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from tailrace.connector_kit.header_rules import HEADER_VALUE, HeaderName
 from tailrace.connector_kit.http import HttpRequest
+from tailrace.connector_kit.manifest.addresses import SettingsText, Url, filled
 from tailrace.connector_kit.manifest.jwt import signed_by_rsa
 from tailrace.connector_kit.manifest.limits import Page
-from tailrace.connector_kit.manifest.parts import Part
+from tailrace.connector_kit.manifest.parts import Part, Path
 from tailrace.connector_kit.manifest.settings import Setting
 from tailrace.core.errors import CredentialsRefused
 
@@ -28,6 +30,12 @@ _JWT_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _ASSERTION_S = 180
 
 
+def _shows_the_key(text: str) -> str:
+    if "{api_key}" not in text or not HEADER_VALUE.fullmatch(text):
+        raise ValueError("must be printable ASCII without spaces at its ends, with {api_key} where the key stands")
+    return text
+
+
 class Auth(Part, ABC):
     """A kind of credentials."""
 
@@ -35,6 +43,11 @@ class Auth(Part, ABC):
     @abstractmethod
     def settings(self) -> tuple[Setting, ...]:
         """What a user fills in."""
+
+    @property
+    def texts(self) -> Mapping[str, str]:
+        """The texts in which settings may stand, by name."""
+        return {}
 
 
 class Shown(Auth, ABC):
@@ -76,8 +89,8 @@ class ApiKey(Shown):
     """A header of the vendor's own; `{api_key}` in the value is the key."""
 
     kind: Literal["api_key"] = "api_key"
-    header: str = Field(pattern=r"[A-Za-z0-9-]+")
-    value: str = "{api_key}"
+    header: HeaderName
+    value: Annotated[str, AfterValidator(_shows_the_key)] = "{api_key}"
     description: str = "the API key"
 
     @property
@@ -113,16 +126,20 @@ class Granted(Auth, ABC):
     `token_url` may hold settings in braces. `base_url_at` is where the answer says which address the token is for.
     """
 
-    token_url: str = Field(pattern=r"(https://|\{).*")
+    token_url: Url
     source: Page = "https://www.rfc-editor.org/rfc/rfc6749"
-    base_url_at: str | None = None
+    base_url_at: Path | None = None
+
+    @property
+    def texts(self) -> Mapping[str, str]:
+        return {"token_url": self.token_url}
 
     def request(self, values: Values, *, now: datetime) -> HttpRequest:
         """The request for a token.
 
         :raises CredentialsRefused: the credentials cannot be used at all.
         """
-        url = self.token_url.format_map(values)
+        url = filled(self.token_url, values)
         return HttpRequest("POST", url, _FORM, urlencode(self.form(values, now=now)).encode())
 
     @abstractmethod
@@ -174,18 +191,26 @@ class JwtBearer(Granted):
     """OAuth 2.0 by a signed assertion, RFC 7523 section 2.1, RS256. Claims may hold settings in braces."""
 
     kind: Literal["jwt_bearer"] = "jwt_bearer"
-    issuer: str
-    subject: str | None = None
-    audience: str
-    scope: str | None = None
+    issuer: SettingsText
+    subject: SettingsText | None = None
+    audience: SettingsText
+    scope: SettingsText | None = None
 
     @property
     def settings(self) -> tuple[Setting, ...]:
         return (Setting(name="private_key", description="the RSA private key, PEM without a passphrase", secret=True),)
 
+    @property
+    def texts(self) -> Mapping[str, str]:
+        return {**super().texts, **self._claims}
+
+    @property
+    def _claims(self) -> Mapping[str, str]:
+        told = {"iss": self.issuer, "aud": self.audience, "sub": self.subject, "scope": self.scope}
+        return {name: text for name, text in told.items() if text is not None}
+
     def form(self, values: Values, *, now: datetime) -> Mapping[str, str]:
-        claims: dict[str, object] = {"iss": self.issuer, "aud": self.audience, "sub": self.subject, "scope": self.scope}
-        claims = {name: str(claim).format_map(values) for name, claim in claims.items() if claim is not None}
+        claims: dict[str, object] = {name: filled(text, values) for name, text in self._claims.items()}
         issued = int(now.timestamp())
         claims |= {"iat": issued, "exp": issued + _ASSERTION_S}
         assertion = signed_by_rsa(orjson.dumps(claims), rsa_key(values["private_key"]))
@@ -208,6 +233,10 @@ class EitherGrant(Auth):
         choice = Setting(name="sign_in_by", description="how to sign in", choices=kinds, default=self.ways[0].kind)
         own = [each.model_copy(update={"default": ""}) if each.secret else each for each in asked.values()]
         return (choice, *own)
+
+    @property
+    def texts(self) -> Mapping[str, str]:
+        return {f"{way.kind}.{name}": text for way in self.ways for name, text in way.texts.items()}
 
     def chosen(self, values: Values) -> Granted:
         """The way that the settings choose."""

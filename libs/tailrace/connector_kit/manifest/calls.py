@@ -6,6 +6,7 @@ from http import HTTPStatus
 
 from tailrace.connector_kit.answers import raise_for_status
 from tailrace.connector_kit.http import HttpRequest, HttpResponse
+from tailrace.connector_kit.manifest.addresses import filled
 from tailrace.connector_kit.manifest.answer_rules import AnswerRule, Then, meaning_of
 from tailrace.connector_kit.manifest.encoding import dumped
 from tailrace.connector_kit.manifest.model import Manifest
@@ -108,7 +109,7 @@ class Caller:
         return {"Accept": accept, **content, **self.manifest.headers, **asked.headers, **own}
 
     def _address(self) -> str:
-        return self.manifest.base_url.format_map(self.sign_in.values)
+        return filled(self.manifest.base_url, self.sign_in.values)
 
     def _meaning(self, response: HttpResponse, rules: Sequence[AnswerRule]) -> Then:
         told = meaning_of((*rules, *self.manifest.rules), response)

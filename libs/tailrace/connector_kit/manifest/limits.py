@@ -74,7 +74,7 @@ class Bucket(Cited):
     `span_ms` name those with the account's own limit and time, where plans differ.
     """
 
-    name: str = Field(pattern=r"[a-z][a-z_]*")
+    name: str = Field(pattern=r"^[a-z][a-z_]*$")
     rate: Annotated[str, AfterValidator(_is_rate)]
     left: str | None = None
     most: str | None = None

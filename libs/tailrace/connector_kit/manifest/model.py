@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from datetime import date
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field, JsonValue, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from tailrace.connector_kit.destination import Level
 from tailrace.connector_kit.field_kinds import FieldKind
+from tailrace.connector_kit.manifest.addresses import ObjectPath, PlainPath, Url, settings_in
 from tailrace.connector_kit.manifest.answer_rules import AnswerRule
 from tailrace.connector_kit.manifest.attribution import Reason
 from tailrace.connector_kit.manifest.auth import AnyAuth
@@ -41,12 +42,12 @@ class Listing(Part):
     is where some answers say whether they do. With `body`, the question is a POST of it, and the cursor stands in it.
     """
 
-    path: str = Field(pattern=r"/.*")
+    path: ObjectPath
     body: Mapping[str, JsonValue] | None = None
     each: Path = ""
     next: Path | None = None
     more: Path | None = None
-    cursor: str = "after"
+    cursor: str = Field(default="after", pattern=r"^[A-Za-z0-9_.$\[\]-]{1,100}$")
 
 
 class KnownObject(Part):
@@ -69,7 +70,7 @@ class Objects(Part):
     label: Path = "label"
     is_writable: Path | None = None
     where: Mapping[Path, str] = {}
-    prefix: str = Field(default="", pattern=r"([a-z][a-z_]*:)?")
+    prefix: str = Field(default="", pattern=r"^([a-z][a-z_]*:)?$")
 
     @property
     def are_any(self) -> bool:
@@ -133,19 +134,19 @@ class Hooks(Part):
 class Manifest(Part):
     """A vendor's API; what a number rests on is cited, and `verified_against` says what it was tried with."""
 
-    name: str = Field(pattern=r"[a-z][a-z0-9_]*")
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     label: str = Field(min_length=1)
     level: Level
     verified_against: str = Field(min_length=1)
     docs: Page
     checked: date
-    base_url: str = Field(pattern=r"(https://|\{).*[^/]")
+    base_url: Annotated[Url, Field(pattern=r"[^/]$")]
     headers: Mapping[str, str] = {}
     settings: tuple[Setting, ...] = ()
     auth: AnyAuth = Field(discriminator="kind")
     buckets: tuple[Bucket, ...] = ()
     throttles: tuple[AnyThrottle, ...] = (SaysNothing(),)
-    check: str = Field(pattern=r"/.*")
+    check: PlainPath
     objects: Objects
     fields: Fields = Fields()
     encoding: Encoding = Encoding()
@@ -192,10 +193,15 @@ class Manifest(Part):
     @model_validator(mode="after")
     def _names_its_settings(self) -> Self:
         names = {setting.name for setting in self.all_settings}
-        try:
-            self.base_url.format_map(dict.fromkeys(names, ""))
-        except (KeyError, ValueError, IndexError) as error:
-            raise ValueError(f"base_url names a setting that there is not: {error}") from error
+        secrets = {setting.name for setting in self.all_settings if setting.secret}
+        for place, text in (
+            ("base_url", self.base_url),
+            *((f"auth.{name}", text) for name, text in self.auth.texts.items()),
+        ):
+            if missing := sorted(settings_in(text) - names):
+                raise ValueError(f"{place} names a setting that there is not: {', '.join(missing)}")
+            if shown := sorted(settings_in(text) & secrets):
+                raise ValueError(f"{place} would show a secret: {', '.join(shown)}")
         return self
 
 

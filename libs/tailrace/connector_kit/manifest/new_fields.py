@@ -8,6 +8,7 @@ from pydantic import Field, JsonValue
 
 from tailrace.connector_kit.capabilities import NewField
 from tailrace.connector_kit.field_kinds import FieldKind
+from tailrace.connector_kit.manifest.addresses import ObjectPath
 from tailrace.connector_kit.manifest.parts import Part, Path
 from tailrace.core.errors import DestinationInvalid
 
@@ -19,7 +20,7 @@ class NewFields(Part):
     of it is the object's name. An answer of a status in `exists` says that the field is there already.
     """
 
-    path: str = Field(pattern=r"/.*")
+    path: ObjectPath
     name: str = "name"
     label: str = "label"
     names: str = r"[a-z][a-z0-9_]{0,99}"

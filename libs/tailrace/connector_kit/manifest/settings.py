@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, cr
 
 from tailrace.connector_kit.manifest.parts import Part
 
-_NAME = r"[a-z][a-z0-9_]*"
+_NAME = r"^[a-z][a-z0-9_]*$"
 _IN_HEADER = re.compile(r"[\x21-\x7e]([\x20-\x7e\r\n]*[\x21-\x7e])?\s*")
 _PRINTABLE = "printable ASCII without spaces at its ends"
 _BASE_URL = re.compile(r"https?://[A-Za-z0-9._~:\[\]-]+(/[A-Za-z0-9._~-]+)*")

@@ -15,7 +15,7 @@ LONGEST_S = 900.0
 """Longer waits are cut: whoever waits asks again."""
 
 _USED_OF_MOST = re.compile(r"\b([0-9]{1,12})/([0-9]{1,12})\b")
-_Header = Annotated[str, Field(pattern=r"[A-Za-z0-9-]+")]
+_Header = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,100}$")]
 _Wait = Annotated[float, Field(gt=0, le=LONGEST_S)]
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from tailrace.connector_kit.header_rules import OWN_HEADERS, check_header_names
+from tailrace.connector_kit.manifest.addresses import TemplatePath
 from tailrace.connector_kit.manifest.answer_rules import AnswerRule
 from tailrace.connector_kit.manifest.attribution import AnyAttribution, Counted, Immediate, Job, Single
 from tailrace.connector_kit.manifest.limits import RowLimit, SizeLimit
@@ -57,8 +58,8 @@ class Ask(Part):
     """
 
     method: Method = "POST"
-    path: str = Field(pattern=r"/.*")
-    path_by_key: dict[str, Annotated[str, Field(pattern=r"/.*")]] = Field(default_factory=dict)
+    path: TemplatePath
+    path_by_key: dict[str, TemplatePath] = Field(default_factory=dict)
     headers: dict[str, str] = Field(default_factory=dict)
     body: dict[str, Template] = Field(default_factory=dict)
     rows_at: Path | None = None
@@ -114,7 +115,7 @@ class LookedUpKey(Part):
     ask: Ask
     each: Path
     id: Path
-    key: str
+    key: Path
     fold: Literal["lower", "as_it_is"] = "as_it_is"
     create: Ask | None = None
 
