@@ -77,6 +77,13 @@ async def test_service_that_ends_untold_is_a_failure(database_url: str) -> None:
         assert "tiny" in (await process.logged("process.failed"))["reason"]
 
 
+async def test_collections_of_garbage_leave_out_what_was_loaded_at_the_start(database_url: str) -> None:
+    async with tiny("weigh", database_url) as process:
+        weighed = await process.logged("heap.weighed")
+
+        assert weighed["collected"] < weighed["spared"] / 5
+
+
 async def test_what_cannot_work_is_said_in_a_sentence_and_ends_with_two(database_url: str) -> None:
     async with tiny("refuse", database_url) as process:
         assert await process.ended() == 2
