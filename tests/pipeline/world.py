@@ -156,9 +156,9 @@ class MemoryLedger:
 
 @dataclass(frozen=True)
 class FrozenSnapshot:
-    """The snapshot as a run found it; what the ledger has learnt since is seen by the deletes alone."""
+    """The snapshot as a run found it; what the ledger has learnt since is seen once it is merged, or gone."""
 
-    known: Sequence[Entry]
+    known: list[Entry]
     ledger: MemoryLedger
     only: Sequence[RowKey] | None = None
     entries_per_page: int = 7
@@ -169,7 +169,7 @@ class FrozenSnapshot:
             yield wanted[at : at + self.entries_per_page]
 
     async def merge(self) -> None:
-        return
+        self.known[:] = self._entries()
 
     async def census(self) -> Census:
         delivered = sum(entry.delivered is not None for entry in self.ledger.entries.values())
@@ -192,8 +192,11 @@ class FrozenSnapshot:
         yield [KeptRow(one.dedupe_key, one.row_key or RowKey(()), one.payload) for one in letters]
 
     def _gone(self) -> list[Entry]:
-        gone = [entry for key, entry in self.ledger.entries.items() if self.only is None or key in self.only]
-        return sorted((entry for entry in gone if entry.is_gone), key=lambda entry: entry.key)
+        return [entry for entry in self._entries() if entry.is_gone]
+
+    def _entries(self) -> list[Entry]:
+        entries = [entry for key, entry in self.ledger.entries.items() if self.only is None or key in self.only]
+        return sorted(entries, key=lambda entry: entry.key)
 
 
 class NoLimits:

@@ -226,6 +226,8 @@ class _Cut:
         match self.recipe.mode:
             case _ if self.recipe.by_cursor:
                 self.decided.add_moved(change)
+            case SyncMode.MIRROR if self.phase is Phase.DELETES:
+                self.decided.add_kept(change, forget=True)
             case SyncMode.MIRROR:
                 self.decided.add_gone(change)
             case SyncMode.INSERT:

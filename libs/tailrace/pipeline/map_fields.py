@@ -27,6 +27,7 @@ from tailrace.core.syncs import FieldMapping, SyncDefinition, SyncMode
 from tailrace.mapping.accepted import ANYTHING, Accepted
 from tailrace.mapping.compiled import NOT_REPRESENTABLE, compile_mapping
 from tailrace.mapping.fields import WRITERS, Unwritable
+from tailrace.mapping.sent_keys import TAKEN, SentKeys, keys_may_meet
 from tailrace.mapping.values import Convert
 from tailrace.pipeline.places import Places, order_of
 from tailrace.pipeline.plain import MappedRow, PlainRows, are_plain
@@ -57,6 +58,8 @@ class Mapper:
         self._key_fields = [field for field, mapping in zip(self._fields, mappings, strict=True) if mapping.key]
         self._key_names = [field.name for field in self._key_fields]
         self._tells_key = self._compiled is None and all(field.is_whole_number for field in self._key_fields)
+        is_compared = self.order.is_by_key and not self._are_events and keys_may_meet(definition, accepted)
+        self._sent_keys = SentKeys() if is_compared else None
         keys_go_as_they_come = all(field.is_whole_number or field.convert is None for field in self._key_fields)
         is_plain = self._compiled is None and keys_go_as_they_come
         self._may_be_plain = is_plain and self.order.is_by_key and not self._are_events
@@ -121,14 +124,16 @@ class Mapper:
         name = dedupe_key_of_event(place, body) if self._are_events else None
         if sum(map(len, key)) * 4 > KEY_SIZE_LIMIT_BYTES and _size_bytes(key) > KEY_SIZE_LIMIT_BYTES:
             return MappedRow(row, place, name, _too_long(), is_extra=True)
-        if unfit is not None:
+        if unfit is not None or self._tells_key:
             return MappedRow(row, place, name, unfit)
-        return MappedRow(row, place, name, written=None if self._tells_key else self._written(values, key))
+        sent = self._key_values(values)
+        is_first = self._sent_keys is None or self._sent_keys.is_first(sent)
+        return MappedRow(row, place, name, None if is_first else TAKEN, keys.written(self._key_names, key, sent))
 
-    def _written(self, values: Sequence[object], key: RowKey) -> bytes | None:
+    def _key_values(self, values: Sequence[object]) -> Sequence[object]:
         if self._compiled is not None:
-            return keys.written(self._key_names, key, self._compiled.key_values(values))
-        return keys.written(self._key_names, key, [field.value(values) for field in self._key_fields])
+            return self._compiled.key_values(values)
+        return [field.value(values) for field in self._key_fields]
 
     def _without_place(self, values: Sequence[object], key: RowKey | None, body: bytes) -> MappedRow | None:
         """A row with a NULL in its key or its cursor; of those that are alike, each has a letter of its own."""

@@ -4,7 +4,7 @@ While rows were read, keys that are gone were marked in the snapshot. A key that
 keys gone at once that a mistake in the query is more likely stop the run before the first of them is deleted.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,6 +19,9 @@ FREE_DELETES = 10
 """So many rows may be deleted whatever the ratio, but never more than half of all: small tables change in leaps."""
 
 _ROUNDING = 1e-9
+
+Living = Callable[[], AsyncIterator[Sequence[Entry]]]
+"""All entries, those of rows that are in the query among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +70,30 @@ def deletes_allowed(delivered: int, max_delete_ratio: float) -> int:
 
 
 async def deletes(
-    gone: AsyncIterator[Sequence[Entry]], key_fields: Sequence[str]
+    gone: AsyncIterator[Sequence[Entry]], key_fields: Sequence[str], living: Living | None = None
 ) -> AsyncIterator[Sequence[RowChange]]:
-    """Marked entries as rows to delete: their keys as they were sent."""
+    """Marked entries as rows to delete: their keys as they were sent.
+
+    With `living`, where keys of the query may be sent as one, an entry whose key was sent for a living row too comes
+    without a row: to delete it would delete that row's record.
+    """
     async for entries in gone:
-        yield [_removed(entry, key_fields) for entry in entries]
+        kept = frozenset[RowKey]() if living is None else await _sent_for_others(entries, living(), key_fields)
+        yield [
+            RowChange(Change.REMOVED, known=entry) if entry.key in kept else _removed(entry, key_fields)
+            for entry in entries
+        ]
+
+
+async def _sent_for_others(
+    gone: Sequence[Entry], living: AsyncIterator[Sequence[Entry]], key_fields: Sequence[str]
+) -> frozenset[RowKey]:
+    sent = {key_record(key_fields, entry) for entry in gone}
+    held: set[bytes] = set()
+    async for entries in living:
+        records = (key_record(key_fields, each) for each in entries if each.delivered is not None and not each.is_gone)
+        held.update(record for record in records if record in sent)
+    return frozenset(entry.key for entry in gone if key_record(key_fields, entry) in held)
 
 
 def _removed(entry: Entry, key_fields: Sequence[str]) -> RowChange:

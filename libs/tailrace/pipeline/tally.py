@@ -22,6 +22,7 @@ from tailrace.core.rows import (
 from tailrace.core.runs import Books
 from tailrace.core.settlements import DedupeKey, NewDeadLetter, Position, Settlement, dedupe_key
 from tailrace.core.snapshots import UNKNOWN_VERSION, Entry, is_old, is_version
+from tailrace.mapping.sent_keys import DUPLICATE_MAPPED_KEY
 from tailrace.pipeline.plain import MappedRow, PlainChanges, RowChange
 
 STILL_DEAD = "STILL_DEAD"
@@ -230,6 +231,9 @@ def _dead_entry(change: RowChange, mapped: MappedRow, outcome: RowOutcome) -> En
     if change.change is Change.REMOVED and known is not None:
         return known._replace(dead=row.row_hash)
     delivered, written = (None, mapped.written) if known is None else (known.delivered, known.written)
+    if outcome.code == DUPLICATE_MAPPED_KEY:
+        # Another row has its record: this one is judged anew each run, and sent as soon as it is alone.
+        return Entry(mapped.place, delivered and UNKNOWN_VERSION, UNKNOWN_VERSION, written=written)
     if outcome.code == IN_DOUBT or (known is not None and known.is_gone):
         delivered = UNKNOWN_VERSION
     return Entry(mapped.place, delivered, row.row_hash, written=written)

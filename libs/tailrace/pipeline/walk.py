@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 from tailrace.connector_kit.destination import WritePlan
@@ -13,6 +14,7 @@ from tailrace.core.settlements import KeptRow, Phase, Position
 from tailrace.core.snapshots import Entry
 from tailrace.core.syncs import SyncDefinition
 from tailrace.mapping.accepted import ANYTHING, Accepted
+from tailrace.mapping.sent_keys import keys_may_meet
 from tailrace.observe.failpoints import failpoint
 from tailrace.pipeline.batch import Recipe, batch
 from tailrace.pipeline.columns import PinnedColumns
@@ -129,5 +131,6 @@ async def _walk_deletes(route: Route, plan: WritePlan) -> None:
         check_deletes(await route.snapshot.census(), ratio, confirmed=route.deletes_confirmed)
         start = Position(phase=Phase.DELETES)
     flight = replace(route.flight, deliverer=replace(route.flight.deliverer, plan=plan))
-    gone = deletes(route.snapshot.gone(after=start.after), plan.target.key_fields)
+    living = partial(route.snapshot.entries, after=None) if keys_may_meet(route.definition, route.accepted) else None
+    gone = deletes(route.snapshot.gone(after=start.after), plan.target.key_fields, living)
     await deliver_and_settle(batch(gone, replace(route.recipe, plan=plan), start), flight)

@@ -1,0 +1,48 @@
+"""Keys that are two in the query and one at the destination, where a mapping casts, hashes or fits them."""
+
+from collections.abc import Sequence
+from hashlib import blake2b
+
+import orjson
+
+from tailrace.connector_kit.field_kinds import FieldKind
+from tailrace.core.rows import rejected
+from tailrace.core.syncs import SyncDefinition
+from tailrace.mapping.accepted import Accepted
+
+DUPLICATE_MAPPED_KEY = "DUPLICATE_MAPPED_KEY"
+TAKEN = rejected(
+    DUPLICATE_MAPPED_KEY,
+    "an earlier row of the query has the same key once it is mapped: make them one row in the query",
+)
+
+_MOST = 1_000_000
+_DIGEST_BYTES = 16
+_AS_THEY_COME = frozenset({FieldKind.TEXT, FieldKind.ANY})
+
+
+def keys_may_meet(definition: SyncDefinition, accepted: Accepted) -> bool:
+    """Whether two keys of the query may be sent as one."""
+    return any(
+        not mapping.is_plain
+        or ((field := accepted.fields.get(mapping.destination)) is not None and field.kind not in _AS_THEY_COME)
+        for mapping in definition.field_mappings
+        if mapping.key
+    )
+
+
+class SentKeys:
+    """The keys that the rows of a run were mapped to, in 16 bytes each; those behind the first million are not held."""
+
+    def __init__(self, most: int = _MOST) -> None:
+        self._most = most
+        self._seen: set[bytes] = set()
+
+    def is_first(self, values: Sequence[object]) -> bool:
+        """Whether no row before was mapped to this key, as far as is known."""
+        digest = blake2b(orjson.dumps(values), digest_size=_DIGEST_BYTES).digest()
+        if digest in self._seen:
+            return False
+        if len(self._seen) < self._most:
+            self._seen.add(digest)
+        return True

@@ -1,0 +1,156 @@
+"""Keys that are two in the query and one at the destination: no row over another, no record gone that is another's."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import orjson
+import pytest
+
+from tailrace.core.mappings import Cast, Hash
+from tailrace.core.rows import Operation, Row, RowKey
+from tailrace.core.runs import RunKind
+from tailrace.core.syncs import FieldMapping, SyncDefinition, SyncMode
+from tailrace.mapping.sent_keys import SentKeys
+from tests.pipeline.world import World
+
+PLAIN = FieldMapping(source="id", destination="id", key=True)
+HASHED = PLAIN.model_copy(update={"hash": Hash.model_validate({"kind": "email", "platform": "meta"})})
+MANY = [f"person-{number}" for number in range(30)]
+WHOLE = PLAIN.model_copy(update={"cast": Cast.INTEGER})
+
+
+@dataclass
+class MappedWorld(World):
+    """A sync whose key goes as the mapping says; those who know a row by its key see one record for each key sent."""
+
+    key: FieldMapping = HASHED
+
+    @property
+    def definition(self) -> SyncDefinition:
+        given = super().definition
+        return given.model_copy(update={"field_mappings": (self.key, *given.field_mappings[1:])})
+
+    @property
+    def records(self) -> list[str]:
+        """The names that the destination has, by the keys that it was sent."""
+        held: dict[object, str] = {}
+        for operation, row in self._sent():
+            values = orjson.loads(row.body)
+            held.pop(values["id"], None)
+            held |= {values["id"]: values["name"]} if operation is not Operation.DELETE else {}
+        return sorted(held.values())
+
+    def _sent(self) -> list[tuple[Operation, Row]]:
+        return [(batch.operation, row) for batch in self.destination.requests for row in batch.rows]
+
+
+def addresses(*names: str) -> list[tuple[str | None, str]]:
+    return [(f"{name}@example.com", name) for name in names]
+
+
+def dead(world: World) -> Counter[str]:
+    return Counter(letter.error_code for letter in world.ledger.letters.values())
+
+
+@pytest.mark.parametrize("mode", [SyncMode.UPSERT, SyncMode.MIRROR, SyncMode.INSERT, SyncMode.UPDATE])
+async def test_later_row_with_the_same_mapped_key_is_rejected(mode: SyncMode) -> None:
+    world = MappedWorld(addresses("ADA", "Bob", "ada"), mode=mode)
+
+    books = await world.run()
+
+    assert world.records == ["ADA", "Bob"]
+    assert (books.delivered, books.reasons["rejected.DUPLICATE_MAPPED_KEY"], books.balance) == (2, 1, True)
+
+
+async def test_number_that_is_written_in_two_ways_is_one_key() -> None:
+    world = MappedWorld([("12", "first"), ("12.0", "second"), ("7", "third")], key=WHOLE)
+
+    await world.run()
+
+    assert world.records == ["first", "third"]
+
+
+async def test_keys_that_go_as_they_come_are_not_compared() -> None:
+    world = MappedWorld([("12", "first"), ("12.0", "second")], key=PLAIN)
+
+    await world.run()
+
+    assert world.records == ["first", "second"]
+
+
+async def test_event_may_have_the_key_of_another() -> None:
+    world = MappedWorld(addresses("ADA", "ada"), mode=SyncMode.APPEND)
+
+    books = await world.run()
+
+    assert books.delivered == 2
+
+
+async def test_row_is_sent_as_soon_as_it_is_alone() -> None:
+    world = MappedWorld(addresses("ADA", "ada"))
+    await world.run()
+    await world.run()
+    assert dead(world) == {"DUPLICATE_MAPPED_KEY": 1}
+    world.rows = addresses("ada")
+
+    await world.run()
+
+    assert world.records == ["ada"]
+    assert dead(world) == {}
+
+
+async def test_row_that_had_the_record_before_gets_it_back() -> None:
+    world = MappedWorld(addresses("ada"))
+    await world.run()
+    world.rows = addresses("ADA", "ada")
+    await world.run()
+    assert world.records == ["ADA"]
+    world.rows = addresses("ada")
+
+    await world.run()
+
+    assert world.records == ["ada"]
+
+
+@pytest.mark.parametrize(("before", "after"), [("ADA", "ada"), ("ada", "ADA")])
+async def test_row_whose_key_is_written_otherwise_now_keeps_its_record(before: str, after: str) -> None:
+    world = MappedWorld([*addresses(before), *addresses(*MANY)], mode=SyncMode.MIRROR)
+    await world.run()
+    world.rows = [*addresses(after), *addresses(*MANY)]
+
+    books = await world.run()
+
+    assert after in world.records
+    assert len(world.records) == 31
+    assert (books.deleted, books.kept, books.balance) == (0, 1, True)
+    assert RowKey((f"{before}@example.com",)) not in world.ledger.entries
+
+
+async def test_row_that_left_is_still_deleted_beside_one_that_moved() -> None:
+    world = MappedWorld([*addresses("ADA", "Bob"), *addresses(*MANY)], mode=SyncMode.MIRROR)
+    await world.run()
+    world.rows = [*addresses("ada"), *addresses(*MANY)]
+
+    books = await world.run()
+
+    assert "Bob" not in world.records
+    assert "ada" in world.records
+    assert (books.deleted, books.kept) == (1, 1)
+
+
+async def test_full_run_rejects_the_same_row_again() -> None:
+    world = MappedWorld(addresses("ADA", "ada"))
+    await world.run()
+
+    books = await world.run(RunKind.FULL)
+
+    assert books.reasons["rejected.DUPLICATE_MAPPED_KEY"] == 1
+    assert world.records == ["ADA"]
+
+
+def test_keys_behind_the_most_are_not_held() -> None:
+    held = SentKeys(most=2)
+
+    told = [held.is_first([key]) for key in ("a", "b", "c", "c", "a")]
+
+    assert told == [True, True, True, True, False]
