@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from uuid import UUID
 
 from tailrace.core.errors import StoreUnavailable
 from tailrace.core.ids import RunId
@@ -46,7 +47,8 @@ _DRIVERS = ("aiokafka",)
 _OWNER = "SELECT lease_owner FROM run_shards WHERE run_id = $1"
 _SHARD = "SELECT * FROM run_shards WHERE run_id = $1"
 _STATUS = "SELECT status FROM runs WHERE id = $1"
-_HELD = "SELECT scope, slot FROM destination_slots WHERE lease_token IS NOT NULL"
+_HELD = "SELECT scope, slot FROM destination_slots WHERE lease_token IS NOT NULL AND lease_token <> ALL ($1::uuid[])"
+_TOKENS = "SELECT DISTINCT lease_token FROM destination_slots WHERE scope = $1 AND lease_token IS NOT NULL"
 # What a client forgot; an open transaction that is at work says something else.
 _FORGOTTEN = """
 SELECT application_name FROM pg_stat_activity
@@ -65,6 +67,7 @@ class Ground:
     stack: AsyncExitStack
     services: list[ServiceProcess] = field(default_factory=list)
     settings: dict[str, object] = field(default_factory=dict)
+    tokens_of_the_dead: set[UUID] = field(default_factory=set)
 
     async def start(self, service: str, failpoint: str = "", **settings: object) -> ServiceProcess:
         """Start a service, as a process; an empty failpoint is none."""
@@ -113,6 +116,10 @@ class Ground:
                 await asyncio.sleep(_LOOK_S)
         return status
 
+    async def bury(self, scope: str) -> None:
+        """Who was killed frees no slots: those held in this scope now end with their leases, and are no leak."""
+        self.tokens_of_the_dead |= {row["lease_token"] for row in await self.chassis.database.fetch(_TOKENS, scope)}
+
     @property
     def leases_lost(self) -> int:
         """How often a process found a run of its own to be another's."""
@@ -143,7 +150,7 @@ class Ground:
     async def _leaks(self) -> Sequence[str]:
         database = self.chassis.database
         forgotten = [row["application_name"] for row in await database.fetch(_FORGOTTEN)]
-        held = [f"{row['scope']}/{row['slot']}" for row in await database.fetch(_HELD)]
+        held = [f"{row['scope']}/{row['slot']}" for row in await database.fetch(_HELD, self.tokens_of_the_dead)]
         return [
             *(f"no leak: {name} left a transaction open" for name in forgotten),
             *(f"no leak: slot {slot} is held" for slot in held),

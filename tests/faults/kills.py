@@ -70,6 +70,7 @@ async def _go(trial: Trial, place: KillAt, is_owned: asyncio.Barrier) -> tuple[l
         victim.child.send_signal(signal.SIGTERM)
     await died(victim)
     died_at, page = time.monotonic(), trial.sink.page
+    await trial.ground.bury(str(trial.yard.sync.definition.destination_id))
     trial.sink.delay_s = 0.0
     run = await trial.ended(run_id)
     await trial.limit()

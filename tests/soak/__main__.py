@@ -104,6 +104,7 @@ async def _round(server: PostgresServer, template: str, folder: Path, chance: Ra
         breaches, outcomes = await fault(trials[0].ground, trials, chance)
     report.breaches += breaches
     report.outcomes += outcomes
+    sys.stderr.writelines(f"{breach}\n" for breach in breaches)
     sys.stderr.write(f"{len(report.outcomes)} trials, {len(report.breaches)} breaches; {fault.__name__}\n")
 
 
