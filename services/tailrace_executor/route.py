@@ -1,15 +1,16 @@
 """Opens what a run needs on its way: warehouse, destination, plan."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from typing import TypeVar
 
 from tailrace.connector_kit.destination import Destination, Target, WritePlan
 from tailrace.connector_kit.keeping import kept_by
 from tailrace.connector_kit.registry import validate_settings
 from tailrace.connector_kit.warehouse import Warehouse
-from tailrace.core.errors import DestinationUnavailable, SourceUnavailable
+from tailrace.core.errors import DestinationUnavailable, SourceUnavailable, Unavailable
 from tailrace.core.policies import DeliveryPolicy
 from tailrace.core.runs import RunKind
 from tailrace.core.syncs import SyncDefinition, SyncMode
@@ -30,6 +31,7 @@ from tailrace_executor.bench import Bench, SyncSnapshot
 from tailrace_executor.ledger import RunLedger
 
 _OPEN_S = 30.0
+_Told = TypeVar("_Told")
 
 
 @asynccontextmanager
@@ -45,6 +47,7 @@ async def open_route(claim: Claim, bench: Bench, tenure: Tenure, ledger: RunLedg
         stored, destination = await _open_destination(stack, definition, bench)
         policy = definition.delivery
         window = _window(policy, bench)
+        accepted = await _accepted(destination, definition)
         plan = await _plan(destination, rows_target(definition), window)
         deletes_too = definition.sync_mode is SyncMode.MIRROR
         is_append = definition.sync_mode is SyncMode.APPEND
@@ -89,7 +92,7 @@ async def open_route(claim: Claim, bench: Bench, tenure: Tenure, ledger: RunLedg
                 tenure=tenure,
             ),
             kept_rows=(lambda: bench.dead_letters.kept_rows(claim.lease.run_id)) if keeps_rows else None,
-            accepted=await _accepted(destination, definition),
+            accepted=accepted,
             delete_plan=await _plan(destination, deletes_target(definition), window) if deletes_too else None,
         )
 
@@ -98,11 +101,8 @@ async def _open_warehouse(stack: AsyncExitStack, definition: SyncDefinition, ben
     stored, values = await bench.connections.open_settings(definition.source_id)
     kind = bench.warehouse_type(stored.connector)
     settings = validate_settings(kind.settings_type, values)
-    try:
-        async with asyncio.timeout(_OPEN_S):
-            return await stack.enter_async_context(kind.open(settings))
-    except TimeoutError as error:
-        raise SourceUnavailable(f"source {stored.name!r} did not answer in {_OPEN_S:g} s") from error
+    opening = stack.enter_async_context(kind.open(settings))
+    return await _in_time(opening, f"source {stored.name!r}", SourceUnavailable)
 
 
 async def _open_destination(
@@ -111,28 +111,18 @@ async def _open_destination(
     stored, values = await bench.connections.open_settings(definition.destination_id)
     kind = bench.destination_type(stored.connector)
     settings = validate_settings(kind.settings_type, values)
-    try:
-        async with asyncio.timeout(_OPEN_S):
-            with kept_by(ConnectionKeeper(bench.connections, stored.id)):
-                return stored, await stack.enter_async_context(kind.open(settings, bench.http))
-    except TimeoutError as error:
-        raise DestinationUnavailable(f"destination {stored.name!r} did not answer in {_OPEN_S:g} s") from error
+    with kept_by(ConnectionKeeper(bench.connections, stored.id)):
+        opening = stack.enter_async_context(kind.open(settings, bench.http))
+        return stored, await _in_time(opening, f"destination {stored.name!r}", DestinationUnavailable)
 
 
 async def _accepted(destination: Destination, definition: SyncDefinition) -> Accepted:
-    try:
-        async with asyncio.timeout(_OPEN_S):
-            return await accepted_by(destination, definition.object_name)
-    except TimeoutError as error:
-        raise DestinationUnavailable(f"the destination did not answer in {_OPEN_S:g} s") from error
+    asked = accepted_by(destination, definition.object_name)
+    return await _in_time(asked, "the destination", DestinationUnavailable)
 
 
 async def _plan(destination: Destination, target: Target, window: Window) -> WritePlan:
-    try:
-        async with asyncio.timeout(_OPEN_S):
-            plan = await destination.plan(target)
-    except TimeoutError as error:
-        raise DestinationUnavailable(f"the destination did not answer in {_OPEN_S:g} s") from error
+    plan = await _in_time(destination.plan(target), "the destination", DestinationUnavailable)
     # A batch beyond the window would be sent twice as a whole.
     return replace(
         plan,
@@ -143,3 +133,11 @@ async def _plan(destination: Destination, target: Target, window: Window) -> Wri
 def _window(policy: DeliveryPolicy, bench: Bench) -> Window:
     rows = 0 if policy.strict else policy.window_rows or bench.window_rows
     return Window(rows, bench.clock, open_s=policy.window_s)
+
+
+async def _in_time(asked: Awaitable[_Told], who: str, unavailable: type[Unavailable]) -> _Told:
+    try:
+        async with asyncio.timeout(_OPEN_S):
+            return await asked
+    except TimeoutError as error:
+        raise unavailable(f"{who} did not answer in {_OPEN_S:g} s") from error

@@ -27,10 +27,12 @@ class HubSpot(LoopbackService):
         super().__init__()
         self.contacts: dict[str, dict[str, str]] = {}
         self.requests: list[str] = []
+        self.questions: list[str] = []
         self.refused_early = 0
 
     async def answer(self, request: web.Request) -> web.Response:
         assert request.headers["Authorization"] == "Bearer pat-made-up"
+        self.questions += [request.path] if request.method == "GET" else []
         match request.method, request.path:
             case "GET", "/crm-object-schemas/v3/schemas":
                 return web.json_response({"results": []})
@@ -123,3 +125,12 @@ async def test_runs_keep_the_pace_that_the_account_is_known_to_allow(yard: Yard,
 
     paced = await yard.chassis.database.fetch("SELECT scope FROM rate_limits")
     assert [row["scope"] for row in paced] == [yard.sync.definition.destination_id]
+
+
+async def test_run_asks_for_the_fields_once(yard: Yard, hubspot: HubSpot) -> None:
+    await yard.add_people(1, 2)
+
+    run = await yard.run()
+
+    assert run.status is RunStatus.SUCCEEDED
+    assert sorted(hubspot.questions) == ["/crm-object-schemas/v3/schemas", "/crm/v3/properties/contacts"]

@@ -272,3 +272,20 @@ async def test_target_that_cannot_be_served_is_refused_with_what_can(target: Tar
         await opened(vendor(write(NINE["aligned"]), fields=fields), http).plan(target)
 
     assert told in refused.value.message
+
+
+async def test_plan_takes_the_fields_that_were_told_within_a_minute() -> None:
+    fields = Fields(listing=Listing(path="/fields", each="fields"))
+    http, clock = FakeHttp(answer(200, {"fields": [{"name": "id"}, {"name": "name"}]})), Clock()
+    destination = opened(vendor(write(NINE["aligned"]), fields=fields), http, clock)
+    target = Target("people", Operation.UPSERT, ("id",), ("id", "name"))
+
+    await destination.fields("people")
+    await destination.plan(target)
+    clock.at_s += 59
+    await destination.plan(target)
+    assert len(http.requests) == 1
+    clock.at_s += 2
+    await destination.plan(target)
+
+    assert len(http.requests) == 2

@@ -27,13 +27,15 @@ from tailrace.core.rows import RowOutcome
 
 _MASK = "***"
 _TRACE_LENGTH = 8
+_TOLD_S = 60.0
 _CLEARING = {"null": Clearing.BY_NULL, "empty_text": Clearing.BY_EMPTY_TEXT, "left_out": Clearing.NOT}
 
 
 class ManifestDestination(Destination):
     """Does what its manifest says.
 
-    It keeps nothing between calls but its access token and what the vendor said about the requests that are left.
+    It keeps nothing between calls but its access token, what the vendor said about the requests that are left, and the
+    fields that it told, which a plan takes for a minute.
     """
 
     manifest: Manifest
@@ -47,6 +49,7 @@ class ManifestDestination(Destination):
         self._others = [word for word in self.secrets(settings) if len(word) >= SECRET_LENGTH]
         self._pressure = Pressure(self.manifest.buckets, settings.rates, clock)
         self._caller = Caller(self.manifest, self._sign_in, self._pressure, clock, settings.base_url)
+        self._told: dict[str, tuple[float, Sequence[Field]]] = {}
 
     @classmethod
     @asynccontextmanager
@@ -65,10 +68,12 @@ class ManifestDestination(Destination):
         return await objects_of(self.manifest, self._caller.ask)
 
     async def fields(self, object_name: str) -> Sequence[Field]:
-        return await fields_of(self.manifest, object_name, self._caller.ask)
+        found = await fields_of(self.manifest, object_name, self._caller.ask)
+        self._told[object_name] = self._clock.monotonic(), found
+        return found
 
     async def plan(self, target: Target) -> WritePlan:
-        fields = await self.fields(target.object_name)
+        fields = await self._fields_now(target.object_name)
         write = check_target(self.manifest.family_of(target.object_name), target, fields)
         rows, most_bytes = self._settings.rows_per_batch or write.max_rows.rows, self._most_bytes(write)
         return WritePlan(
@@ -100,6 +105,10 @@ class ManifestDestination(Destination):
     def secrets(self, settings: ConnectionSettings) -> Sequence[str]:
         """Secrets besides the credentials, which vendors must not be quoted with either."""
         return ()
+
+    async def _fields_now(self, object_name: str) -> Sequence[Field]:
+        told_at, found = self._told.get(object_name, (-_TOLD_S, ()))
+        return found if self._clock.monotonic() < told_at + _TOLD_S else await self.fields(object_name)
 
     def _frame(self, target: Target, batch_id: str = "") -> Frame:
         prefix = self.manifest.family_of(target.object_name).objects.prefix
