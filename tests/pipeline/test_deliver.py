@@ -148,7 +148,7 @@ async def test_batch_waits_while_rows_before_it_have_no_checkpoint_for_too_long(
         sending = tasks.create_task(deliverer.deliver(Batch(Operation.UPSERT, [row], "key"), passage))
         await asyncio.sleep(0.02)
         before = len(world.destination.requests)
-        await older.end()
+        older.end()
         await sending
 
     assert (before, len(world.destination.requests)) == (0, 1)

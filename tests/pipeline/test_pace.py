@@ -10,6 +10,7 @@ from tailrace.core.clock import SystemClock
 from tailrace.core.errors import LeaseLost
 from tailrace.pipeline.pace import Limits, Pacer
 from tailrace.pipeline.tenure import Stopped, StopReason, Tenure
+from tests.pipeline.clocks import SetClock
 from tests.pipeline.world import NoLimits
 
 CLOCK = SystemClock()
@@ -173,7 +174,7 @@ async def test_slot_is_leased_for_one_request_so_that_a_crash_does_not_keep_it_l
 async def test_slot_that_was_lost_while_tokens_were_waited_for_is_won_again_before_the_request() -> None:
     limits = Leased()
     pacer = Pacer(Limits("crm", max_in_flight=1), limits, CLOCK)
-    await pacer._slots._enter(tenure(), 1)
+    await pacer._slots.enter(tenure())
     pacer._slots._renew_at, limits.free = 0.0, 0
 
     with pytest.raises(LeaseLost):
@@ -183,3 +184,76 @@ async def test_slot_that_was_lost_while_tokens_were_waited_for_is_won_again_befo
         await pacer._slots.keep(tenure())
 
     assert pacer._slots._held == 1
+
+
+class Counted(NoLimits):
+    """Tells what it was asked for, in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+        self.was_released = asyncio.Event()
+
+    async def hold_slots(self, scope: str, token: UUID, *, wanted: int, max_slots: int, ttl_s: float) -> int:
+        self.asked.append("hold")
+        return wanted
+
+    async def release_slots(self, scope: str, token: UUID) -> None:
+        self.asked.append("release")
+        self.was_released.set()
+
+
+def at(seconds: float) -> SetClock:
+    clock = SetClock()
+    clock.seconds = seconds
+    return clock
+
+
+async def request(pacer: Pacer, clock: SetClock) -> None:
+    async with pacer.turn(Tenure(clock, until=60.0)):
+        pass
+
+
+async def test_slot_that_a_run_tends_is_kept_between_requests_and_given_back_at_its_end() -> None:
+    limits, clock = Counted(), at(0.5)
+    pacer = Pacer(Limits("crm", max_in_flight=1), limits, clock)
+
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        tending = tasks.create_task(pacer.tend())
+        await asyncio.sleep(0)
+        await request(pacer, clock)
+        await request(pacer, clock)
+        asked_under_way = [*limits.asked]
+        tending.cancel()
+
+    assert asked_under_way == ["hold"]
+    assert limits.asked == ["hold", "release"]
+
+
+async def test_idle_slot_is_given_back_at_once_for_a_part_of_each_second() -> None:
+    limits, clock = Counted(), at(1.05)
+    pacer = Pacer(Limits("crm", max_in_flight=1), limits, clock)
+
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        tending = tasks.create_task(pacer.tend())
+        await asyncio.sleep(0)
+        await request(pacer, clock)
+        asked_under_way = [*limits.asked]
+        tending.cancel()
+
+    assert asked_under_way == ["hold", "release"]
+
+
+async def test_slot_that_nothing_uses_is_given_back_while_a_run_goes_on() -> None:
+    limits, clock = Counted(), at(0.5)
+    pacer = Pacer(Limits("crm", max_in_flight=1), limits, clock)
+
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+        tending = tasks.create_task(pacer.tend())
+        await asyncio.sleep(0)
+        await request(pacer, clock)
+        was_kept = not limits.was_released.is_set()
+        await limits.was_released.wait()
+        tending.cancel()
+
+    assert was_kept

@@ -10,7 +10,7 @@ from tailrace.pipeline.tenure import Tenure
 SOON_S = 0.2
 
 
-async def let_go_and_cancel(turn: asyncio.Lock, waiting: "asyncio.Task[None]", *, steps_between: int) -> None:
+async def let_go_and_cancel(turn: asyncio.Semaphore, waiting: "asyncio.Task[None]", *, steps_between: int) -> None:
     turn.release()
     for _ in range(steps_between):
         await asyncio.sleep(0)
@@ -19,7 +19,7 @@ async def let_go_and_cancel(turn: asyncio.Lock, waiting: "asyncio.Task[None]", *
 
 
 async def test_wait_for_a_turn_outlasts_the_lease_that_it_began_with() -> None:
-    clock, turn = SystemClock(), asyncio.Lock()
+    clock, turn = SystemClock(), asyncio.Semaphore(1)
     tenure = Tenure(clock, until=clock.monotonic() + SOON_S)
     await turn.acquire()
 
@@ -36,7 +36,7 @@ async def test_wait_for_a_turn_outlasts_the_lease_that_it_began_with() -> None:
 
 @pytest.mark.parametrize("steps_between", range(8))
 async def test_turn_that_comes_as_the_wait_is_cancelled_is_not_lost(steps_between: int) -> None:
-    clock, turn = SystemClock(), asyncio.Lock()
+    clock, turn = SystemClock(), asyncio.Semaphore(1)
     tenure = Tenure(clock, until=clock.monotonic() + 60.0)
     await turn.acquire()
 

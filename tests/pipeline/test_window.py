@@ -16,7 +16,7 @@ async def test_parcels_enter_as_long_as_there_is_room() -> None:
         second = tasks.create_task(window.enter(6))
         await asyncio.sleep(0)
         had_to_wait = not second.done()
-        await first.end()
+        first.end()
 
     assert (had_to_wait, second.result().is_free) == (True, True)
 
@@ -29,7 +29,7 @@ async def test_parcel_larger_than_the_window_goes_alone() -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.01):
                 await window.enter(1)
-        await first.end()
+        first.end()
         await window.enter(1)
 
 
@@ -44,8 +44,8 @@ async def test_nothing_new_is_sent_while_rows_wait_too_long_for_their_checkpoint
     clock.seconds += 0.1
     too_late = third.is_free
 
-    await first.end()
-    await second.end()
+    first.end()
+    second.end()
 
     assert (in_time, too_late, third.is_free) == (True, False, True)
 
@@ -63,7 +63,7 @@ async def test_what_was_sent_may_be_sent_again_and_the_oldest_may_always() -> No
 async def test_parcel_behind_one_that_failed_is_not_sent_any_more() -> None:
     window = Window(100, SetClock(), open_s=5)
     passage = await window.enter(1)
-    await passage.end()
+    passage.end()
 
     assert not passage.is_free
     with pytest.raises(WindowClosed):

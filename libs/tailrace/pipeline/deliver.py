@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from random import Random
 
 import structlog
@@ -27,6 +28,10 @@ from tailrace.pipeline.breaker import Breaker
 from tailrace.pipeline.pace import Pacer
 from tailrace.pipeline.tenure import Tenure
 from tailrace.pipeline.window import Passage
+
+# To look up labels takes longer than to count.
+_requests = cache(metrics.DESTINATION_REQUESTS.labels)
+_duration = cache(metrics.DESTINATION_DURATION.labels)
 
 _log = structlog.get_logger(__name__)
 
@@ -126,8 +131,9 @@ class Deliverer:
         """One request, once window, breaker and limits let it leave."""
         while True:
             await self.breaker.until_it_lets_one(self.tenure)
-            async with self.tenure.ending():
-                await passage.freed()
+            if not passage.is_free:
+                async with self.tenure.ending():
+                    await passage.freed()
             async with self.pacer.turn(self.tenure):
                 if self.breaker.lets_one and passage.is_free:
                     passage.begin()
@@ -147,8 +153,8 @@ class Deliverer:
             code = error.code
             raise
         finally:
-            metrics.DESTINATION_REQUESTS.labels(connector=self.destination.name, code=code).inc()
-            metrics.DESTINATION_DURATION.labels(self.destination.name).observe(time.perf_counter() - sent_at)
+            _requests(self.destination.name, code).inc()
+            _duration(self.destination.name).observe(time.perf_counter() - sent_at)
 
     async def _bisect(self, batch: Batch, refusal: BatchRefused, passage: Passage) -> Sequence[RowOutcome]:
         """Halve a refused batch until the bad rows stand alone."""

@@ -41,12 +41,15 @@ async def deliver_and_settle(parcels: AsyncIterator[Parcel], flight: Flight) -> 
     async with asyncio.TaskGroup() as tasks:
         settling = tasks.create_task(flight.settler.settle(under_way.sent, under_way.fail))
         feeding = tasks.create_task(_feed(parcels, flight, under_way, tasks))
+        tending = tasks.create_task(flight.deliverer.pacer.tend())
         ending = tasks.create_task(_first(flight.tenure.stopped(), under_way.broken.wait()))
         await asyncio.wait({feeding, ending}, return_when=asyncio.FIRST_COMPLETED)
         feeding.cancel()
         ending.cancel()
         await asyncio.wait({feeding})
         await under_way.sent.put(None)
+        await asyncio.wait({settling})
+        tending.cancel()
     failure = settling.result() or _failure(feeding, flight.tenure)
     if failure is not None:
         raise failure
@@ -68,12 +71,13 @@ class _UnderWay:
 
     def ahead(self, parcel: Parcel) -> Delivering:
         """The deliveries that this parcel must not overtake: they hold other versions of its keys."""
-        return {self._newest[key] for key in parcel.keys & self._newest.keys()}
+        return {self._newest[key] for key in parcel.keys & self._newest.keys()} if parcel.keys else ()
 
     def add(self, parcel: Parcel, delivering: "asyncio.Task[Answer]") -> None:
         """What later parcels with its keys must not overtake."""
-        self._newest |= dict.fromkeys(parcel.keys, delivering)
-        delivering.add_done_callback(lambda _: self._forget(parcel, delivering))
+        if parcel.keys:
+            self._newest |= dict.fromkeys(parcel.keys, delivering)
+            delivering.add_done_callback(lambda _: self._forget(parcel, delivering))
 
     def _forget(self, parcel: Parcel, delivered: "asyncio.Task[Answer]") -> None:
         for key in parcel.keys:

@@ -20,6 +20,7 @@ REQUESTS_IN_FLIGHT = 16
 _CHUNK_S = 0.25
 _CHUNK_VALID_S = 1.0
 _SLOT_POLL_S = 0.1
+_SLOT_KEEP_S = 1.0
 _SLOT_RENEW_S = 5.0
 _SLOT_MARGIN_S = 2.0
 
@@ -79,15 +80,22 @@ class Pacer:
         asked = self._clock.monotonic()
         await tenure.acquire(self._in_flight)
         try:
-            async with self._slots.held(tenure):
+            await self._slots.enter(tenure)
+            try:
                 await self._tokens.take(tenure)
                 await self._slots.keep(tenure)
                 failpoint("exec.before_send")
                 tenure.check()
                 metrics.RATE_LIMIT_WAIT.observe(self._clock.monotonic() - asked)
                 yield
+            finally:
+                await self._slots.leave()
         finally:
             self._in_flight.release()
+
+    async def tend(self) -> None:
+        """While this runs, for a run that sends now and then, slots are kept over the pauses between requests."""
+        await self._slots.tend()
 
     async def block(self, for_s: float) -> None:
         """The destination wants silence for a while, from all executors; from this one it has it at once."""
@@ -96,32 +104,40 @@ class Pacer:
 
 
 class _Tokens:
-    """Request tokens, reserved a quarter of a second's worth at a time and void a second later."""
+    """Request tokens, reserved a quarter of a second's worth at a time and void a second later.
+
+    Where there is no rate, one look whether somebody wants silence lets requests leave for that quarter of a second.
+    """
 
     def __init__(self, limits: Limits, store: LimitStore, clock: Clock) -> None:
         self._limits = limits
         self._store = store
         self._clock = clock
-        self._lock = asyncio.Lock()
-        self._left = 0
+        self._turn = asyncio.Semaphore(1)
+        self._left = 0.0
         self._valid_until = 0.0
         self._silent_until = 0.0
 
     def silence(self, for_s: float) -> None:
-        self._left = 0
+        self._left = 0.0
         self._silent_until = max(self._silent_until, self._clock.monotonic() + for_s)
 
     async def take(self, tenure: Tenure) -> None:
-        await tenure.acquire(self._lock)
-        try:
-            while (silent_s := self._silent_until - self._clock.monotonic()) > 0:
-                self._check(silent_s)
-                await tenure.sleep(silent_s)
-            if not self._left or self._clock.monotonic() > self._valid_until:
-                await self._reserve(tenure)
-            self._left -= 1
-        finally:
-            self._lock.release()
+        if not self._are_valid:
+            await tenure.acquire(self._turn)
+            try:
+                while (silent_s := self._silent_until - self._clock.monotonic()) > 0:
+                    self._check(silent_s)
+                    await tenure.sleep(silent_s)
+                if not self._are_valid:
+                    await self._reserve(tenure)
+            finally:
+                self._turn.release()
+        self._left -= 1
+
+    @property
+    def _are_valid(self) -> bool:
+        return self._left > 0 and self._silent_until <= self._clock.monotonic() <= self._valid_until
 
     async def _reserve(self, tenure: Tenure) -> None:
         rate = self._limits.requests_per_s
@@ -134,7 +150,8 @@ class _Tokens:
             await tenure.sleep(wait_s)
             # Somebody may have been told to come back later while this one slept.
             wait_s = await self._silence_s(chunk)
-        self._left, self._valid_until = chunk, self._clock.monotonic() + _CHUNK_VALID_S
+        left, valid_s = (chunk, _CHUNK_VALID_S) if rate else (math.inf, _CHUNK_S)
+        self._left, self._valid_until = left, self._clock.monotonic() + valid_s
 
     async def _silence_s(self, chunk: int) -> float:
         """For how long nobody may have tokens, however many are left."""
@@ -146,7 +163,7 @@ class _Tokens:
 
 
 class _Slots:
-    """In-flight slots, held while there is something in flight.
+    """In-flight slots, held while there is something in flight, and for a moment longer where somebody tends them.
 
     Their lease outlasts one request, no more: what a crash leaves behind is free when the run is taken over.
     """
@@ -160,23 +177,15 @@ class _Slots:
         self._held = 0
         self._used = 0
         self._renew_at = 0.0
+        self._tenders = 0
 
-    @asynccontextmanager
-    async def held(self, tenure: Tenure) -> AsyncIterator[None]:
+    async def enter(self, tenure: Tenure) -> None:
         if self._limits.max_in_flight is None:
-            yield
             return
-        await self._enter(tenure, self._limits.max_in_flight)
-        try:
-            yield
-        finally:
-            await self._leave()
-
-    async def _enter(self, tenure: Tenure, max_slots: int) -> None:
         while True:
             async with self._lock:
                 if self._used >= self._held or self._clock.monotonic() >= self._renew_at:
-                    await self._hold(self._used + 1, max_slots)
+                    await self._hold(self._used + 1, self._limits.max_in_flight)
                 if self._used < self._held:
                     self._used += 1
                     return
@@ -194,9 +203,30 @@ class _Slots:
                     return
             await tenure.sleep(_SLOT_POLL_S)
 
-    async def _leave(self) -> None:
+    async def leave(self) -> None:
+        if self._limits.max_in_flight is None:
+            return
         # Before anything is waited for: a cancelled wait must not keep the place.
         self._used -= 1
+        if not self._are_kept:
+            await self._give_back()
+
+    async def tend(self) -> None:
+        self._tenders += 1
+        try:
+            while self._limits.max_in_flight is not None:
+                await self._clock.sleep(_SLOT_KEEP_S)
+                await self._give_back()
+        finally:
+            self._tenders -= 1
+            await self._give_back()
+
+    @property
+    def _are_kept(self) -> bool:
+        """Whether idle slots are kept: not for a tenth of each second, so that others get them too."""
+        return self._tenders > 0 and self._clock.monotonic() % (_SLOT_KEEP_S + _SLOT_POLL_S) < _SLOT_KEEP_S
+
+    async def _give_back(self) -> None:
         async with self._lock:
             if not self._used and self._held:
                 self._held = 0

@@ -55,6 +55,7 @@ class Settler:
         self._clock = clock
         self._every_s = every_s
         self._group: list[tuple[Sent, BatchResult | None]] = []
+        self._rows = self._letters = 0
         self._oldest = 0.0
 
     async def settle(
@@ -69,7 +70,7 @@ class Settler:
             answer = failure or await self._answer(following)
             if isinstance(answer, TailraceError):
                 failure = answer
-                await following.passage.end()
+                following.passage.end()
                 continue
             self._add(following, answer)
             if self._is_due:
@@ -91,10 +92,8 @@ class Settler:
     async def _answer(self, following: Sent) -> Answer:
         """The answer; what is settled already does not wait for a slow one."""
         if self._group and not following.answer.done():
-            try:
-                async with asyncio.timeout(self._left_s):
-                    return await asyncio.shield(following.answer)
-            except TimeoutError:
+            await asyncio.wait({following.answer}, timeout=self._left_s)
+            if not following.answer.done():
                 await self._commit()
         return await following.answer
 
@@ -104,24 +103,26 @@ class Settler:
 
     @property
     def _is_due(self) -> bool:
-        waiting = sum(sent.parcel.rows_to_send for sent, _ in self._group)
-        letters = sum(len(sent.parcel.decided.letters) for sent, _ in self._group)
-        return waiting * 2 >= self._window.rows or letters >= _LETTERS_PER_CHECKPOINT or self._left_s <= 0
+        is_half_of_the_window = self._rows * 2 >= self._window.rows
+        return is_half_of_the_window or self._letters >= _LETTERS_PER_CHECKPOINT or self._left_s <= 0
 
     def _add(self, sent: Sent, result: BatchResult | None) -> None:
         if not self._group:
             self._oldest = self._clock.monotonic()
         self._group.append((sent, result))
+        self._rows += sent.parcel.rows_to_send
+        self._letters += len(sent.parcel.decided.letters)
         self._brake.add(result.outcomes if result else ())
 
     async def _commit(self) -> None:
         if not self._group:
             return
         group, self._group = self._group, []
+        self._rows = self._letters = 0
         failpoint("exec.after_response_before_checkpoint")
         await self._ledger.commit(_settlement([(sent.parcel, result) for sent, result in group]))
         for sent, _ in group:
-            await sent.passage.end()
+            sent.passage.end()
 
 
 def _settlement(group: Sequence[tuple[Parcel, BatchResult | None]]) -> Settlement:

@@ -103,11 +103,15 @@ class Tenure:
                 raise Stopped(self._reason) from None
             raise
 
-    async def acquire(self, turn: asyncio.Lock | asyncio.Semaphore) -> None:
-        """Wait for a lock or a place, but not past the end.
+    async def acquire(self, turn: asyncio.Semaphore) -> None:
+        """Wait for a place, but not past the end.
 
         :raises LeaseLost, Stopped: as `check`; it is not ours then.
         """
+        if not turn.locked():
+            self.check()
+            await turn.acquire()
+            return
         while True:
             async with self.ending():
                 # The lease may have been renewed while this waited.

@@ -4,6 +4,7 @@ It is the bound on what a crash can send twice. Parcels enter and leave it in th
 """
 
 import asyncio
+from collections import deque
 
 from tailrace.core.clock import Clock
 from tailrace.core.errors import TailraceError
@@ -22,52 +23,56 @@ class Window:
         self.rows = rows
         self._clock = clock
         self._open_s = open_s
-        self._open: list[Passage] = []
+        self._entered: deque[Passage] = deque()
+        self._begun: deque[Passage] = deque()
         self._rows_open = 0
-        self._changed = asyncio.Condition()
+        self._changed = asyncio.Event()
 
     async def enter(self, rows: int) -> "Passage":
         """Wait for room; a parcel larger than the window goes alone."""
+        while self._rows_open and self._rows_open + rows > self.rows:
+            await self._changed.wait()
         passage = Passage(self, rows)
-        async with self._changed:
-            await self._changed.wait_for(lambda: not self._rows_open or self._rows_open + rows <= self.rows)
-            self._rows_open += rows
-            if rows:
-                self._open.append(passage)
+        self._rows_open += rows
+        if rows:
+            self._entered.append(passage)
         return passage
 
-    async def leave(self, passage: "Passage") -> None:
+    def leave(self, passage: "Passage") -> None:
         """The rows of this parcel are settled, or given up."""
-        async with self._changed:
-            self._rows_open -= passage.rows
-            if passage.rows:
-                self._open.remove(passage)
-            self._changed.notify_all()
+        passage.is_open = False
+        self._rows_open -= passage.rows
+        for line in (self._entered, self._begun):
+            while line and not line[0].is_open:
+                line.popleft()
+        self._changed.set()
+        self._changed.clear()
 
     def lets(self, passage: "Passage") -> bool:
         """Whether rows of the parcel may be sent now: those that were before, and the oldest parcel's, always may."""
-        if passage not in self._open:
+        if not passage.is_open:
             return False
-        return passage.sent_at is not None or self._open[0] is passage or not self._is_overdue
+        return passage.sent_at is not None or self._entered[0] is passage or not self._is_overdue
 
     async def until_it_lets(self, passage: "Passage") -> None:
         """Wait for `lets`.
 
         :raises WindowClosed: it never will.
         """
-        async with self._changed:
-            await self._changed.wait_for(lambda: self.lets(passage) or passage not in self._open)
-        if passage not in self._open:
-            raise WindowClosed("the run stops before these rows")
+        while not self.lets(passage):
+            if not passage.is_open:
+                raise WindowClosed("the run stops before these rows")
+            await self._changed.wait()
 
     def begin(self, passage: "Passage") -> None:
         """Rows of the parcel are about to leave."""
         if passage.sent_at is None:
             passage.sent_at = self._clock.monotonic()
+            self._begun.append(passage)
 
     @property
     def _is_overdue(self) -> bool:
-        since = min((passage.sent_at for passage in self._open if passage.sent_at is not None), default=None)
+        since = self._begun[0].sent_at if self._begun else None
         return since is not None and self._clock.monotonic() - since > self._open_s
 
 
@@ -77,6 +82,7 @@ class Passage:
     def __init__(self, window: Window, rows: int) -> None:
         self._window = window
         self.rows = rows
+        self.is_open = True
         self.sent_at: float | None = None
 
     @property
@@ -95,6 +101,6 @@ class Passage:
         """Rows are about to leave."""
         self._window.begin(self)
 
-    async def end(self) -> None:
+    def end(self) -> None:
         """The rows are settled, or given up."""
-        await self._window.leave(self)
+        self._window.leave(self)

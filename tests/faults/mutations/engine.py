@@ -86,8 +86,8 @@ MUTATIONS = (
     Mutation(
         "no window",
         "libs/tailrace/pipeline/window.py",
-        "not self._rows_open or self._rows_open + rows <= self.rows",
-        "True",
+        "while self._rows_open and self._rows_open + rows > self.rows:",
+        "while False:",
         (f"{_INTERRUPTIONS}::test_no_more_rows_than_the_window_are_on_their_way",),
     ),
     Mutation(
