@@ -51,8 +51,8 @@ class TextRows(Sequence[tuple[object, ...]]):
 
     def column(self, at: int) -> list[object]:
         """The values of a column."""
-        kind = self.kinds[at]
-        return [_value(kind, cells[at]) for cells in self.cells]
+        kind, column = self.kinds[at], [cells[at] for cells in self.cells]
+        return [_value(kind, cell) for cell in column] if kind in _READERS else list(_texts(column))
 
     def keys(self) -> list[RowKey | None]:
         """The keys, None where a part of one is NULL."""
@@ -96,7 +96,7 @@ _READERS: dict[ColumnKind, Callable[[bytes], object]] = {
 
 def _texts(column: Sequence[bytes]) -> Sequence[str | None]:
     whole = b"\n".join(column)
-    if b"\\" not in whole:
+    if column and b"\\" not in whole:
         return whole.decode().split("\n")
     return [None if cell == NULL else _text(cell) for cell in column]
 
