@@ -14,6 +14,9 @@ from tailrace.core.errors import (
     Throttled,
 )
 
+REFUSING = frozenset({401, 407})
+"""What is said to whoever is not known, whatever is asked for."""
+
 _CREDENTIALS = frozenset({401, 403, 407})
 _ROW = frozenset({400, 409, 412, 413, 422})
 _LATER = frozenset({408, 423, 425})
@@ -32,6 +35,15 @@ def raise_for_status(response: HttpResponse, *, now: datetime) -> None:
     """
     if not HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
         raise _meaning(response, now)
+
+
+def raise_if_absent(response: HttpResponse, *, now: datetime) -> None:
+    """Return if an answer to OPTIONS shows that somebody is there: any but a redirect, an outage, a 401 or 407.
+
+    :raises TailraceError: as `raise_for_status`.
+    """
+    if response.status in REFUSING or not _FIRST_ERROR <= response.status < _FIRST_OWN_ERROR:
+        raise_for_status(response, now=now)
 
 
 def retry_after_s(response: HttpResponse, *, now: datetime) -> float | None:

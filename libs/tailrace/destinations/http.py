@@ -24,19 +24,19 @@ by halving), 429 and 503 with `Retry-After` ask to come back, 5xx is an outage, 
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Annotated, Literal, Self
 from urllib.parse import quote, urlsplit
 
 import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from tailrace.connector_kit.answers import raise_for_status
+from tailrace.connector_kit.answers import raise_for_status, raise_if_absent
 from tailrace.connector_kit.attribution import refusal, row_outcomes
 from tailrace.connector_kit.destination import Destination, Level, Object, Target, WritePlan
 from tailrace.connector_kit.destination import Field as ObjectField
 from tailrace.connector_kit.header_rules import SecretHeader, check_header_names
 from tailrace.connector_kit.http import HttpClient, HttpRequest, HttpResponse
+from tailrace.connector_kit.masking import masked, secret_words
 from tailrace.connector_kit.signatures import SigningSecret, signature_headers, signing_key
 from tailrace.core.batches import Batch, BatchResult
 from tailrace.core.clock import Clock, SystemClock
@@ -48,12 +48,8 @@ _MODES = frozenset(
     {SyncMode.UPSERT, SyncMode.INSERT, SyncMode.UPDATE, SyncMode.DELETE, SyncMode.MIRROR, SyncMode.APPEND}
 )
 _TAIL = b"]}"
-_MASK = "***"
-_SECRET_LENGTH = 8
-_REFUSING = frozenset({401, 407})
 _ABSENT = frozenset({404, 410})
 _ABSENT_CODES = frozenset({"NOT_FOUND", "GONE", "404", "410", "HTTP_404", "HTTP_410"})
-_UNTOUCHED = range(400, 500)
 
 
 def _address(text: str) -> str:
@@ -146,9 +142,7 @@ class HttpDestination(Destination):
     async def check(self) -> None:
         """Ask for the methods of the address: any answer but a redirect, a 401 or an outage shows that it is there."""
         url = _with_object(self._settings.url, next(iter(self._settings.objects), "object"))
-        response = await self._http.send(HttpRequest("OPTIONS", url, self._headers))
-        if response.status in _REFUSING or response.status not in _UNTOUCHED:
-            raise_for_status(response, now=self._clock.now())
+        raise_if_absent(await self._http.send(HttpRequest("OPTIONS", url, self._headers)), now=self._clock.now())
 
     async def objects(self) -> Sequence[Object]:
         return [Object(name, name, _MODES) for name in self._settings.objects]
@@ -178,13 +172,13 @@ class HttpDestination(Destination):
         except BatchRefused:
             if len(batch.rows) > 1:
                 raise
-            return BatchResult(batch, [self._masked(_refused(response))])
+            return BatchResult(batch, [masked(_refused(response), self._secrets)])
         outcomes = row_outcomes(response, len(batch.rows), requires_results=self._settings.requires_results)
         if outcomes.count(DELIVERED) == len(outcomes):
             return BatchResult(batch, outcomes)
         if is_delete:
             outcomes = [DELIVERED if _is_absent(outcome) else outcome for outcome in outcomes]
-        return BatchResult(batch, [self._masked(outcome) for outcome in outcomes])
+        return BatchResult(batch, [masked(outcome, self._secrets) for outcome in outcomes])
 
     def _request(self, target: Target, batch: Batch) -> HttpRequest:
         body = b"".join((_head(target), b",".join(batch.bodies), _TAIL))
@@ -196,15 +190,6 @@ class HttpDestination(Destination):
         template = settings.delete_url if is_delete and settings.delete_url else settings.url
         return HttpRequest(settings.method, _with_object(template, target.object_name), headers, body)
 
-    def _masked(self, outcome: RowOutcome) -> RowOutcome:
-        """The outcome without our secrets, which some services repeat in what they say."""
-        if not outcome.code and not outcome.message:
-            return outcome
-        code, message = outcome.code, outcome.message
-        for secret in self._secrets:
-            code, message = code.replace(secret, _MASK), message.replace(secret, _MASK)
-        return replace(outcome, code=code, message=message)
-
     def _check_offered(self, object_name: str) -> None:
         offered = self._settings.objects
         if offered and object_name not in offered:
@@ -214,10 +199,9 @@ class HttpDestination(Destination):
 
 
 def _secrets(settings: HttpSettings) -> Sequence[str]:
-    """Each word of what proves who we are, but for those too short to be a secret."""
+    """Each word of what proves who we are."""
     values = [*settings.headers.values(), *([settings.bearer_token] if settings.bearer_token else [])]
-    words = {word for value in values for word in value.get_secret_value().split()}
-    return sorted((word for word in words if len(word) >= _SECRET_LENGTH), key=len, reverse=True)
+    return secret_words(word for value in values for word in value.get_secret_value().split())
 
 
 def _head(target: Target) -> bytes:

@@ -20,7 +20,7 @@ from uuid import uuid4
 
 from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationError, model_validator
 
-from tailrace.connector_kit.answers import raise_for_status
+from tailrace.connector_kit.answers import REFUSING, raise_if_absent
 from tailrace.connector_kit.destination import Level
 from tailrace.connector_kit.header_rules import SecretHeader, check_header_names
 from tailrace.connector_kit.http import HttpClient, HttpRequest
@@ -45,8 +45,6 @@ HTTP = "https://www.rfc-editor.org/rfc/rfc9110"
 VERIFIED = "a service of its own, over real connections"
 
 _ROWS = 100
-_REFUSING = frozenset({401, 407})
-_UNTOUCHED = range(400, 500)
 _SUCCESS = range(200, 300)
 _PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 
@@ -207,9 +205,8 @@ class WebhookDestination(ManifestDestination):
             return
         asked = Question("OPTIONS", "/")
         request = HttpRequest(asked.method, f"{self._settings.base_url}{asked.path}", self._caller.headers(asked))
-        response = await self._sign_in.send(request, is_expired=lambda told: told.status in _REFUSING)
-        if response.status in _REFUSING or response.status not in _UNTOUCHED:
-            raise_for_status(response, now=self._clock.now())
+        response = await self._sign_in.send(request, is_expired=lambda told: told.status in REFUSING)
+        raise_if_absent(response, now=self._clock.now())
 
     def values(self, settings: ConnectionSettings) -> Mapping[str, str]:
         if not isinstance(settings, WebhookSettings):

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import ClassVar, Self
 
 from pydantic import BaseModel
@@ -17,15 +16,14 @@ from tailrace.connector_kit.manifest.model import Manifest
 from tailrace.connector_kit.manifest.pressure import Pressure
 from tailrace.connector_kit.manifest.rendering import Frame, Rendered, empty_bytes, render
 from tailrace.connector_kit.manifest.settings import ConnectionSettings, settings_type, values_of
-from tailrace.connector_kit.manifest.sign_in import SECRET_LENGTH, SignIn
+from tailrace.connector_kit.manifest.sign_in import SignIn
 from tailrace.connector_kit.manifest.targets import check_target
 from tailrace.connector_kit.manifest.writes import Write
+from tailrace.connector_kit.masking import masked, secret_words
 from tailrace.core.batches import Batch, BatchResult
 from tailrace.core.clock import Clock, SystemClock
 from tailrace.core.errors import DestinationInvalid
-from tailrace.core.rows import RowOutcome
 
-_MASK = "***"
 _TRACE_LENGTH = 8
 _TOLD_S = 60.0
 _CLEARING = {"null": Clearing.BY_NULL, "empty_text": Clearing.BY_EMPTY_TEXT, "left_out": Clearing.NOT}
@@ -46,7 +44,7 @@ class ManifestDestination(Destination):
         self._settings = settings
         self._clock = clock
         self._sign_in = SignIn(self.manifest.auth, self.values(settings), http, clock)
-        self._others = [word for word in self.secrets(settings) if len(word) >= SECRET_LENGTH]
+        self._others = self.secrets(settings)
         self._pressure = Pressure(self.manifest.buckets, settings.rates, clock)
         self._caller = Caller(self.manifest, self._sign_in, self._pressure, clock, settings.base_url)
         self._told: dict[str, tuple[float, Sequence[Field]]] = {}
@@ -96,7 +94,8 @@ class ManifestDestination(Destination):
         rows = [row for row in made if isinstance(row, Rendered)]
         sent = iter(await delivery.send(rows) if rows else ())
         outcomes = [next(sent) if isinstance(row, Rendered) else row for row in made]
-        return BatchResult(batch, [self._masked(outcome) for outcome in outcomes])
+        secrets = secret_words((*self._sign_in.secrets, *self._others))
+        return BatchResult(batch, [masked(outcome, secrets) for outcome in outcomes])
 
     def values(self, settings: ConnectionSettings) -> Mapping[str, str]:
         """The settings by name, as text, secrets opened."""
@@ -116,15 +115,6 @@ class ManifestDestination(Destination):
 
     def _most_bytes(self, write: Write) -> int:
         return self._settings.bytes_per_batch or write.max_size.size_bytes
-
-    def _masked(self, outcome: RowOutcome) -> RowOutcome:
-        """The outcome without our secrets, which some vendors repeat in what they say."""
-        code, message = outcome.code, outcome.message
-        if not code and not message:
-            return outcome
-        for secret in sorted((*self._sign_in.secrets, *self._others), key=len, reverse=True):
-            code, message = code.replace(secret, _MASK), message.replace(secret, _MASK)
-        return replace(outcome, code=code, message=message)
 
 
 def manifest_of(destination: type[Destination]) -> Manifest | None:

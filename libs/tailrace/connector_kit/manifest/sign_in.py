@@ -12,9 +12,6 @@ from tailrace.connector_kit.manifest.parts import look_up, number_at, read_json,
 from tailrace.core.clock import Clock
 from tailrace.core.errors import CredentialsRefused, DestinationUnavailable, InDoubt
 
-SECRET_LENGTH = 8
-"""Shorter words are no secrets: they would be masked everywhere."""
-
 _EARLY_S = 60.0
 _LIFE_S = 900.0
 _REFUSING = frozenset({400, 401, 403})
@@ -49,10 +46,9 @@ class SignIn:
 
     @property
     def secrets(self) -> Sequence[str]:
-        """What must not be repeated anywhere: each secret, and the access token; the longest first."""
+        """What must not be repeated anywhere: each secret, and the access token."""
         told = [self.values[setting.name] for setting in self.auth.settings if setting.secret]
-        words = [*told, self._kept, *([self._token.text] if self._token else [])]
-        return sorted((word for word in words if len(word) >= SECRET_LENGTH), key=len, reverse=True)
+        return [*told, self._kept, *([self._token.text] if self._token else [])]
 
     async def base_url(self) -> str:
         """The address that the credentials are for; empty where they do not say."""
