@@ -4,16 +4,16 @@ import asyncio
 
 from tailrace.runtime.http import AiohttpClient
 from tailrace.runtime.lifecycle import main
+from tailrace.runtime.rounds import go_round
 from tailrace.runtime.service import Chassis, Service
 from tailrace.store.audit_chain import AuditChain
 from tailrace_gateway.app import make_app
-from tailrace_gateway.chaining import extend_chains
 from tailrace_gateway.forwarding import Proxies
 from tailrace_gateway.listening import listening
-from tailrace_gateway.pruning import prune
 from tailrace_gateway.routes import ROUTES
 from tailrace_gateway.stores import open_stores
 from tailrace_gateway.throttle import Pace, Throttle
+from tailrace_gateway.upkeep import upkeep
 
 
 async def serve(chassis: Chassis) -> None:
@@ -25,12 +25,9 @@ async def serve(chassis: Chassis) -> None:
         proxies = Proxies.of(chassis.settings)
         app = make_app(stores, ROUTES, throttle=throttle, platform_token=platform_token, proxies=proxies)
         async with listening(app, chassis.settings), asyncio.TaskGroup() as tasks:
-            chain = AuditChain(chassis.database, chassis.box)
-            upkeep = [prune(stores.idempotency, stores.previews, chassis.health), extend_chains(chain, chassis.health)]
-            loops = [tasks.create_task(loop) for loop in upkeep]
+            for wanted in upkeep(stores, AuditChain(chassis.database, chassis.box)):
+                tasks.create_task(go_round(wanted, chassis.health, chassis.stopping))
             await chassis.stopping.wait()
-            for loop in loops:
-                loop.cancel()
 
 
 service = Service("gateway", serve)

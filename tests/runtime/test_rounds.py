@@ -9,6 +9,7 @@ from tailrace.core.clock import SystemClock
 from tailrace.core.errors import StoreUnavailable
 from tailrace.runtime.health import Health
 from tailrace.runtime.rounds import Round, go_round
+from tests.runtime.test_health import StillClock
 
 NAME = "some work"
 
@@ -77,6 +78,27 @@ async def test_stop_does_not_wait_for_the_next_time(health: Health, stopping: as
         tasks.create_task(go_round(Round(NAME, 3600, act), health, stopping))
         await has_acted.wait()
         stopping.set()
+
+
+async def test_loop_that_waits_for_its_next_time_is_not_silent(stopping: asyncio.Event) -> None:
+    clock = StillClock()
+    health = Health(clock=clock, stopping=stopping)
+    has_acted = asyncio.Event()
+    said: list[str] = []
+
+    async def act() -> None:
+        has_acted.set()
+
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+        tasks.create_task(go_round(Round(NAME, 60, act, silent_s=5), health, stopping))
+        await has_acted.wait()
+        await clock.sleep(66)
+        said.append(health.live().checks[NAME])
+        await clock.sleep(5.1)
+        said.append(health.live().checks[NAME])
+        stopping.set()
+
+    assert said == ["ok", "silent for 71 s"]
 
 
 async def test_loop_tells_of_its_life_and_of_its_end(health: Health, stopping: asyncio.Event) -> None:

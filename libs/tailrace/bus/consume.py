@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,6 +12,7 @@ from tailrace.bus.backoff import Backoff
 from tailrace.bus.base import MAX_PUT_ASIDE_BYTES, Bus, Message, Received, Subscription
 from tailrace.bus.cloudevents import Incoming, Unreadable, decode
 from tailrace.core.errors import BusUnavailable, TailraceError, Unavailable
+from tailrace.core.waits import pause
 from tailrace.events.models import Event
 from tailrace.events.topics import TopicNames, dead_letter_topic
 from tailrace.observe import fields, metrics
@@ -128,7 +128,7 @@ class _Loop:
             except Unavailable as error:
                 wait_s = backoff.next_s()
                 _log.warning("event.held", code=error.code, error=error.message, **{fields.WAIT_S: wait_s})
-                await self._pause(wait_s)
+                await pause(self._stopping, wait_s)
             except Exception as error:  # noqa: BLE001 - one event must not end the service; it is put aside whole
                 _log.exception("event.failed", **{fields.TOPIC: message.topic})
                 await self._put_aside(message, error, stage=HANDLED)
@@ -138,11 +138,6 @@ class _Loop:
                 metrics.EVENTS.labels(incoming.event.type, "handled").inc()
                 return True
         return False
-
-    async def _pause(self, wait_s: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(wait_s):
-                await self._stopping.wait()
 
     async def _put_aside(self, message: Received, error: Exception, *, stage: str) -> None:
         _log.error(

@@ -8,12 +8,12 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
 from typing import NoReturn
 
 import structlog
 
 from tailrace.core.errors import Invalid, TailraceError
+from tailrace.core.waits import pause
 from tailrace.observe import failpoints, fields
 from tailrace.observe.logs import configure_logs
 from tailrace.runtime.chassis import open_chassis
@@ -113,9 +113,7 @@ async def _schema(chassis: Chassis) -> None:
         if missing != said:
             said = missing
             log.warning("schema.awaited", reasons=missing)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_ASK_AGAIN_S):
-                await chassis.stopping.wait()
+        await pause(chassis.stopping, _ASK_AGAIN_S)
 
 
 def _exit_code(error: Exception) -> int:

@@ -2,15 +2,15 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from random import SystemRandom
 
 import structlog
 
 from tailrace.core.errors import Unavailable
+from tailrace.core.waits import pause
 from tailrace.observe import fields
-from tailrace.runtime.health import Health
+from tailrace.runtime.health import BEAT_WITHIN_S, Health
 
 _JITTER = 0.1
 
@@ -22,12 +22,13 @@ _random = SystemRandom()
 class Round:
     """Something to do every so many seconds, a little more or less, so that processes do not do it all at once.
 
-    `name` is unique in the process; the loop tells of its life under it.
+    `name` is unique in the process; the loop tells of its life under it. Once a time has come, it may take `silent_s`.
     """
 
     name: str
     every_s: float
-    act: Callable[[], Awaitable[None]]
+    act: Callable[[], Awaitable[object]]
+    silent_s: float = BEAT_WITHIN_S
 
 
 async def go_round(wanted: Round, health: Health, stopping: asyncio.Event) -> None:
@@ -35,13 +36,12 @@ async def go_round(wanted: Round, health: Health, stopping: asyncio.Event) -> No
 
     `Unavailable` leaves the work to the next time; any other error is the caller's.
     """
+    within_s = wanted.every_s * (1 + _JITTER) + wanted.silent_s
     while not stopping.is_set():
-        health.beat(wanted.name)
+        health.beat(wanted.name, within_s=within_s)
         try:
             await wanted.act()
         except Unavailable as error:
             _log.warning("round.put_off", work=wanted.name, reason=error.message, **{fields.CODE: error.code})
-        with suppress(TimeoutError):
-            async with asyncio.timeout(wanted.every_s * _random.uniform(1 - _JITTER, 1 + _JITTER)):
-                await stopping.wait()
+        await pause(stopping, wanted.every_s * _random.uniform(1 - _JITTER, 1 + _JITTER))
     health.rest(wanted.name)
