@@ -6,7 +6,7 @@ from uuid import UUID
 
 from tailrace.bus.courier import Courier
 from tailrace.bus.memory import MemoryBus
-from tailrace.core.outgoing import TakenShard
+from tailrace.core.outgoing import TakenShards
 from tailrace.store.database import Database
 from tailrace.store.outbox import SHARDS, Outbox, shard_of
 from tailrace.testing.eventually import eventually
@@ -31,7 +31,7 @@ class CountingOutbox(Outbox):
 
     async def take(
         self, token: UUID, *, ttl_s: float, at_most: int, among: Collection[int] | None = None
-    ) -> TakenShard | None:
+    ) -> TakenShards | None:
         self.asked += 1
         return await super().take(token, ttl_s=ttl_s, at_most=at_most, among=among)
 

@@ -11,7 +11,7 @@ from tailrace.bus.base import Message, Received
 from tailrace.bus.memory import MemoryBus
 from tailrace.bus.relay import Pace, Relay
 from tailrace.core.errors import BusUnavailable, StoreUnavailable
-from tailrace.core.outgoing import TakenShard
+from tailrace.core.outgoing import TakenShards
 from tailrace.observe import metrics
 from tailrace.observe.tracing import traced
 from tailrace.store.database import Database
@@ -30,7 +30,7 @@ class Crash(Exception):
 class CrashingOutbox(Outbox):
     """Ends the process between the bus's acknowledgement and the deletion."""
 
-    async def settle(self, shard: int, token: UUID, sent: Sequence[int]) -> None:
+    async def settle(self, shards: Collection[int], token: UUID, sent: Sequence[int]) -> None:
         raise Crash
 
 
@@ -41,7 +41,7 @@ class FailingOutbox(Outbox):
 
     async def take(
         self, token: UUID, *, ttl_s: float, at_most: int, among: Collection[int] | None = None
-    ) -> TakenShard | None:
+    ) -> TakenShards | None:
         if not self.answers:
             self.answers = True
             raise StoreUnavailable("down")

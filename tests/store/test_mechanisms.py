@@ -107,7 +107,7 @@ async def test_event_committed_late_is_not_deleted_with_those_that_were_sent(dat
         taken = await outbox.take(token, ttl_s=30.0, at_most=10)
     assert taken is not None
 
-    await outbox.settle(taken.shard, token, [event.place for event in taken.events])
+    await outbox.settle(taken.shards, token, [event.place for event in taken.events])
 
     assert len(taken.events) == 1
     assert (await outbox.backlog()).pending == 1

@@ -29,7 +29,7 @@ async def write(database: Database, *events: OutgoingEvent) -> None:
 async def taken(database: Database, *, token: UUID | None = None, ttl_s: float = 30) -> int | None:
     """The shard that a relay gets."""
     held = await Outbox(database).take(token or uuid4(), ttl_s=ttl_s, at_most=10)
-    return held.shard if held else None
+    return next(iter(held.shards)) if held else None
 
 
 async def turn(database: Database, *, at_most: int = 10) -> int:
@@ -37,8 +37,9 @@ async def turn(database: Database, *, at_most: int = 10) -> int:
     token = uuid4()
     held = await Outbox(database).take(token, ttl_s=30, at_most=at_most)
     assert held is not None
-    await Outbox(database).settle(held.shard, token, [event.place for event in held.events])
-    return held.shard
+    await Outbox(database).settle(held.shards, token, [event.place for event in held.events])
+    [shard] = held.shards
+    return shard
 
 
 async def waiting(database: Database) -> Sequence[WaitingEvent]:
@@ -191,6 +192,25 @@ async def test_taken_shard_is_not_taken_again(database: Database) -> None:
     assert await taken(database) is None
 
 
+async def test_shards_asked_for_are_taken_together_and_given_back_together(database: Database) -> None:
+    outbox, token = Outbox(database), uuid4()
+    keys = ["sync_1", next(key for key in map(str, range(SHARDS * 8)) if shard_of(key) != shard_of("sync_1"))]
+    both = {shard_of(key) for key in keys}
+    first, second = an_event(keys[0]), an_event(keys[1])
+    await write(database, first, second)
+
+    held = await outbox.take(token, ttl_s=30, at_most=1, among=both)
+    assert held is not None
+    taken_meanwhile = await outbox.take(uuid4(), ttl_s=30, at_most=10, among=both)
+    await outbox.settle(held.shards, token, [event.place for event in held.events])
+    left = await outbox.take(uuid4(), ttl_s=30, at_most=10, among=both)
+
+    assert [one.event for one in held.events] == [first]
+    assert taken_meanwhile is None
+    assert left is not None
+    assert [one.event for one in left.events] == [second]
+
+
 async def test_relays_that_ask_at_once_get_different_shards(database: Database) -> None:
     await write(database, *(an_event(f"key_{number}") for number in range(200)))
 
@@ -223,7 +243,7 @@ async def test_settling_deletes_what_was_sent_and_frees_the_shard(database: Data
     assert held is not None
     first, second = held.events
 
-    await outbox.settle(held.shard, token, [first.place])
+    await outbox.settle(held.shards, token, [first.place])
 
     assert await waiting(database) == [second]
 
@@ -234,7 +254,7 @@ async def test_relay_that_overslept_frees_no_shard_of_another(database: Database
     await taken(database, token=late, ttl_s=0)
     await taken(database)
 
-    await Outbox(database).settle(shard_of("sync_1"), late, [])
+    await Outbox(database).settle([shard_of("sync_1")], late, [])
 
     assert await taken(database) is None
 

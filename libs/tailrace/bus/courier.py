@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Collection
-from contextlib import suppress
 
 import structlog
 
@@ -10,11 +9,15 @@ from tailrace.bus.backoff import Backoff
 from tailrace.bus.base import Bus
 from tailrace.bus.relay import Outbox, Relay
 from tailrace.core.errors import Unavailable
+from tailrace.core.waits import pause
 from tailrace.events.topics import TopicNames
 from tailrace.observe import fields
 
-LANES = 4
-"""Shards that are on their way at once, each in an order of its own."""
+LANES = 2
+"""Rounds that are on their way at once, over different shards."""
+
+GATHER_S = 0.02
+"""So long a lane that has sent something waits for more, so that a rush takes few rounds. The first goes at once."""
 
 _BEAT_EVERY_S = 15.0
 
@@ -45,30 +48,30 @@ class Courier:
 
     async def _send_what_is_told(self, stopping: asyncio.Event) -> None:
         backoff = Backoff()
+        shards: set[int] = set()
         while not stopping.is_set():
             self._beat()
-            if not self._told:
+            shards |= self._told
+            self._told.clear()
+            if not shards:
                 await self._rest()
                 continue
-            shard = self._told.pop()
             try:
-                # Whoever holds a shard looks again when it is done, so that what came meanwhile waits for nobody.
-                while await self._relay.send_some(among=[shard]):
-                    self._beat()
+                sent = await self._relay.send_some(among=shards)
             except Unavailable as error:
-                self._told.add(shard)
                 await self._hold(error, backoff.next_s(), stopping)
+                continue
+            backoff.reset()
+            # Whoever holds a shard looks again when it is done, so that what came meanwhile waits for nobody.
+            if sent:
+                await pause(stopping, GATHER_S)
             else:
-                backoff.reset()
+                shards.clear()
 
     async def _rest(self) -> None:
         self._awake.clear()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_BEAT_EVERY_S):
-                await self._awake.wait()
+        await pause(self._awake, _BEAT_EVERY_S)
 
     async def _hold(self, error: Unavailable, wait_s: float, stopping: asyncio.Event) -> None:
         _log.info("events.held", code=error.code, error=error.message, **{fields.WAIT_S: wait_s})
-        with suppress(TimeoutError):
-            async with asyncio.timeout(wait_s):
-                await stopping.wait()
+        await pause(stopping, wait_s)

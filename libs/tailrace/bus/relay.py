@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID, uuid4
@@ -14,7 +13,8 @@ from tailrace.bus.backoff import Backoff
 from tailrace.bus.base import Bus
 from tailrace.bus.cloudevents import encode
 from tailrace.core.errors import Unavailable
-from tailrace.core.outgoing import TakenShard, WaitingEvent
+from tailrace.core.outgoing import TakenShards, WaitingEvent
+from tailrace.core.waits import pause
 from tailrace.events.topics import TopicNames
 from tailrace.observe import fields, metrics
 from tailrace.observe.failpoints import failpoint
@@ -42,12 +42,12 @@ class Outbox(Protocol):
 
     async def take(
         self, token: UUID, *, ttl_s: float, at_most: int, among: Collection[int] | None = None
-    ) -> TakenShard | None:
-        """A shard, of those asked for, that no relay has with its oldest events, or None if there is none."""
+    ) -> TakenShards | None:
+        """The shards, of those asked for, that no relay has, with their oldest events, or None; if all may be, one."""
         ...
 
-    async def settle(self, shard: int, token: UUID, sent: Sequence[int]) -> None:
-        """Delete what was sent and give the shard back."""
+    async def settle(self, shards: Collection[int], token: UUID, sent: Sequence[int]) -> None:
+        """Delete what was sent and give the shards back."""
         ...
 
     async def backlog(self) -> Backlog:
@@ -109,18 +109,18 @@ class Relay:
             except Unavailable as error:
                 wait_s = backoff.next_s()
                 _log.warning("relay.held", code=error.code, error=error.message, **{fields.WAIT_S: wait_s})
-                await _pause(stopping, wait_s)
+                await pause(stopping, wait_s)
                 continue
             backoff.reset()
             if sent:
                 busy_until = time.monotonic() + self._pace.busy_for_s
             else:
                 is_busy = time.monotonic() < busy_until
-                await _pause(self._nudged, self._pace.busy_s if is_busy else self._pace.idle_s)
+                await pause(self._nudged, self._pace.busy_s if is_busy else self._pace.idle_s)
                 self._nudged.clear()
 
     async def send_some(self, *, among: Collection[int] | None = None) -> int:
-        """One round over one shard, of those asked for; gives how many events the bus has taken, 0 if none wait.
+        """One round over the shards asked for, else over any one; gives how many events the bus has taken.
 
         :raises BusUnavailable: nothing is deleted; some may be on their topic and are sent again.
         :raises StoreUnavailable: the same.
@@ -135,7 +135,7 @@ class Relay:
             failpoint("relay.after_send_before_delete")
             sent = [held.place for held in taken.events]
         finally:
-            await self._outbox.settle(taken.shard, token, sent)
+            await self._outbox.settle(taken.shards, token, sent)
         return len(sent)
 
     async def _publish(self, waiting: Sequence[WaitingEvent]) -> None:
@@ -152,9 +152,3 @@ class Relay:
         metrics.OUTBOX_PENDING.set(backlog.pending)
         metrics.OUTBOX_AGE.set(backlog.oldest_s)
         self._measured_at = time.monotonic()
-
-
-async def _pause(ended: asyncio.Event, wait_s: float) -> None:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(wait_s):
-            await ended.wait()

@@ -1,6 +1,6 @@
 """An event on its way out: written to the outbox in the transaction that makes it true."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import uuid4
@@ -30,10 +30,10 @@ class WaitingEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class TakenShard:
-    """A part of the outbox that one relay has for a while, and the oldest events in it, in order."""
+class TakenShards:
+    """Parts of the outbox that one relay has for a while, and their oldest events in order; it may have more parts."""
 
-    shard: int
+    shards: Collection[int]
     events: Sequence[WaitingEvent]
 
 

@@ -20,7 +20,6 @@ NAMES = (
     "sched.after_run_insert",
     "sched.after_commit",
     "relay.after_send_before_delete",
-    "relay.after_delete_before_commit",
     "exec.after_claim",
     "exec.before_first_read",
     "exec.mid_read",

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from tailrace.core.errors import Invalid
-from tailrace.core.outgoing import MAX_EVENT_BYTES, OutgoingEvent, TakenShard, WaitingEvent
-from tailrace.observe.failpoints import failpoint
+from tailrace.core.outgoing import MAX_EVENT_BYTES, OutgoingEvent, TakenShards, WaitingEvent
 from tailrace.observe.tracing import current_traceparent
 from tailrace.store.announcements import announce
 from tailrace.store.database import Connection, Database, Record
@@ -24,33 +23,35 @@ ORDER BY place
 ON CONFLICT (event_id) DO NOTHING
 """
 # A lease or a deletion that a crash of the server forgets only sends events again.
-_LIGHTLY = "SET LOCAL synchronous_commit = off"
+_LIGHTLY = "WITH lightly AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))"
 # Least recently released first, so that a busy shard starves no other. After a backward jump of the clock a lease seems
 # to last for longer than any does; two relays on a shard only send events twice.
-_LEASE = """
-UPDATE outbox_shards SET lease_token = $1, lease_expires_at = clock_timestamp() + make_interval(secs => $2)
-WHERE shard = (
-  SELECT free.shard FROM outbox_shards AS free
-    CROSS JOIN LATERAL (SELECT FROM outbox WHERE outbox.shard = free.shard ORDER BY outbox.id LIMIT 1) AS oldest
-  WHERE ($3::smallint[] IS NULL OR free.shard = ANY ($3)) AND (
-    free.lease_expires_at IS NULL OR free.lease_expires_at <= clock_timestamp()
-    OR free.lease_expires_at > clock_timestamp() + make_interval(secs => $2)
-  )
-  ORDER BY free.lease_expires_at NULLS FIRST FOR UPDATE OF free SKIP LOCKED LIMIT 1)
-RETURNING shard
-"""
-_READ = """
-SELECT id, topic, key, event_id, body, traceparent, created_at FROM outbox
-WHERE shard = $1 ORDER BY id LIMIT $2
-"""
+_TAKE = f"""
+{_LIGHTLY}, leased AS (
+  UPDATE outbox_shards SET lease_token = $1, lease_expires_at = clock_timestamp() + make_interval(secs => $2)
+  FROM lightly WHERE shard = ANY (ARRAY (
+    SELECT free.shard FROM outbox_shards AS free
+      CROSS JOIN LATERAL (SELECT FROM outbox WHERE outbox.shard = free.shard ORDER BY outbox.id LIMIT 1) AS oldest
+    WHERE ($3::smallint[] IS NULL OR free.shard = ANY ($3)) AND (
+      free.lease_expires_at IS NULL OR free.lease_expires_at <= clock_timestamp()
+      OR free.lease_expires_at > clock_timestamp() + make_interval(secs => $2)
+    )
+    ORDER BY free.lease_expires_at NULLS FIRST FOR UPDATE OF free SKIP LOCKED
+    LIMIT coalesce(cardinality($3::smallint[]), 1)))
+  RETURNING shard)
+SELECT shard, event.* FROM leased CROSS JOIN LATERAL (
+  SELECT id, topic, key, event_id, body, traceparent, created_at FROM outbox
+  WHERE outbox.shard = leased.shard ORDER BY id LIMIT $4) AS event
+ORDER BY id LIMIT $4
+"""  # noqa: S608 - a constant
 # The range keeps to the head of the shard's index; within it a late commit may have put an event that was not sent.
-_SETTLE = """
-WITH sent AS (
+_SETTLE = f"""
+{_LIGHTLY}, sent AS (
   DELETE FROM outbox
-  WHERE shard = $1 AND id <= (SELECT max(place) FROM unnest($3::bigint[]) AS place) AND id = ANY ($3))
+  WHERE shard = ANY ($1::smallint[]) AND id <= (SELECT max(place) FROM unnest($3::bigint[]) AS place) AND id = ANY ($3))
 UPDATE outbox_shards SET lease_token = NULL, lease_expires_at = clock_timestamp()
-WHERE shard = $1 AND lease_token = $2
-"""
+FROM lightly WHERE lease_token = $2
+"""  # noqa: S608 - a constant
 _BACKLOG = """
 SELECT count(*) AS pending,
   coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8 AS oldest_s
@@ -75,11 +76,7 @@ async def enqueue(connection: Connection, events: Sequence[OutgoingEvent], *, is
     :raises Invalid: an event is larger than `MAX_EVENT_BYTES`.
     """
     for event in events:
-        if len(event.data) > MAX_EVENT_BYTES:
-            raise Invalid(
-                f"{event.type} has {len(event.data)} bytes, {MAX_EVENT_BYTES} at most: send ids, not content",
-                code="EVENT_TOO_LARGE",
-            )
+        _check_size(event)
     shards = [shard_of(event.key) for event in events]
     await connection.execute(
         _ENQUEUE,
@@ -94,43 +91,70 @@ async def enqueue(connection: Connection, events: Sequence[OutgoingEvent], *, is
         announce(shards)
 
 
+def insertion(of: str, *, first: int) -> str:
+    """SQL that writes an event for the row, if there is one, of a query named in `WITH`: a statement saves a trip.
+
+    Its arguments are what `insertable` gives, the first of them `$first`; where a row was written, `urge` it.
+    """
+    kinds = ("smallint", "text", "text", "text", "bytea", "text")
+    values = ", ".join(f"${first + at}::{kind}" for at, kind in enumerate(kinds))
+    return f"""
+    INSERT INTO outbox (shard, topic, key, event_id, body, traceparent) SELECT {values} FROM {of}
+    ON CONFLICT (event_id) DO NOTHING
+    """  # noqa: S608 - a name and numbers of our own
+
+
+def insertable(event: OutgoingEvent) -> tuple[object, ...]:
+    """The event as the arguments of `insertion`.
+
+    :raises Invalid: it is larger than `MAX_EVENT_BYTES`.
+    """
+    _check_size(event)
+    return shard_of(event.key), event.type, event.key, event.event_id, event.data, current_traceparent()
+
+
+def urge(event: OutgoingEvent) -> None:
+    """Have an event leave right after the commit of the transaction that has written it."""
+    announce([shard_of(event.key)])
+
+
 def shard_of(key: str) -> int:
     """The shard that every event of the key waits in."""
     return zlib.crc32(key.encode()) % SHARDS
 
 
 class Outbox:
-    """What relays do: take a shard with its oldest events, and settle those that the bus has acknowledged."""
+    """What relays do: take shards with their oldest events, and settle those that the bus has acknowledged."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def take(
         self, token: UUID, *, ttl_s: float, at_most: int, among: Collection[int] | None = None
-    ) -> TakenShard | None:
-        """A shard, of those asked for, that holds events and that no relay has, or None.
+    ) -> TakenShards | None:
+        """The shards, of those asked for, that hold events and that no relay has, or None; if all may be, one of them.
 
         After `ttl_s` another may take it.
         """
-        async with self._database.transaction() as connection:
-            await connection.execute(_LIGHTLY)
-            shard = await connection.fetchval(_LEASE, token, ttl_s, among)
-            if shard is None:
-                return None
-            rows = await connection.fetch(_READ, shard, at_most)
-        return TakenShard(shard, [_waiting(row) for row in rows])
+        rows = await self._database.fetch(_TAKE, token, ttl_s, among, at_most)
+        return TakenShards({row["shard"] for row in rows}, [_waiting(row) for row in rows]) if rows else None
 
-    async def settle(self, shard: int, token: UUID, sent: Sequence[int]) -> None:
-        """Delete what was sent, by place, and give the shard back if it is still ours."""
-        async with self._database.transaction() as connection:
-            await connection.execute(_LIGHTLY)
-            await connection.execute(_SETTLE, shard, token, sent)
-            failpoint("relay.after_delete_before_commit")
+    async def settle(self, shards: Collection[int], token: UUID, sent: Sequence[int]) -> None:
+        """Delete what was sent, by place, and give back what is still held under the token."""
+        await self._database.execute(_SETTLE, shards, token, sent)
 
     async def backlog(self) -> Backlog:
         """What waits in all shards."""
         row = await self._database.fetchrow(_BACKLOG)
         return Backlog(row["pending"], row["oldest_s"]) if row else Backlog(0, 0.0)
+
+
+def _check_size(event: OutgoingEvent) -> None:
+    if len(event.data) > MAX_EVENT_BYTES:
+        raise Invalid(
+            f"{event.type} has {len(event.data)} bytes, {MAX_EVENT_BYTES} at most: send ids, not content",
+            code="EVENT_TOO_LARGE",
+        )
 
 
 def _waiting(row: Record) -> WaitingEvent:

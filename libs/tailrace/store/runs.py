@@ -10,7 +10,7 @@ from tailrace.core.outgoing import OutgoingEvent
 from tailrace.core.runs import COUNTS, Books, RunKind, RunName, RunStatus, RunTrigger
 from tailrace.store.database import Connection, Database, Record
 from tailrace.store.dead_letters import end_replay
-from tailrace.store.outbox import enqueue
+from tailrace.store.outbox import enqueue, insertable, insertion, urge
 
 _RACES = 3
 
@@ -18,11 +18,14 @@ _RACES = 3
 _KIND = "CASE WHEN {0} = 'incremental' AND (definition ->> 'resend')::boolean THEN 'full' ELSE {0} END"
 # FOR SHARE: a delete waits for the start of a run, and then sees the run that it must cancel.
 _START = f"""
-INSERT INTO runs (id, workspace_id, sync_id, sync_version, kind, trigger, requested_by, status)
-SELECT $1, workspace_id, id, version, {_KIND.format("$4::text")}, $5, $6, 'queued' FROM syncs
-WHERE workspace_id = $2 AND id = $3 AND deleted_at IS NULL AND enabled FOR SHARE
-ON CONFLICT (sync_id) WHERE status IN ('queued', 'running', 'cancelling') DO NOTHING
-RETURNING queued_at
+WITH queued AS (
+  INSERT INTO runs (id, workspace_id, sync_id, sync_version, kind, trigger, requested_by, status)
+  SELECT $1, workspace_id, id, version, {_KIND.format("$4::text")}, $5, $6, 'queued' FROM syncs
+  WHERE workspace_id = $2 AND id = $3 AND deleted_at IS NULL AND enabled FOR SHARE
+  ON CONFLICT (sync_id) WHERE status IN ('queued', 'running', 'cancelling') DO NOTHING
+  RETURNING queued_at),
+announced AS ({insertion("queued", first=7)})
+SELECT queued_at FROM queued
 """  # noqa: S608 - constants
 # In the order of syncs, so that two transactions that start several cannot wait for each other.
 _START_ALL = f"""
@@ -151,8 +154,8 @@ class Runs:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def start(self, connection: Connection, new: NewRun, announce: OutgoingEvent) -> datetime:
-        """Queue a run and its announcement in the caller's transaction, which stays usable after a Conflict.
+    async def start(self, connection: Connection, new: NewRun, event: OutgoingEvent) -> datetime:
+        """Queue a run and the event that tells of it in the caller's transaction, which stays usable after a Conflict.
 
         Gives the moment at which it was queued.
 
@@ -162,11 +165,19 @@ class Runs:
         """
         for _ in range(_RACES):
             queued_at: datetime | None = await connection.fetchval(
-                _START, new.run_id, new.workspace_id, new.sync_id, new.kind, new.trigger, new.requested_by
+                _START,
+                new.run_id,
+                new.workspace_id,
+                new.sync_id,
+                new.kind,
+                new.trigger,
+                new.requested_by,
+                *insertable(event),
             )
             if queued_at is not None:
+                # In a statement of its own, for a shard must be of a run that is in sight.
                 await connection.execute(_ADD_SHARD, new.run_id)
-                await enqueue(connection, [announce])
+                urge(event)
                 return queued_at
             _refuse(await connection.fetchrow(_WHY_NOT, new.workspace_id, new.sync_id))
         raise Conflict("runs of this sync come and go too fast: try again", code="RUN_ACTIVE")
