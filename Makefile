@@ -30,7 +30,7 @@ endif
 .DEFAULT_GOAL := help
 # One .venv: two installs at once would spoil it.
 .NOTPARALLEL:
-.PHONY: help install install-runtime demo test check format bench fuzz simulate mutations soak kafka lock audit generate clean
+.PHONY: help install install-runtime demo test check format bench bench-peers fuzz simulate mutations soak kafka lock audit generate clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ format: $(DEV) ## Format the code and mend what ruff can mend
 bench: $(DEV) ## Measure rows per second on this machine
 	$(BIN)/python -m tests.bench $(ARGS)
 
+bench-peers: $(DEV) ## Measure drt and dlt at the same work, beside ours (installs them apart; needs a network once)
+	$(BIN)/python -m tests.bench.peers $(ARGS)
+
 simulate: $(DEV) ## Tell stories of faults in virtual time (ARGS="--seeds 100000 --from 1")
 	$(BIN)/python -m tests.simulation $(ARGS)
 
@@ -85,6 +88,7 @@ lock: $(DEV) ## Resolve the dependencies anew (ARGS="--upgrade" takes newer vers
 	$(LOCK) --extra dev-db --extra build -c $(DEV_LOCK) pyproject.toml -o $(RUNTIME_LOCK)
 	$(LOCK) --extra duckdb --extra mysql -c $(DEV_LOCK) pyproject.toml -o $(IMAGE_LOCK)
 	$(LOCK) --no-deps --group data -o $(DATA_LOCK)
+	$(foreach peer,drt dlt,$(LOCK) $(ARGS) tests/bench/peers/$(peer).in -o tests/bench/peers/$(peer).lock &&) true
 
 # Not a part of CI: a weakness that is published overnight, or no network, would fail a change that is none of its cause.
 AUDIT := $(BIN)/uv tool run --from pip-audit==2.10.1 pip-audit --disable-pip --no-deps

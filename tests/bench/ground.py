@@ -29,6 +29,17 @@ CREATE TABLE {0} AS SELECT n AS id, 'person' || n || '@example.com' AS email, 'F
   timestamptz '2026-01-01' + n * interval '1 second' AS updated_at
 FROM generate_series(1, {1}) AS n
 """
+_COPY = (
+    "DROP TABLE IF EXISTS {0}",
+    "CREATE TABLE {0} AS TABLE {1}",
+    "CREATE INDEX ON {0} (updated_at)",
+    "VACUUM ANALYZE {0}",
+)
+_CHANGE = (
+    "UPDATE {0} SET score = score + 1, updated_at = now() + id * interval '1 microsecond' WHERE id % 100 = 7",
+    "DELETE FROM {0} WHERE id % 1000 = 13",
+    "ANALYZE {0}",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +48,7 @@ class Ground:
 
     postgres: EmbeddedPostgres
     table: str
+    rows: int
 
     @property
     def warehouse_url(self) -> str:
@@ -50,6 +62,19 @@ class Ground:
         url = await self.postgres.ensure_database(name)
         await migrations.upgrade(url)
         return url
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A copy of the table that may be changed."""
+
+    warehouse: "asyncpg.Connection[asyncpg.Record]"
+    table: str
+
+    async def change(self) -> None:
+        """Change each hundredth row, with a newer `updated_at`, and remove each thousandth."""
+        for statement in _CHANGE:
+            await self.warehouse.execute(statement.format(self.table), timeout=_BUILD_S)
 
 
 @asynccontextmanager
@@ -68,11 +93,11 @@ async def open_ground(rows: int) -> AsyncIterator[Ground]:
 
     :raises Conflict: another benchmark uses the directory.
     """
-    async with EmbeddedPostgres(_data_dir()) as postgres:
+    async with EmbeddedPostgres(data_dir()) as postgres:
         table = f"people_{rows}"
         async with connected(await postgres.ensure_database(_WAREHOUSE)) as warehouse:
             await make_table(warehouse, table, rows)
-        yield Ground(postgres, table)
+        yield Ground(postgres, table, rows)
 
 
 async def make_table(warehouse: "asyncpg.Connection[asyncpg.Record]", table: str, rows: int) -> None:
@@ -87,6 +112,19 @@ async def make_table(warehouse: "asyncpg.Connection[asyncpg.Record]", table: str
     await warehouse.execute(f"VACUUM ANALYZE {table}", timeout=_BUILD_S)
 
 
-def _data_dir() -> Path:
+@asynccontextmanager
+async def changing(warehouse: "asyncpg.Connection[asyncpg.Record]", table: str) -> AsyncIterator[Copy]:
+    """A copy for as long as the scope lasts, indexed by `updated_at`."""
+    copy = Copy(warehouse, f"{table}_changing")
+    for statement in _COPY:
+        await warehouse.execute(statement.format(copy.table, table), timeout=_BUILD_S)
+    try:
+        yield copy
+    finally:
+        await warehouse.execute(f"DROP TABLE {copy.table}")
+
+
+def data_dir() -> Path:
+    """Where the table is kept."""
     named = os.environ.get(DATA_DIR)
     return Path(named) if named else Path(tempfile.gettempdir()) / f"tailrace-bench-{os.getuid()}"

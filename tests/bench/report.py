@@ -1,49 +1,52 @@
 """How figures are shown: a table for people, a page for the documentation."""
 
-from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench.case import CASES
-
 Figures: TypeAlias = Mapping[str, float]
 Report: TypeAlias = dict[str, Figures]
 
-_OF_ROWS = ("rows_per_s", "ratio_to_naive", "cpu_s_per_million", "peak_rss_mib")
+_RATE = "rows_per_s"
 
 
-def printed(report: Report, arguments: Namespace) -> None:
-    """Print the table of rows, and a line for each case that counts something else."""
+def printed(report: Report, title: str) -> None:
+    """Print the table of what counts rows, and a line for each case that counts something else."""
     console = Console(width=120)
-    of_rows = {name: figures for name, figures in report.items() if "rows_per_s" in figures}
-    if of_rows:
-        title = f"{arguments.rows:,} rows of 10 columns, medians of {arguments.repeat} interleaved rounds"
-        table = Table("case", *_OF_ROWS, title=title)
-        for name, figures in of_rows.items():
-            table.add_row(name, *(_told(figures[column]) for column in _OF_ROWS))
+    if rows := _of_rows(report):
+        columns = _columns(rows)
+        table = Table("case", *columns, title=title)
+        for name, figures in rows.items():
+            table.add_row(name, *_cells(figures, columns))
         console.print(table)
-    for name in report.keys() - of_rows.keys():
+    for name in report.keys() - rows.keys():
         console.print(f"{name}: {_line(report[name])}")
 
 
-def written(report: Report, facts: Mapping[str, object]) -> str:
-    """The same as a part of a page."""
+def written(report: Report, facts: Mapping[str, object], what: Mapping[str, str]) -> str:
+    """The same as a part of a page, each case with what it is."""
+    rows = _of_rows(report)
+    columns = _columns(rows)
     told = ", ".join(f"{name} {value}" for name, value in facts.items())
-    lines = [f"Measured with: {told}.", "", "| case | " + " | ".join(_OF_ROWS) + " |", "|---|---:|---:|---:|---:|"]
-    of_rows = {name: figures for name, figures in report.items() if "rows_per_s" in figures}
-    for name, figures in of_rows.items():
-        cells = " | ".join(_told(figures[column]) for column in _OF_ROWS)
-        lines.append(f"| `{name}`: {CASES[name].what if name in CASES else name} | {cells} |")
-    others = [f"- `{name}`: {_line(figures)}" for name, figures in report.items() if name not in of_rows]
-    return "\n".join([*lines, "", *others, ""])
+    head = ["| case | " + " | ".join(columns) + " |", "|---|" + "---:|" * len(columns)] if rows else []
+    body = [f"| `{name}`: {what[name]} | {' | '.join(_cells(figures, columns))} |" for name, figures in rows.items()]
+    others = [f"- `{name}`: {_line(figures)}" for name, figures in report.items() if name not in rows]
+    return "\n".join([f"Measured with: {told}.", "", *head, *body, "", *others, ""])
+
+
+def _of_rows(report: Report) -> Report:
+    return {name: figures for name, figures in report.items() if _RATE in figures}
+
+
+def _columns(rows: Report) -> Sequence[str]:
+    return list(dict.fromkeys(column for figures in rows.values() for column in figures))
+
+
+def _cells(figures: Figures, columns: Sequence[str]) -> Sequence[str]:
+    return [f"{figures[column]:,}" if column in figures else "" for column in columns]
 
 
 def _line(figures: Figures) -> str:
-    return ", ".join(f"{name} {_told(value)}" for name, value in figures.items())
-
-
-def _told(value: float) -> str:
-    return f"{value:,}"
+    return ", ".join(f"{name} {value:,}" for name, value in figures.items())

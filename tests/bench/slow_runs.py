@@ -79,8 +79,8 @@ async def _measure(runs: int, hold_s: float) -> Mapping[str, float]:
 
 async def hold_runs(store_url: str, runs: int, hold_s: float) -> Mapping[str, float]:
     """What holding them took, on a store with our schema."""
-    with open_sink(Terms(delay_s=hold_s)) as sink_url, offered() as folder:
-        secret_key = await _queue(store_url, runs, sink_url)
+    with open_sink(Terms(delay_s=hold_s)) as sink, offered() as folder:
+        secret_key = await _queue(store_url, runs, sink.url)
         async with _executor(store_url, secret_key, folder, runs) as executor:
             seen = await _watched(executor, store_url)
             peak_rss_mib = _peak_rss_mib(executor.child.pid)

@@ -1,25 +1,60 @@
 import pytest
 
 from tests.bench.__main__ import main
-from tests.bench.case import CASES, Place
-from tests.bench.ground import connected, make_table
+from tests.bench.case import CASES
+from tests.bench.ground import changing, connected, make_table
 from tests.bench.sink import open_sink
 from tests.bench.slow_runs import hold_runs
 from tests.bench.trigger import Site, first_requests
+from tests.bench.work import ROWS_PER_REQUEST, Place
 
 ROWS = 1000
 
 
 @pytest.mark.parametrize("name", CASES)
-async def test_case_takes_every_row_of_the_table(name: str, database_url: str, empty_database_url: str) -> None:
+async def test_case_takes_every_row_of_the_table_to_the_sink(
+    name: str, database_url: str, empty_database_url: str
+) -> None:
     async with connected(empty_database_url) as warehouse:
         await make_table(warehouse, f"people_{ROWS}", ROWS)
 
-    with open_sink(CASES[name].sink) as sink_url:
-        timed = await CASES[name].run(Place(empty_database_url, f"people_{ROWS}", database_url, sink_url))
+    with open_sink(CASES[name].sink) as sink:
+        timed = await CASES[name].run(Place(empty_database_url, f"people_{ROWS}", database_url, sink.url))
 
     assert timed.rows == ROWS
     assert timed.wall_s > 0
+    assert sink.close().rows == CASES[name].sends(ROWS)
+
+
+@pytest.mark.parametrize("name", ["snapshot", "cursor"])
+def test_second_run_has_the_changed_rows_to_send_beside_those_of_the_first(name: str) -> None:
+    assert CASES[name].sends(ROWS) == ROWS + ROWS // 100
+
+
+async def test_copy_is_changed_in_each_hundredth_row_and_lacks_each_thousandth(empty_database_url: str) -> None:
+    async with connected(empty_database_url) as warehouse:
+        await make_table(warehouse, f"people_{ROWS}", ROWS)
+
+        async with changing(warehouse, f"people_{ROWS}") as copy:
+            await copy.change()
+            both = f"people_{ROWS} JOIN {copy.table} AS copy USING (id)"
+            changed = await warehouse.fetchval(
+                f"SELECT count(*) FROM {both} WHERE copy.updated_at > now() - '1 h'::interval"
+            )
+            kept = await warehouse.fetchval(f"SELECT count(*) FROM {both}")
+
+    assert (changed, kept) == (ROWS // 100, ROWS - ROWS // 1000)
+
+
+async def test_removed_row_is_sent_too_by_a_snapshot(database_url: str, empty_database_url: str) -> None:
+    async with connected(empty_database_url) as warehouse:
+        await make_table(warehouse, f"people_{ROWS}", ROWS)
+
+    with open_sink(CASES["snapshot"].sink) as sink:
+        await CASES["snapshot"].run(Place(empty_database_url, f"people_{ROWS}", database_url, sink.url))
+
+    of_first_run, changed, removed = ROWS // ROWS_PER_REQUEST, 1, 1
+    assert sink.close().requests == of_first_run + changed + removed
 
 
 async def test_slow_runs_are_held_by_one_executor_until_they_are_done(database_url: str) -> None:
