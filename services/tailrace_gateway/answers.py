@@ -107,13 +107,14 @@ class ReverseEtlDestinationAttributes(Told):
 
 
 class DestinationObjectAttributes(Told):
-    """Something that rows can be written to."""
+    """Something that rows can be written to. One that `has_members` is a list: rows add and remove its records."""
 
     label: str
     api_name: str
     supports_upsert: bool
     sync_modes: list[SyncMode]
     writable: bool
+    has_members: bool
 
 
 class ObjectFieldAttributes(Told):

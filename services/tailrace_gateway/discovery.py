@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Self
 import structlog
 
 from tailrace.connector_kit import registry
+from tailrace.connector_kit.capabilities import MakesFields, NewField
 from tailrace.connector_kit.destination import Destination, Field, Object
 from tailrace.connector_kit.http import HttpClient
 from tailrace.connector_kit.keeping import kept_by
@@ -112,6 +113,19 @@ class Discovery:
                 return await destination.fields(object_name)
 
         return await self._shared.fields.recall((stored.id, stored.updated_at, object_name), ask)
+
+    async def ensure_field(self, stored: StoredConnection, object_name: str, field: NewField) -> Field:
+        """The field of an object, made if it was not there.
+
+        :raises Invalid: the destination makes no fields, or not this one there.
+        :raises Unavailable, InDoubt: the destination does not answer as it should.
+        """
+        async with self._destination(stored, ASK_S) as destination:
+            if not isinstance(destination, MakesFields):
+                raise Unprocessable([Fault("", "capability", f"{destination.label} makes no fields: make it there")])
+            made = await destination.ensure_field(object_name, field)
+        self._shared.fields.forget((stored.id, stored.updated_at, object_name))
+        return made
 
     async def check(self, stored: StoredConnection) -> None:
         """Return if the connection works.

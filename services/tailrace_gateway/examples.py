@@ -192,7 +192,7 @@ _CONNECTOR_ITEM = _item(
 
 def _object(name: str) -> Json:
     attributes = {"label": name, "api_name": name, "supports_upsert": True, "sync_modes": ["insert", "upsert"]}
-    return _item("destination_object", name, {**attributes, "writable": True})
+    return _item("destination_object", name, {**attributes, "writable": True, "has_members": False})
 
 
 def _field(name: str, label: str, *, required: bool) -> Json:
@@ -228,6 +228,7 @@ ASKED: dict[str, Json] = {
         "destinationId": _DESTINATION,
         "objectName": "Account",
     },
+    "ensureField": {"objectName": "Account", "name": "Tier__c", "label": "Tier", "kind": "text"},
     "toggleSync": {"syncId": _SYNC, "enabled": False},
     "startRuns": {"syncId": _SYNC, "fullRefresh": False},
     "confirmDeletes": {"deletes": 812},
@@ -293,6 +294,7 @@ TOLD: dict[str, Json] = {
             _field("External_Id__c", "Warehouse Account Id", required=False),
         ]
     },
+    "ensureField": _one(_field("Tier__c", "Tier", required=False)),
     "suggestMappings": {"data": [_item("mapping_suggestion", "Name", _SUGGESTION)]},
     "listDeadLetters": _page(_LETTER_ITEM),
     "countDeadLetters": _one(

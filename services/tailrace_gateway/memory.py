@@ -29,3 +29,7 @@ class Memory(Generic[AnswerT]):
         if len(self._kept) > self._most:
             self._kept.popitem(last=False)
         return answer
+
+    def forget(self, key: Hashable) -> None:
+        """Ask again for what was remembered under the key."""
+        self._kept.pop(key, None)

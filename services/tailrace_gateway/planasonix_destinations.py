@@ -68,7 +68,7 @@ async def list_fields(call: Call[NoBody, FieldsQuery]) -> Answer:
     """The fields of an object, asked from the destination like its objects; none where it takes any field."""
     query = call.query
     found = await call.stores.discovery.fields(call.identity.workspace_id, query.destination_id, query.object_name)
-    return Answer({"data": [_field(each) for each in found]})
+    return Answer({"data": [field_item(each) for each in found]})
 
 
 async def suggest_mappings(call: Call[SuggestMappings, NoQuery]) -> Answer:
@@ -84,6 +84,18 @@ async def suggest_mappings(call: Call[SuggestMappings, NoQuery]) -> Answer:
         return Answer({"data": [_suggestion(each) for each in suggest(columns, fields)]})
 
     return await once_outside(call, act)
+
+
+def field_item(found: ObjectField) -> Item:
+    """A field as an item."""
+    attributes = {
+        "label": found.label,
+        "data_type": found.data_type,
+        "required": found.required,
+        "updateable": found.updateable,
+        "external_id": found.external_id,
+    }
+    return item("destination_field", found.name, attributes)
 
 
 def _suggestion(found: Suggestion) -> Item:
@@ -121,16 +133,6 @@ def _object(found: Object) -> Item:
         "supports_upsert": SyncMode.UPSERT in found.modes,
         "sync_modes": sorted(found.modes),
         "writable": found.writable,
+        "has_members": found.has_members,
     }
     return item("destination_object", found.name, attributes)
-
-
-def _field(found: ObjectField) -> Item:
-    attributes = {
-        "label": found.label,
-        "data_type": found.data_type,
-        "required": found.required,
-        "updateable": found.updateable,
-        "external_id": found.external_id,
-    }
-    return item("destination_field", found.name, attributes)

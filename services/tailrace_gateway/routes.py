@@ -29,6 +29,7 @@ from tailrace_gateway.calls import Route, Section
 from tailrace_gateway.connection_routes import DESTINATIONS, SOURCES
 from tailrace_gateway.envelopes import Many, One, Page
 from tailrace_gateway.job_routes import JOBS
+from tailrace_gateway.new_fields_api import NEW_FIELDS
 from tailrace_gateway.planasonix_destinations import (
     DestinationsQuery,
     FieldsQuery,
@@ -336,7 +337,7 @@ SECTIONS = (
     Section("Jobs", "What Planasonix' Airflow package speaks: its connection is a sync, its job a run.", JOBS),
     Section("Connectors", "What sources and destinations can be made of.", CONNECTORS),
     Section("Sources", "Warehouses that queries run in.", SOURCES),
-    Section("Destinations", "What rows are written to.", DESTINATIONS),
+    Section("Destinations", "What rows are written to.", (*DESTINATIONS, *NEW_FIELDS)),
     Section("Workspaces", "The tenants that everything belongs to.", WORKSPACES),
     Section("Tokens", "Who may call: the tokens of the caller's workspace.", TOKENS),
     Section("Audit", "Who changed what: a chain of records that shows when one is altered or gone.", AUDIT),

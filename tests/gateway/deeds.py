@@ -43,7 +43,7 @@ class Deed:
         return (await caller.call(self.method, path, scene.fill(self.body), headers=named)).status
 
 
-TRIED_ELSEWHERE = {"planRun", "testRow", "suggestMappings", "confirmDeletes", "createWorkspace"}
+TRIED_ELSEWHERE = {"planRun", "testRow", "suggestMappings", "ensureField", "confirmDeletes", "createWorkspace"}
 """They need a warehouse, a run that was stopped, or the platform's token."""
 
 DEEDS: dict[str, Deed] = {

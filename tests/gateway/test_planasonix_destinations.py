@@ -74,6 +74,7 @@ async def test_objects_show_every_field_of_the_contract(admin: Caller, crm_id: s
             "api_name": "public.accounts",
             "supports_upsert": True,
             "writable": True,
+            "has_members": False,
         }.items()
     )
 

@@ -30,12 +30,13 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Object:
-    """Something that rows can be written to."""
+    """Something that rows can be written to; one that `has_members` is a list that records can be members of."""
 
     name: str
     label: str
     modes: frozenset[SyncMode]
     writable: bool = True
+    has_members: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,9 @@ from tailrace.core.errors import DestinationInvalid, DestinationUnavailable, InD
 class WithLists(Destination, ABC):
     """Has lists that records are members of."""
 
-    manifest: Manifest
-
     async def lists(self) -> Sequence[Object]:
         """The lists among the objects."""
-        prefixes = tuple(kind.objects.prefix for kind in self.manifest.kinds if kind.has_members)
-        return [found for found in await self.objects() if found.name.startswith(prefixes)]
+        return [found for found in await self.objects() if found.has_members]
 
 
 class WithNewFields(Destination, ABC):

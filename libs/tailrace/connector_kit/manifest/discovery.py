@@ -1,6 +1,7 @@
 """What an account has: objects and fields, from the manifest and from what the vendor lists."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 from urllib.parse import quote
 
@@ -27,7 +28,11 @@ _TOLD = 50
 
 async def objects_of(manifest: Manifest, ask: Ask) -> Sequence[Object]:
     """Every object, in the modes that the manifest has an operation for."""
-    return [found for family in manifest.families for found in await _objects(family, ask)]
+    own, *others = manifest.families
+    found = list(await _objects(own, ask))
+    for kind, family in zip(manifest.kinds, others, strict=True):
+        found += [replace(each, has_members=kind.has_members) for each in await _objects(family, ask)]
+    return found
 
 
 async def _objects(manifest: Manifest, ask: Ask) -> Sequence[Object]:
