@@ -1,13 +1,18 @@
 """What destinations keep that can do more: each capability's own suite, over the rig of the destination's contract."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
+import orjson
 import pytest
 
 from tailrace.connector_kit.capabilities import HoldsLists, MakesFields, NewField, RehearsesWrites
+from tailrace.connector_kit.destination import Destination, Target
 from tailrace.connector_kit.field_kinds import FieldKind
+from tailrace.core.batches import Batch
 from tailrace.core.errors import BatchRefused, DestinationInvalid
-from tailrace.core.rows import Operation, RowOutcome, Verdict
+from tailrace.core.rows import DELIVERED, Operation, Row, RowKey, RowOutcome, Verdict
+from tailrace.core.snapshots import hash_row
 from tailrace.core.syncs import SyncMode
 from tailrace.testing.destination_contract import DestinationRig, batch_of, person, write
 
@@ -103,18 +108,73 @@ class NewFieldsContract:
             await makes_fields(rig).ensure_field("nowhere.at_all", NewField("nickname", "", FieldKind.TEXT))
 
 
+class ListsRig(Protocol):
+    """A destination with a list, and two records that may be its members: those of the keys `ada` and `bob`."""
+
+    @property
+    def destination(self) -> Destination:
+        """The destination."""
+        ...
+
+    @property
+    def list_name(self) -> str:
+        """The list among its objects."""
+        ...
+
+    @property
+    def key_name(self) -> str:
+        """The field that records are known by."""
+        ...
+
+    async def members(self) -> set[str]:
+        """The keys of the list's members."""
+        ...
+
+
 class ListsContract:
-    """What a destination keeps that holds lists of members."""
+    """What a destination keeps that holds lists of members; over a fixture `lists_rig`."""
 
-    async def test_lists_are_objects_that_can_be_mirrored(self, rig: DestinationRig) -> None:
-        assert isinstance(rig.destination, HoldsLists)
+    async def test_lists_are_objects_that_can_be_mirrored(self, lists_rig: ListsRig) -> None:
+        assert isinstance(lists_rig.destination, HoldsLists)
 
-        lists = await rig.destination.lists()
+        lists = await lists_rig.destination.lists()
 
-        offered = await rig.destination.objects()
-        assert lists
+        offered = await lists_rig.destination.objects()
+        assert lists_rig.list_name in {each.name for each in lists}
         assert [each for each in offered if each.has_members] == list(lists)
         assert [each for each in lists if not {SyncMode.UPSERT, SyncMode.DELETE, SyncMode.MIRROR} <= each.modes] == []
+
+    async def test_upsert_adds_records_and_delete_takes_them_out(self, lists_rig: ListsRig) -> None:
+        added = await change(lists_rig, Operation.UPSERT, "ada", "bob")
+        both = await lists_rig.members()
+
+        removed = await change(lists_rig, Operation.DELETE, "ada")
+
+        assert (added, removed) == ([DELIVERED, DELIVERED], [DELIVERED])
+        assert (both, await lists_rig.members()) == ({"ada", "bob"}, {"bob"})
+
+    async def test_member_that_is_added_again_stays_one(self, lists_rig: ListsRig) -> None:
+        await change(lists_rig, Operation.UPSERT, "ada")
+
+        again = await change(lists_rig, Operation.UPSERT, "ada")
+
+        assert (again, await lists_rig.members()) == ([DELIVERED], {"ada"})
+
+    async def test_record_that_is_not_there_is_no_member_and_holds_up_no_other(self, lists_rig: ListsRig) -> None:
+        absent, present = await change(lists_rig, Operation.UPSERT, "nobody", "ada")
+
+        [gone] = await change(lists_rig, Operation.DELETE, "nobody")
+
+        assert (absent.verdict, absent.code, present, gone) == (Verdict.REJECTED, "NOT_FOUND", DELIVERED, DELIVERED)
+        assert await lists_rig.members() == {"ada"}
+
+
+async def change(rig: ListsRig, operation: Operation, *keys: str) -> Sequence[RowOutcome]:
+    """The outcomes of records that are added to the list, or taken out."""
+    plan = await rig.destination.plan(Target(rig.list_name, operation, (rig.key_name,), (rig.key_name,)))
+    bodies = [orjson.dumps({rig.key_name: key}) for key in keys]
+    rows = [Row(RowKey((key,)), body, hash_row(body)) for key, body in zip(keys, bodies, strict=True)]
+    return (await rig.destination.write(plan, Batch(operation, rows, f"batch-{'-'.join(keys)}"))).outcomes
 
 
 def makes_fields(rig: DestinationRig) -> MakesFields:
