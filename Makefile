@@ -19,7 +19,7 @@ PROJECT_STAMP := $(VENV)/.installed-project
 RUNTIME := $(RUNTIME_STAMP) $(PROJECT_STAMP)
 DEV := $(DEV_STAMP) $(DATA_STAMP) $(PROJECT_STAMP)
 
-# uv where it is there, pip otherwise: both read the same hashed lock.
+# uv where it is there, pip otherwise: both read the same hashed lock, which holds all that is needed and no more.
 UV := $(shell command -v uv 2>/dev/null)
 ifdef UV
 INSTALL := $(UV) pip install --quiet --python $(BIN)/python
@@ -86,7 +86,7 @@ LOCK := env -u PIP_FIND_LINKS -u UV_FIND_LINKS $(BIN)/uv pip compile --quiet --u
 lock: $(DEV) ## Resolve the dependencies anew (ARGS="--upgrade" takes newer versions)
 	$(LOCK) $(ARGS) --all-extras pyproject.toml -o $(DEV_LOCK)
 	$(LOCK) --extra dev-db --extra build -c $(DEV_LOCK) pyproject.toml -o $(RUNTIME_LOCK)
-	$(LOCK) --extra duckdb --extra mysql -c $(DEV_LOCK) pyproject.toml -o $(IMAGE_LOCK)
+	$(LOCK) --extra duckdb --extra mysql --extra snowflake -c $(DEV_LOCK) pyproject.toml -o $(IMAGE_LOCK)
 	$(LOCK) --no-deps --group data -o $(DATA_LOCK)
 	$(foreach peer,drt dlt,$(LOCK) $(ARGS) tests/bench/peers/$(peer).in -o tests/bench/peers/$(peer).lock &&) true
 
@@ -109,12 +109,12 @@ $(BIN)/python:
 
 $(RUNTIME_STAMP): $(RUNTIME_LOCK) | $(BIN)/python
 	@echo "Installing from $(RUNTIME_LOCK)"
-	@$(INSTALL) --require-hashes -r $(RUNTIME_LOCK)
+	@$(INSTALL) --no-deps --require-hashes -r $(RUNTIME_LOCK)
 	@touch $@
 
 $(DEV_STAMP): $(DEV_LOCK) | $(BIN)/python
 	@echo "Installing from $(DEV_LOCK)"
-	@$(INSTALL) --require-hashes -r $(DEV_LOCK)
+	@$(INSTALL) --no-deps --require-hashes -r $(DEV_LOCK)
 	@touch $(RUNTIME_STAMP) $@
 
 # A source package: without build isolation its build tool too comes from the lock of development.

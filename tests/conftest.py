@@ -12,6 +12,7 @@ pytest_plugins = (
     "tests.fixtures.postgres",
     "tests.fixtures.kafka",
     "tests.fixtures.mariadb",
+    "tests.fixtures.snowflake",
     "tests.fixtures.trials",
     "tests.fixtures.second_looks",
 )

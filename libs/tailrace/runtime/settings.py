@@ -113,6 +113,12 @@ class Settings(KafkaSettings, StoreSettings):
     local_files: Path | None = Field(
         None, description="Directory whose files every workspace may read by the warehouse `duckdb`; none if not set."
     )
+    snowflake_emulator: int | None = Field(
+        None,
+        ge=1,
+        le=65_535,
+        description="Port of this machine where an emulator stands for every account of Snowflake: for trials only.",
+    )
 
     lease_ttl_s: float = Field(30, gt=0, le=3600, description="How long a lease on a run's shard lasts.")
     heartbeat_s: float = Field(10, gt=0, description="How often its owner renews it.")

@@ -1,0 +1,198 @@
+"""SQL for Snowflake as a warehouse: a query wrapped so that its rows come in the order of their keys, as exact text."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tailrace.connector_kit.warehouse import Reading
+from tailrace.core.errors import SourceInvalid
+from tailrace.core.rows import ColumnKind
+
+_ROWS = "tailrace_rows"
+_TRIMMED = "REGEXP_REPLACE({}, '[.]?0+$', '')"
+_MOMENT = _TRIMMED.format("TO_VARCHAR({}::TIMESTAMP_NTZ, 'YYYY-MM-DD\"T\"HH24:MI:SS.FF9')")
+_TIME = _TRIMMED.format("TO_VARCHAR(TIMESTAMP_NTZ_FROM_PARTS('1970-01-01'::DATE, {}), 'HH24:MI:SS.FF9')")
+_KINDS: Mapping[str, ColumnKind] = {
+    "REAL": ColumnKind.FLOAT,
+    "DECFLOAT": ColumnKind.DECIMAL,
+    "BOOLEAN": ColumnKind.BOOLEAN,
+    **dict.fromkeys(("DATE", "TIMESTAMP_NTZ", "TIMESTAMP_LTZ", "TIMESTAMP_TZ", "TIMESTAMP"), ColumnKind.TIMESTAMP),
+    **dict.fromkeys(("VARIANT", "OBJECT", "ARRAY", "MAP", "VECTOR"), ColumnKind.JSON),
+}
+_TEXTS: Mapping[str, str] = {
+    "TEXT": "{}",
+    "DATE": "TO_VARCHAR({}, 'YYYY-MM-DD')",
+    "TIME": _TIME,
+    **dict.fromkeys(("TIMESTAMP_NTZ", "TIMESTAMP"), _MOMENT),
+    **dict.fromkeys(("TIMESTAMP_LTZ", "TIMESTAMP_TZ"), _MOMENT.format("CONVERT_TIMEZONE('UTC', {})") + " || 'Z'"),
+    "BINARY": "LOWER(HEX_ENCODE({}))",
+    **dict.fromkeys(("VARIANT", "OBJECT", "ARRAY", "MAP"), "TO_JSON({})"),
+    "VECTOR": "TO_JSON({}::ARRAY)",
+    **dict.fromkeys(("GEOGRAPHY", "GEOMETRY"), "ST_ASWKT({})"),
+}
+_AS_THEY_ARE = frozenset({"REAL", "BOOLEAN"})
+_TOKEN = re.compile(
+    r"""
+      '(?:[^'\\]|\\.|'')*'
+    | "(?:[^"]|"")*"
+    | \$\$.*?\$\$
+    | (?P<blank>\s+|--[^\n]*|//[^\n]*|/\*.*?\*/)
+    | (?P<chain>->>)
+    | (?P<word>[A-Za-z_][A-Za-z0-9_$]*)
+    | (?P<sign>.)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_BEGINNINGS = frozenset({"SELECT", "WITH"})
+_HARMLESS = frozenset({"SYSTEM$TYPEOF"})
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A column as the server describes it; `scale` are the digits behind the point of a FIXED."""
+
+    name: str
+    type_name: str
+    scale: int
+
+    @property
+    def kind(self) -> ColumnKind:
+        """How its values arrive."""
+        if self.type_name == "FIXED":
+            return ColumnKind.DECIMAL if self.scale else ColumnKind.INTEGER
+        return _KINDS.get(self.type_name, ColumnKind.TEXT)
+
+
+def one_select(query: str) -> str:
+    """The query without a semicolon at its end. Snowflake knows no transactions that only read, so this looks first.
+
+    :raises SourceInvalid: `SOURCE_QUERY`, it is no single SELECT, wants arguments, or calls on the system.
+    """
+    tokens = [token for token in _TOKEN.finditer(query) if token["blank"] is None]
+    first = next((token["word"] for token in tokens if token["sign"] != "("), None)
+    if first is None or first.upper() not in _BEGINNINGS:
+        raise SourceInvalid("the query must be one SELECT that only reads", code="SOURCE_QUERY")
+    end = next((at for at, token in enumerate(tokens) if token["sign"] == ";"), len(tokens))
+    if tokens[end + 1 :] or any(token["chain"] for token in tokens):
+        raise SourceInvalid("the query must be one SELECT: another statement follows it", code="SOURCE_QUERY")
+    if any(token["sign"] == "?" for token in tokens):
+        raise SourceInvalid("the query has parameters (?): write values into it", code="SOURCE_QUERY")
+    words = {(token["word"] or "").upper() for token in tokens}
+    called = sorted(word for word in words - _HARMLESS if word.startswith("SYSTEM$"))
+    if called:
+        raise SourceInvalid(f"the query calls {', '.join(called)}, which may change things", code="SOURCE_QUERY")
+    return query[: tokens[end].start()] if end < len(tokens) else query
+
+
+def describing(query: str) -> str:
+    """A statement that has the columns of the query, as a part of it: what changes something is no part of another."""
+    return f"SELECT * FROM (\n{one_select(query)}\n) AS {_ROWS}"  # noqa: S608 - looked at, and described alone before
+
+
+def reading_sql(reading: Reading, fields: Sequence[Field]) -> tuple[str, Sequence[str]]:
+    """The statement and its arguments; it gives the columns of the query, then the texts of the key."""
+    order = _Order.of(reading, fields)
+    selected = ", ".join([*map(_projection, fields), *order.keys])
+    condition, arguments = _condition(reading, order)
+    by = [_last(order.has_null), *map(_bytes, order.keys)]
+    if order.cursor is not None:
+        # Rows whose key has a NULL come last of those that have no place.
+        by[1:1] = [f"(CASE WHEN {order.has_null} THEN NULL ELSE {order.cursor} END)", _last(order.key_has_null)]
+    by.append(f"(CASE WHEN {order.has_null} THEN {_digest(fields)} END)")
+    sql = f"SELECT {selected} FROM (\n{one_select(reading.query)}\n) AS {_ROWS} {condition} ORDER BY {', '.join(by)}"  # noqa: S608 - looked at
+    return sql, arguments
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """By what rows are ordered: the texts of their key, before them the value of a cursor; and which have no place."""
+
+    keys: Sequence[str]
+    key_has_null: str
+    cursor: str | None
+    since: str
+
+    @property
+    def has_null(self) -> str:
+        return self.key_has_null if self.cursor is None else f"{self.key_has_null} OR {self.cursor} IS NULL"
+
+    @classmethod
+    def of(cls, reading: Reading, fields: Sequence[Field]) -> "_Order":
+        by_name = {field.name: field for field in fields}
+        keys = [_text(by_name[name]) for name in reading.key_columns] or [_digest(fields)]
+        has_null = " OR ".join(f"{_name(name)} IS NULL" for name in reading.key_columns) or "FALSE"
+        if reading.cursor is None:
+            return cls(keys, has_null, None, "")
+        return cls(keys, has_null, _name(reading.cursor.column), _place(by_name[reading.cursor.column]))
+
+
+def _place(field: Field) -> str:
+    """An argument as a value of a cursor column: compared as what they are, digit by digit."""
+    match field.type_name:
+        case "FIXED":
+            return f"CAST(? AS NUMBER(38, {field.scale}))"
+        case "REAL":
+            return "CAST(? AS FLOAT)"
+        case "DATE":
+            # A value is written with its time of day, which a text of a date has not.
+            return "CAST(CAST(? AS TIMESTAMP_NTZ) AS DATE)"
+        case _:
+            return f"CAST(? AS {field.type_name})"
+
+
+def _condition(reading: Reading, order: _Order) -> tuple[str, Sequence[str]]:
+    here = [_bytes(key) for key in order.keys]
+    given = [_bytes("?") for _ in order.keys]
+    if reading.only is not None:
+        wanted = ", ".join(f"({', '.join(given)})" for _ in reading.only)
+        among = f"WHERE ({', '.join(here)}) IN ({wanted})" if wanted else "WHERE FALSE"
+        return among, [part for key in reading.only for part in key]
+    since = None if reading.cursor is None else reading.cursor.since
+    bounds: list[str] = []
+    arguments: list[str] = []
+    if since is not None:
+        arguments.append(since)
+        bounds.append(f"{order.cursor} >= {order.since}")
+    if reading.after is not None:
+        parts = list(reading.after)
+        if since is not None:
+            here, given, parts = [str(order.cursor), *here], [order.since, *given], [since, *parts]
+        bounds.append(_behind(here, given, ">" if reading.key_columns else ">="))
+        arguments += [part for at in range(len(parts)) for part in parts[: at + 1]]
+    return (f"WHERE ({' AND '.join(bounds)}) OR {order.has_null}" if bounds else ""), arguments
+
+
+def _behind(here: Sequence[str], given: Sequence[str], last_sign: str) -> str:
+    """What `(here) > (given)` says, which Snowflake does not know of rows: the arguments of each prefix in turn."""
+    signs = [">"] * (len(here) - 1) + [last_sign]
+    equal = [f"{one} = {other}" for one, other in zip(here, given, strict=True)]
+    prefixes = (" AND ".join([*equal[:at], f"{here[at]} {sign} {given[at]}"]) for at, sign in enumerate(signs))
+    return "(" + " OR ".join(f"({prefix})" for prefix in prefixes) + ")"
+
+
+def _last(condition: str) -> str:
+    """To order by: what meets the condition comes last."""
+    return f"(CASE WHEN {condition} THEN 1 ELSE 0 END)"
+
+
+def _projection(field: Field) -> str:
+    is_whole_number = field.type_name == "FIXED" and not field.scale
+    return _name(field.name) if is_whole_number or field.type_name in _AS_THEY_ARE else _text(field)
+
+
+def _text(field: Field) -> str:
+    return _TEXTS.get(field.type_name, "TO_VARCHAR({})").format(_name(field.name))
+
+
+def _digest(fields: Sequence[Field]) -> str:
+    """Of all of a row; NULL differs from every value."""
+    return f"SHA2(TO_JSON(ARRAY_CONSTRUCT({', '.join(map(_text, fields))})), 256)"
+
+
+def _bytes(text: str) -> str:
+    # Bytes have no collation: they compare as the code points that they stand for.
+    return f"TO_BINARY({text}, 'UTF-8')"
+
+
+def _name(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
