@@ -1,8 +1,8 @@
 """What a gateway does besides answering, again and again; any number of gateways may."""
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 
-from tailrace.runtime.rounds import Round
+from tailrace.runtime.rounds import Round, exhausting
 from tailrace.store.audit_chain import AuditChain
 from tailrace_gateway.stores import Stores
 
@@ -17,13 +17,3 @@ def upkeep(stores: Stores, chain: AuditChain) -> Iterator[Round]:
     yield Round("gateway.chaining", _CHAIN_EVERY_S, chain.extend_all, silent_s=_SILENT_S)
     for name, prune in (("answers", stores.idempotency.prune), ("previews", stores.previews.prune)):
         yield Round(f"gateway.pruning {name}", _PRUNE_EVERY_S, exhausting(prune), silent_s=_SILENT_S)
-
-
-def exhausting(prune: Callable[[], Awaitable[int]]) -> Callable[[], Awaitable[None]]:
-    """Prune until nothing is left to go: more may come in between two rounds than one statement takes away."""
-
-    async def act() -> None:
-        while await prune():
-            pass
-
-    return act

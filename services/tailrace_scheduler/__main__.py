@@ -1,7 +1,7 @@
 """The scheduler: fires schedules, takes in requests, looks after abandoned runs, relays the outbox."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from random import SystemRandom
 
 from tailrace.bus.consume import Reader, consume
@@ -9,7 +9,7 @@ from tailrace.bus.relay import Relay
 from tailrace.events.models import RunRequested
 from tailrace.events.topics import TopicNames
 from tailrace.runtime.lifecycle import main
-from tailrace.runtime.rounds import Round, go_round
+from tailrace.runtime.rounds import Round, exhausting, go_round
 from tailrace.runtime.service import Chassis, Service
 from tailrace.store import inbox
 from tailrace.store.abandoned import AbandonedRuns
@@ -33,17 +33,17 @@ async def serve(chassis: Chassis) -> None:
     names = TopicNames(chassis.settings.topic_prefix)
     relay = Relay(Outbox(chassis.database), chassis.bus, names, beat=_beat(chassis, "scheduler.relay"))
     reader = Reader(names, (RunRequested,), "scheduler", chassis.settings.pod_name, _beat(chassis, "scheduler.events"))
-    admission = Admission(chassis.database, Syncs(chassis.database), Runs(chassis.database), relay.nudge)
+    admission = Admission(chassis.database, Syncs(chassis.database), Runs(chassis.database))
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(relay.run(chassis.stopping))
         tasks.create_task(consume(chassis.bus, reader, admission.admit, stopping=chassis.stopping))
-        for wanted in _rounds(chassis, relay):
+        for wanted in _rounds(chassis):
             tasks.create_task(go_round(wanted, chassis.health, chassis.stopping))
 
 
-def _rounds(chassis: Chassis, relay: Relay) -> Iterator[Round]:
+def _rounds(chassis: Chassis) -> Iterator[Round]:
     schedules = Schedules(chassis.database, Runs(chassis.database))
-    firing = Firing(schedules, chassis.clock, SystemRandom(), relay.nudge)
+    firing = Firing(schedules, chassis.clock, SystemRandom())
     chassis.health.check("clocks", firing.check_clocks)
     reaping = Reaping(
         database=chassis.database,
@@ -52,18 +52,12 @@ def _rounds(chassis: Chassis, relay: Relay) -> Iterator[Round]:
         clock=chassis.clock,
         owner=chassis.settings.pod_name,
         dead_for_s=chassis.settings.takeover_grace_s + _EXECUTORS_HAVE_S,
-        told=relay.nudge,
     )
     yield Round("scheduler.firing", _FIRE_EVERY_S, firing.fire_due)
     yield Round("scheduler.closing", _REAP_EVERY_S, reaping.close_cancelled)
     yield Round("scheduler.telling", _PRUNE_EVERY_S, reaping.tell_again)
-    yield Round("scheduler.pruning ticks", _PRUNE_EVERY_S, lambda: _exhaust(schedules.prune))
-    yield Round("scheduler.pruning inbox", _PRUNE_EVERY_S, lambda: _exhaust(lambda: inbox.prune(chassis.database)))
-
-
-async def _exhaust(prune: Callable[[], Awaitable[int]]) -> None:
-    while await prune():
-        pass
+    yield Round("scheduler.pruning ticks", _PRUNE_EVERY_S, exhausting(schedules.prune))
+    yield Round("scheduler.pruning inbox", _PRUNE_EVERY_S, exhausting(lambda: inbox.prune(chassis.database)))
 
 
 def _beat(chassis: Chassis, name: str) -> Callable[[], None]:

@@ -1,7 +1,7 @@
 """Fires the schedules that are due: any number of schedulers at once, each sync by one of them."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 
@@ -27,12 +27,11 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class Firing:
-    """`fired` is called when runs have been queued."""
+    """Fires schedules, and holds off those that cannot be fired."""
 
     schedules: Schedules
     clock: Clock
     random: Random
-    fired: Callable[[], None]
     held_off: dict[SyncId, float] = field(default_factory=dict)
 
     async def fire_due(self) -> None:
@@ -98,7 +97,6 @@ class Firing:
             metrics.SCHEDULE_TICKS.labels(outcome).inc(ticks)
         if fired.run_id is not None and fired.lag_s is not None:
             metrics.SCHEDULE_LAG.observe(fired.lag_s)
-            self.fired()
         told = {str(outcome): ticks for outcome, ticks in fired.outcomes.items()}
         _log.info("schedule.fired", ticks=told, **{fields.SYNC_ID: fired.sync_id, fields.RUN_ID: fired.run_id})
 

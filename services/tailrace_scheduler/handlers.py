@@ -1,6 +1,5 @@
 """Takes in requests for runs that come by the bus, each once."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
@@ -28,12 +27,11 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """`admitted` is called when a run has been queued."""
+    """Takes requests for runs in."""
 
     database: Database
     syncs: Syncs
     runs: Runs
-    admitted: Callable[[], None]
 
     async def admit(self, incoming: Incoming) -> None:
         """Queue the run that an event asks for; run again for the same (source, event id) it has no effect.
@@ -52,7 +50,6 @@ class Admission:
             except (NotFound, Invalid, Conflict) as error:
                 _refused(event, error)
                 return
-        self.admitted()
         _log.info("run.admitted", **{fields.RUN_ID: new.run_id, fields.SYNC_ID: new.sync_id})
 
     async def _start(self, connection: Connection, event: RunRequested, source: str) -> NewRun:

@@ -1,6 +1,5 @@
 """Looks after runs that nobody works on."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from uuid import NAMESPACE_URL, uuid5
 
@@ -36,7 +35,6 @@ class Reaping:
     clock: Clock
     owner: str
     dead_for_s: float
-    told: Callable[[], None]
 
     async def close_cancelled(self) -> None:
         """Close runs that somebody cancelled and whose executors are gone; what was delivered stays."""
@@ -49,7 +47,6 @@ class Reaping:
                 continue
             metrics.RUNS.labels(RunStatus.CANCELLED).inc()
             _log.info("run.reaped", **{fields.RUN_ID: adopted.lease.run_id, fields.SYNC_ID: adopted.sync_id})
-            self.told()
 
     async def tell_again(self) -> None:
         """Wake executors for runs that have waited long: their first event may be lost."""
@@ -60,7 +57,6 @@ class Reaping:
         minute = int(self.clock.now().timestamp() // WAITS_LONG_S)
         async with self.database.transaction() as connection:
             await enqueue(connection, [_again(run, minute) for run in waiting])
-        self.told()
 
     def _ending(self, adopted: Adopted) -> Ending:
         name = RunName(adopted.lease.run_id, adopted.sync_id, adopted.workspace_id)

@@ -215,26 +215,6 @@ async def test_relay_outlives_an_outage_of_the_store(database: Database, bus: Me
     assert len(received) == 1
 
 
-async def test_nudged_relay_sends_at_once(database: Database, bus: MemoryBus) -> None:
-    relay = a_relay(database, bus, pace=Pace(idle_s=30, busy_s=30))
-    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
-        stopping = asyncio.Event()
-        running = tasks.create_task(relay.run(stopping))
-        await asyncio.wait({running}, timeout=0.3)
-
-        began_at = time.monotonic()
-        await commit(database, queued(1))
-        relay.nudge()
-        async with bus.subscribe([QUEUED_TOPIC], group="test", member="a") as member:
-            await collect(member, 1)
-        took_s = time.monotonic() - began_at
-
-        stopping.set()
-        relay.nudge()
-
-    assert took_s < 15
-
-
 async def test_relay_finds_what_nobody_told_it_of(database: Database, bus: MemoryBus) -> None:
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
         stopping = asyncio.Event()

@@ -77,7 +77,7 @@ async def work(pool: Database) -> None:
 
 
 def firing_on(pool: Database, clock: SystemClock | None = None) -> Firing:
-    return Firing(Schedules(pool, Runs(pool)), clock or SystemClock(), random.Random(1), lambda: None)
+    return Firing(Schedules(pool, Runs(pool)), clock or SystemClock(), random.Random(1))
 
 
 @pytest_asyncio.fixture
@@ -119,15 +119,14 @@ async def test_every_tick_is_fired_once_by_schedulers_that_are_killed_all_the_ti
 async def test_fired_ticks_are_counted_and_told(stage: Stage) -> None:
     await add_sync(stage, due_in=timedelta(hours=-2, minutes=-5))
     before = {outcome: count_of(outcome) for outcome in ("started", "coalesced")}
-    nudges: list[None] = []
-    firing = firing_on(stage.database)
-    firing.fired = lambda: nudges.append(None)
+    told: list[set[int]] = []
+    stage.database.listen(lambda shards: told.append(set(shards)))
 
-    await firing.fire_due()
+    await firing_on(stage.database).fire_due()
 
     assert count_of("started") == before["started"] + 1
     assert count_of("coalesced") == before["coalesced"] + 2
-    assert len(nudges) == 1
+    assert len(told) == 1
 
 
 async def test_long_silence_is_caught_up_with_at_once(stage: Stage) -> None:

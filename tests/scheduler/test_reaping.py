@@ -44,7 +44,6 @@ def reaping(stage: Stage) -> Reaping:
         clock=StoppedClock(),
         owner="scheduler-0",
         dead_for_s=DEAD_FOR_S,
-        told=lambda: None,
     )
 
 

@@ -120,7 +120,7 @@ async def schedule(seat: Seat) -> None:
     store, road = world.store, world.call
     clock = SimulatedClock(world.loop)
     shards = ports.MemoryShards(store, road)
-    firing = Firing(ports.MemorySchedules(store, road), clock, Random(world.chance.random()), lambda: None)
+    firing = Firing(ports.MemorySchedules(store, road), clock, Random(world.chance.random()))
     reaping = Reaping(
         database=None,  # type: ignore[arg-type]  # only tells executors again, which these rounds do not do
         abandoned=ports.MemoryAbandoned(store, road),
@@ -128,7 +128,6 @@ async def schedule(seat: Seat) -> None:
         clock=clock,
         owner=seat.process.name,
         dead_for_s=_DEAD_FOR_S,
-        told=lambda: None,
     )
     while not stopping.is_set():
         for act in (firing.fire_due, reaping.close_cancelled):

@@ -90,12 +90,7 @@ class Relay:
         self._names = names
         self._pace = pace or Pace()
         self._beat = beat or (lambda: None)
-        self._nudged = asyncio.Event()
         self._measured_at = float("-inf")
-
-    def nudge(self) -> None:
-        """Look at once: events were just committed."""
-        self._nudged.set()
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Send until `stopping` is set, through every outage of the store and the bus."""
@@ -116,8 +111,7 @@ class Relay:
                 busy_until = time.monotonic() + self._pace.busy_for_s
             else:
                 is_busy = time.monotonic() < busy_until
-                await pause(self._nudged, self._pace.busy_s if is_busy else self._pace.idle_s)
-                self._nudged.clear()
+                await pause(stopping, self._pace.busy_s if is_busy else self._pace.idle_s)
 
     async def send_some(self, *, among: Collection[int] | None = None) -> int:
         """One round over the shards asked for, else over any one; gives how many events the bus has taken.

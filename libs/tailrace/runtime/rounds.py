@@ -31,6 +31,16 @@ class Round:
     silent_s: float = BEAT_WITHIN_S
 
 
+def exhausting(prune: Callable[[], Awaitable[int]]) -> Callable[[], Awaitable[None]]:
+    """Prunes until nothing is left to go: more may come in between two rounds than one statement takes away."""
+
+    async def act() -> None:
+        while await prune():
+            pass
+
+    return act
+
+
 async def go_round(wanted: Round, health: Health, stopping: asyncio.Event) -> None:
     """Do it at once and then again, until `stopping` is set; what is under way is finished.
 
