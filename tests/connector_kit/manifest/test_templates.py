@@ -10,6 +10,7 @@ from tailrace.connector_kit.manifest.rendering import Frame, Rendered, fill, hea
 from tailrace.connector_kit.manifest.templates import Template, holes
 from tailrace.connector_kit.manifest.writes import Ask
 from tailrace.core.rows import Operation
+from tests.fixtures.injections import INJECTIONS
 
 FRAME = Frame(Target("people", Operation.UPSERT, ("id",), ("id", "name")), "people", "batch-1")
 HOSTILE = (
@@ -42,6 +43,14 @@ def test_hostile_value_stays_in_its_place(value: str) -> None:
     made = filled(template, id="1", name=value)
 
     assert made == {"a": value, "b": [f"x {value} y"], value: 1, "end": "{}"}
+
+
+def test_injected_templates_of_any_engine_stay_as_they_are() -> None:
+    template: Template = {"a": "$fields.name", "b": "x {fields.name} y", "c": "{key}"}
+
+    made = [filled(template, id=text, name=text) for text in INJECTIONS]
+
+    assert made == [{"a": text, "b": f"x {text} y", "c": text} for text in INJECTIONS]
 
 
 @pytest.mark.parametrize("value", [*HOSTILE, "a/../b", "a?b=c&d#e", "//host", "%2e%2e", " ", "\r\nHost: x"])
