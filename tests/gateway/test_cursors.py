@@ -111,6 +111,25 @@ def test_cursor_is_refused_after_a_day(cursors: Cursors, clock: HeldClock) -> No
         cursors.after(_listing(cursor=cursor))
 
 
+@pytest.mark.parametrize("apart", [timedelta(minutes=-5), timedelta(minutes=5)], ids=["behind", "ahead"])
+@pytest.mark.parametrize(("after", "is_read"), [(timedelta(hours=23), True), (timedelta(hours=25), False)])
+def test_cursor_is_read_for_a_day_by_gateways_whose_clocks_are_minutes_apart(
+    clock: HeldClock, apart: timedelta, after: timedelta, *, is_read: bool
+) -> None:
+    box, other = SecretBox([os.urandom(32)]), HeldClock()
+    cursor = _next(Cursors(box, clock), _listing())
+    other.moment += apart + after
+
+    assert _is_read(Cursors(box, other), cursor) is is_read
+
+
+def _is_read(cursors: Cursors, cursor: str) -> bool:
+    try:
+        return cursors.after(_listing(cursor=cursor)) == LAST
+    except Malformed:
+        return False
+
+
 def test_cursor_of_another_key_is_refused(cursors: Cursors, clock: HeldClock) -> None:
     cursor = _next(Cursors(SecretBox([os.urandom(32)]), clock), _listing())
 
