@@ -10,6 +10,7 @@ from tailrace.cli.documents import documents
 from tailrace.cli.kafka import kafka
 from tailrace.cli.keys import keys
 from tailrace.cli.local import add_local
+from tailrace.cli.mappings import mappings
 from tailrace.cli.services import add_services
 
 
@@ -33,6 +34,7 @@ def build() -> typer.Typer:
     command.add_typer(workspaces(), name="workspace")
     command.add_typer(tokens(), name="token")
     command.add_typer(connectors(), name="connectors")
+    command.add_typer(mappings(), name="mapping")
     command.add_typer(documents(), name="docs")
     command.add_typer(keys(), name="keys")
     command.add_typer(audit(), name="audit")
