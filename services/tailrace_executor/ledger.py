@@ -63,7 +63,15 @@ class RunLedger:
         :raises LeaseLost: the run is somebody else's, or may be by now.
         """
         claim = self.claim
-        place = Place(claim.lease, claim.workspace_id, claim.sync_id, self._seq, self._terms.ttl_s, self.columns.digest)
+        place = Place(
+            lease=claim.lease,
+            workspace_id=claim.workspace_id,
+            sync_id=claim.sync_id,
+            seq=self._seq,
+            ttl_s=self._terms.ttl_s,
+            columns=self.columns.digest,
+            reasons=self.books.reasons,
+        )
         while True:
             stamp = self._clock.monotonic()
             try:

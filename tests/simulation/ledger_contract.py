@@ -46,6 +46,19 @@ class LedgerContract:
         assert (again.checkpoint_seq, again.books.read) == (1, 1)
         assert list(await stage.told()).count("tailrace.batch.completed.v1") == 1
 
+    async def test_plain_checkpoint_written_again_counts_once(self, stage: Stage) -> None:
+        await stage.start()
+        claim = await claimed(stage)
+        settlement = Settlement(Position(ONE), Books(read=1, delivered=1), entries=[Entry(ONE, delivered=OLD)])
+
+        await commit(stage, claim, settlement)
+        await commit(stage, claim, settlement)
+        await stage.shards.hand_back(claim.lease)
+
+        again = await claimed(stage)
+        assert (again.checkpoint_seq, again.books.read) == (1, 1)
+        assert list(await stage.told()).count("tailrace.batch.completed.v1") == 1
+
     async def test_checkpoint_out_of_turn_is_refused(self, stage: Stage) -> None:
         await stage.start()
         claim = await claimed(stage)

@@ -1,6 +1,6 @@
 """A database with a sync in it, and what an executor needs of the store."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 import pytest_asyncio
@@ -8,8 +8,10 @@ import pytest_asyncio
 from tailrace.core.ids import ConnectionId, RunId, SyncId, WorkspaceId, new_connection_id, new_run_id, new_sync_id
 from tailrace.core.outgoing import OutgoingEvent, new_event_id
 from tailrace.core.runs import RunKind, RunTrigger
+from tailrace.core.snapshots import Entry
 from tailrace.store.database import Database
 from tailrace.store.runs import NewRun, Runs
+from tailrace.store.snapshots import settled, settling
 
 A_WORKSPACE = WorkspaceId("ws_a")
 AN_EVENT_TYPE = "tailrace.run.queued.v1"
@@ -62,3 +64,8 @@ async def stage(database: Database) -> Stage:
     await database.execute(_ADD_CONNECTION, connection_id, A_WORKSPACE)
     await database.execute(_ADD_SYNC, sync_id, A_WORKSPACE, connection_id)
     return Stage(database, sync_id)
+
+
+async def add_settled(database: Database, sync_id: SyncId, entries: Sequence[Entry]) -> None:
+    """Append entries in key order, as a checkpoint does."""
+    await database.execute(settling("(SELECT) AS always", first=1), *settled(sync_id, entries))

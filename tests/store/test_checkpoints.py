@@ -88,7 +88,7 @@ async def test_books_and_reasons_add_up_over_checkpoints(stage: Stage) -> None:
     second = replace(SETTLEMENT, letters=[], entries=[])
 
     await checkpoints.commit(place, SETTLEMENT, tell)
-    await checkpoints.commit(replace(place, seq=1), second, tell)
+    await checkpoints.commit(replace(place, seq=1, reasons=SETTLEMENT.books.reasons), second, tell)
 
     assert (await Runs(stage.database).get(A_WORKSPACE, place.lease.run_id)).books == second.books + second.books
 

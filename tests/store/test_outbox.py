@@ -12,7 +12,7 @@ from tailrace.core.outgoing import MAX_EVENT_BYTES, OutgoingEvent, WaitingEvent,
 from tailrace.observe.tracing import traced
 from tailrace.store.database import Database, Within
 from tailrace.store.isolation import OneWorkspace
-from tailrace.store.outbox import SHARDS, Outbox, enqueue, shard_of
+from tailrace.store.outbox import SHARDS, Outbox, enqueue, enqueued, enqueueing, shard_of
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -137,7 +137,7 @@ async def test_listeners_hear_of_no_rollback_no_quiet_transaction_and_nothing_th
     async with database.transaction() as connection:
         await connection.execute("SELECT 1")
     async with database.transaction() as connection:
-        await enqueue(connection, [an_event()], is_urgent=False)
+        await connection.execute(enqueueing("(SELECT) AS always", first=1), *enqueued([an_event()]))
 
     assert told == []
 

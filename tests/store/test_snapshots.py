@@ -7,8 +7,8 @@ from tailrace.core.rows import RowHash, RowKey
 from tailrace.core.runs import Lease
 from tailrace.core.snapshots import Entry
 from tailrace.store.shards import Shards
-from tailrace.store.snapshots import Snapshots, add_settled
-from tests.store.conftest import Stage
+from tailrace.store.snapshots import Snapshots
+from tests.store.conftest import Stage, add_settled
 
 
 def entry(number: int, content: int | None) -> Entry:
@@ -24,8 +24,7 @@ async def lease_of(stage: Stage) -> Lease:
 
 
 async def settle(stage: Stage, entries: list[Entry]) -> None:
-    async with stage.database.transaction() as connection:
-        await add_settled(connection, stage.sync_id, sorted(entries, key=lambda some: some.key))
+    await add_settled(stage.database, stage.sync_id, sorted(entries, key=lambda some: some.key))
 
 
 async def everything(stage: Stage, after: RowKey | None = None) -> list[Entry]:

@@ -4,8 +4,8 @@ from tailrace.core.rows import RowHash, RowKey
 from tailrace.core.runs import Lease
 from tailrace.core.snapshots import Entry
 from tailrace.store.shards import Shards
-from tailrace.store.snapshots import Snapshots, add_settled, raise_watermark
-from tests.store.conftest import Stage
+from tailrace.store.snapshots import Snapshots, raise_watermark
+from tests.store.conftest import Stage, add_settled
 
 
 async def begun_run(stage: Stage) -> Lease:
@@ -53,8 +53,7 @@ async def test_only_pages_that_lie_below_a_value_as_a_whole_are_forgotten(stage:
     lease = await begun_run(stage)
     snapshots = Snapshots(stage.database)
     entries = [Entry(RowKey((f"{number:04}", "key")), RowHash(bytes(8))) for number in range(3000)]
-    async with stage.database.transaction() as connection:
-        await add_settled(connection, stage.sync_id, entries)
+    await add_settled(stage.database, stage.sync_id, entries)
     await snapshots.merge(lease, stage.sync_id)
 
     await snapshots.forget_before(lease, stage.sync_id, "1999")

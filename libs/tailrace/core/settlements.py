@@ -70,6 +70,11 @@ class Settlement:
     cleared: Sequence[DedupeKey] = ()
     watermark: str | None = None
 
+    @property
+    def is_odd(self) -> bool:
+        """Whether there is more to write than how far the run got, and which rows were delivered."""
+        return bool(self.letters or self.cleared) or self.watermark is not None
+
 
 def dedupe_key(key: RowKey) -> DedupeKey:
     """The dedupe key of a row that has a key of its own."""

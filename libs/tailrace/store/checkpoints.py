@@ -1,7 +1,7 @@
 """The one transaction that makes "no lost row", "no lost dead letter" and "the books balance" true at once."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -15,9 +15,9 @@ from tailrace.core.runs import COUNTS, Books, Lease
 from tailrace.core.settlements import NewDeadLetter, Phase, Position, Settlement, payload_binding
 from tailrace.observe.failpoints import failpoint
 from tailrace.store.database import Connection, Database
-from tailrace.store.outbox import enqueue
+from tailrace.store.outbox import enqueued, enqueueing
 from tailrace.store.secrets import SecretBox
-from tailrace.store.snapshots import add_settled, raise_watermark
+from tailrace.store.snapshots import raise_watermark, settled, settling
 
 PAYLOAD_LIMIT_BYTES = 1 << 20
 MESSAGE_LIMIT = 2000
@@ -28,20 +28,28 @@ Announce = Callable[[int, Mapping[DeadLetterId, str]], Sequence[OutgoingEvent]]
 """From the checkpoint's number and the letters it wrote (id to error code) to the events that tell of it."""
 
 _STAND = """
-SELECT checkpoint_seq, reasons FROM run_shards
+SELECT checkpoint_seq FROM run_shards
 WHERE run_id = $1 AND shard = $2 AND lease_token = $3 AND state = 'running' FOR UPDATE
 """
-_FIRST_COUNT = 7
+_FIRST_COUNT = 8
+_FIRST_OF_SNAPSHOT = _FIRST_COUNT + len(COUNTS)
+_FIRST_OF_EVENTS = _FIRST_OF_SNAPSHOT + 10
 _GOT_THROUGH = " + ".join(f"${_FIRST_COUNT + COUNTS.index(name)}::bigint" for name in ("delivered", "deleted"))
-_ADVANCE = (  # the names of the counters are constants
-    "UPDATE run_shards SET checkpoint_seq = checkpoint_seq + 1, heartbeat_seq = heartbeat_seq + 1,"  # noqa: S608  # constants
-    " attempts_without_progress = 0, checkpoint = $4, reasons = $5,"
-    " lease_expires_at = clock_timestamp() + $6::interval, "
-    f"paused_since = CASE WHEN {_GOT_THROUGH} > 0 THEN NULL ELSE paused_since END, "
-    f"pauses = CASE WHEN {_GOT_THROUGH} > 0 THEN 0 ELSE pauses END, "
-    + ", ".join(f"rows_{name} = rows_{name} + ${at}" for at, name in enumerate(COUNTS, start=_FIRST_COUNT))
-    + " WHERE run_id = $1 AND shard = $2 AND lease_token = $3"
-)
+_ADD_COUNTS = ", ".join(f"rows_{name} = rows_{name} + ${at}" for at, name in enumerate(COUNTS, start=_FIRST_COUNT))
+# One trip writes all that most checkpoints have: whether the shard is ours, and at that number, decides over all of it.
+_ADVANCE = f"""
+WITH advanced AS (
+  UPDATE run_shards SET checkpoint_seq = checkpoint_seq + 1, heartbeat_seq = heartbeat_seq + 1,
+    attempts_without_progress = 0, checkpoint = $5, reasons = $6,
+    lease_expires_at = clock_timestamp() + $7::interval,
+    paused_since = CASE WHEN {_GOT_THROUGH} > 0 THEN NULL ELSE paused_since END,
+    pauses = CASE WHEN {_GOT_THROUGH} > 0 THEN 0 ELSE pauses END, {_ADD_COUNTS}
+  WHERE run_id = $1 AND shard = $2 AND lease_token = $3 AND state = 'running' AND checkpoint_seq = $4
+  RETURNING run_id
+), in_snapshot AS ({settling("advanced", first=_FIRST_OF_SNAPSHOT)}
+), told AS ({enqueueing("advanced", first=_FIRST_OF_EVENTS)})
+SELECT count(*) FROM advanced
+"""  # noqa: S608 - names and numbers of our own
 _ADD_LETTERS = """
 INSERT INTO dead_letters AS known (id, workspace_id, sync_id, run_id, dedupe_key, row_key, operation, row_hash,
   error_code, message, record_keys, payload, payload_truncated)
@@ -66,7 +74,7 @@ WHERE sync_id = $1 AND dedupe_key = ANY ($2) AND state IN ('open', 'replaying')
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Whose checkpoint it is, and the number of the one before it."""
+    """Whose checkpoint it is, the number of the one before it, and the reasons that the run has given until then."""
 
     lease: Lease
     workspace_id: WorkspaceId
@@ -74,6 +82,7 @@ class Place:
     seq: int
     ttl_s: float
     columns: str | None = None
+    reasons: Mapping[str, int] = field(default_factory=dict)
 
 
 class Checkpoints:
@@ -92,23 +101,28 @@ class Checkpoints:
         :raises StoreUnavailable: it may have been written.
         """
         async with self._database.transaction() as connection:
-            stand = await connection.fetchrow(_STAND, *place.lease.identity)
-            if stand is not None and stand["checkpoint_seq"] == place.seq + 1:
+            if settlement.is_odd and await _is_written(connection, place):
                 return
-            if stand is None or stand["checkpoint_seq"] != place.seq:
-                raise LeaseLost(f"run {place.lease.run_id} belongs to another executor")
-            letters = await self._add_letters(connection, place, settlement.letters)
+            letters = await self._settle_odd(connection, place, settlement) if settlement.is_odd else {}
             failpoint("exec.ckpt_after_dlq_insert")
-            if settlement.cleared:
-                await connection.execute(_CLEAR_LETTERS, place.sync_id, list(settlement.cleared))
-            await add_settled(connection, place.sync_id, settlement.entries)
-            if settlement.watermark is not None:
-                await raise_watermark(connection, place.sync_id, settlement.watermark)
-            await enqueue(connection, announce(place.seq + 1, letters), is_urgent=False)
-            reasons = (Books(reasons=stand["reasons"]) + Books(reasons=settlement.books.reasons)).reasons
-            await _advance(connection, place, settlement, reasons)
+            arguments = _arguments(place, settlement, announce(place.seq + 1, letters))
+            if not await connection.fetchval(_ADVANCE, *arguments):
+                if await _is_written(connection, place):
+                    return
+                raise LeaseLost(f"run {place.lease.run_id} did not stand where it seemed to")
             failpoint("exec.ckpt_after_run_update_before_commit")
         failpoint("exec.ckpt_after_commit")
+
+    async def _settle_odd(
+        self, connection: Connection, place: Place, settlement: Settlement
+    ) -> dict[DeadLetterId, str]:
+        """Write what most checkpoints have nothing of; gives the letters."""
+        letters = await self._add_letters(connection, place, settlement.letters)
+        if settlement.cleared:
+            await connection.execute(_CLEAR_LETTERS, place.sync_id, list(settlement.cleared))
+        if settlement.watermark is not None:
+            await raise_watermark(connection, place.sync_id, settlement.watermark)
+        return letters
 
     async def _add_letters(
         self, connection: Connection, place: Place, letters: Sequence[NewDeadLetter]
@@ -146,7 +160,18 @@ def position_of(checkpoint: Mapping[str, Any] | None) -> Position:
     return Position(None if after is None else RowKey(tuple(after)), checkpoint["null_rows"], phase)
 
 
-async def _advance(connection: Connection, place: Place, settlement: Settlement, reasons: Mapping[str, int]) -> None:
+async def _is_written(connection: Connection, place: Place) -> bool:
+    """Whether this very checkpoint stands already; if not, the shard is ours for the rest of the transaction.
+
+    :raises LeaseLost: it is neither that nor the one to follow.
+    """
+    stands_at = await connection.fetchval(_STAND, *place.lease.identity)
+    if stands_at not in {place.seq, place.seq + 1}:
+        raise LeaseLost(f"run {place.lease.run_id} belongs to another executor")
+    return bool(stands_at == place.seq + 1)
+
+
+def _arguments(place: Place, settlement: Settlement, events: Sequence[OutgoingEvent]) -> tuple[object, ...]:
     position, books = settlement.position, settlement.books
     checkpoint = {
         "after": position.after,
@@ -154,9 +179,13 @@ async def _advance(connection: Connection, place: Place, settlement: Settlement,
         "phase": position.phase,
         "columns": place.columns,
     }
-    counts = (getattr(books, name) for name in COUNTS)
-    ttl = timedelta(seconds=place.ttl_s)
-    await connection.execute(_ADVANCE, *place.lease.identity, checkpoint, dict(reasons), ttl, *counts)
+    reasons = (Books(reasons=place.reasons) + Books(reasons=books.reasons)).reasons
+    return (
+        *(*place.lease.identity, place.seq, checkpoint, reasons, timedelta(seconds=place.ttl_s)),
+        *(getattr(books, name) for name in COUNTS),
+        *settled(place.sync_id, settlement.entries),
+        *enqueued(events),
+    )
 
 
 def _storable(text: str) -> str:

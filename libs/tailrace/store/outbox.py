@@ -16,8 +16,8 @@ SHARDS = 16
 
 _ENQUEUE = """
 INSERT INTO outbox (shard, topic, key, event_id, body, traceparent)
-SELECT shard, topic, key, event_id, body, $6::text
-FROM unnest($1::smallint[], $2::text[], $3::text[], $4::text[], $5::bytea[])
+SELECT shard, topic, key, event_id, body, ${5}::text
+FROM {of} CROSS JOIN unnest(${0}::smallint[], ${1}::text[], ${2}::text[], ${3}::text[], ${4}::bytea[])
   WITH ORDINALITY AS event (shard, topic, key, event_id, body, place)
 ORDER BY place
 ON CONFLICT (event_id) DO NOTHING
@@ -67,50 +67,42 @@ class Backlog:
     oldest_s: float
 
 
-async def enqueue(connection: Connection, events: Sequence[OutgoingEvent], *, is_urgent: bool = True) -> None:
+async def enqueue(connection: Connection, events: Sequence[OutgoingEvent]) -> None:
     """Write events in the caller's transaction; one that is there already, by its id, stays as it is.
 
-    What is urgent leaves right after the commit, by a relay of this process; the rest at the next look of any relay.
-    Whoever writes events of one key from several transactions serialises these, or the key has no order.
+    They leave right after the commit, by a relay of this process. Whoever writes events of one key from several
+    transactions serialises these, or the key has no order.
+
+    :raises Invalid: an event is larger than `MAX_EVENT_BYTES`.
+    """
+    await connection.execute(enqueueing("(SELECT) AS always", first=1), *enqueued(events))
+    announce(shard_of(event.key) for event in events)
+
+
+def enqueueing(of: str, *, first: int) -> str:
+    """SQL that writes events for each row of a query that its statement names in `WITH`: that saves a trip.
+
+    Its arguments are what `enqueued` gives, the first of them `$first`. They leave at the next look of any relay, or
+    right after the commit where one is told to `urge` it.
+    """
+    return _ENQUEUE.format(*range(first, first + 6), of=of)
+
+
+def enqueued(events: Sequence[OutgoingEvent]) -> tuple[object, ...]:
+    """Events as arguments.
 
     :raises Invalid: an event is larger than `MAX_EVENT_BYTES`.
     """
     for event in events:
         _check_size(event)
-    shards = [shard_of(event.key) for event in events]
-    await connection.execute(
-        _ENQUEUE,
-        shards,
+    return (
+        [shard_of(event.key) for event in events],
         [event.type for event in events],
         [event.key for event in events],
         [event.event_id for event in events],
         [event.data for event in events],
         current_traceparent(),
     )
-    if is_urgent:
-        announce(shards)
-
-
-def insertion(of: str, *, first: int) -> str:
-    """SQL that writes an event for the row, if there is one, of a query named in `WITH`: a statement saves a trip.
-
-    Its arguments are what `insertable` gives, the first of them `$first`; where a row was written, `urge` it.
-    """
-    kinds = ("smallint", "text", "text", "text", "bytea", "text")
-    values = ", ".join(f"${first + at}::{kind}" for at, kind in enumerate(kinds))
-    return f"""
-    INSERT INTO outbox (shard, topic, key, event_id, body, traceparent) SELECT {values} FROM {of}
-    ON CONFLICT (event_id) DO NOTHING
-    """  # noqa: S608 - a name and numbers of our own
-
-
-def insertable(event: OutgoingEvent) -> tuple[object, ...]:
-    """The event as the arguments of `insertion`.
-
-    :raises Invalid: it is larger than `MAX_EVENT_BYTES`.
-    """
-    _check_size(event)
-    return shard_of(event.key), event.type, event.key, event.event_id, event.data, current_traceparent()
 
 
 def urge(event: OutgoingEvent) -> None:

@@ -10,7 +10,7 @@ from tailrace.core.outgoing import OutgoingEvent
 from tailrace.core.runs import COUNTS, Books, RunKind, RunName, RunStatus, RunTrigger
 from tailrace.store.database import Connection, Database, Record
 from tailrace.store.dead_letters import end_replay
-from tailrace.store.outbox import enqueue, insertable, insertion, urge
+from tailrace.store.outbox import enqueue, enqueued, enqueueing, urge
 
 _RACES = 3
 
@@ -24,7 +24,7 @@ WITH queued AS (
   WHERE workspace_id = $2 AND id = $3 AND deleted_at IS NULL AND enabled FOR SHARE
   ON CONFLICT (sync_id) WHERE status IN ('queued', 'running', 'cancelling') DO NOTHING
   RETURNING queued_at),
-announced AS ({insertion("queued", first=7)})
+announced AS ({enqueueing("queued", first=7)})
 SELECT queued_at FROM queued
 """  # noqa: S608 - constants
 # In the order of syncs, so that two transactions that start several cannot wait for each other.
@@ -172,7 +172,7 @@ class Runs:
                 new.kind,
                 new.trigger,
                 new.requested_by,
-                *insertable(event),
+                *enqueued([event]),
             )
             if queued_at is not None:
                 # In a statement of its own, for a shard must be of a run that is in sight.

@@ -3,6 +3,8 @@
 from bisect import bisect_left, bisect_right
 from collections.abc import AsyncIterator, Iterator, Sequence
 
+import orjson
+
 from tailrace.core.entry_columns import EntryColumns
 from tailrace.core.ids import SyncId
 from tailrace.core.pages import ENTRIES_PER_PAGE, Page, pages, unpack
@@ -20,8 +22,14 @@ _PAGES_PER_FETCH = 8
 _INSERT = """
 INSERT INTO snapshot_pages (sync_id, level, first_key, last_key, entries, delivered, gone, has_tombstones, algorithm,
   body)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+SELECT ${0}, ${1}, ARRAY(SELECT jsonb_array_elements_text(first_key::jsonb)),
+  ARRAY(SELECT jsonb_array_elements_text(last_key::jsonb)), entries, delivered, gone, has_tombstones, algorithm, body
+FROM {of} CROSS JOIN unnest(${2}::text[], ${3}::text[], ${4}::int[], ${5}::int[], ${6}::int[], ${7}::boolean[],
+    ${8}::smallint[], ${9}::bytea[])
+  AS page (first_key, last_key, entries, delivered, gone, has_tombstones, algorithm, body)
 """
+_INSERT_ALWAYS = _INSERT.format(*range(1, 11), of="(SELECT) AS always")
+_PLAIN_COLUMNS = ("entries", "delivered", "gone", "has_tombstones", "algorithm", "body")
 _BASE_AFTER = """
 SELECT last_key, body, algorithm FROM snapshot_pages
 WHERE sync_id = $1 AND level = 0 AND ($2::text[] IS NULL OR last_key > $2) AND (gone > 0 OR NOT $4)
@@ -191,9 +199,14 @@ class Snapshots:
         return True
 
 
-async def add_settled(connection: Connection, sync_id: SyncId, entries: Sequence[Entry]) -> None:
-    """Append what a checkpoint settled, in key order, in the caller's transaction."""
-    await _insert(connection, sync_id, SETTLED, pages(entries))
+def settling(of: str, *, first: int) -> str:
+    """SQL that appends what a checkpoint settled if a query has a row that its statement names; see `settled`."""
+    return _INSERT.format(*range(first, first + 10), of=of)
+
+
+def settled(sync_id: SyncId, entries: Sequence[Entry]) -> tuple[object, ...]:
+    """Entries in key order as the arguments of `settling`."""
+    return _insertable(sync_id, SETTLED, list(pages(entries)))
 
 
 async def raise_watermark(connection: Connection, sync_id: SyncId, value: str) -> None:
@@ -211,7 +224,8 @@ async def _merge_page(connection: Connection, sync_id: SyncId, above: EntryColum
     for span, share in _shares([span["first_key"] for span in spans], above):
         taken = None if span is None else await connection.fetchrow(_TAKE, sync_id, BASE, span)
         below = EntryColumns.of([]) if taken is None else unpack(taken["body"], taken["algorithm"])
-        await _insert(connection, sync_id, BASE, pages(below.overlaid(share)))
+        made = list(pages(below.overlaid(share)))
+        await connection.execute(_INSERT_ALWAYS, *_insertable(sync_id, BASE, made))
 
 
 def _shares(starts: list[list[str]], above: EntryColumns) -> Iterator[tuple[list[str] | None, EntryColumns]]:
@@ -226,13 +240,13 @@ def _shares(starts: list[list[str]], above: EntryColumns) -> Iterator[tuple[list
             yield start, above[share_at:at]
 
 
-async def _insert(connection: Connection, sync_id: SyncId, level: int, made: Iterator[Page]) -> None:
-    rows = [
-        (
-            *(sync_id, level, list(page.first_key), list(page.last_key)),
-            *(page.entries, page.delivered, page.gone, page.has_tombstones, page.algorithm, page.body),
-        )
-        for page in made
-    ]
-    if rows:
-        await connection.executemany(_INSERT, rows)
+def _insertable(sync_id: SyncId, level: int, made: Sequence[Page]) -> tuple[object, ...]:
+    return (
+        *(sync_id, level),
+        *([_as_json(page.first_key) for page in made], [_as_json(page.last_key) for page in made]),
+        *([getattr(page, name) for page in made] for name in _PLAIN_COLUMNS),
+    )
+
+
+def _as_json(key: RowKey) -> str:
+    return orjson.dumps(key).decode()

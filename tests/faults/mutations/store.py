@@ -30,8 +30,8 @@ MUTATIONS = (
     Mutation(
         "no token check in a checkpoint",
         _CHECKPOINTS,
-        "WHERE run_id = $1 AND shard = $2 AND lease_token = $3 AND state = 'running' FOR UPDATE\n",
-        "WHERE run_id = $1 AND shard = $2 AND $3::uuid IS NOT NULL AND state = 'running' FOR UPDATE\n",
+        "AND lease_token = $3 AND state = 'running' AND checkpoint_seq = $4\n",
+        "AND $3::uuid IS NOT NULL AND state = 'running' AND checkpoint_seq = $4\n",
         (f"{_CONTRACT}test_overtaken_owner_can_do_nothing",),
     ),
     Mutation(
@@ -44,25 +44,30 @@ MUTATIONS = (
     Mutation(
         "no compare-and-set of the checkpoint's number",
         _CHECKPOINTS,
-        '            if stand is not None and stand["checkpoint_seq"] == place.seq + 1:\n'
-        "                return\n"
-        '            if stand is None or stand["checkpoint_seq"] != place.seq:\n',
-        "            if stand is None:\n",
-        (f"{_CONTRACT}test_checkpoint_written_again_counts_once",),
+        "AND state = 'running' AND checkpoint_seq = $4\n",
+        "AND state = 'running' AND $4::bigint IS NOT NULL\n",
+        (f"{_CONTRACT}test_plain_checkpoint_written_again_counts_once",),
+    ),
+    Mutation(
+        "letters of a checkpoint that stands are written again",
+        _CHECKPOINTS,
+        "            if settlement.is_odd and await _is_written(connection, place):\n                return\n",
+        "",
+        ("tests/store/test_checkpoints.py::test_a_checkpoint_whose_answer_got_lost_is_written_once",),
     ),
     Mutation(
         "dead letters outside of the checkpoint's transaction",
         _CHECKPOINTS,
-        "            letters = await self._add_letters(connection, place, settlement.letters)\n",
-        "            async with self._database.transaction() as apart:\n"
-        "                letters = await self._add_letters(apart, place, settlement.letters)\n",
+        "        letters = await self._add_letters(connection, place, settlement.letters)\n",
+        "        async with self._database.transaction() as apart:\n"
+        "            letters = await self._add_letters(apart, place, settlement.letters)\n",
         (f"{_MECHANISMS}test_checkpoint_that_breaks_off_leaves_nothing",),
     ),
     Mutation(
         "lease from the beginning of the transaction",
         _CHECKPOINTS,
-        '" lease_expires_at = clock_timestamp() + $6::interval, "',
-        '" lease_expires_at = now() + $6::interval, "',
+        "    lease_expires_at = clock_timestamp() + $7::interval,\n",
+        "    lease_expires_at = now() + $7::interval,\n",
         (f"{_MECHANISMS}test_lease_lasts_from_when_it_was_written_however_long_that_took",),
     ),
     Mutation(
