@@ -120,15 +120,24 @@ class Org(HttpClient):
 
     def _work(self, job: dict[str, Any]) -> None:
         rows = list(csv.DictReader(StringIO(job["csv"], newline="")))
-        failed = [row for row in rows if row["Name"] == "Mallory"]
-        for row in rows:
-            if row not in failed:
-                said = {name: None if value == "#N/A" else value for name, value in row.items() if value}
-                self.accounts[row["Ext__c"]] = {**self.accounts.get(row["Ext__c"], {}), **said}
         names = list(rows[0])
-        told = [{"sf__Id": "", "sf__Error": "INVALID_NAME:not this one:Name --", **row} for row in reversed(failed)]
+        if job["wanted"]["operation"] == "delete":
+            assert names == ["Id"]
+            failed, why = [row for row in rows if not self._is_deleted(row["Id"])], "ENTITY_IS_DELETED:gone:--"
+        else:
+            failed, why = [row for row in rows if row["Name"] == "Mallory"], "INVALID_NAME:not this one:Name --"
+            self._take([row for row in rows if row not in failed])
+        told = [{"sf__Id": "", "sf__Error": why, **row} for row in reversed(failed)]
         job |= {"state": "JobComplete", "numberRecordsProcessed": len(rows), "numberRecordsFailed": len(failed)}
         job |= {"failedResults": table(["sf__Id", "sf__Error", *names], told), "unprocessedrecords": table(names, [])}
+
+    def _take(self, rows: list[dict[str, str]]) -> None:
+        for row in rows:
+            said = {name: None if value == "#N/A" else value for name, value in row.items() if value}
+            self.accounts[row["Ext__c"]] = {**self.accounts.get(row["Ext__c"], {}), **said}
+
+    def _is_deleted(self, id_: str) -> bool:
+        return self.accounts.pop(id_.removeprefix("id-"), None) is not None
 
 
 def table(names: list[str], rows: list[dict[str, str]]) -> str:

@@ -299,7 +299,7 @@ async def test_records_are_mirrored_by_their_external_id() -> None:
     await put(org, [f"name {at}" for at in range(450)])
     del org.accounts["e7"]
 
-    async with opened(org, bulk_from_rows=2) as destination:
+    async with opened(org) as destination:
         [account, *_] = await destination.objects()
         made = replace(batch([None] * 449), operation=Operation.DELETE)
         result = await destination.write(await destination.plan(target), made)

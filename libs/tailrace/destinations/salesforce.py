@@ -7,17 +7,15 @@ Objects and fields are those that describe calls show. NULL clears a field. The 
 app, by client credentials or by an assertion (JWT) for a user.
 
 Fewer rows than `bulk_from_rows` go 200 a request, one after the other; what a failed request keeps from being sent is
-tried again. More rows become a job: created, filled, closed, and asked about until it is done. A job that takes longer
-than a write may is asked about again by the next attempt with the same batch. Its results come in any order and are
-joined by the key; its counts must come out. In a job `#N/A` stands for NULL, so a text of just that is rejected there,
-and an empty cell for a field that is left out.
+tried again. More rows become a job, deletes too, with the ids that were found: created, filled, closed, and asked about
+until it is done. A job that takes longer than a write may is asked about again by the next attempt with the same batch.
+Its results come in any order and are joined by the key; its counts must come out. In a job `#N/A` stands for NULL, so a
+text of just that is rejected there, and an empty cell for a field that is left out.
 """
 
-import csv
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import date
-from io import StringIO
 
 from pydantic import Field
 
@@ -26,27 +24,18 @@ from tailrace.connector_kit.http import HttpClient
 from tailrace.connector_kit.manifest.answer_rules import AnswerRule, Then
 from tailrace.connector_kit.manifest.attribution import Aligned, Reason
 from tailrace.connector_kit.manifest.auth import ClientCredentials, EitherGrant, JwtBearer
-from tailrace.connector_kit.manifest.calls import Answer, Caller
-from tailrace.connector_kit.manifest.encoding import Encoding, as_text, dumped
+from tailrace.connector_kit.manifest.encoding import Encoding, as_text
 from tailrace.connector_kit.manifest.engine import destination_of
 from tailrace.connector_kit.manifest.limits import Bucket, RowLimit, SizeLimit
 from tailrace.connector_kit.manifest.model import Fields, Listing, Manifest, Objects
-from tailrace.connector_kit.manifest.parts import number_at, text_at
 from tailrace.connector_kit.manifest.settings import Setting, settings_type
 from tailrace.connector_kit.manifest.templates import Slot
 from tailrace.connector_kit.manifest.throttles import RetryAfter, SaysNothing, UsedOfMost
-from tailrace.connector_kit.manifest.writes import Ask, LookedUpKey, Method, NamedKey, PathKey, Write
+from tailrace.connector_kit.manifest.writes import Ask, LookedUpKey, NamedKey, PathKey, Write
+from tailrace.connector_kit.salesforce_jobs import Jobs, Load, why_unfit
 from tailrace.core.batches import Batch, BatchResult
 from tailrace.core.clock import Clock
-from tailrace.core.errors import (
-    BatchRefused,
-    DestinationUnavailable,
-    InDoubt,
-    TailraceError,
-    Throttled,
-    Unavailable,
-    Unfinished,
-)
+from tailrace.core.errors import BatchRefused, InDoubt, TailraceError, Throttled, Unavailable
 from tailrace.core.rows import DELIVERED, Operation, RowOutcome, rejected, retry, unknown
 
 CHECKED = date(2026, 11, 22)
@@ -59,16 +48,9 @@ LIMITS = (
 OAUTH = "https://help.salesforce.com/s/articleView?id=sf.remoteaccess_oauth_jwt_flow.htm"
 TOKENS = "https://{domain}.my.salesforce.com/services/oauth2/token"
 
-JOBS = f"{API}/jobs/ingest"
-ENDS = frozenset({"JobComplete", "Failed", "Aborted"})
 COLLECTION_ROWS = 200
 BATCH_BYTES = 16_000_000
 """A job takes 150 MB; this is what a process may hold of one batch."""
-
-NULL = "#N/A"
-POLL_S = 2.0
-WRITE_S = 45.0
-"""How long a write waits for a job, less than the engine gives it."""
 
 REASON = Reason(
     code="errors.0.statusCode",
@@ -82,6 +64,7 @@ REASON = Reason(
 COLLECTION = RowLimit(at_most="200 rows", source=COLLECTIONS, checked=CHECKED)
 SIZE = SizeLimit(at_most="4 MB", source=COLLECTIONS, checked=CHECKED, note="a size of ours")
 GONE = {**REASON.meanings, "ENTITY_IS_DELETED": "delivered", "NOT_FOUND": "delivered"}
+ABSENT = REASON.model_copy(update={"meanings": GONE, "renamed": {}})
 IDS = LookedUpKey(
     ask=Ask(
         method="GET",
@@ -173,7 +156,7 @@ MANIFEST = Manifest(
             max_rows=COLLECTION,
             max_size=SIZE,
             is_idempotent=True,
-            attribution=Aligned(status="success", reason=REASON.model_copy(update={"meanings": GONE, "renamed": {}})),
+            attribution=Aligned(status="success", reason=ABSENT),
         ),
     },
     rules=(
@@ -199,7 +182,8 @@ class SalesforceDestination(destination_of(MANIFEST)):  # type: ignore[misc]  # 
     def __init__(self, settings: SalesforceSettings, http: HttpClient, clock: Clock) -> None:
         super().__init__(settings, http, clock)
         self._bulk_from_rows = settings.bulk_from_rows
-        self._jobs = Jobs(self._caller, clock)
+        self._jobs = Jobs(self._caller, clock, f"{API}/jobs/ingest")
+        self._found: dict[str, Sequence[Collection[str] | RowOutcome]] = {}
 
     async def plan(self, target: Target) -> WritePlan:
         plan: WritePlan = await super().plan(target)
@@ -207,8 +191,9 @@ class SalesforceDestination(destination_of(MANIFEST)):  # type: ignore[misc]  # 
         return replace(plan, rows_per_batch=rows, bytes_per_batch=BATCH_BYTES, requests_per_s=None)
 
     async def write(self, plan: WritePlan, batch: Batch) -> BatchResult:
-        if len(batch.rows) >= self._bulk_from_rows and batch.operation is not Operation.DELETE:
-            return BatchResult(batch, await self._jobs.run(plan.target, batch))
+        if len(batch.rows) >= self._bulk_from_rows:
+            by_job = self._delete_by_job if batch.operation is Operation.DELETE else self._write_by_job
+            return BatchResult(batch, await by_job(plan, batch))
         outcomes: list[RowOutcome] = []
         while len(outcomes) < len(batch.rows):
             part = replace(batch, rows=batch.rows[len(outcomes) : len(outcomes) + COLLECTION_ROWS])
@@ -220,110 +205,44 @@ class SalesforceDestination(destination_of(MANIFEST)):  # type: ignore[misc]  # 
                 outcomes += _left_over(error, len(part.rows), len(batch.rows) - len(outcomes))
         return BatchResult(batch, outcomes)
 
-
-@dataclass(slots=True)
-class Jobs:
-    """Jobs of Bulk API 2.0, by the batch that each was made for."""
-
-    caller: Caller
-    clock: Clock
-    _running: dict[str, str] = field(default_factory=dict)
-
-    async def run(self, target: Target, batch: Batch) -> Sequence[RowOutcome]:
-        """What became of each row, once the job is done.
-
-        :raises Unfinished: it is not done yet; the same batch may be written again, and no second job is made.
-        :raises InDoubt: nobody can say what became of the rows.
-        """
+    async def _write_by_job(self, plan: WritePlan, batch: Batch) -> Sequence[RowOutcome]:
+        target, key_name = plan.target, plan.target.key_fields[0]
         fields = [MANIFEST.encoding.fields(body) for body in batch.bodies]
-        keys = [as_text(each.get(target.key_fields[0])) for each in fields]
-        unfit = [_unfit(each, key) for each, key in zip(fields, keys, strict=True)]
-        sent = {at: each for at, each in enumerate(fields) if unfit[at] is None}
-        if not sent:
-            return [each for each in unfit if each is not None]
-        job_id = self._running.get(batch.idempotency_key) or await self._submitted(target, batch, list(sent.values()))
-        failed = await self._finished(job_id, batch.idempotency_key, target.key_fields[0], len(sent))
-        if not failed.keys() <= {keys[at] for at in sent}:
-            raise InDoubt("the results of the job name a key that was not sent")
-        return [unfit[at] or failed.get(keys[at], DELIVERED) for at in range(len(fields))]
+        keys = [as_text(each.get(key_name)) for each in fields]
+        unfit = [why_unfit(each, key) for each, key in zip(fields, keys, strict=True)]
+        rows = {key: each for key, each, why in zip(keys, fields, unfit, strict=True) if why is None}
+        load = Load(target.object_name, batch.operation, key_name, target.fields, rows, REASON)
+        failed = await self._jobs.failed(batch.idempotency_key, load) if rows else {}
+        return [why or failed.get(key, DELIVERED) for key, why in zip(keys, unfit, strict=True)]
 
-    async def _submitted(self, target: Target, batch: Batch, rows: Sequence[Mapping[str, object]]) -> str:
-        """The id of a job that has all rows and works on them."""
-        wanted = {
-            "object": target.object_name,
-            "operation": batch.operation,
-            "contentType": "CSV",
-            "lineEnding": "LF",
-            "columnDelimiter": "COMMA",
-        }
-        if batch.operation is Operation.UPSERT:
-            wanted["externalIdFieldName"] = target.key_fields[0]
-        # A job that is not closed does nothing: until then an answer that is lost leaves nothing in doubt.
-        made = await self._before_closing("POST", JOBS, dumped(wanted))
-        job_id = text_at(made.document, "id")
-        if not job_id.isalnum():
-            raise DestinationUnavailable("the answer to the request for a job names none")
-        await self._before_closing("PUT", f"{JOBS}/{job_id}/batches", _table(target.fields, rows), media="text/csv")
-        self._running[batch.idempotency_key] = job_id
-        await self.caller.send("PATCH", f"{JOBS}/{job_id}", dumped({"state": "UploadComplete"}))
-        return job_id
-
-    async def _before_closing(self, method: Method, path: str, body: bytes, media: str = "application/json") -> Answer:
+    async def _delete_by_job(self, plan: WritePlan, batch: Batch) -> Sequence[RowOutcome]:
+        """What a job that runs was made for is not looked up again: it may be gone by then."""
+        batch_id = batch.idempotency_key
         try:
-            return await self.caller.send(method, path, body, media=media)
-        except InDoubt as error:
-            raise DestinationUnavailable(error.message) from error
+            found = self._found[batch_id] = await self._ids(plan, batch)
+            settled = [_not_to_delete(each) for each in found]
+            ids = [next(iter(each), "") if isinstance(each, Collection) else "" for each in found]
+            rows = {id_: {"Id": id_} for id_, done in zip(ids, settled, strict=True) if done is None}
+            load = Load(plan.target.object_name, batch.operation, "Id", ("Id",), rows, ABSENT)
+            failed = await self._jobs.failed(batch_id, load) if rows else {}
+        finally:
+            if batch_id not in self._jobs.running:
+                self._found.pop(batch_id, None)
+        return [done or failed.get(id_, DELIVERED) for id_, done in zip(ids, settled, strict=True)]
 
-    async def _finished(self, job_id: str, batch_id: str, key_name: str, rows: int) -> Mapping[str, RowOutcome]:
-        """The rows that failed, by key."""
-        until = self.clock.monotonic() + WRITE_S
-        while (state := text_at(job := await self.caller.ask(f"{JOBS}/{job_id}"), "state")) not in ENDS:
-            if state == "Open":  # the answer to its closing was lost on the way there
-                await self.caller.send("PATCH", f"{JOBS}/{job_id}", dumped({"state": "UploadComplete"}))
-            if self.clock.monotonic() >= until:
-                raise Unfinished("the job is not done yet", retry_after_s=POLL_S)
-            await self.clock.sleep(POLL_S)
-        failed = await self._told(job_id, "failedResults", key_name)
-        left = await self._told(job_id, "unprocessedrecords", key_name)
-        del self._running[batch_id]
-        processed, refused = number_at(job, "numberRecordsProcessed"), number_at(job, "numberRecordsFailed")
-        if refused != len(failed) or (processed or 0) + len(left) != rows:
-            raise InDoubt(f"the job counts {processed or 0:g} processed and {refused or 0:g} failed of {rows} rows")
-        return {**left, **failed}
-
-    async def _told(self, job_id: str, which: str, key_name: str) -> dict[str, RowOutcome]:
-        answer = await self.caller.send("GET", f"{JOBS}/{job_id}/{which}", media="text/csv")
-        rows = csv.DictReader(StringIO(answer.body.decode(errors="replace"), newline=""))
-        return {row.get(key_name) or "": _outcome(row) for row in rows}
+    async def _ids(self, plan: WritePlan, batch: Batch) -> Sequence[Collection[str] | RowOutcome]:
+        if batch.idempotency_key in self._found:
+            return self._found[batch.idempotency_key]
+        starts = range(0, len(batch.rows), COLLECTION_ROWS)
+        parts = [replace(batch, rows=batch.rows[at : at + COLLECTION_ROWS]) for at in starts]
+        return [each for part in parts for each in await self.found(plan, part)]
 
 
-def _table(names: Sequence[str], rows: Sequence[Mapping[str, object]]) -> bytes:
-    text = StringIO(newline="")
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(names)
-    table.writerows([[_cell(row, name) for name in names] for row in rows])
-    return text.getvalue().encode()
-
-
-def _cell(row: Mapping[str, object], name: str) -> str:
-    """A value of the table; an empty one leaves a field as it is."""
-    return as_text(row[name]) or NULL if name in row else ""
-
-
-def _unfit(fields: Mapping[str, object], key: str) -> RowOutcome | None:
-    if not key:
-        return rejected("EMPTY_KEY", "the destination needs a value in the key")
-    name = next((name for name, value in fields.items() if value == NULL), None)
-    told = f"a job takes the text {NULL} for NULL"
-    return None if name is None else rejected("NOT_REPRESENTABLE", told, field=name)
-
-
-def _outcome(row: Mapping[str, str]) -> RowOutcome:
-    """What became of a row that failed, or that the job did not come to."""
-    if "sf__Error" not in row:
-        return retry("NOT_PROCESSED", "the job ended before it came to this row")
-    code, _, message = row["sf__Error"].partition(":")
-    return REASON.outcome({"errors": [{"statusCode": code, "message": message}]})
+def _not_to_delete(found: Collection[str] | RowOutcome) -> RowOutcome | None:
+    """What is decided of a row to delete by what was found of it; None of one with one id."""
+    if isinstance(found, RowOutcome) or len(found) == 1:
+        return found if isinstance(found, RowOutcome) else None
+    return rejected("AMBIGUOUS_KEY", "there are several with this key") if found else DELIVERED
 
 
 def _left_over(error: TailraceError, part: int, rows: int) -> Sequence[RowOutcome]:

@@ -1,6 +1,6 @@
 """One batch: its keys looked up where the vendor wants that, sent, waited for where it works later, and read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from urllib.parse import quote
@@ -46,8 +46,7 @@ class Delivery:
         if not isinstance(key, LookedUpKey):
             settled = [self._settled(row, is_there=None) for row in rows]
         else:
-            found = await self._found(key, rows)
-            ids = [found.get(_folded(key, row.key), ()) for row in rows]
+            ids = await self.ids(rows)
             rows = [replace(row, found=next(iter(each), "")) for row, each in zip(rows, ids, strict=True)]
             settled = [
                 _AMBIGUOUS if len(each) > 1 else self._settled(row, is_there=bool(row.found))
@@ -56,6 +55,18 @@ class Delivery:
         left = [row for row, done in zip(rows, settled, strict=True) if done is None]
         written = iter(await self._written(left) if left else ())
         return [next(written) if done is None else done for done in settled]
+
+    async def ids(self, rows: Sequence[Rendered]) -> Sequence[Collection[str]]:
+        """The vendor's own ids of each row, none of one that is not there; of a key that is looked up.
+
+        :raises BatchRefused: keys of two rows are the same to the vendor.
+        :raises TailraceError: the question is not answered; nothing was applied.
+        """
+        key = self.write.key
+        if not isinstance(key, LookedUpKey):
+            return [()] * len(rows)
+        found = await self._found(key, rows)
+        return [found.get(_folded(key, row.key), ()) for row in rows]
 
     async def _found(self, key: LookedUpKey, rows: Sequence[Rendered]) -> Mapping[str, set[str]]:
         """The vendor's own ids by folded key, of those rows that there are."""

@@ -1,6 +1,6 @@
 """The destination that a manifest describes."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import ClassVar, Self
 
@@ -23,6 +23,7 @@ from tailrace.connector_kit.masking import masked, secret_words
 from tailrace.core.batches import Batch, BatchResult
 from tailrace.core.clock import Clock, SystemClock
 from tailrace.core.errors import DestinationInvalid
+from tailrace.core.rows import RowOutcome
 
 _TRACE_LENGTH = 8
 _TOLD_S = 60.0
@@ -83,19 +84,19 @@ class ManifestDestination(Destination):
         )
 
     async def write(self, plan: WritePlan, batch: Batch) -> BatchResult:
-        family = self.manifest.family_of(plan.target.object_name)
-        made = [
-            render(row, f"{batch.idempotency_key[:_TRACE_LENGTH]}-{at}", plan.target, family)
-            for at, row in enumerate(batch.rows)
-        ]
-        write = family.operations[plan.target.operation]
-        frame = self._frame(plan.target, batch.idempotency_key)
-        delivery = Delivery(self._caller, frame, write, self._most_bytes(write), self._clock)
+        made = self._made(plan, batch)
         rows = [row for row in made if isinstance(row, Rendered)]
-        sent = iter(await delivery.send(rows) if rows else ())
+        sent = iter(await self._delivery(plan, batch).send(rows) if rows else ())
         outcomes = [next(sent) if isinstance(row, Rendered) else row for row in made]
         secrets = secret_words((*self._sign_in.secrets, *self._others))
         return BatchResult(batch, [masked(outcome, secrets) for outcome in outcomes])
+
+    async def found(self, plan: WritePlan, batch: Batch) -> Sequence[Collection[str] | RowOutcome]:
+        """The vendor's own ids of each row, where its key is looked up; or why the row cannot be sent."""
+        made = self._made(plan, batch)
+        rows = [row for row in made if isinstance(row, Rendered)]
+        ids = iter(await self._delivery(plan, batch).ids(rows) if rows else ())
+        return [next(ids) if isinstance(row, Rendered) else row for row in made]
 
     def values(self, settings: ConnectionSettings) -> Mapping[str, str]:
         """The settings by name, as text, secrets opened."""
@@ -104,6 +105,15 @@ class ManifestDestination(Destination):
     def secrets(self, settings: ConnectionSettings) -> Sequence[str]:
         """Secrets besides the credentials, which vendors must not be quoted with either."""
         return ()
+
+    def _made(self, plan: WritePlan, batch: Batch) -> Sequence[Rendered | RowOutcome]:
+        family, trace = self.manifest.family_of(plan.target.object_name), batch.idempotency_key[:_TRACE_LENGTH]
+        return [render(row, f"{trace}-{at}", plan.target, family) for at, row in enumerate(batch.rows)]
+
+    def _delivery(self, plan: WritePlan, batch: Batch) -> Delivery:
+        write = self.manifest.family_of(plan.target.object_name).operations[plan.target.operation]
+        frame = self._frame(plan.target, batch.idempotency_key)
+        return Delivery(self._caller, frame, write, self._most_bytes(write), self._clock)
 
     async def _fields_now(self, object_name: str) -> Sequence[Field]:
         told_at, found = self._told.get(object_name, (-_TOLD_S, ()))
