@@ -163,6 +163,6 @@ async def open_way(
     if mode is SyncMode.APPEND:
         definition["field_mappings"] = [mapping | {"key": False} for mapping in definition["field_mappings"]]
     whole = definition_of("SELECT 1", ("id",)).model_validate(definition)
-    yard = Yard(chassis, warehouse, await make_sync(chassis, source, target, whole, "postgres"))
+    yard = Yard(chassis, warehouse, await make_sync(chassis, source, target, whole, ("postgres", "postgres")))
     await yard.warehouse.execute(_ADD.replace("2026-02-01", "2026-01-01"), list(BEFORE))
     yield Way(mode, reading, yard)

@@ -88,7 +88,7 @@ async def yard(
     definition = definition_of(QUERY, ("id", "email")).model_copy(
         update={"object_name": "contacts", "sync_mode": SyncMode.MIRROR, "max_delete_ratio": 1.0}
     )
-    return Yard(chassis, warehouse, await make_sync(chassis, source, target, definition, "hubspot"))
+    return Yard(chassis, warehouse, await make_sync(chassis, source, target, definition, ("postgres", "hubspot")))
 
 
 async def test_rows_arrive_whatever_is_throttled_and_only_the_bad_ones_are_left_out(

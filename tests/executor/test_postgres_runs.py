@@ -24,7 +24,7 @@ async def yard(chassis: Chassis, warehouse: "asyncpg.Connection[asyncpg.Record]"
     source = ConnectionDraft("warehouse", {"url": "***", "allow_superuser": True}, {"/url": empty_database_url})
     target = ConnectionDraft("app", {"url": "***"}, {"/url": empty_database_url})
     definition = definition_of(QUERY, ("id", "email")).model_copy(update={"object_name": "public.contacts"})
-    return Yard(chassis, warehouse, await make_sync(chassis, source, target, definition, "postgres"))
+    return Yard(chassis, warehouse, await make_sync(chassis, source, target, definition, ("postgres", "postgres")))
 
 
 async def contacts(yard: Yard) -> dict[int, str]:

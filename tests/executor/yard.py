@@ -131,13 +131,13 @@ async def make_sync(
     source: ConnectionDraft,
     sink: ConnectionDraft,
     definition: SyncDefinition,
-    connector: str = "http",
+    connectors: tuple[str, str] = ("postgres", "http"),
 ) -> Sync:
-    """A sync of a new workspace; the ids in the definition are put in."""
+    """A sync of a new workspace between two kinds of connectors; the ids in the definition are put in."""
     workspace = await Workspaces(chassis.database).create("yard")
     connections = Connections(chassis.database, chassis.box)
-    warehouse = await connections.create(workspace.id, ConnectionKind.SOURCE, "postgres", source)
-    destination = await connections.create(workspace.id, ConnectionKind.DESTINATION, connector, sink)
+    warehouse = await connections.create(workspace.id, ConnectionKind.SOURCE, connectors[0], source)
+    destination = await connections.create(workspace.id, ConnectionKind.DESTINATION, connectors[1], sink)
     whole = definition.model_copy(update={"source_id": warehouse.id, "destination_id": destination.id})
     return await Syncs(chassis.database).create(NewSync(workspace.id, "people", whole, ManualSchedule()))
 
