@@ -1,8 +1,8 @@
 """Opens what a run needs on its way: warehouse, destination, plan."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from typing import TypeVar
 
@@ -10,7 +10,7 @@ from tailrace.connector_kit.destination import Destination, Target, WritePlan
 from tailrace.connector_kit.keeping import kept_by
 from tailrace.connector_kit.registry import validate_settings
 from tailrace.connector_kit.warehouse import Warehouse
-from tailrace.core.errors import DestinationUnavailable, SourceUnavailable, Unavailable
+from tailrace.core.errors import DestinationUnavailable, SourceUnavailable, StoreUnavailable, Unavailable
 from tailrace.core.policies import DeliveryPolicy
 from tailrace.core.runs import RunKind
 from tailrace.core.syncs import SyncDefinition, SyncMode
@@ -82,17 +82,14 @@ async def open_route(claim: Claim, bench: Bench, tenure: Tenure, ledger: RunLedg
                     lineage=lineage,
                 ),
                 settler=Settler(
-                    ledger,
-                    window,
-                    Brake(policy.failure_thresholds),
-                    bench.clock,
-                    every_s=bench.checkpoint_s,
+                    ledger, window, Brake(policy.failure_thresholds), bench.clock, every_s=bench.checkpoint_s
                 ),
                 window=window,
                 tenure=tenure,
             ),
             kept_rows=(lambda: bench.dead_letters.kept_rows(claim.lease.run_id)) if keeps_rows else None,
             accepted=accepted,
+            close_mended=lambda codes: _close_mended(bench, claim, codes),
             delete_plan=await _plan(destination, deletes_target(definition), window) if deletes_too else None,
         )
 
@@ -114,6 +111,12 @@ async def _open_destination(
     with kept_by(ConnectionKeeper(bench.connections, stored.id)):
         opening = stack.enter_async_context(kind.open(settings, bench.http))
         return stored, await _in_time(opening, f"destination {stored.name!r}", DestinationUnavailable)
+
+
+async def _close_mended(bench: Bench, claim: Claim, codes: Sequence[str]) -> None:
+    """If the store is away just now, the next run does it."""
+    with suppress(StoreUnavailable):
+        await bench.dead_letters.close_mended(claim.workspace_id, claim.sync_id, claim.lease, codes)
 
 
 async def _accepted(destination: Destination, definition: SyncDefinition) -> Accepted:

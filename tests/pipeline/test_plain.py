@@ -147,8 +147,8 @@ def _known(key: str, name: str) -> list[Entry]:
     ]
 
 
-async def _still_dead(keys: Sequence[DedupeKey]) -> set[DedupeKey]:
-    return {key for key in keys if key[0] % 2}
+async def _still_dead(keys: Sequence[DedupeKey]) -> dict[DedupeKey, bool]:
+    return {key: key[0] % 4 == 1 for key in keys if key[0] % 2}
 
 
 async def _cut(items: Sequence[Item], size: int) -> AsyncIterator[Sequence[Item]]:

@@ -132,6 +132,7 @@ class MemoryLedger:
     position: Position = field(default_factory=Position)
     books: Books = field(default_factory=Books)
     letters: dict[DedupeKey, NewDeadLetter] = field(default_factory=dict)
+    closed: set[DedupeKey] = field(default_factory=set)
     entries: dict[RowKey, Entry] = field(default_factory=dict)
     watermark: str | None = None
     settlements: list[Settlement] = field(default_factory=list)
@@ -143,15 +144,15 @@ class MemoryLedger:
         self.settlements.append(settlement)
         self.position = settlement.position
         self.books += settlement.books
-        for cleared in settlement.cleared:
-            self.letters.pop(cleared, None)
         self.letters |= {letter.dedupe_key: letter for letter in settlement.letters}
+        self.closed |= self.letters.keys() & set(settlement.cleared)
+        self.letters = {name: letter for name, letter in self.letters.items() if name not in settlement.cleared}
         self.watermark = max(filter(None, (self.watermark, settlement.watermark)), default=None)
         self.entries |= {entry.key: entry for entry in settlement.entries}
         self.entries = {key: entry for key, entry in self.entries.items() if not entry.is_tombstone}
 
-    async def still_dead(self, keys: Sequence[DedupeKey]) -> set[DedupeKey]:
-        return set(keys) & self.letters.keys()
+    async def still_dead(self, keys: Sequence[DedupeKey]) -> dict[DedupeKey, bool]:
+        return {key: key not in self.letters for key in keys if key in self.letters or key in self.closed}
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def change_row(world: World, source: str, *, before: int = 0) -> None:
     if roll < 0.15 and rows:
         gone = chance.choice(rows).key
         rows[:] = [row for row in rows if row.key != gone]
-    elif roll < 0.2 and _may_repeat_keys(world, source):
+    elif roll < 0.2:
         rows.append(SourceRow(key, name, at))
     else:
         rows[:] = [row for row in rows if row.key != key]
@@ -62,16 +62,6 @@ def change_row(world: World, source: str, *, before: int = 0) -> None:
     for row, times in Counter(rows).items():
         world.ever[source, row] = max(times, world.ever.get((source, row), 0))
     world.changed_at[source] = world.loop.time()
-
-
-def _may_repeat_keys(world: World, source: str) -> bool:
-    """A cursor takes further rows of a key for newer versions, which come one at a time unless they are events."""
-    [definition, *_] = [version for version in _versions(world) if version.source_id == source]
-    return definition.cursor is None or definition.sync_mode is SyncMode.APPEND
-
-
-def _versions(world: World) -> list[SyncDefinition]:
-    return [version for sync in world.store.tables.syncs.values() for version in sync.versions.values()]
 
 
 def _moment(world: World, source: str, at: int) -> int | None:

@@ -93,9 +93,9 @@ async def entries(stage: Stage, *, after: RowKey | None = None) -> list[Entry]:
     return [entry for page in pages for entry in page]
 
 
-async def dead(stage: Stage) -> set[Any]:
-    """Which rows are to stay out."""
-    return await stage.dead_letters.still_dead(stage.sync_id, [dedupe_key(key) for key in (ONE, TWO, THREE)])
+async def dead(stage: Stage) -> dict[Any, bool]:
+    """Which rows are to stay out, and whether because a delivery closed their letters."""
+    return dict(await stage.dead_letters.still_dead(stage.sync_id, [dedupe_key(key) for key in (ONE, TWO, THREE)]))
 
 
 def ending(status: RunStatus = RunStatus.SUCCEEDED) -> Ending:

@@ -1,5 +1,6 @@
 """What executors rely on of checkpoints, snapshots, letters and limits: both stores keep the same."""
 
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -126,12 +127,12 @@ class LedgerContract:
 
         await commit(stage, claim, Settlement(Position(TWO), Books(), cleared=[dedupe_key(ONE)]), seq=1)
 
-        assert before == {dedupe_key(ONE), dedupe_key(TWO)}
-        assert await dead(stage) == {dedupe_key(TWO)}
+        assert before == {dedupe_key(ONE): False, dedupe_key(TWO): False}
+        assert await dead(stage) == {dedupe_key(ONE): True, dedupe_key(TWO): False}
 
-    @pytest.mark.parametrize(("reason", "stays"), [("skipped", {dedupe_key(ONE)}), ("fixed", set())])
+    @pytest.mark.parametrize(("reason", "stays"), [("skipped", {dedupe_key(ONE): False}), ("fixed", {})])
     async def test_resolved_row_stays_out_only_if_it_is_to_be_skipped(
-        self, stage: Stage, reason: str, stays: set[Any]
+        self, stage: Stage, reason: str, stays: dict[Any, bool]
     ) -> None:
         await stage.start()
         claim = await claimed(stage)
@@ -153,7 +154,23 @@ class LedgerContract:
 
         assert (list(before), list(during)) == ([ONE, TWO], [TWO])
         assert await stage.dead_letters.keys_of_replay(run_id) == []
-        assert await dead(stage) == {dedupe_key(TWO)}
+        assert await dead(stage) == {dedupe_key(ONE): True, dedupe_key(TWO): False}
+
+    async def test_letters_that_a_run_has_not_come_across_are_closed_by_its_owner_alone(self, stage: Stage) -> None:
+        seen, other = letter(TWO), replace(letter(THREE), error_code="OTHER")
+        await run_through(stage, [], letters=[letter(ONE), seen, other])
+        await stage.start()
+        claim = await claimed(stage)
+        await commit(stage, claim, Settlement(Position(TWO), Books(), letters=[seen]))
+        zombie = replace(claim.lease, token=uuid4())
+
+        by_another = await stage.dead_letters.close_mended(claim.workspace_id, stage.sync_id, zombie, [seen.error_code])
+        closed = await stage.dead_letters.close_mended(
+            claim.workspace_id, stage.sync_id, claim.lease, [seen.error_code]
+        )
+
+        assert (by_another, closed) == (0, 1)
+        assert await dead(stage) == {dedupe_key(ONE): True, dedupe_key(TWO): False, dedupe_key(THREE): False}
 
     async def test_slots_are_shared_out_and_come_back(self, stage: Stage) -> None:
         ours, theirs = uuid4(), uuid4()

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from tailrace.core.ids import ConnectionId, RunId, SyncId
+from tailrace.core.ids import ConnectionId, RunId, SyncId, WorkspaceId
 from tailrace.core.rows import RowKey
 from tailrace.core.runs import Lease
 from tailrace.core.settlements import DedupeKey, KeptRow, Settlement
@@ -135,9 +135,13 @@ class MemoryDeadLetters(DeadLetters):
         kept: list[KeptRow] = await self._road(lambda: self._store.kept_rows(run_id))
         yield kept
 
-    async def still_dead(self, sync_id: SyncId, keys: Sequence[DedupeKey]) -> set[DedupeKey]:
-        dead: set[DedupeKey] = await self._road(lambda: self._store.still_dead(sync_id, keys))
+    async def still_dead(self, sync_id: SyncId, keys: Sequence[DedupeKey]) -> dict[DedupeKey, bool]:
+        dead: dict[DedupeKey, bool] = await self._road(lambda: self._store.still_dead(sync_id, keys))
         return dead
+
+    async def close_mended(self, workspace_id: WorkspaceId, sync_id: SyncId, lease: Lease, codes: Sequence[str]) -> int:
+        closed: int = await self._road(lambda: self._store.close_mended(lease, codes))
+        return closed
 
 
 class MemorySyncs(Syncs):

@@ -20,7 +20,7 @@ from tailrace.core.snapshots import Entry
 from tailrace.core.watermarks import Watermark
 from tailrace.store.abandoned import Adopted
 from tailrace.store.checkpoints import Announce, Place
-from tailrace.store.dead_letters import SKIPPED, LetterState
+from tailrace.store.dead_letters import LetterState
 from tailrace.store.runs import AnnounceEnd
 from tailrace.store.shards import Claim, Ending, Sighting
 from tests.simulation.tables import LetterRecord, RunRecord, SnapshotRecord, Tables, Told
@@ -29,9 +29,6 @@ from tests.simulation.terms import Terms, target_of
 WORKSPACE = WorkspaceId("ws_simulated")
 ENTRIES_PER_PAGE = 4
 """So few that every story has several pages."""
-
-OnEnd = Callable[[RunRecord], None]
-OnTell = Callable[[OutgoingEvent], None]
 
 
 @dataclass(slots=True)
@@ -44,8 +41,8 @@ class MemoryStore:
     now: Callable[[], datetime]
     new_token: Callable[[], UUID]
     tables: Tables = field(default_factory=Tables)
-    on_end: OnEnd = lambda _: None
-    on_tell: OnTell = lambda _: None
+    on_end: Callable[[RunRecord], None] = lambda _: None
+    on_tell: Callable[[OutgoingEvent], None] = lambda _: None
     longest_wait: timedelta = timedelta(minutes=20)
     longest_block: timedelta = timedelta(seconds=310)
 
@@ -171,15 +168,22 @@ class MemoryStore:
                 return Adopted(_lease_of(run), WORKSPACE, run.sync_id, run.books)
         return None
 
-    def still_dead(self, sync_id: SyncId, keys: Sequence[DedupeKey]) -> set[DedupeKey]:
-        """Which of the rows have a letter that nobody resolved, or were last resolved as skipped."""
-        of_sync = [letter for letter in self.tables.letters if letter.sync_id == sync_id]
-        dead: set[DedupeKey] = set()
-        for key in keys:
-            newest = max((letter for letter in of_sync if letter.dedupe_key == key), key=_resolved_at, default=None)
-            if newest is not None and (newest.is_open or newest.resolution == SKIPPED):
-                dead.add(key)
-        return dead
+    def still_dead(self, sync_id: SyncId, keys: Sequence[DedupeKey]) -> dict[DedupeKey, bool]:
+        """Which of the rows are not to be sent, and whether because a delivery has closed their letters."""
+        newest: dict[DedupeKey, LetterRecord] = {}
+        for letter in sorted(self.tables.letters, key=_resolved_at):
+            if letter.sync_id == sync_id and letter.dedupe_key in keys:
+                newest[letter.dedupe_key] = letter
+        return {key: letter.is_done for key, letter in newest.items() if letter.stays_out}
+
+    def close_mended(self, lease: Lease, codes: Sequence[str]) -> int:
+        """Close letters with these codes that the run has not come across."""
+        run = self.tables.runs[lease.run_id]
+        unseen = [one for one in self.tables.letters if one.sync_id == run.sync_id and one.run_id != run.id]
+        mended = [one for one in unseen if one.state is LetterState.OPEN and one.error_code in codes]
+        for letter in mended if run.is_held_by(lease) else ():
+            self._resolve(letter, "superseded")
+        return len(mended) if run.is_held_by(lease) else 0
 
     def keys_of_replay(self, run_id: RunId) -> list[RowKey]:
         """The keys that a replay has yet to try, in order."""

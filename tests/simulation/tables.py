@@ -12,7 +12,7 @@ from tailrace.core.runs import Books, Lease, RunKind, RunStatus
 from tailrace.core.settlements import DedupeKey
 from tailrace.core.snapshots import Entry
 from tailrace.core.syncs import Schedule, SyncDefinition
-from tailrace.store.dead_letters import LetterState
+from tailrace.store.dead_letters import SKIPPED, LetterState
 
 ACTIVE = {RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.CANCELLING}
 
@@ -93,6 +93,16 @@ class LetterRecord:
     def is_open(self) -> bool:
         """Whether nobody resolved it."""
         return self.state is not LetterState.RESOLVED
+
+    @property
+    def is_done(self) -> bool:
+        """Whether a delivery has closed it."""
+        return self.resolution in {"superseded", "replayed"}
+
+    @property
+    def stays_out(self) -> bool:
+        """Whether its row is not to be sent as it is."""
+        return self.is_open or self.is_done or self.resolution == SKIPPED
 
 
 @dataclass(slots=True)

@@ -86,6 +86,11 @@ def dedupe_key_of_duplicate(key: RowKey, occurrence: int) -> DedupeKey:
     return _digest(b"duplicate", str(occurrence).encode(), *(part.encode() for part in key))
 
 
+def dedupe_key_of_unplaced(key: RowKey, occurrence: int) -> DedupeKey:
+    """The dedupe key of the n-th row of a key whose cursor is NULL: rows of the key that have one are others."""
+    return _digest(b"unplaced", str(occurrence).encode(), *(part.encode() for part in key))
+
+
 def dedupe_key_of_event(place: RowKey, body: bytes) -> DedupeKey:
     """The dedupe key of a row that is sent for what it says, by its place in the reading and its content."""
     return _digest(b"event", *(part.encode() for part in place), body)

@@ -3,7 +3,7 @@
 A run that resumes cuts the same rows into the same batches, so that a batch sent twice carries the same key.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
 from hashlib import blake2b
 from itertools import accumulate, compress, count, islice
@@ -18,15 +18,15 @@ from tailrace.core.snapshots import is_version
 from tailrace.core.syncs import SyncMode
 from tailrace.pipeline.modes import operation
 from tailrace.pipeline.plain import MappedRow, PlainChanges, RowChange
-from tailrace.pipeline.tally import NOT_IN_MODE, STILL_DEAD, UNCHANGED, Tally, Terms
+from tailrace.pipeline.tally import NOT_IN_MODE, STILL_DEAD, SUPERSEDED, UNCHANGED, Tally, Terms
 
 ROW_TOO_LARGE = "ROW_TOO_LARGE"
 
 _DECIDED_PER_PARCEL = 5000
 _IDEMPOTENCY_KEY_BYTES = 16
 
-StillDead = Callable[[Sequence[DedupeKey]], Awaitable[set[DedupeKey]]]
-"""Which of the rows lie as dead letters that nobody resolved."""
+StillDead = Callable[[Sequence[DedupeKey]], Awaitable[Mapping[DedupeKey, bool]]]
+"""Which of the rows lie as dead letters that nobody resolved; True where a delivery of their key closed the letter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,8 @@ class Recipe:
             operation=target.operation,
             key_fields=target.key_fields,
             remembers=not is_replay if self.by_cursor else not are_events,
-            clears_all=self.by_cursor or are_events,
+            clears_all=self.by_cursor or are_events or is_replay,
+            clears_unplaced=self.by_cursor and is_replay,
             moves_watermark=self.by_cursor and not is_replay,
             latest=self.latest,
         )
@@ -170,7 +171,7 @@ class _Cut:
             self.decided.add_plain_skipped(some, _why_not(some.change))
         return taken
 
-    def add(self, change: RowChange, dead: set[DedupeKey]) -> None:
+    def add(self, change: RowChange, dead: Mapping[DedupeKey, bool]) -> None:
         self.rows += 1
         place = _place(change)
         if place:
@@ -182,8 +183,9 @@ class _Cut:
             return
         if place and self.recipe.by_cursor:
             self.decided.reached = place[0]
-        if dead and _dead_version(change) in dead:
-            self.decided.add_skipped(change, STILL_DEAD)
+        name = _dead_version(change) if dead else None
+        if name is not None and name in dead:
+            self.decided.add_skipped(change, SUPERSEDED if dead[name] else STILL_DEAD)
         elif change.mapped.problem is not None:
             self.decided.add_rejected(change, change.mapped, change.mapped.problem)
         else:
@@ -265,11 +267,13 @@ def _why_not(change: Change | None) -> str:
     return UNCHANGED if change is Change.UNCHANGED else NOT_IN_MODE
 
 
-async def _still_dead(changes: Sequence[RowChange], recipe: Recipe) -> set[DedupeKey]:
+async def _still_dead(changes: Sequence[RowChange], recipe: Recipe) -> Mapping[DedupeKey, bool]:
+    """By a cursor, a version whose letter was closed by a delivery of its key is done with: a newer one was sent."""
     if recipe.kind is not RunKind.INCREMENTAL:
-        return set()
+        return {}
     suspects = [key for change in changes if (key := _dead_version(change)) is not None]
-    return await recipe.still_dead(suspects) if suspects else set()
+    found = await recipe.still_dead(suspects) if suspects else {}
+    return {name: is_done for name, is_done in found.items() if recipe.by_cursor or not is_done}
 
 
 def _dead_version(change: RowChange) -> DedupeKey | None:

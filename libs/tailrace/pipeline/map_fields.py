@@ -17,10 +17,10 @@ from tailrace.core.row_columns import RowColumns
 from tailrace.core.rows import Block, Column, ColumnKind, Row, RowKey, RowOutcome, rejected
 from tailrace.core.settlements import (
     Position,
-    dedupe_key,
     dedupe_key_of_content,
     dedupe_key_of_duplicate,
     dedupe_key_of_event,
+    dedupe_key_of_unplaced,
 )
 from tailrace.core.snapshots import KEY_SIZE_LIMIT_BYTES, hash_row, hash_rows
 from tailrace.core.syncs import FieldMapping, SyncDefinition, SyncMode
@@ -148,7 +148,7 @@ class Mapper:
             name = dedupe_key_of_content(repr(this).encode(errors="replace"), self._alike)
         else:
             problem = rejected(NULL_CURSOR, "the cursor is NULL: no run would see this row change")
-            name = dedupe_key_of_duplicate(key, self._alike) if self._alike else dedupe_key(key)
+            name = dedupe_key_of_unplaced(key, self._alike)
         return MappedRow(Row(key or RowKey(()), body, hash_row(body)), RowKey(()), name, problem, is_extra=True)
 
     def _duplicate(self, place: RowKey, key: RowKey, body: bytes) -> MappedRow:

@@ -7,15 +7,18 @@ from typing import Protocol
 from tailrace.connector_kit.warehouse import Cursor, Reading, Warehouse
 from tailrace.core.errors import SourceInvalid
 from tailrace.core.readings import SnapshotReading
-from tailrace.core.rows import ColumnKind, Row, RowKey
+from tailrace.core.rows import Block, ColumnKind, Row, RowKey
 from tailrace.core.runs import RunKind
 from tailrace.core.settlements import KeptRow, Position
 from tailrace.core.snapshots import hash_row
 from tailrace.core.syncs import SyncDefinition
-from tailrace.core.watermarks import Watermark, readable, sortable_moment
+from tailrace.core.watermarks import Watermark, readable, sortable, sortable_moment
 from tailrace.pipeline.batch import Recipe
-from tailrace.pipeline.places import Order
+from tailrace.pipeline.places import CursorColumn, Order
 from tailrace.pipeline.plain import MappedRow
+
+_Placed = tuple[str, tuple[object, ...], RowKey | None]
+"""The place of a row by the cursor, the row and its key."""
 
 
 class Watched(Protocol):
@@ -83,6 +86,27 @@ def reading_of_some(definition: SyncDefinition, keys: Sequence[RowKey], start: P
     """The rows of some keys, as far as they stand behind the start."""
     wanted = [key for key in keys if start.after is None or key > start.after]
     return Reading(definition.source_query, definition.key_columns, only=wanted)
+
+
+async def newest_of_each(blocks: AsyncIterator[Block], cursor: CursorColumn) -> AsyncIterator[Block]:
+    """Of rows in the order of their keys, the one of each key whose cursor is highest: what a replay has to send."""
+    held: _Placed | None = None
+    async for block in blocks:
+        newest: list[_Placed] = []
+        for values, key in zip(block.rows, block.keys, strict=True):
+            value = values[cursor.index]
+            place = "" if value is None else sortable(cursor.kind, value)
+            if held is not None and held[2] != key:
+                newest.append(held)
+            elif held is not None and held[0] >= place:
+                continue
+            held = place, values, key
+        yield _block(newest)
+    yield _block([] if held is None else [held])
+
+
+def _block(rows: Sequence[_Placed]) -> Block:
+    return Block([values for _, values, _ in rows], [key for _, _, key in rows])
 
 
 async def kept(rows: AsyncIterator[Sequence[KeptRow]]) -> AsyncIterator[list[MappedRow]]:

@@ -20,12 +20,20 @@ from tailrace.core.rows import (
     fit_code,
 )
 from tailrace.core.runs import Books
-from tailrace.core.settlements import DedupeKey, NewDeadLetter, Position, Settlement, dedupe_key
+from tailrace.core.settlements import (
+    DedupeKey,
+    NewDeadLetter,
+    Position,
+    Settlement,
+    dedupe_key,
+    dedupe_key_of_unplaced,
+)
 from tailrace.core.snapshots import UNKNOWN_VERSION, Entry, is_old, is_version
 from tailrace.mapping.sent_keys import DUPLICATE_MAPPED_KEY
 from tailrace.pipeline.plain import MappedRow, PlainChanges, RowChange
 
 STILL_DEAD = "STILL_DEAD"
+SUPERSEDED = "SUPERSEDED"
 UNCHANGED = "UNCHANGED"
 NOT_IN_MODE = "NOT_IN_MODE"
 
@@ -38,13 +46,15 @@ class Terms:
     """What a tally has to know of the run.
 
     `remembers`: the snapshot keeps an entry of each row. `clears_all`: a row that was sent closes its letter, known to
-    the snapshot or not. `moves_watermark`: as far as rows are settled, but not above `latest`.
+    the snapshot or not; `clears_unplaced`, that of a row of its key without a cursor too. `moves_watermark`: as far as
+    rows are settled, but not above `latest`.
     """
 
     operation: Operation
     key_fields: tuple[str, ...]
     remembers: bool = True
     clears_all: bool = False
+    clears_unplaced: bool = False
     moves_watermark: bool = False
     latest: str | None = None
 
@@ -53,7 +63,8 @@ class Terms:
 class Tally:
     """Counters, letters and snapshot entries of rows that are done with; `reached` is the cursor of the last one.
 
-    `plain` are stretches of keys with the hashes delivered: what most entries are.
+    `plain` are stretches of keys with the hashes delivered: what most entries are. `cleared` says how many letters
+    there were when one was cleared: of several versions of a row the last decides.
     """
 
     terms: Terms
@@ -62,7 +73,7 @@ class Tally:
     letters: list[NewDeadLetter] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
     plain: list[tuple[Sequence[RowKey], Sequence[RowHash]]] = field(default_factory=list)
-    cleared: list[DedupeKey] = field(default_factory=list)
+    cleared: dict[DedupeKey, int] = field(default_factory=dict)
     reached: str | None = None
 
     def add_outcomes(self, sent: Sequence[Sequence[RowChange]], outcomes: Sequence[RowOutcome]) -> None:
@@ -112,6 +123,8 @@ class Tally:
         if code == UNCHANGED and known.dead is not None:
             known = known._replace(dead=None)
             self._clear(change)
+        elif code == SUPERSEDED:
+            known = known._replace(delivered=change.mapped.row.row_hash, dead=None)
         if known != change.known:
             self.entries.append(known)
 
@@ -141,20 +154,21 @@ class Tally:
         """Add what became of the rows that follow."""
         self.counts += later.counts
         self.reasons += later.reasons
+        self.cleared |= {name: at + len(self.letters) for name, at in later.cleared.items()}
         self.letters += later.letters
         self.entries += later.entries
         self.plain += later.plain
-        self.cleared += later.cleared
         self.reached = later.reached or self.reached
 
     def settlement(self, position: Position) -> Settlement:
         """All of it, as one checkpoint writes it."""
+        newest = {letter.dedupe_key: at for at, letter in enumerate(self.letters)}
         return Settlement(
             position=position,
             books=Books(**self.counts, reasons=dict(self.reasons)),
-            letters=self.letters,
+            letters=[self.letters[at] for at in newest.values()],
             entries=EntryColumns.gathered(self.plain, self.entries),
-            cleared=self.cleared,
+            cleared=[name for name, at in self.cleared.items() if newest.get(name, -1) < at],
             watermark=self._watermark,
         )
 
@@ -211,9 +225,11 @@ class Tally:
     def _clear(self, change: RowChange) -> None:
         has_letter = change.known is not None and change.known.dead is not None
         if change.mapped is not None and (has_letter or self.terms.clears_all):
-            self.cleared.append(change.mapped.dedupe_key or dedupe_key(change.mapped.row.key))
+            self.cleared[change.mapped.dedupe_key or dedupe_key(change.mapped.row.key)] = len(self.letters)
+            if self.terms.clears_unplaced:
+                self.cleared[dedupe_key_of_unplaced(change.mapped.row.key, 0)] = len(self.letters)
         elif change.known is not None and has_letter:
-            self.cleared.append(dedupe_key(change.known.key))
+            self.cleared[dedupe_key(change.known.key)] = len(self.letters)
 
 
 def _anew(known: Entry, row: Row) -> Entry:

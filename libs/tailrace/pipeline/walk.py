@@ -1,6 +1,6 @@
 """The walk of a row, from the warehouse to the checkpoint that tells what became of it."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,11 +20,23 @@ from tailrace.pipeline.batch import Recipe, batch
 from tailrace.pipeline.columns import PinnedColumns
 from tailrace.pipeline.diff import diff
 from tailrace.pipeline.flight import Flight, deliver_and_settle
-from tailrace.pipeline.map_fields import Mapper
+from tailrace.pipeline.map_fields import DUPLICATE_KEY, KEY_TOO_LONG, NULL_CURSOR, NULL_KEY, Mapper
 from tailrace.pipeline.mirror import Marked, check_deletes, deletes
-from tailrace.pipeline.places import CursorColumn, Order
+from tailrace.pipeline.places import CursorColumn, Order, order_of
 from tailrace.pipeline.plain import MappedRow
-from tailrace.pipeline.read import Watched, by_key, check_readable, kept, reading_of_some, watched, what_to_read
+from tailrace.pipeline.read import (
+    Watched,
+    by_key,
+    check_readable,
+    kept,
+    newest_of_each,
+    reading_of_some,
+    watched,
+    what_to_read,
+)
+
+_READ_EACH_TIME = (NULL_KEY, NULL_CURSOR)
+"""What is wrong with rows that every run reads, wherever the cursor stands."""
 
 
 class Snapshot(Marked, Watched, Protocol):
@@ -41,7 +53,7 @@ class Route:
 
     `delete_plan` is for rows that left the query, in the mode that deletes them. `kept_rows` gives the rows of a replay
     that are not to be read again, in the mode that sends them for what they say. So many deletes as are confirmed pass
-    the guard.
+    the guard. `close_mended` is told what of all that is wrong with rows was looked for in the whole query.
     """
 
     definition: SyncDefinition
@@ -56,6 +68,7 @@ class Route:
     delete_plan: WritePlan | None = None
     kept_rows: Callable[[], AsyncIterator[Sequence[KeptRow]]] | None = None
     deletes_confirmed: int = 0
+    close_mended: Callable[[Sequence[str]], Awaitable[None]] | None = None
 
 
 async def walk(route: Route) -> None:
@@ -93,9 +106,12 @@ async def _walk_rows(route: Route) -> None:
                 reading = reading_of_some(definition, route.only, route.start)
             failpoint("exec.before_first_read")
             blocks = await stack.enter_async_context(route.warehouse.read(reading))
+        cursor = order_of(route.definition, columns).cursor
+        if route.only is not None and cursor is not None:
+            blocks = newest_of_each(blocks, cursor)
         await _walk_mapped(route, map_fields(blocks, mapper), recipe)
-    if mapper.order.cursor is not None:
-        await _forget_what_is_behind(route, mapper.order.cursor)
+    if route.only is None:
+        await _end_reading(route, cursor)
 
 
 async def _walk_mapped(route: Route, rows: AsyncIterator[Sequence[MappedRow]], recipe: Recipe) -> None:
@@ -112,6 +128,15 @@ async def _recipe(route: Route, order: Order) -> Recipe:
     if route.recipe.kind is RunKind.FULL and route.start == Position():
         await route.snapshot.reset_watermark()
     return watched(route.recipe, order, await route.snapshot.watermark(), route.start)
+
+
+async def _end_reading(route: Route, cursor: CursorColumn | None) -> None:
+    """Everything there is to read was read and settled."""
+    if route.close_mended is not None:
+        looked_for = _READ_EACH_TIME if cursor is not None else (*_READ_EACH_TIME, DUPLICATE_KEY, KEY_TOO_LONG)
+        await route.close_mended(looked_for)
+    if cursor is not None:
+        await _forget_what_is_behind(route, cursor)
 
 
 async def _forget_what_is_behind(route: Route, cursor: CursorColumn) -> None:

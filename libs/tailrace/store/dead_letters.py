@@ -9,6 +9,7 @@ from typing import Any
 from tailrace.core.errors import Conflict, NotFound
 from tailrace.core.ids import DeadLetterId, RunId, SyncId, WorkspaceId
 from tailrace.core.rows import RowHash, RowKey
+from tailrace.core.runs import Lease
 from tailrace.core.settlements import DedupeKey, KeptRow, payload_binding
 from tailrace.store.database import Connection, Database, Record, touched
 from tailrace.store.secrets import SecretBox
@@ -63,11 +64,19 @@ ORDER BY dedupe_key LIMIT $3
 """
 _KEPT_PER_FETCH = 20  # a payload may have a MiB
 _STILL_DEAD = """
-SELECT dedupe_key FROM (
+SELECT dedupe_key, state = 'resolved' AND resolution <> $3 AS is_done FROM (
   SELECT DISTINCT ON (dedupe_key) dedupe_key, state, resolution FROM dead_letters
   WHERE sync_id = $1 AND dedupe_key = ANY ($2::bytea[])
   ORDER BY dedupe_key, resolved_at DESC NULLS FIRST) AS newest
-WHERE state <> 'resolved' OR resolution = $3
+WHERE state <> 'resolved' OR resolution IN ($3, 'superseded', 'replayed')
+"""
+_CLOSE_MENDED = """
+UPDATE dead_letters SET state = 'resolved', resolved_at = clock_timestamp(), resolved_by = 'tailrace',
+  resolution = 'superseded'
+WHERE workspace_id = $1 AND sync_id = $2 AND error_code = ANY ($3) AND state = 'open' AND run_id <> $4
+  AND EXISTS (
+    SELECT FROM run_shards WHERE run_shards.run_id = $4 AND shard = $5 AND lease_token = $6
+      AND run_shards.state = 'running')
 """
 
 
@@ -243,10 +252,20 @@ class DeadLetters:
             yield [self._kept(row) for row in rows]
             after = rows[-1]["dedupe_key"]
 
-    async def still_dead(self, sync_id: SyncId, keys: Sequence[DedupeKey]) -> set[DedupeKey]:
-        """Which of the rows have a letter that nobody resolved, or were last resolved as `SKIPPED`."""
+    async def still_dead(self, sync_id: SyncId, keys: Sequence[DedupeKey]) -> dict[DedupeKey, bool]:
+        """Which of the rows have a letter that nobody resolved, or were last resolved as `SKIPPED`.
+
+        Those whose letter a delivery has closed are among them, and True.
+        """
         rows = await self._database.fetch(_STILL_DEAD, sync_id, list(keys), SKIPPED)
-        return {DedupeKey(row["dedupe_key"]) for row in rows}
+        return {DedupeKey(row["dedupe_key"]): row["is_done"] for row in rows}
+
+    async def close_mended(self, workspace_id: WorkspaceId, sync_id: SyncId, lease: Lease, codes: Sequence[str]) -> int:
+        """Close letters with these codes that a run, having read all such rows, has not come across; gives how many.
+
+        Nothing is closed for a run that is somebody else's.
+        """
+        return await self._database.execute(_CLOSE_MENDED, workspace_id, sync_id, list(codes), *lease.identity)
 
     def _kept(self, row: Record) -> KeptRow:
         name = DedupeKey(row["dedupe_key"])

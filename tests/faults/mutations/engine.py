@@ -8,6 +8,7 @@ _CARRY_OUT = "services/tailrace_executor/carry_out.py"
 _WALK = "tests/pipeline/test_walk.py"
 _INTERRUPTIONS = "tests/pipeline/test_interruptions.py"
 _MECHANISMS = "tests/pipeline/test_mechanisms.py"
+_VERSIONS = "tests/executor/test_versions.py::"
 
 MUTATIONS = (
     Mutation(
@@ -144,15 +145,15 @@ MUTATIONS = (
     Mutation(
         "a row that was delivered keeps its letter",
         "libs/tailrace/pipeline/tally.py",
-        "            self.cleared.append(dedupe_key(change.known.key))\n",
+        "            self.cleared[dedupe_key(change.known.key)] = len(self.letters)\n",
         "            pass\n",
         ("tests/pipeline/test_mirror.py::test_replay_of_a_row_that_left_the_query_since_deletes_what_was_there",),
     ),
     Mutation(
         "a dead row is sent again in each run",
         "libs/tailrace/pipeline/batch.py",
-        "    return await recipe.still_dead(suspects) if suspects else set()\n",
-        "    return set()\n",
+        "    found = await recipe.still_dead(suspects) if suspects else {}\n",
+        "    found: Mapping[DedupeKey, bool] = {}\n",
         (f"{_WALK}::test_dead_row_stays_out_while_it_is_unchanged_and_its_letter_is_open",),
     ),
     Mutation(
@@ -175,5 +176,26 @@ MUTATIONS = (
         "                    tenure.stop(StopReason.CANCELLED)\n",
         "                    pass\n",
         ("tests/executor/test_runs.py",),
+    ),
+    Mutation(
+        "an older version is sent behind a newer one",
+        "libs/tailrace/pipeline/batch.py",
+        " if recipe.by_cursor or not is_done}",
+        " if not is_done}",
+        (f"{_VERSIONS}test_refused_version_is_not_sent_behind_a_newer_one_that_was_taken",),
+    ),
+    Mutation(
+        "a delivery closes the letter of a later version",
+        "libs/tailrace/pipeline/tally.py",
+        " if newest.get(name, -1) < at]",
+        " if at >= 0]",
+        (f"{_VERSIONS}test_refused_version_keeps_its_letter_though_an_older_one_was_taken_in_the_same_checkpoint",),
+    ),
+    Mutation(
+        "a replay sends any version of a row",
+        "libs/tailrace/pipeline/walk.py",
+        "            blocks = newest_of_each(blocks, cursor)\n",
+        "            pass\n",
+        (f"{_VERSIONS}test_replay_sends_the_newest_version_and_no_older_one_follows",),
     ),
 )

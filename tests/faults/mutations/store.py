@@ -182,4 +182,11 @@ MUTATIONS = (
         "",
         (f"{_CONTRACT}test_replay_has_its_keys_until_it_ends",),
     ),
+    Mutation(
+        "who was overtaken closes letters",
+        "libs/tailrace/store/dead_letters.py",
+        "shard = $5 AND lease_token = $6\n",
+        "shard = $5 AND $6::uuid IS NOT NULL\n",
+        (f"{_CONTRACT}test_letters_that_a_run_has_not_come_across_are_closed_by_its_owner_alone",),
+    ),
 )
