@@ -194,8 +194,8 @@ MUTATIONS = (
     Mutation(
         "a replay sends any version of a row",
         "libs/tailrace/pipeline/walk.py",
-        "            blocks = newest_of_each(blocks, cursor)\n",
-        "            pass\n",
+        "blocks = newest_of_each(blocks, cursor)\n",
+        "pass\n",
         (f"{_VERSIONS}test_replay_sends_the_newest_version_and_no_older_one_follows",),
     ),
 )
