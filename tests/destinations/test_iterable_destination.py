@@ -39,6 +39,19 @@ def by_id(told: HttpResponse, means: list[str] | str) -> Sample:
     )
 
 
+def by_number() -> Sample:
+    return Sample(
+        about=Operation.UPSERT,
+        object_name="users",
+        key="userId",
+        rows=({"userId": 42, "score": 1},),
+        answers=[answer(200, {"successCount": 1, "failCount": 0})],
+        means=["delivered"],
+        asks=("POST", f"{API}/api/users/bulkUpdate", {"createNewFields": True, "users": [NUMBERED]}),
+        settings=SETTINGS,
+    )
+
+
 def by_address(told: HttpResponse, means: list[str] | str) -> Sample:
     users = [user({"email": "A@x.example"}, {"score": 2}), user({"email": "b@x.example"}, {"score": None})]
     return Sample(
@@ -75,7 +88,9 @@ def listed(name: str, *keys: str) -> HttpResponse:
     return answer(200, ANSWERED | {"failedUpdates": {name: list(keys)}})
 
 
+NUMBERED = user({"userId": "42"}, {"score": 1})
 UPDATED = (
+    by_number(),
     by_id(answer(200, {"successCount": 2, "failCount": 0}), ["delivered", "delivered"]),
     by_id(answer(200, {"successCount": 1, "failCount": 1}), "IN_DOUBT"),
     by_id(answer(200, {"successCount": 2}), "IN_DOUBT"),

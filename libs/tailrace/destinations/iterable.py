@@ -13,6 +13,7 @@ from tailrace.connector_kit.field_kinds import FieldKind
 from tailrace.connector_kit.manifest.answer_rules import AnswerRule, Then
 from tailrace.connector_kit.manifest.attribution import Keyed, Reason, RejectedKeys, Single
 from tailrace.connector_kit.manifest.auth import ApiKey
+from tailrace.connector_kit.manifest.encoding import Encoding
 from tailrace.connector_kit.manifest.limits import Bucket, RowLimit, SizeLimit
 from tailrace.connector_kit.manifest.model import Fields, KnownField, KnownObject, Listing, Manifest, Objects
 from tailrace.connector_kit.manifest.settings import Setting
@@ -65,6 +66,7 @@ MANIFEST = Manifest(
         kinds={"date": FieldKind.TIMESTAMP},
         are_all=False,
     ),
+    encoding=Encoding(key="text"),
     operations={
         Operation.UPSERT: Write(
             path="/api/users/bulkUpdate",

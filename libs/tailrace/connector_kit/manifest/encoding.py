@@ -15,7 +15,10 @@ class Digits(str):
 
 
 class Encoding(Part):
-    """What becomes of the values that vendors differ in; text stays text. `key` is the key where it stands alone."""
+    """What becomes of the values that vendors differ in; text stays text.
+
+    `key` is the key where it stands alone, or among the fields of an identity.
+    """
 
     null: Literal["null", "empty_text", "left_out"] = "null"
     boolean: Literal["boolean", "text"] = "boolean"

@@ -1,0 +1,89 @@
+"""The requests to Customer.io and Iterable are those that their API descriptions describe, looked at on 2026-11-22.
+
+https://docs.customer.io/integrations/api/track/ and https://api.iterable.com/api/docs
+"""
+
+import jsonschema
+import pytest
+
+from tailrace.connector_kit.manifest.model import Manifest
+from tailrace.core.rows import Operation
+from tailrace.destinations.customerio import MANIFEST as CUSTOMERIO
+from tailrace.destinations.iterable import MANIFEST as ITERABLE
+from tests.destinations.described import TEXT, Described, Json, record, recorded, refuse_what_is_not
+
+PERSON: Json = {
+    "type": {"const": "person"},
+    "identifiers": {"oneOf": [record({name: TEXT}, name) for name in ("id", "email", "cio_id")]},
+}
+ANYTHING: Json = {"type": "object"}
+
+
+def batch(action: str, more: dict[str, Json], *required: str) -> Described:
+    item = record({**PERSON, "action": {"const": action}, **more}, "type", "identifiers", "action", *required)
+    return Described("POST", "/api/v2/batch", record({"batch": {"type": "array", "items": item}}, "batch"))
+
+
+USER = record(
+    {
+        "userId": TEXT,
+        "email": TEXT,
+        "dataFields": ANYTHING,
+        "preferUserId": {"type": "boolean"},
+        "mergeNestedObjects": {"type": "boolean"},
+    }
+)
+USERS = record({"createNewFields": {"type": "boolean"}, "users": {"type": "array", "items": USER}}, "users")
+EVENTS = CUSTOMERIO.family_of("events")
+EVENT = {"name": TEXT, "timestamp": {"type": "integer"}, "attributes": ANYTHING}
+DESCRIBED = {
+    "customerio upsert": (CUSTOMERIO, Operation.UPSERT, batch("identify", {"attributes": ANYTHING})),
+    "customerio delete": (CUSTOMERIO, Operation.DELETE, batch("delete", {})),
+    "customerio events": (EVENTS, Operation.INSERT, batch("event", EVENT, "name")),
+    "iterable upsert": (ITERABLE, Operation.UPSERT, Described("POST", "/api/users/bulkUpdate", USERS)),
+    "iterable delete": (ITERABLE, Operation.DELETE, Described("DELETE", "/api/users/byUserId/key-0", None)),
+}
+
+
+@pytest.mark.parametrize("name", DESCRIBED)
+async def test_request_is_as_the_vendor_describes_it(name: str) -> None:
+    manifest, operation, described = DESCRIBED[name]
+
+    refuse_what_is_not(described, await recorded(manifest, operation))
+
+
+@pytest.mark.parametrize(
+    ("manifest", "name", "row"),
+    [
+        (CUSTOMERIO, "customerio upsert", {"id": 42, "other_field": 1.5}),
+        (CUSTOMERIO, "customerio delete", {"id": 42}),
+        (EVENTS, "customerio events", {"id": 42, "name": "bought", "timestamp": "2026-11-22T10:00:00Z"}),
+        (ITERABLE, "iterable upsert", {"userId": 42, "other_field": True}),
+    ],
+)
+async def test_key_that_is_a_number_is_sent_as_the_vendor_describes_it(
+    manifest: Manifest, name: str, row: Json
+) -> None:
+    _, operation, described = DESCRIBED[name]
+
+    refuse_what_is_not(described, await recorded(manifest, operation, row))
+
+
+@pytest.mark.parametrize("name", ["customerio upsert", "iterable upsert"])
+@pytest.mark.parametrize("wrong", [{"batch": [{"type": "person"}]}, {"users": [{"userId": 1}]}, {"rows": []}])
+def test_description_refuses_what_the_vendor_would(name: str, wrong: Json) -> None:
+    _, _, described = DESCRIBED[name]
+
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(wrong, described.body or {})
+
+
+def test_every_operation_is_described() -> None:
+    operations = [
+        (family.objects, operation)
+        for manifest in (CUSTOMERIO, ITERABLE)
+        for family in manifest.families
+        for operation in family.operations
+    ]
+
+    assert len(operations) == len(DESCRIBED)
