@@ -127,8 +127,8 @@ def said(manifest: Manifest, write: Write, sent: Sequence[Sent], failed: Collect
     read = write.read
     if failed and isinstance(read, AllOrNothing | Single | Counted):
         return _refused(manifest, read)
-    document = _document(read, sent, failed)
-    return response(_status(manifest, read, is_failure=bool(failed)), document)
+    document = _readable(manifest, write, _document(read, sent, failed))
+    return response(_status(manifest, write, is_failure=bool(failed)), document)
 
 
 def submitted(job: Job) -> HttpResponse:
@@ -192,6 +192,15 @@ def _by_key(read: Keyed, keys: Sequence[str]) -> object:
     return document if read.failed_count is None else put(document, read.failed_count, len(keys))
 
 
+def _readable(manifest: Manifest, write: Write, document: object) -> object:
+    """The document with what has to stand in it for an answer to be read at all."""
+    for rule in (*write.rules, *manifest.rules):
+        if rule.then is Then.READ and rule.at is not None and rule.exists is not False and isinstance(document, dict):
+            told = next(iter(rule.holds), "true")
+            return put(document, rule.at, {"true": True, "false": False}.get(told, told))
+    return document
+
+
 def _result(read: Aligned, row: Sent, *, is_ok: bool) -> object:
     told = read.ok[0] if is_ok else "not-" + read.ok[0]
     value: object = {"true": True, "not-true": False}.get(told, told)
@@ -210,11 +219,12 @@ def _refused(manifest: Manifest, read: Immediate) -> HttpResponse:
     return response(status, _error(manifest.refusal))
 
 
-def _status(manifest: Manifest, read: Immediate, *, is_failure: bool) -> int:
+def _status(manifest: Manifest, write: Write, *, is_failure: bool) -> int:
     """Where a rule lets an answer of failure be read, its status."""
     if not is_failure:
         return 200
-    reading = [rule.status[0] for rule in manifest.rules if rule.then is Then.READ and rule.at is None]
-    if isinstance(read, FieldIndexes):
+    rules = (*write.rules, *manifest.rules)
+    reading = [rule.status[0] for rule in rules if rule.then is Then.READ and rule.at is None]
+    if isinstance(write.read, FieldIndexes):
         return next((status for status in reading if status >= 400), 400)  # noqa: PLR2004 - the first of the errors
     return next(iter(reading), 200)
