@@ -8,12 +8,10 @@ from typing import Annotated
 import typer
 
 from tailrace.cli.deeds import a_deed, record
-from tailrace.cli.work import AsJson, answer, do
+from tailrace.cli.work import AsJson, answer, do, open_store
 from tailrace.core.ids import WorkspaceId
-from tailrace.runtime.chassis import open_database
 from tailrace.runtime.settings import Settings, StoreSettings
 from tailrace.store.database import Within
-from tailrace.store.readiness import Readiness
 from tailrace.store.secrets import SecretBox
 from tailrace.store.tokens import NewToken, Role, Token, Tokens
 from tailrace.store.workspaces import Workspace, Workspaces
@@ -40,8 +38,7 @@ def _create_workspace(
     """Make a workspace and print its id."""
 
     async def create(settings: Settings) -> Workspace:
-        async with open_database(settings, "cli") as database:
-            await Readiness(database, settings.database_url.get_secret_value()).check_schema()
+        async with open_store(settings) as database:
             box = SecretBox.from_setting(settings.secret_key.get_secret_value())
             async with database.transaction() as connection:
                 new = await Workspaces(Within(connection)).create(name)
@@ -56,8 +53,7 @@ def _list_workspaces(*, as_json: AsJson = False) -> None:
     """Print the workspaces, the oldest first."""
 
     async def found(settings: StoreSettings) -> Sequence[Workspace]:
-        async with open_database(settings, "cli") as database:
-            await Readiness(database, settings.database_url.get_secret_value()).check_schema()
+        async with open_store(settings) as database:
             return await Workspaces(database).list()
 
     known = do(StoreSettings, found)
@@ -78,8 +74,7 @@ def _create_token(
     new = NewToken(WorkspaceId(workspace), name, role, expires_at)
 
     async def create(settings: Settings) -> tuple[Token, str]:
-        async with open_database(settings, "cli") as database:
-            await Readiness(database, settings.database_url.get_secret_value()).check_schema()
+        async with open_store(settings) as database:
             box = SecretBox.from_setting(settings.secret_key.get_secret_value())
             async with database.transaction() as connection:
                 token, text = await Tokens(Within(connection), box).create(new)

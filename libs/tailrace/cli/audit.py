@@ -5,12 +5,10 @@ from dataclasses import asdict
 
 import typer
 
-from tailrace.cli.work import AsJson, answer, do
-from tailrace.runtime.chassis import open_database
+from tailrace.cli.work import AsJson, answer, do, open_store
 from tailrace.runtime.lifecycle import EXIT_FAILED
 from tailrace.runtime.settings import Settings
 from tailrace.store.audit_chain import AuditChain, Verdict
-from tailrace.store.readiness import Readiness
 from tailrace.store.secrets import SecretBox
 
 
@@ -25,8 +23,7 @@ def _verify(*, as_json: AsJson = False) -> None:
     """Read every workspace's chain of records; exit code 1 if one was changed, left out or cut off."""
 
     async def verify(settings: Settings) -> Sequence[Verdict]:
-        async with open_database(settings, "cli") as database:
-            await Readiness(database, settings.database_url.get_secret_value()).check_schema()
+        async with open_store(settings) as database:
             box = SecretBox.from_setting(settings.secret_key.get_secret_value())
             return [verdict async for verdict in AuditChain(database, box).verify()]
 

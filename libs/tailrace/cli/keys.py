@@ -7,12 +7,10 @@ from dataclasses import asdict
 import typer
 
 from tailrace.cli.deeds import record_everywhere
-from tailrace.cli.work import AsJson, answer, do
-from tailrace.runtime.chassis import open_database
+from tailrace.cli.work import AsJson, answer, do, open_store
 from tailrace.runtime.lifecycle import EXIT_FAILED
 from tailrace.runtime.settings import Settings
 from tailrace.store.key_rotation import KeyRotation, Rotated
-from tailrace.store.readiness import Readiness
 from tailrace.store.secrets import SecretBox
 
 _KEY_SIZE_BYTES = 32
@@ -35,8 +33,7 @@ def _rotate(*, as_json: AsJson = False) -> None:
     """Seal everything anew with the first key of TAILRACE_SECRET_KEY; exit code 1 if the others are still needed."""
 
     async def rotate(settings: Settings) -> Rotated:
-        async with open_database(settings, "cli") as database:
-            await Readiness(database, settings.database_url.get_secret_value()).check_schema()
+        async with open_store(settings) as database:
             box = SecretBox.from_setting(settings.secret_key.get_secret_value())
             await record_everywhere(database, box, "rotateKeys", box.sealing_id.hex())
             return await KeyRotation(database, box).rotate()

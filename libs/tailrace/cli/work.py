@@ -5,7 +5,8 @@ Exit codes: 0 done, 1 it did not work, 2 what was given cannot work.
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Annotated, NoReturn, TypeVar
 
 import orjson
@@ -13,14 +14,28 @@ import typer
 
 from tailrace.core.errors import Invalid, TailraceError, Unavailable
 from tailrace.observe.logs import configure_logs
+from tailrace.runtime.chassis import open_database
 from tailrace.runtime.lifecycle import EXIT_FAILED, EXIT_USAGE
-from tailrace.runtime.settings import SomeSettings, load_settings
+from tailrace.runtime.settings import SomeSettings, StoreSettings, load_settings
+from tailrace.store.database import Database
+from tailrace.store.readiness import Readiness
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
 Found = TypeVar("Found")
 
 _LONGEST_S = 900.0
+
+
+@asynccontextmanager
+async def open_store(settings: StoreSettings) -> AsyncIterator[Database]:
+    """The state store, whose schema is that of this release.
+
+    :raises StoreUnavailable: it is not, or it does not answer.
+    """
+    async with open_database(settings, "cli") as database:
+        await Readiness(database, settings.database_url.get_secret_value()).check_schema()
+        yield database
 
 
 def do(kind: type[SomeSettings], work: Callable[[SomeSettings], Awaitable[Found]]) -> Found:

@@ -77,7 +77,7 @@ class AuditChain:
     async def extend_all(self) -> int:
         """Put what waits into the chains, in the order in which it was recorded; gives how many records that were."""
         rows = await self._database.fetch(_WAITED_FOR)
-        return sum([await self.extend(WorkspaceId(row["workspace_id"])) for row in rows])
+        return sum([await self._extend(WorkspaceId(row["workspace_id"])) for row in rows])
 
     async def extend(self, workspace_id: WorkspaceId) -> int:
         """The same for one workspace.
@@ -85,9 +85,11 @@ class AuditChain:
         A record that was altered while it waited is left out, a chain that was altered at its end is left as it is: so
         `verify` finds both.
         """
+        is_waited_for = await self._database.fetchval(_IS_WAITED_FOR, workspace_id)
+        return await self._extend(workspace_id) if is_waited_for else 0
+
+    async def _extend(self, workspace_id: WorkspaceId) -> int:
         count, last_id = 0, 0
-        if not await self._database.fetchval(_IS_WAITED_FOR, workspace_id):
-            return count
         while True:
             async with self._database.transaction() as connection:
                 head = await self._lock_head(connection, workspace_id)
