@@ -15,6 +15,7 @@ from tailrace.pipeline.tenure import StopReason, Tenure
 from tailrace.store.shards import Claim, Sighting
 from tailrace_executor.bench import Bench
 from tailrace_executor.carry_out import carry_out
+from tailrace_executor.sparing import Sparing
 from tailrace_executor.watch import Watch
 
 _CANCEL_POLL_S = 1.0
@@ -32,6 +33,7 @@ class Crew:
     poll_s: float
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     tenures: dict[Lease, Tenure] = field(default_factory=dict)
+    sparing: Sparing = field(default_factory=Sparing)
 
     async def claim_runs(self, stopping: asyncio.Event, tasks: asyncio.TaskGroup) -> None:
         """Claim run after run until stopped; woken by events, and every few seconds without.
@@ -115,6 +117,7 @@ class Crew:
         run_id = claim.lease.run_id
         started = self.bench.clock.monotonic()
         metrics.RUNS_ACTIVE.inc()
+        self.sparing.begin()
         structlog.contextvars.bind_contextvars(run_id=run_id, sync_id=claim.sync_id)
         try:
             await carry_out(claim, self.bench, tenure)
@@ -124,4 +127,5 @@ class Crew:
             metrics.RUNS_ACTIVE.dec()
             metrics.RUN_DURATION.observe(self.bench.clock.monotonic() - started)
             del self.tenures[claim.lease]
+            self.sparing.end()
             self.wake.set()
