@@ -1,6 +1,7 @@
 """Medians of interleaved rounds, as ratios to a loop without guarantees that is measured in the same run.
 
-`--only` names one case and may be given several times. `api`, `trigger` and `slow_runs` count other things than rows.
+`--only` names one case and may be given several times. `api`, `growth`, `trigger` and `slow_runs` count other
+things than rows; the first two run only where they are named.
 """
 
 import asyncio
@@ -11,14 +12,20 @@ from collections.abc import Sequence
 from tailrace.core.errors import TailraceError
 from tests.bench.api import measure_starts
 from tests.bench.case import CASES
-from tests.bench.options import parser_of, report_to
+from tests.bench.growth import measure_growth
+from tests.bench.options import parser_of, report_to, rows_of
 from tests.bench.report import Report
 from tests.bench.rows import measure_rows
 from tests.bench.slow_runs import measure_slow_runs
 from tests.bench.trigger import measure_trigger
 
-OTHERS = {"api": measure_starts, "trigger": measure_trigger, "slow_runs": measure_slow_runs}
-"""What counts something else than rows; `api` only where it is asked for."""
+OTHERS = {
+    "api": measure_starts,
+    "growth": measure_growth,
+    "trigger": measure_trigger,
+    "slow_runs": measure_slow_runs,
+}
+"""What counts something else than rows; `api` and `growth` only where they are asked for."""
 
 _ALWAYS = ("trigger", "slow_runs")
 
@@ -41,6 +48,7 @@ def main(given: Sequence[str] | None = None) -> None:
 
 def _arguments(given: Sequence[str] | None) -> Namespace:
     parser = parser_of("make bench", __doc__, [*CASES, *OTHERS])
+    parser.add_argument("--growth-rows", type=rows_of, default=2_000_000, help="growth: of the smaller table")
     parser.add_argument("--rate", type=int, default=300, help="api: starts a second")
     parser.add_argument("--seconds", type=int, default=20, help="api: for so long")
     parser.add_argument("--starts", type=int, default=100, help="trigger: how many, one after the other")

@@ -32,6 +32,7 @@ FROM generate_series(1, {1}) AS n
 _COPY = (
     "DROP TABLE IF EXISTS {0}",
     "CREATE TABLE {0} AS TABLE {1}",
+    "CREATE UNIQUE INDEX ON {0} (id)",
     "CREATE INDEX ON {0} (updated_at)",
     "VACUUM ANALYZE {0}",
 )

@@ -15,7 +15,7 @@ from tests.bench.work import ROWS_PER_REQUEST
 def parser_of(program: str, description: str | None, names: Iterable[str]) -> ArgumentParser:
     """The options that all have; `--only` takes these names."""
     parser = ArgumentParser(prog=program, description=description)
-    parser.add_argument("--rows", type=_rows, default=200_000, help="of the table; it is kept for the next time")
+    parser.add_argument("--rows", type=rows_of, default=200_000, help="of the table; it is kept for the next time")
     parser.add_argument("--only", action="append", choices=sorted(names), metavar="NAME", help="a case")
     parser.add_argument("--repeat", type=int, default=3, help="rounds, of which the median counts")
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the figures there")
@@ -55,7 +55,11 @@ def _processor() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
-def _rows(told: str) -> int:
+def rows_of(told: str) -> int:
+    """A number of rows that come in whole requests.
+
+    :raises ArgumentTypeError: another one.
+    """
     rows = int(told)
     if rows < 1 or rows % ROWS_PER_REQUEST:
         raise ArgumentTypeError(f"whole requests only: a multiple of {ROWS_PER_REQUEST}")

@@ -147,7 +147,9 @@ async def _watched(executor: ServiceProcess, store_url: str) -> Seen:
                 async with session.get("/metrics") as exposed:
                     seen.add(await exposed.text())
             except ClientError as error:
-                raise SystemExit(f"slow_runs: the executor is gone after {time.monotonic() - begun:.0f} s") from error
+                after_s = time.monotonic() - begun
+                last = executor.lines[-1:]
+                raise SystemExit(f"slow_runs: the executor is gone after {after_s:.0f} s: {error!r}, {last}") from error
             await asyncio.sleep(_LOOK_S)
     return seen
 

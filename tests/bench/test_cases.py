@@ -3,6 +3,7 @@ import pytest
 from tests.bench.__main__ import main
 from tests.bench.case import CASES
 from tests.bench.ground import changing, connected, make_table
+from tests.bench.growth import grown
 from tests.bench.sink import open_sink
 from tests.bench.slow_runs import hold_runs
 from tests.bench.trigger import Site, first_requests
@@ -55,6 +56,12 @@ async def test_removed_row_is_sent_too_by_a_snapshot(database_url: str, empty_da
 
     of_first_run, changed, removed = ROWS // ROWS_PER_REQUEST, 1, 1
     assert sink.close().requests == of_first_run + changed + removed
+
+
+def test_growth_is_the_peak_of_more_rows_as_a_ratio_to_that_of_few() -> None:
+    figures = grown({1000: {"full": 80.0}, 5000: {"full": 100.0}})
+
+    assert figures == {"full_mib_at_1000": 80.0, "full_mib_at_5000": 100.0, "full_growth": 1.25}
 
 
 async def test_slow_runs_are_held_by_one_executor_until_they_are_done(database_url: str) -> None:
