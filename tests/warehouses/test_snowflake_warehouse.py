@@ -174,12 +174,12 @@ async def test_value_of_any_type_is_exact(rig: SnowflakeRig, expression: str, ki
 @pytest.mark.parametrize(
     ("type_name", "scale", "kind", "projection"),
     [
-        ("MAP", 0, _JSON, 'TO_JSON("c")'),
-        ("VECTOR", 0, _JSON, 'TO_JSON("c"::ARRAY)'),
-        ("GEOGRAPHY", 0, _TEXT, 'ST_ASWKT("c")'),
-        ("DECFLOAT", 0, ColumnKind.DECIMAL, 'TO_VARCHAR("c")'),
-        ("INTERVAL_DAY_TIME", 0, _TEXT, 'TO_VARCHAR("c")'),
-        ("FIXED", 4, ColumnKind.DECIMAL, 'TO_VARCHAR("c")'),
+        ("MAP", 0, _JSON, 'TO_JSON(tailrace_rows."c")'),
+        ("VECTOR", 0, _JSON, 'TO_JSON(tailrace_rows."c"::ARRAY)'),
+        ("GEOGRAPHY", 0, _TEXT, 'ST_ASWKT(tailrace_rows."c")'),
+        ("DECFLOAT", 0, ColumnKind.DECIMAL, 'TO_VARCHAR(tailrace_rows."c")'),
+        ("INTERVAL_DAY_TIME", 0, _TEXT, 'TO_VARCHAR(tailrace_rows."c")'),
+        ("FIXED", 4, ColumnKind.DECIMAL, 'TO_VARCHAR(tailrace_rows."c")'),
     ],
 )
 def test_type_that_the_emulator_lacks_is_asked_for_as_text(
@@ -405,6 +405,7 @@ def test_emulator_is_a_port_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> 
     [
         (630, "57014", SourceUnavailable, "SOURCE_TIMEOUT"),
         (604, "57014", SourceUnavailable, "SOURCE_TIMEOUT"),
+        (8, "0A000", SourceInvalid, "SOURCE_QUERY"),
         (606, "57P03", SourceInvalid, "SOURCE_INVALID"),
         (1003, "42000", SourceInvalid, "SOURCE_QUERY"),
         (2043, "02000", SourceInvalid, "SOURCE_QUERY"),

@@ -19,7 +19,8 @@ _TOKEN_REFUSED = range(394_400, 394_500)
 _NETWORK_POLICY = frozenset({390_420, 390_422})
 _NAMED_WRONGLY = frozenset({390_189, 390_201})
 _NO_ACCOUNT = frozenset({290_403, 290_404})
-_CUT_OFF = frozenset({604, 630, 631})
+_CUT_OFF = frozenset({630, 631})
+_STOPPED = 604
 _NO_WAREHOUSE = 606
 _NO_PLACE = range(90_105, 90_110)
 _QUERY_STATES = ("42", "02", "0A")
@@ -53,8 +54,10 @@ def translated() -> Iterator[None]:
 def classified(error: Error) -> TailraceError:
     """An error of a statement."""
     number, state, words = error.errno, error.sqlstate or "", error.raw_msg
-    if number in _CUT_OFF or state == "57014":
+    if number in _CUT_OFF:
         return SourceUnavailable(TOO_SLOW, code="SOURCE_TIMEOUT")
+    if number == _STOPPED:
+        return SourceUnavailable(f"the query was stopped in Snowflake, or {TOO_SLOW}", code="SOURCE_TIMEOUT")
     if number == _NO_WAREHOUSE:
         return SourceInvalid("no warehouse computes the query: name one in `warehouse` that the role may use")
     if number in _ABOUT_A_VALUE or (state.startswith("22") and number not in _NO_PLACE):

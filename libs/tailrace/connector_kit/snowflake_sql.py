@@ -195,4 +195,5 @@ def _bytes(text: str) -> str:
 
 
 def _name(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+    # With where it comes from: a key column is selected twice, so its name alone would mean two things in ORDER BY.
+    return f'{_ROWS}."' + name.replace('"', '""') + '"'

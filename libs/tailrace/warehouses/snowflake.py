@@ -81,7 +81,7 @@ class SnowflakeWarehouse(Warehouse):
                 f"the role {role} may change the account by a query: "
                 "name one in `role` that may only read, or set allow_admin_role"
             )
-        if not warehouse:
+        if not (warehouse or self._settings.warehouse):
             raise SourceInvalid("the user has no default warehouse: name one in `warehouse` that the role may use")
 
     async def columns(self, query: str) -> Sequence[Column]:
