@@ -10,9 +10,11 @@ from tailrace.events.models import RunQueued
 from tailrace.events.topics import TopicNames
 from tailrace.pipeline.breaker import BreakerTerms
 from tailrace.pipeline.deliver import Patience
+from tailrace.pipeline.spools import Spools, SpoolTerms
 from tailrace.runtime.http import AiohttpClient, HttpLimits
 from tailrace.runtime.lifecycle import main
 from tailrace.runtime.service import Chassis, Service
+from tailrace.runtime.settings import Settings
 from tailrace.store.checkpoints import Checkpoints
 from tailrace.store.connections import Connections
 from tailrace.store.dead_letters import DeadLetters
@@ -25,23 +27,30 @@ from tailrace_executor.handlers import Crew
 from tailrace_executor.ledger import LeaseTerms
 from tailrace_executor.pauses import Pauses
 
+_BYTES_PER_MIB = 1 << 20
+
 
 async def serve(chassis: Chassis) -> None:
     """Work on runs until stopped; then every run stops at its checkpoint and is handed back."""
     settings = chassis.settings
     # Requests are bounded for each destination; one that waited for a connection here would be taken for unanswered.
     limits = HttpLimits(total_s=settings.request_timeout_s, connections=0, connections_per_host=0)
-    async with AiohttpClient.open(allow_private=settings.allow_private_destinations, limits=limits) as http:
-        crew = Crew(_bench(chassis, http), settings.executor_max_runs, settings.poll_s)
-        async with asyncio.TaskGroup() as tasks:
-            cancels = tasks.create_task(crew.heed_cancels())
-            events = tasks.create_task(_read_events(chassis, crew))
-            claims = tasks.create_task(crew.claim_runs(chassis.stopping, tasks))
-            await chassis.stopping.wait()
-            crew.let_go()
-            await asyncio.wait({claims, events})
-            await crew.idle()
-            cancels.cancel()
+    with Spools.open(_spool_terms(settings), chassis.clock) as spools:
+        async with AiohttpClient.open(allow_private=settings.allow_private_destinations, limits=limits) as http:
+            crew = Crew(_bench(chassis, http, spools), settings.executor_max_runs, settings.poll_s)
+            await _work(chassis, crew)
+
+
+async def _work(chassis: Chassis, crew: Crew) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        cancels = tasks.create_task(crew.heed_cancels())
+        events = tasks.create_task(_read_events(chassis, crew))
+        claims = tasks.create_task(crew.claim_runs(chassis.stopping, tasks))
+        await chassis.stopping.wait()
+        crew.let_go()
+        await asyncio.wait({claims, events})
+        await crew.idle()
+        cancels.cancel()
 
 
 async def _read_events(chassis: Chassis, crew: Crew) -> None:
@@ -58,7 +67,16 @@ async def _read_events(chassis: Chassis, crew: Crew) -> None:
     await consume(chassis.bus, reader, look_for_work, stopping=chassis.stopping)
 
 
-def _bench(chassis: Chassis, http: HttpClient) -> Bench:
+def _spool_terms(settings: Settings) -> SpoolTerms:
+    return SpoolTerms(
+        after_s=settings.spool_after_s,
+        run_bytes=settings.spool_run_mib * _BYTES_PER_MIB,
+        total_bytes=settings.spool_total_mib * _BYTES_PER_MIB,
+        directory=settings.spool_directory,
+    )
+
+
+def _bench(chassis: Chassis, http: HttpClient, spools: Spools) -> Bench:
     settings, database = chassis.settings, chassis.database
     return Bench(
         owner=settings.pod_name,
@@ -83,6 +101,7 @@ def _bench(chassis: Chassis, http: HttpClient) -> Bench:
         http=http,
         clock=chassis.clock,
         random=SystemRandom(),
+        spools=spools if spools.terms.are_on else None,
     )
 
 

@@ -18,6 +18,7 @@ from tailrace.pipeline.breaker import Breaker, BreakerTerms
 from tailrace.pipeline.deliver import Patience
 from tailrace.pipeline.mirror import Census
 from tailrace.pipeline.pace import Limits, Pacer
+from tailrace.pipeline.spools import Spools
 from tailrace.store.checkpoints import Checkpoints
 from tailrace.store.connections import Connections, StoredConnection
 from tailrace.store.dead_letters import DeadLetters
@@ -52,6 +53,7 @@ class Bench:
     destination_type: Callable[[str], type[Destination]] = destination_type
     breaker_terms: BreakerTerms = field(default_factory=BreakerTerms)
     pauses: Pauses = field(default_factory=Pauses)
+    spools: Spools | None = None
     pacers: dict[str, tuple[Limits, Pacer]] = field(default_factory=dict)
     breakers: dict[str, Breaker] = field(default_factory=dict)
 

@@ -42,8 +42,8 @@ async def open_route(claim: Claim, bench: Bench, tenure: Tenure, ledger: RunLedg
     """
     definition = await bench.syncs.definition(claim.sync_id, claim.sync_version)
     only = await bench.dead_letters.keys_of_replay(claim.lease.run_id) if claim.kind is RunKind.REPLAY else None
-    async with AsyncExitStack() as stack:
-        warehouse = await _open_warehouse(stack, definition, bench)
+    async with AsyncExitStack() as stack, AsyncExitStack() as warehouse_scope:
+        warehouse = await _open_warehouse(warehouse_scope, definition, bench)
         stored, destination = await _open_destination(stack, definition, bench)
         policy = definition.delivery
         window = _window(policy, bench)
@@ -59,6 +59,7 @@ async def open_route(claim: Claim, bench: Bench, tenure: Tenure, ledger: RunLedg
             start=ledger.position,
             only=only,
             warehouse=warehouse,
+            leave_warehouse=warehouse_scope.aclose,
             snapshot=SyncSnapshot(bench.snapshots, claim.lease, claim.sync_id, only),
             recipe=Recipe(
                 lineage=lineage,
@@ -68,6 +69,7 @@ async def open_route(claim: Claim, bench: Bench, tenure: Tenure, ledger: RunLedg
                 still_dead=lambda keys: bench.dead_letters.still_dead(claim.sync_id, keys),
             ),
             columns=ledger.columns,
+            spools=bench.spools,
             flight=Flight(
                 deliverer=Deliverer(
                     sync_id=claim.sync_id,

@@ -45,6 +45,15 @@ DESTINATION_DURATION = Histogram(
 RATE_LIMIT_WAIT = Histogram(
     "tailrace_rate_limit_wait_seconds", "Waits for a rate limit.", registry=REGISTRY, buckets=_SECONDS
 )
+SPOOL_BYTES = Gauge(
+    "tailrace_spool_bytes", "Bytes of local disk that rows take which wait for a destination.", registry=REGISTRY
+)
+SPOOL_REFUSALS = Counter(
+    "tailrace_spool_refusals_total",
+    "Runs whose rows could not wait on local disk, so that the warehouse waits: run_full, process_full, disk.",
+    ["reason"],
+    registry=REGISTRY,
+)
 DLQ_OPEN = Gauge("tailrace_dlq_open", "Dead letters not resolved.", ["error_code"], registry=REGISTRY)
 DLQ_LETTERS = Counter("tailrace_dlq_letters_total", "Rows that became dead letters.", ["error_code"], registry=REGISTRY)
 SCHEDULE_LAG = Histogram("tailrace_schedule_lag_seconds", "From due to started.", registry=REGISTRY, buckets=_SECONDS)

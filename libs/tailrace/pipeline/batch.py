@@ -16,7 +16,7 @@ from tailrace.core.runs import RunKind
 from tailrace.core.settlements import DedupeKey, Phase, Position, dedupe_key
 from tailrace.core.snapshots import is_version
 from tailrace.core.syncs import SyncMode
-from tailrace.pipeline.modes import operation
+from tailrace.pipeline.modes import sent_changes
 from tailrace.pipeline.plain import MappedRow, PlainChanges, RowChange
 from tailrace.pipeline.tally import NOT_IN_MODE, STILL_DEAD, SUPERSEDED, UNCHANGED, Tally, Terms
 
@@ -132,8 +132,7 @@ class _Cut:
 
     def __post_init__(self, position: Position) -> None:
         self.after, self.null_rows, self.phase = position.after, position.null_rows, position.phase
-        mode, kind = self.recipe.mode, self.recipe.kind
-        self.sends = frozenset(change for change in Change if operation(mode, kind, change) is not None)
+        self.sends = sent_changes(self.recipe.mode, self.recipe.kind)
         self.decided = self._tally()
 
     def is_full_before(self, change: RowChange) -> bool:

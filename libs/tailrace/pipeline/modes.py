@@ -26,6 +26,11 @@ def operation(mode: SyncMode, kind: RunKind, change: Change) -> Operation | None
     return _SENDS.get((mode, change))
 
 
+def sent_changes(mode: SyncMode, kind: RunKind) -> frozenset[Change]:
+    """The changes that something is sent for."""
+    return frozenset(change for change in Change if operation(mode, kind, change) is not None)
+
+
 def operation_on_rows(mode: SyncMode) -> Operation:
     """The one operation that the mode ever sends for rows of the query."""
     return _SENDS[mode, Change.ADDED]

@@ -1,7 +1,11 @@
-"""The walk of a row, from the warehouse to the checkpoint that tells what became of it."""
+"""The walk of a row, from the warehouse to the checkpoint that tells what became of it.
 
+Nothing of the warehouse is held once all of the query was read, however long delivery takes.
+"""
+
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
@@ -17,11 +21,13 @@ from tailrace.mapping.accepted import ANYTHING, Accepted
 from tailrace.mapping.sent_keys import keys_may_meet
 from tailrace.observe.failpoints import failpoint
 from tailrace.pipeline.batch import Recipe, batch
+from tailrace.pipeline.belt import Belt, side_by_side
 from tailrace.pipeline.columns import PinnedColumns
 from tailrace.pipeline.diff import diff
 from tailrace.pipeline.flight import Flight, deliver_and_settle
 from tailrace.pipeline.map_fields import DUPLICATE_KEY, KEY_TOO_LONG, NULL_CURSOR, NULL_KEY, Mapper
 from tailrace.pipeline.mirror import Marked, check_deletes, deletes
+from tailrace.pipeline.modes import sent_changes
 from tailrace.pipeline.places import CursorColumn, Order, order_of
 from tailrace.pipeline.plain import MappedRow
 from tailrace.pipeline.read import (
@@ -34,9 +40,14 @@ from tailrace.pipeline.read import (
     watched,
     what_to_read,
 )
+from tailrace.pipeline.spools import Spools
 
 _READ_EACH_TIME = (NULL_KEY, NULL_CURSOR)
 """What is wrong with rows that every run reads, wherever the cursor stands."""
+
+
+async def _keep_open() -> None:
+    """Leave the warehouse to whoever opened it."""
 
 
 class Snapshot(Marked, Watched, Protocol):
@@ -54,6 +65,8 @@ class Route:
     `delete_plan` is for rows that left the query, in the mode that deletes them. `kept_rows` gives the rows of a replay
     that are not to be read again, in the mode that sends them for what they say. So many deletes as are confirmed pass
     the guard. `close_mended` is told what of all that is wrong with rows was looked for in the whole query.
+    `leave_warehouse` ends the connection, which the rest of the way does not need. Without `spools`, what waits for the
+    destination waits in memory and in the warehouse.
     """
 
     definition: SyncDefinition
@@ -69,6 +82,8 @@ class Route:
     kept_rows: Callable[[], AsyncIterator[Sequence[KeptRow]]] | None = None
     deletes_confirmed: int = 0
     close_mended: Callable[[Sequence[str]], Awaitable[None]] | None = None
+    leave_warehouse: Callable[[], Awaitable[None]] = _keep_open
+    spools: Spools | None = None
 
 
 async def walk(route: Route) -> None:
@@ -76,10 +91,12 @@ async def walk(route: Route) -> None:
 
     :raises TailraceError: why it stopped; what was settled before stays settled, the rest will be read again.
     """
-    if route.kept_rows is not None:
-        await _walk_mapped(route, kept(route.kept_rows()), route.recipe)
-    elif route.start.phase is Phase.ROWS:
+    if route.kept_rows is None and route.start.phase is Phase.ROWS:
         await _walk_rows(route)
+    await route.leave_warehouse()
+    if route.kept_rows is not None:
+        changes = diff(kept(route.kept_rows()), route.snapshot.entries(after=route.start.after))
+        await deliver_and_settle(batch(changes, route.recipe, route.start), route.flight)
     if route.delete_plan is not None:
         await _walk_deletes(route, route.delete_plan)
 
@@ -96,6 +113,16 @@ async def map_fields(blocks: AsyncIterator[Block], mapper: Mapper) -> AsyncItera
 async def _walk_rows(route: Route) -> None:
     definition = route.definition if route.only is None else by_key(route.definition)
     check_readable(definition, route.warehouse)
+    with closing(Belt(route.spools, sent_changes(route.recipe.mode, route.recipe.kind))) as belt:
+        async with side_by_side() as tasks:
+            cursor = await _read(route, definition, belt, tasks)
+            await route.leave_warehouse()
+    if route.only is None:
+        await _end_reading(route, cursor)
+
+
+async def _read(route: Route, definition: SyncDefinition, belt: Belt, tasks: asyncio.TaskGroup) -> CursorColumn | None:
+    """Read all of the query, while a task delivers what was read so far; gives the cursor of the sync."""
     async with AsyncExitStack() as stack:
         async with route.flight.tenure.ending():
             columns = await route.columns.of(route.warehouse, definition)
@@ -109,14 +136,9 @@ async def _walk_rows(route: Route) -> None:
         cursor = order_of(route.definition, columns).cursor
         if route.only is not None and cursor is not None:
             blocks = newest_of_each(blocks, cursor)
-        await _walk_mapped(route, map_fields(blocks, mapper), recipe)
-    if route.only is None:
-        await _end_reading(route, cursor)
-
-
-async def _walk_mapped(route: Route, rows: AsyncIterator[Sequence[MappedRow]], recipe: Recipe) -> None:
-    changes = diff(rows, route.snapshot.entries(after=route.start.after))
-    await deliver_and_settle(batch(changes, recipe, route.start), route.flight)
+        tasks.create_task(deliver_and_settle(batch(belt.changes(), recipe, route.start), route.flight))
+        await belt.carry(diff(map_fields(blocks, mapper), route.snapshot.entries(after=route.start.after)))
+    return cursor
 
 
 async def _recipe(route: Route, order: Order) -> Recipe:

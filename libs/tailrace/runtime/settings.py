@@ -146,6 +146,20 @@ class Settings(KafkaSettings, StoreSettings):
     window_rows: int = Field(2000, ge=1, le=1_000_000, description="Rows sent without a checkpoint at most.")
     checkpoint_s: float = Field(0.5, gt=0, le=5, description="Longest time between checkpoints while rows flow.")
 
+    spool_after_s: float = Field(
+        30,
+        ge=0,
+        le=3600,
+        description="How long a reading waits for its destination, a 20th of it at a time, before rows go to disk.",
+    )
+    spool_run_mib: int = Field(512, ge=0, le=1_048_576, description="MiB of disk for the rows of a run; 0 for none.")
+    spool_total_mib: int = Field(
+        4096, ge=0, le=16_777_216, description="MiB of disk for those of all runs of an executor; 0 for none."
+    )
+    spool_directory: Path | None = Field(
+        None, description="Where they are put; the system's directory for temporary files if not set."
+    )
+
     failpoint: str | None = Field(
         None, description="Breaks this process on purpose, `name:nth:action`: for tests only."
     )

@@ -1,5 +1,12 @@
 """All mutations there are."""
 
-from tests.faults.mutations import access, edges, engine, outages, store
+from tests.faults.mutations import access, edges, engine, outages, spools, store
 
-MUTATIONS = (*engine.MUTATIONS, *outages.MUTATIONS, *store.MUTATIONS, *access.MUTATIONS, *edges.MUTATIONS)
+MUTATIONS = (
+    *engine.MUTATIONS,
+    *outages.MUTATIONS,
+    *spools.MUTATIONS,
+    *store.MUTATIONS,
+    *access.MUTATIONS,
+    *edges.MUTATIONS,
+)
