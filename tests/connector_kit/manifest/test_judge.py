@@ -31,7 +31,12 @@ async def test_connector_to_begin_with_has_no_fault(tmp_path: Path) -> None:
     [
         ('at_most="100 rows"', 'at_most="100"', "            max_rows=", "a number and its unit, such as `100 rows`"),
         ('rate="10/1s"', 'rate="10 a second"', "    buckets=(", "a number and its unit, such as `100/10s`"),
-        ('status="status"', 'state="status"', "            attribution=", "Extra inputs are not permitted"),
+        (
+            'status="status"',
+            'state="status"',
+            "            attribution=",
+            "Aligned has no state; it has reason, kind, results, status",
+        ),
         ("key=NamedKey(", 'bucket="none", key=NamedKey(', "MANIFEST =", "names a bucket that there is not"),
         ('name="my_crm"', 'name="other"', "    name=", "it is 'other' and the file is 'tailrace_my_crm.py'"),
         ("DOCS = ", "DOCS = (", "DOCS =", "was never closed"),

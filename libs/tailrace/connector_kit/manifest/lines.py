@@ -1,12 +1,15 @@
 """Where in its file a manifest is wrong: pydantic's places, found again in the syntax tree."""
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from traceback import extract_tb
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from tailrace.connector_kit.manifest.parts import Part
 
 Place = Sequence[str | int]
 
@@ -26,7 +29,9 @@ def problems_in(path: Path, error: ValidationError) -> list[Problem]:
     call = _call_at(ast.parse(path.read_text()), line)
     told = error.errors(include_url=False, include_context=False, include_input=False)
     return sorted(
-        Problem(_line(call, each["loc"], line), ".".join(map(str, each["loc"])) or "the whole", each["msg"])
+        Problem(
+            _line(call, each["loc"], line), ".".join(map(str, each["loc"])) or "the whole", _what(error.title, each)
+        )
         for each in told
     )
 
@@ -36,6 +41,20 @@ def last_line(path: Path, error: Exception) -> int:
     frames = extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.lineno and Path(frame.filename).resolve() == path.resolve()]
     return lines[-1] if lines else 1
+
+
+def _what(model: str, told: ErrorDetails) -> str:
+    """What pydantic says; of a name that there is not, which there are."""
+    known = next((each.model_fields for each in _parts(Part) if each.__name__ == model), None)
+    if told["type"] == "extra_forbidden" and len(told["loc"]) == 1 and known:
+        return f"{model} has no {told['loc'][0]}; it has {', '.join(known)}"
+    return told["msg"].removeprefix("Value error, ")
+
+
+def _parts(part: type[Part]) -> Iterator[type[Part]]:
+    for each in part.__subclasses__():
+        yield each
+        yield from _parts(each)
 
 
 def _call_at(tree: ast.Module, line: int) -> ast.Call | None:

@@ -50,5 +50,5 @@ def _module(path: Path) -> ModuleType:
     except SyntaxError as error:
         raise Unloadable(path, Problem(error.lineno or 1, WHOLE, error.msg)) from error
     except (ImportError, AttributeError, NameError, TypeError, ValueError) as error:
-        raise Unloadable(path, Problem(last_line(path, error), WHOLE, str(error))) from error
+        raise Unloadable(path, Problem(last_line(path, error), WHOLE, f"{type(error).__name__}: {error}")) from error
     return module

@@ -14,8 +14,8 @@ from tailrace.connector_kit.manifest.attribution import Aligned
 from tailrace.connector_kit.manifest.auth import Bearer
 from tailrace.connector_kit.manifest.limits import Bucket, RowLimit, SizeLimit
 from tailrace.connector_kit.manifest.model import KnownObject, Manifest, Objects
-from tailrace.connector_kit.manifest.throttles import RetryAfter, SaysNothing
 from tailrace.connector_kit.manifest.templates import Slot
+from tailrace.connector_kit.manifest.throttles import RetryAfter, SaysNothing
 from tailrace.connector_kit.manifest.writes import NamedKey, Write
 from tailrace.core.rows import Operation
 
@@ -56,10 +56,9 @@ from typing import ClassVar
 
 from tailrace.connector_kit.manifest.samples import Sample
 from tailrace.core.rows import Operation
-from tailrace.testing.fake_http import answer
+${inside}from tailrace.testing.fake_http import answer
 from tailrace.testing.manifest_contract import ManifestContract
-from $module import MANIFEST
-
+${outside}
 SETTINGS = {"token": "made-up"}
 ROWS = ({"id": "1", "name": "Ada"}, {"id": "2", "name": "Bob"})
 ASKS = {"rows": [{"key": "1", "fields": ROWS[0]}, {"key": "2", "fields": ROWS[1]}]}
@@ -153,7 +152,10 @@ def package(name: str, *, today: date) -> Mapping[str, str]:
 
 def _words(name: str, module: str, today: date) -> dict[str, str]:
     label = name.replace("_", " ").title()
+    line, is_inside = f"from {module} import MANIFEST\n", module.startswith("tailrace.")
     return {
+        "inside": line if is_inside else "",
+        "outside": "" if is_inside else "\n" + line,
         "name": name,
         "label": label,
         "class_name": label.replace(" ", ""),
