@@ -3,7 +3,8 @@
 from http import HTTPStatus
 from typing import Any
 
-from tailrace_gateway.problems import Fault, Problem
+from tailrace.core.errors import Conflict
+from tailrace_gateway.problems import Fault, Problem, problem_of
 
 _RUN = "retl_run_01j9k7p2q3r4s5t6"
 
@@ -12,7 +13,7 @@ _PROBLEMS = {
     401: Problem(401, "UNAUTHENTICATED", "this token is unknown, expired or revoked"),
     403: Problem(403, "FORBIDDEN", "this needs a token with the role editor; yours is viewer"),
     404: Problem(404, "NOT_FOUND", "nothing of that id in this workspace"),
-    409: Problem(409, "RUN_ACTIVE", f"run {_RUN} of this sync is active", existing_id=_RUN),
+    409: problem_of(Conflict(f"run {_RUN} of this sync is active", code="RUN_ACTIVE", existing_id=_RUN)),
     412: Problem(412, "STALE", "it has changed since you read it: get it again"),
     422: Problem(
         422,

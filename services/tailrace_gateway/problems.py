@@ -145,13 +145,20 @@ _STATUSES: Sequence[tuple[type[TailraceError], HTTPStatus]] = (
 )
 
 
-_LISTED: Mapping[str, str] = {
+_NEXT: Mapping[str, str] = {
     "SYNC_NOT_FOUND": "GET /api/reverse-etl/syncs or /v2/retl-connections lists them",
     "MODEL_NOT_FOUND": "GET /v2/retl-sources lists them, sources of connections as they are there",
     "SOURCE_NOT_FOUND": "GET /api/sources lists them",
     "DESTINATION_NOT_FOUND": "GET /api/destinations lists them",
     "CONNECTION_NOT_FOUND": "GET /api/sources and /api/destinations list them",
+    "RUN_NOT_FOUND": "GET /api/reverse-etl/runs lists them",
+    "LETTER_NOT_FOUND": "GET /api/reverse-etl/dlq lists them, with resolved=true those that are done with",
+    "TOKEN_NOT_FOUND": "GET /api/tokens lists them",
+    "SYNC_VERSION_NOT_FOUND": "GET /api/syncs/{sync_id}/versions lists them",
+    "SYNC_PAUSED": "POST /api/syncs/{sync_id}/resume does so",
+    "RUN_ACTIVE": "wait for its end, or POST /api/runs/{run_id}/cancel",
 }
+"""What to do next, by the code of what went wrong."""
 
 
 def problem_of(error: TailraceError) -> Problem:
@@ -161,14 +168,13 @@ def problem_of(error: TailraceError) -> Problem:
         case Malformed(faults=faults) | Unprocessable(faults=faults) if status:
             return Problem(status, error.code, error.message, faults)
         case Conflict(existing_id=existing_id) if status:
-            return Problem(status, error.code, error.message, existing_id=existing_id)
+            return Problem(status, error.code, _with_next(error), existing_id=existing_id)
         case StoreUnavailable() if status:
             return Problem(status, error.code, _STORE_AWAY, retry_after_s=_RETRY_AFTER_S)
         case TooMany(retry_after_s=retry_after_s) | Throttled(retry_after_s=retry_after_s) if status:
             return Problem(status, error.code, error.message, retry_after_s=retry_after_s or _RETRY_AFTER_S)
         case _ if status:
-            where = f"; {_LISTED[error.code]}" if error.code in _LISTED else ""
-            return Problem(status, error.code, error.message + where)
+            return Problem(status, error.code, _with_next(error))
         case _:
             return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "INTERNAL", "something went wrong on our side")
 
@@ -176,6 +182,10 @@ def problem_of(error: TailraceError) -> Problem:
 def problem_of_status(status: int, detail: str) -> Problem:
     """The problem behind a bare status, such as that of an unknown path."""
     return Problem(status, HTTPStatus(status).name, detail)
+
+
+def _with_next(error: TailraceError) -> str:
+    return f"{error.message}; {_NEXT[error.code]}" if error.code in _NEXT else error.message
 
 
 def _fault(fault: Fault) -> Mapping[str, str]:

@@ -57,7 +57,7 @@ async def send_row(stores: Stores, sync: Sync, key: RowKey) -> RowTest:
     """
     active = await stores.runs.active(sync.workspace_id, sync.id)
     if active is not None:
-        raise Conflict(f"run {active} may be sending this row: wait for its end", code="RUN_ACTIVE", existing_id=active)
+        raise Conflict(f"run {active} may be sending this row", code="RUN_ACTIVE", existing_id=active)
     ends = stores.discovery.ends_of(sync.workspace_id, sync.definition, within_s=TEST_S)
     async with ends as (warehouse, destination):
         accepted = await accepted_by(destination, sync.definition.object_name)

@@ -81,7 +81,7 @@ async def get_sync(call: Call[NoBody, NoQuery]) -> Answer:
     sync = await call.stores.syncs.get(workspace_id, call.path["connection_id"])
     run = await call.stores.runs.get(workspace_id, RunId(call.path["run_id"]))
     if run.sync_id != sync.id:
-        raise NotFound("no such run")
+        raise NotFound("no such run", code="RUN_NOT_FOUND")
     await note_end(call.stores, call.identity, run)
     return Answer(rudderstack_run(run))
 

@@ -115,14 +115,14 @@ async def test_problem_carries_what_each_client_reads(admin: Caller) -> None:
 
     assert refused.headers["Content-Type"] == "application/problem+json"
     assert refused.json == {
-        "type": "urn:tailrace:problem:not-found",
+        "type": "urn:tailrace:problem:run-not-found",
         "title": "Not Found",
         "status": 404,
-        "detail": "no such run",
+        "detail": "no such run; GET /api/reverse-etl/runs lists them",
         "instance": "/api/runs/retl_run_x",
-        "code": "NOT_FOUND",
-        "error": "no such run",
-        "message": "no such run",
+        "code": "RUN_NOT_FOUND",
+        "error": "no such run; GET /api/reverse-etl/runs lists them",
+        "message": "no such run; GET /api/reverse-etl/runs lists them",
     }
 
 

@@ -78,7 +78,8 @@ async def test_sync_that_cannot_be_started_is_told_of_at_its_place(
         "sync_id": another_sync_id,
         "http_status": 409,
         "error_code": "RUN_ACTIVE",
-        "message": f"run {active.json['data']['id']} of this sync is active",
+        "message": f"run {active.json['data']['id']} of this sync is active;"
+        " wait for its end, or POST /api/runs/{run_id}/cancel",
         "existing_id": active.json["data"]["id"],
     }
     assert await gateway.stores.database.fetchval("SELECT count(*) FROM runs") == 2

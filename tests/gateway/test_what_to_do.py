@@ -93,6 +93,8 @@ async def test_connection_that_nobody_tested_does_not_claim_to_work(admin: Calle
         ("/v2/retl-connections/retl_sync_x/syncs", "GET /api/reverse-etl/syncs or /v2/retl-connections lists them"),
         ("/v2/retl-sources/retl_source_x", "GET /v2/retl-sources lists them"),
         ("/api/reverse-etl/objects?destination_id=conn_x", "GET /api/sources and /api/destinations list them"),
+        ("/api/runs/retl_run_x", "GET /api/reverse-etl/runs lists them"),
+        ("/api/v1/jobs/retl_run_x", "GET /api/reverse-etl/runs lists them"),
     ],
 )
 async def test_thing_that_is_not_there_is_told_with_where_to_look(admin: Caller, path: str, told: str) -> None:
@@ -100,3 +102,26 @@ async def test_thing_that_is_not_there_is_told_with_where_to_look(admin: Caller,
 
     assert missing.status == 404
     assert told in missing.json["detail"]
+
+
+async def test_part_of_a_thing_that_is_not_there_is_told_with_where_to_look(admin: Caller, sync_id: str) -> None:
+    version = await admin.get(f"/api/syncs/{sync_id}/versions/7")
+    token = await admin.delete("/api/tokens/aaaaaaaa")
+    letter = await admin.post("/api/reverse-etl/dlq/resolve", {"entryIds": ["retl_dlq_x"], "resolution": "skipped"})
+
+    assert [each.status for each in (version, token, letter)] == [404, 404, 404]
+    assert "GET /api/syncs/{sync_id}/versions lists them" in version.json["detail"]
+    assert "GET /api/tokens lists them" in token.json["detail"]
+    assert "GET /api/reverse-etl/dlq lists them" in letter.json["detail"]
+
+
+async def test_start_that_cannot_be_is_told_with_what_would_make_it_possible(admin: Caller, sync_id: str) -> None:
+    start = {"syncId": sync_id}
+    await admin.post("/api/reverse-etl/sync/run", start)
+    active = await admin.post("/api/reverse-etl/sync/run", start)
+    await admin.post(f"/api/runs/{active.json['existing_id']}/cancel")
+    await admin.post(f"/api/syncs/{sync_id}/pause")
+    paused = await admin.post("/api/reverse-etl/sync/run", start)
+
+    assert "POST /api/runs/{run_id}/cancel" in active.json["detail"]
+    assert "POST /api/syncs/{sync_id}/resume" in paused.json["detail"]

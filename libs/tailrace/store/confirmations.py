@@ -40,7 +40,7 @@ async def confirm_deletes(
     """
     row = await connection.fetchrow(_STOPPED, confirmation.workspace_id, confirmation.run_id)
     if row is None:
-        raise NotFound("no such run")
+        raise NotFound("no such run", code="RUN_NOT_FOUND")
     if row["error_code"] != DELETE_GUARD:
         raise Conflict("this run was not stopped by the guard of deletes", code="NOT_GUARDED")
     if row["confirmed_by"] is not None:

@@ -189,7 +189,7 @@ class DeadLetters:
         """
         row = await self._database.fetchrow(_GET, workspace_id, letter_id)
         if row is None:
-            raise NotFound(f"no dead letter {letter_id}")
+            raise NotFound(f"no dead letter {letter_id}", code="LETTER_NOT_FOUND")
         return _letter(row)
 
     async def payload(self, workspace_id: WorkspaceId, letter_id: DeadLetterId) -> bytes | None:
@@ -200,7 +200,7 @@ class DeadLetters:
         """
         row = await self._database.fetchrow(_PAYLOAD, workspace_id, letter_id)
         if row is None:
-            raise NotFound(f"no dead letter {letter_id}")
+            raise NotFound(f"no dead letter {letter_id}", code="LETTER_NOT_FOUND")
         if row["payload"] is None:
             return None
         return self._box.open(row["payload"], bound_to=payload_binding(row["sync_id"], row["dedupe_key"]))
@@ -284,7 +284,7 @@ async def lock_letters(
     letters = await connection.fetch(_LOCK, workspace_id, list(ids))
     missing = set(ids) - {row["id"] for row in letters}
     if missing:
-        raise NotFound(f"no dead letters {named(missing)}")
+        raise NotFound(f"no dead letters {named(missing)}", code="LETTER_NOT_FOUND")
     for row in letters:
         if row["state"] == LetterState.REPLAYING:
             run_id = row["replay_run_id"]

@@ -206,7 +206,7 @@ class Runs:
         """
         row = await self._database.fetchrow(_GET, workspace_id, run_id)
         if row is None:
-            raise NotFound("no such run")
+            raise NotFound("no such run", code="RUN_NOT_FOUND")
         return _run(row)
 
     async def list(
