@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 _MANY = 100
 _FEW = 50
+_AT_ONCE = 25
 _ENDED_TO_MOST = 4
 
 
 @dataclass(slots=True)
 class Sparing:
-    """Leaves the objects of runs out of collections while there are many, a hundred runs at a time.
+    """Leaves the objects of runs out of collections while there are many, some runs at a time.
 
     What ended runs leave behind in cycles is found once few runs are left, or so many have ended that it counts.
     """
@@ -24,7 +25,7 @@ class Sparing:
         """A run begins."""
         self.held += 1
         self.begun += 1
-        if self.held >= _MANY and self.begun >= _MANY:
+        if self.held >= _MANY and self.begun >= _AT_ONCE:
             self._spare()
 
     def end(self) -> None:
