@@ -46,6 +46,10 @@ class _Body(BaseModel):
     errors: list[_RowError] | None = None
 
 
+_NAMES = frozenset(_Body.model_fields)
+_SILENT = _Body()
+
+
 def row_outcomes(response: HttpResponse, rows: int, *, requires_results: bool) -> list[RowOutcome]:
     """One outcome for each of so many rows, of a 2xx answer: by its `results`, else by its `errors`, else delivered.
 
@@ -82,10 +86,10 @@ def _read(response: HttpResponse) -> _Body:
         raise InDoubt("the answer is an HTML page: is there a login or a proxy before the destination?")
     content = response.body.strip()
     if not content or ("json" not in content_type and not content.startswith(_JSON_STARTS)):
-        return _Body()
+        return _SILENT
     try:
         told = orjson.loads(content)
-        return _Body.model_validate(told) if isinstance(told, dict) else _Body()
+        return _Body.model_validate(told) if isinstance(told, dict) and not _NAMES.isdisjoint(told) else _SILENT
     except orjson.JSONDecodeError:
         problem = "the answer is no readable JSON"
     except ValidationError as error:

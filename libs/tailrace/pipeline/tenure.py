@@ -108,17 +108,22 @@ class Tenure:
 
         :raises LeaseLost, Stopped: as `check`; it is not ours then.
         """
+        self.check()
         if not turn.locked():
-            self.check()
             await turn.acquire()
             return
         while True:
-            async with self.ending():
-                # The lease may have been renewed while this waited.
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(self.left_s):
+            scope = asyncio.timeout(self.left_s)
+            # The lease may have been renewed while this waited.
+            with suppress(TimeoutError):
+                async with scope:
+                    self._scopes[scope] = None
+                    try:
                         await turn.acquire()
                         return
+                    finally:
+                        del self._scopes[scope]
+            self.check()
 
     async def sleep(self, wait_s: float) -> None:
         """Wait, but not past the end.

@@ -8,23 +8,23 @@ import re
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from io import BytesIO
-from types import SimpleNamespace
 from typing import Self
 
 from aiohttp import (
     ClientConnectorCertificateError,
     ClientConnectorError,
     ClientError,
+    ClientRequest,
     ClientResponse,
     ClientSession,
     ClientTimeout,
     DummyCookieJar,
     TCPConnector,
-    TraceConfig,
-    TraceRequestHeadersSentParams,
 )
+from aiohttp.connector import Connection
 from yarl import URL
 
 from tailrace.connector_kit.fence import pass_fence
@@ -50,6 +50,22 @@ class HttpLimits:
     dns_s: int = 60
 
 
+@dataclass(slots=True)
+class _Progress:
+    is_sending: bool = False
+
+
+_progress: ContextVar[_Progress] = ContextVar("progress")
+
+
+class _Request(ClientRequest):
+    async def send(self, conn: Connection) -> ClientResponse:
+        # The connection stands, and no byte of the request has left. A trace would be told too, for more than it costs.
+        pass_fence()
+        _progress.get().is_sending = True
+        return await super().send(conn)
+
+
 class AiohttpClient(HttpClient):
     """Sends by aiohttp."""
 
@@ -67,7 +83,7 @@ class AiohttpClient(HttpClient):
             connector=_connector(bounds, allow_private=allow_private),
             timeout=ClientTimeout(total=bounds.total_s, connect=bounds.connect_s),
             cookie_jar=DummyCookieJar(),
-            trace_configs=[_marks_sending()],
+            request_class=_Request,
             headers={"Accept-Encoding": "identity", "User-Agent": "Tailrace"},
             auto_decompress=False,
             raise_for_status=False,
@@ -80,7 +96,8 @@ class AiohttpClient(HttpClient):
 
     async def send(self, request: HttpRequest) -> HttpResponse:
         url, host = self._address(request.url)
-        progress = SimpleNamespace(is_sending=False)
+        progress = _Progress()
+        outer = _progress.set(progress)
         try:
             async with self._session.request(
                 request.method,
@@ -88,7 +105,6 @@ class AiohttpClient(HttpClient):
                 headers=request.headers,
                 data=_payload(request.body),
                 allow_redirects=False,
-                trace_request_ctx=progress,
             ) as response:
                 failpoint("exec.after_send_before_response")
                 return await self._whole(response, max(request.takes_bytes, self._limits.response_bytes))
@@ -98,6 +114,8 @@ class AiohttpClient(HttpClient):
             ) from None  # its text may be the address or a header
         except (ClientError, TimeoutError, OSError) as error:
             raise _meaning(error, host, is_sending=progress.is_sending) from error
+        finally:
+            _progress.reset(outer)
 
     def _address(self, text: str) -> tuple[URL, str]:
         try:
@@ -137,17 +155,6 @@ def _payload(body: bytes) -> bytes | BytesIO | None:
     if len(body) > _ONE_GO_BYTES:
         return BytesIO(body)
     return body or None
-
-
-def _marks_sending() -> TraceConfig:
-    # Called when the connection stands and no byte of the request has left: the body's task writes both.
-    async def mark(_: ClientSession, context: SimpleNamespace, __: TraceRequestHeadersSentParams) -> None:
-        pass_fence()
-        context.trace_request_ctx.is_sending = True
-
-    trace = TraceConfig()
-    trace.on_request_headers_sent.append(mark)
-    return trace
 
 
 def _meaning(error: Exception, host: str, *, is_sending: bool) -> Exception:

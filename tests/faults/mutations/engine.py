@@ -159,8 +159,8 @@ MUTATIONS = (
     Mutation(
         "a wait for a turn ends with the lease that it began with",
         "libs/tailrace/pipeline/tenure.py",
-        "                with suppress(TimeoutError):\n                    async with asyncio.timeout(self.left_s):\n",
-        "                if True:\n                    async with asyncio.timeout(self.left_s):\n",
+        "            with suppress(TimeoutError):\n                async with scope:\n",
+        "            if True:\n                async with scope:\n",
         ("tests/pipeline/test_tenure.py",),
     ),
     Mutation(
