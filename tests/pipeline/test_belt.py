@@ -101,7 +101,7 @@ async def test_reading_whose_rows_are_taken_at_once_never_comes_near_the_disk(tm
 async def test_reading_waits_for_a_while_at_a_time_before_rows_go_to_the_disk(tmp_path: Path) -> None:
     clock = SetClock()
     with (
-        Spools.open(replace(AT_ONCE, after_s=1.0, directory=tmp_path), clock) as spools,
+        Spools.open(replace(AT_ONCE, after_s=3.0, directory=tmp_path), clock) as spools,
         closing(_belt(spools)) as belt,
     ):
         async with asyncio.timeout(WAITS_S), asyncio.TaskGroup() as tasks:
@@ -117,16 +117,16 @@ async def test_reading_waits_for_a_while_at_a_time_before_rows_go_to_the_disk(tm
 async def test_many_short_waits_are_a_long_one(tmp_path: Path) -> None:
     clock = SetClock()
     with (
-        Spools.open(replace(AT_ONCE, after_s=1.0, directory=tmp_path), clock) as spools,
+        Spools.open(replace(AT_ONCE, after_s=3.0, directory=tmp_path), clock) as spools,
         closing(_belt(spools)) as belt,
     ):
         async with asyncio.timeout(WAITS_S), asyncio.TaskGroup() as tasks:
             tasks.create_task(belt.carry(_reading()))
             taking = belt.changes()
-            for _ in range(50):
+            for _ in range(65):
                 await anext(taking)
                 await asyncio.sleep(0.001)
-                clock.seconds += 0.03
+                clock.seconds += 0.049
 
         assert spools.taken_bytes > 0
 

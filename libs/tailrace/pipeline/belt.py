@@ -18,7 +18,7 @@ from tailrace.pipeline.plain import PlainChanges, RowChange
 from tailrace.pipeline.spool import Changes, Refusal, Spool
 from tailrace.pipeline.spools import CHUNK_BYTES, Spools
 
-_PARTS = 20
+_PARTS = 60
 """Of the time that a reading may wait in all, it waits such a part at a time."""
 
 _ROW_BYTES = 256

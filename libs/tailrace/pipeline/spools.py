@@ -23,7 +23,7 @@ Result = TypeVar("Result")
 class SpoolTerms:
     """How long a reading waits for its destination before rows go to disk, and how many bytes they may take there.
 
-    It waits for `after_s` in all, and a twentieth of that at a time. With 0 bytes rows never go there; without a
+    It waits for `after_s` in all, and a sixtieth of that at a time. With 0 bytes rows never go there; without a
     directory they go to the system's for temporary files. `chunk_bytes` is what may wait in memory, roughly, and
     what is written at once.
     """

@@ -150,7 +150,7 @@ class Settings(KafkaSettings, StoreSettings):
         30,
         ge=0,
         le=3600,
-        description="How long a reading waits for its destination, a 20th of it at a time, before rows go to disk.",
+        description="How long a reading waits for its destination, a 60th of it at a time, before rows go to disk.",
     )
     spool_run_mib: int = Field(512, ge=0, le=1_048_576, description="MiB of disk for the rows of a run; 0 for none.")
     spool_total_mib: int = Field(
