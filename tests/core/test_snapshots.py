@@ -9,14 +9,15 @@ from hypothesis import strategies as st
 
 from tailrace.core.entry_columns import EntryColumns
 from tailrace.core.pages import ENTRIES_PER_PAGE, pages, unpack
-from tailrace.core.rows import Row, RowHash, RowKey
+from tailrace.core.rows import UNKNOWN_SOURCE, Row, RowHash, RowKey, SourceHash
 from tailrace.core.snapshots import UNKNOWN_VERSION, Entry, hash_row, is_version, of_first_algorithm
 
 hashes = st.binary(min_size=8, max_size=8).map(RowHash)
 keys = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=6), min_size=1, max_size=3).map(
     lambda parts: RowKey(tuple(parts))
 )
-entries = st.builds(Entry, keys, st.none() | hashes, st.none() | hashes)
+sources = st.just(UNKNOWN_SOURCE) | st.integers(-(2**63), 2**63 - 1).map(SourceHash)
+entries = st.builds(Entry, keys, st.none() | hashes, st.none() | hashes, source=sources)
 
 
 def layer(some: list[Entry]) -> list[Entry]:
@@ -27,7 +28,7 @@ def layer(some: list[Entry]) -> list[Entry]:
 def test_entries_come_out_of_a_page_as_they_went_in(some: list[Entry]) -> None:
     (page,) = pages(some)
 
-    assert list(unpack(page.body)) == some
+    assert list(unpack(page.body, page.algorithm)) == some
     assert (page.first_key, page.last_key, page.entries) == (some[0].key, some[-1].key, len(some))
 
 
@@ -77,9 +78,32 @@ def test_many_entries_are_cut_into_full_pages() -> None:
     assert [page.entries for page in made] == [ENTRIES_PER_PAGE, ENTRIES_PER_PAGE, 1]
 
 
+def test_page_without_hashes_of_the_warehouse_is_one_that_earlier_versions_read() -> None:
+    some = [Entry(RowKey(("a",)), hash_row(b"a")), Entry(RowKey(("b",)), None, hash_row(b"b"))]
+
+    [page] = pages(some)
+    [with_source] = pages([some[0]._replace(source=SourceHash(-7)), some[1]])
+
+    assert (page.algorithm, list(unpack(page.body))) == (2, some)
+    assert (with_source.algorithm, len(with_source.body) - len(page.body)) == (3, 2 * 8)
+
+
+def test_hash_of_the_warehouse_goes_with_the_version_that_it_stands_for() -> None:
+    below = EntryColumns.of([Entry(RowKey((key,)), hash_row(b"old"), source=SourceHash(1)) for key in "abc"])
+    above = EntryColumns.of([Entry(RowKey(("b",)), hash_row(b"new")), Entry(RowKey(("c",)))])
+
+    merged = below.overlaid(above)
+
+    assert [(*entry.key, entry.delivered, entry.source) for entry in merged] == [
+        ("a", hash_row(b"old"), 1),
+        ("b", hash_row(b"new"), UNKNOWN_SOURCE),
+    ]
+
+
 def test_a_row_of_ten_byte_keys_costs_less_than_24_bytes() -> None:
     many = [Entry(RowKey((f"cust-{number:05}",)), hash_row(str(number).encode())) for number in range(1000)]
+    hashed = [entry._replace(source=SourceHash(at)) for at, entry in enumerate(many, 1)]
 
-    (page,) = pages(many)
+    (page,) = pages(hashed)
 
     assert len(page.body) / page.entries < 24

@@ -9,6 +9,7 @@ from tailrace.core.errors import Invalid, SourceInvalid, SourceUnavailable
 from tailrace.core.rows import ColumnKind, RowKey
 from tailrace.testing.cursor_contract import CursorContract
 from tailrace.testing.eventually import eventually
+from tailrace.testing.row_hash_contract import RowHashContract
 from tailrace.testing.warehouse_contract import CredentialsContract, WarehouseContract, collect, keys, read, rows, told
 from tailrace.warehouses.postgres import PostgresWarehouse, PostgresWarehouseSettings
 from tests.warehouses.postgres_rig import PostgresWarehouseRig, settings
@@ -18,7 +19,7 @@ _TEXT = ColumnKind.TEXT
 _TIME = ColumnKind.TIMESTAMP
 
 
-class TestPostgresWarehouse(WarehouseContract, CredentialsContract, CursorContract):
+class TestPostgresWarehouse(WarehouseContract, CredentialsContract, CursorContract, RowHashContract):
     pass
 
 

@@ -1,6 +1,6 @@
 """The statement that reads a query of PostgreSQL in the order of a key, or of a cursor and then of a key."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tailrace.connector_kit.sql import by_code_point, one_statement, quote_name
@@ -9,6 +9,24 @@ from tailrace.core.rows import RowKey
 
 ROWS = '"tailrace_rows"'
 """The name of the user's query in the statement around it."""
+
+_SEARCHED = frozenset(
+    f'"pg_catalog"."{name}"'
+    for name in (
+        "int2",
+        "int4",
+        "int8",
+        "numeric",
+        "text",
+        "varchar",
+        "bpchar",
+        "uuid",
+        "date",
+        "timestamp",
+        "timestamptz",
+    )
+)
+"""Types of which a text that a value was written as gives an equal value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +54,12 @@ def statement(
     encoding: str,
     *,
     place: Callable[[int, str], str] = lambda number, _: f"${number}",
+    were_seen: bool = False,
 ) -> tuple[str, Sequence[object]]:
     """The SQL and its arguments; it gives the columns of the query, then the texts of the key.
 
-    `place` is what stands in it for an argument, by its number and its text.
+    `place` is what stands in it for an argument, by its number and its text. Keys that `were_seen` are texts of values
+    of their columns: an index on these can find them.
     """
     order = _Order.of(reading, columns)
     selected = [column.projection for column in columns] + order.texts
@@ -53,6 +73,8 @@ def statement(
         first = f"(CASE WHEN {order.has_null} THEN NULL ELSE {order.texts[0]} END)"
         selected[len(columns)], by[0] = first, by_code_point(first, encoding=encoding)
     condition, arguments = _condition(reading, order, encoding, place)
+    if were_seen:
+        condition += "".join(_searches(reading, columns))
     sql = f"""{wrapped(", ".join(selected), reading.query)} {condition}
         ORDER BY {", ".join(by)}, (CASE WHEN {order.has_null} THEN ({ROWS}.*)::text END) COLLATE "C"
     """
@@ -113,6 +135,14 @@ def _condition(
             here, last = [str(order.cursor), *here], [f"$1::text::{order.cursor_type}", *last]
         bounds.append(f"({', '.join(here)}) {'>' if reading.key_columns else '>='} ({', '.join(last)})")
     return (f"WHERE {' AND '.join(bounds)} OR {order.has_null}" if bounds else ""), arguments
+
+
+def _searches(reading: Reading, columns: Sequence[ReadColumn]) -> Iterator[str]:
+    """What the values of keys are equal to besides, whose texts are equal to the arguments."""
+    types = {column.name: column.type_name for column in columns}
+    for number, name in enumerate(reading.key_columns, 1):
+        if types[name] in _SEARCHED:
+            yield f" AND {ROWS}.{quote_name(name)} = ANY (${number}::text[]::{types[name]}[])"
 
 
 def _only(keys: Sequence[RowKey], texts: Sequence[str]) -> tuple[str, Sequence[object]]:

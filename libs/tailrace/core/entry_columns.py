@@ -1,48 +1,77 @@
 """Entries in columns: most of them are a key and the hash that was delivered, and never become an object."""
 
 from collections.abc import Sequence
+from itertools import chain, repeat
 from operator import itemgetter
-from typing import Self, TypeAlias, overload
+from typing import NamedTuple, Self, TypeAlias, overload
 
-from tailrace.core.rows import RowHash, RowKey
+from tailrace.core.rows import UNKNOWN_SOURCE, RowHash, RowKey, SourceHash
 from tailrace.core.snapshots import Entry, is_old
 
 Told: TypeAlias = RowHash | Entry
-"""The hash of the version delivered, or the whole entry where there is more to say."""
+"""The hash of the version delivered, or the whole entry where there is more to say; but for what `sources` tell."""
+
+
+class PlainEntries(NamedTuple):
+    """Keys with the hashes delivered, in key order, and the warehouse's where they are known."""
+
+    keys: Sequence[RowKey]
+    hashes: Sequence[RowHash]
+    sources: Sequence[SourceHash] | None = None
 
 
 class EntryColumns(Sequence[Entry]):
     """Entries in key order, each key once: `keys`, and beside them what is `told` of each.
 
-    `is_plain` where all are told by their hashes.
+    `is_plain` where all are told by their hashes. `sources` is None where none is known.
     """
 
-    __slots__ = ("is_plain", "keys", "told")
+    __slots__ = ("is_plain", "keys", "sources", "told")
 
-    def __init__(self, keys: Sequence[RowKey], told: Sequence[Told], *, is_plain: bool) -> None:
+    def __init__(
+        self,
+        keys: Sequence[RowKey],
+        told: Sequence[Told],
+        *,
+        is_plain: bool,
+        sources: Sequence[SourceHash] | None = None,
+    ) -> None:
         self.keys = keys
         self.told = told
         self.is_plain = is_plain
+        self.sources = sources
 
     @classmethod
     def of(cls, entries: Sequence[Entry]) -> Self:
         """Entries that are in key order."""
         if isinstance(entries, cls):
             return entries
-        told = [told_of(entry) for entry in entries]
-        return cls([entry.key for entry in entries], told, is_plain=not any(isinstance(one, Entry) for one in told))
+        return cls._of_rows([(entry.key, told_of(entry), entry.source) for entry in entries])
 
     @classmethod
-    def gathered(cls, plain: Sequence[tuple[Sequence[RowKey], Sequence[RowHash]]], odd: Sequence[Entry]) -> Self:
-        """Keys with the hashes delivered, in stretches that come in key order, and among them other entries."""
-        keys = [key for some, _ in plain for key in some]
-        told: list[Told] = [one for _, some in plain for one in some]
-        if not odd:
+    def gathered(cls, plain: Sequence[PlainEntries], odd: Sequence[Entry]) -> Self:
+        """Plain entries in stretches, no two of them over the same keys, and among them others."""
+        plain = sorted(plain, key=_first_key)
+        if odd:
+            rows: list[tuple[RowKey, Told, SourceHash]] = []
+            for some in plain:
+                rows += zip(some.keys, some.hashes, _filled(some), strict=False)
+            rows += [(entry.key, told_of(entry), entry.source) for entry in odd]
+            return cls._of_rows(sorted(rows, key=itemgetter(0)))
+        keys = list(chain.from_iterable(some.keys for some in plain))
+        told: list[Told] = list(chain.from_iterable(some.hashes for some in plain))
+        if all(some.sources is None for some in plain):
             return cls(keys, told, is_plain=True)
-        more = [(entry.key, told_of(entry)) for entry in odd]
-        pairs = sorted([*zip(keys, told, strict=True), *more], key=itemgetter(0))
-        is_plain = not any(isinstance(one, Entry) for _, one in more)
-        return cls([key for key, _ in pairs], [one for _, one in pairs], is_plain=is_plain)
+        sources = [source for some in plain for _, source in zip(some.keys, _filled(some), strict=False)]
+        return cls(keys, told, is_plain=True, sources=sources)
+
+    @classmethod
+    def _of_rows(cls, rows: "Sequence[tuple[RowKey, Told, SourceHash]]") -> Self:
+        keys = [key for key, _, _ in rows]
+        told = [one for _, one, _ in rows]
+        sources = [source for _, _, source in rows]
+        is_plain = not any(isinstance(one, Entry) for one in told)
+        return cls(keys, told, is_plain=is_plain, sources=sources if any(sources) else None)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -55,9 +84,14 @@ class EntryColumns(Sequence[Entry]):
 
     def __getitem__(self, at: int | slice) -> "Entry | EntryColumns":
         if isinstance(at, slice):
-            return EntryColumns(self.keys[at], self.told[at], is_plain=self.is_plain)
-        told = self.told[at]
-        return told if isinstance(told, Entry) else Entry(self.keys[at], told)
+            sources = None if self.sources is None else self.sources[at]
+            return EntryColumns(self.keys[at], self.told[at], is_plain=self.is_plain, sources=sources)
+        told, source = self.told[at], UNKNOWN_SOURCE if self.sources is None else self.sources[at]
+        return told._replace(source=source) if isinstance(told, Entry) else Entry(self.keys[at], told, source=source)
+
+    def gone(self) -> list[Entry]:
+        """Those that are gone."""
+        return [self[at] for at, one in enumerate(self.told) if isinstance(one, Entry) and one.is_gone]
 
     def overlaid(self, above: "EntryColumns") -> "EntryColumns":
         """The merge of two layers: the upper entry wins, its tombstones remove."""
@@ -69,12 +103,29 @@ class EntryColumns(Sequence[Entry]):
         if not is_plain:
             merged = {key: one for key, one in merged.items() if not (isinstance(one, Entry) and one.is_tombstone)}
         keys = list(merged) if is_in_order else sorted(merged)
-        return EntryColumns(keys, [merged[key] for key in keys], is_plain=is_plain)
+        told = [merged[key] for key in keys]
+        return EntryColumns(keys, told, is_plain=is_plain, sources=self._sources_overlaid(above, keys))
+
+    def _sources_overlaid(self, above: "EntryColumns", keys: Sequence[RowKey]) -> Sequence[SourceHash] | None:
+        if self.sources is None and above.sources is None:
+            return None
+        merged = dict(zip(self.keys, _filled(self), strict=False))
+        merged.update(zip(above.keys, _filled(above), strict=False))
+        return [merged[key] for key in keys]
 
 
 def told_of(entry: Entry) -> Told:
-    """What has to be told of an entry beside its key."""
-    _, delivered, dead, is_gone, written = entry
+    """What has to be told of an entry beside its key and the warehouse's hash."""
+    _, delivered, dead, is_gone, written, _ = entry
     if delivered is None or dead is not None or is_gone or written is not None or is_old(delivered):
-        return entry
+        return entry._replace(source=UNKNOWN_SOURCE) if entry.source else entry
     return delivered
+
+
+def _first_key(plain: PlainEntries) -> RowKey:
+    return plain.keys[0]
+
+
+def _filled(columns: PlainEntries | EntryColumns) -> "Sequence[SourceHash] | repeat[SourceHash]":
+    """The sources of columns, endless where none is known."""
+    return repeat(UNKNOWN_SOURCE) if columns.sources is None else columns.sources

@@ -2,22 +2,26 @@
 
 A page is a column of keys, compressed as a whole since neighbours are alike, and a column of hashes, which nothing
 compresses: an entry costs eight bytes and what is new in its key. The few entries that have more to say follow one by
-one. Pages of algorithm 1 held nothing but such entries.
+one. Pages of algorithm 1 held nothing but such entries. Pages that hold the warehouse's hashes too are numbered 3: they
+have a second column of eight bytes.
 """
 
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from struct import Struct
+from struct import Struct, pack, unpack_from
+from typing import cast
 
 import orjson
 
 from tailrace.core import entry_bytes
 from tailrace.core.entry_columns import EntryColumns, Told
-from tailrace.core.rows import RowHash, RowKey
+from tailrace.core.rows import RowKey, SourceHash
 from tailrace.core.snapshots import ALGORITHM, HASH_BYTES, UNKNOWN_VERSION, Entry
 
 ENTRIES_PER_PAGE = 1000
+WITH_SOURCES = 3
+"""The number of pages with the warehouse's hashes; those of rows are of the current algorithm."""
 
 _COMPRESSION_LEVEL = 1
 _HEAD = Struct(">III")
@@ -48,7 +52,7 @@ def pages(entries: Sequence[Entry]) -> Iterator[Page]:
 
 def unpack(body: bytes, algorithm: int = ALGORITHM) -> EntryColumns:
     """The entries of a page body of this algorithm, in key order."""
-    return _unpack(body) if algorithm == ALGORITHM else _unpack_first(body)
+    return _unpack_first(body) if algorithm < ALGORITHM else _unpack(body, has_sources=algorithm == WITH_SOURCES)
 
 
 def _pack(columns: EntryColumns) -> Page:
@@ -61,29 +65,34 @@ def _pack(columns: EntryColumns) -> Page:
         gone=sum(entry.is_gone for _, entry in odd),
         has_tombstones=any(entry.is_tombstone for _, entry in odd),
         body=_body(columns, odd),
+        algorithm=ALGORITHM if columns.sources is None else WITH_SOURCES,
     )
 
 
 def _body(columns: EntryColumns, odd: Sequence[tuple[int, Entry]]) -> bytes:
     keys = zlib.compress(orjson.dumps(_flat(columns.keys)), _COMPRESSION_LEVEL)
     hashes = [UNKNOWN_VERSION if isinstance(one, Entry) else one for one in columns.told]
+    sources = b"" if columns.sources is None else pack(f">{len(columns)}q", *columns.sources)
     told = b"".join([_PLACE.pack(at) + entry_bytes.encode(entry) for at, entry in odd])
-    return b"".join((_HEAD.pack(len(columns), len(keys), len(odd)), keys, *hashes, zlib.compress(told) if odd else b""))
+    head = _HEAD.pack(len(columns), len(keys), len(odd))
+    return b"".join((head, keys, *hashes, sources, zlib.compress(told) if odd else b""))
 
 
-def _unpack(body: bytes) -> EntryColumns:
+def _unpack(body: bytes, *, has_sources: bool) -> EntryColumns:
     entries, size_bytes, odd = _HEAD.unpack_from(body)
     hashes_at = _HEAD.size + size_bytes
     ends_at = hashes_at + entries * HASH_BYTES
+    sources: Sequence[SourceHash] | None = unpack_from(f">{entries}q", body, ends_at) if has_sources else None
     keys = _keys(orjson.loads(zlib.decompress(body[_HEAD.size : hashes_at])))
-    told: list[Told] = [RowHash(body[at : at + HASH_BYTES]) for at in range(hashes_at, ends_at, HASH_BYTES)]
+    hashes = [body[at : at + HASH_BYTES] for at in range(hashes_at, ends_at, HASH_BYTES)]
+    told = cast("list[Told]", hashes)
     if odd:
-        raw = memoryview(zlib.decompress(body[ends_at:]))
+        raw = memoryview(zlib.decompress(body[ends_at + entries * HASH_BYTES * has_sources :]))
         at = 0
         while at < len(raw):
             [place] = _PLACE.unpack_from(raw, at)
             told[place], at = entry_bytes.decode(raw, at + _PLACE.size)
-    return EntryColumns(keys, told, is_plain=not odd)
+    return EntryColumns(keys, told, is_plain=not odd, sources=sources)
 
 
 def _unpack_first(body: bytes) -> EntryColumns:
@@ -102,4 +111,5 @@ def _flat(keys: Sequence[RowKey]) -> Sequence[str | RowKey]:
 
 
 def _keys(read: Sequence[str] | Sequence[Sequence[str]]) -> list[RowKey]:
-    return [RowKey((key,) if isinstance(key, str) else tuple(key)) for key in read]
+    made = zip(read, strict=True) if read and isinstance(read[0], str) else map(tuple, read)
+    return cast("list[RowKey]", list(made))

@@ -4,22 +4,29 @@ from collections.abc import Collection, Sequence
 from itertools import chain, compress
 from typing import Self, overload
 
-from tailrace.core.rows import Row, RowHash, RowKey
+from tailrace.core.rows import Row, RowHash, RowKey, SourceHash
 
 
 class RowColumns(Sequence[Row]):
-    """Rows whose keys, bodies and hashes stand side by side."""
+    """Rows whose keys, bodies and hashes stand side by side, and the warehouse's hashes where they are to be kept."""
 
-    __slots__ = ("bodies", "hashes", "keys")
+    __slots__ = ("bodies", "hashes", "keys", "sources")
 
-    def __init__(self, keys: Sequence[RowKey], bodies: Sequence[bytes], hashes: Sequence[RowHash]) -> None:
+    def __init__(
+        self,
+        keys: Sequence[RowKey],
+        bodies: Sequence[bytes],
+        hashes: Sequence[RowHash],
+        sources: Sequence[SourceHash] | None = None,
+    ) -> None:
         self.keys = keys
         self.bodies = bodies
         self.hashes = hashes
+        self.sources = sources
 
     @classmethod
     def joined(cls, pieces: Sequence[Self]) -> Self:
-        """One after another."""
+        """One after another, for who does not ask for the warehouse's hashes."""
         if len(pieces) == 1:
             return pieces[0]
         return cls(
@@ -34,7 +41,10 @@ class RowColumns(Sequence[Row]):
         for at in places:
             kept[at] = False
         return type(self)(
-            list(compress(self.keys, kept)), list(compress(self.bodies, kept)), list(compress(self.hashes, kept))
+            list(compress(self.keys, kept)),
+            list(compress(self.bodies, kept)),
+            list(compress(self.hashes, kept)),
+            None if self.sources is None else list(compress(self.sources, kept)),
         )
 
     def __len__(self) -> int:
@@ -48,5 +58,6 @@ class RowColumns(Sequence[Row]):
 
     def __getitem__(self, at: int | slice) -> Row | Self:
         if isinstance(at, slice):
-            return type(self)(self.keys[at], self.bodies[at], self.hashes[at])
+            sources = None if self.sources is None else self.sources[at]
+            return type(self)(self.keys[at], self.bodies[at], self.hashes[at], sources)
         return Row(self.keys[at], self.bodies[at], self.hashes[at])

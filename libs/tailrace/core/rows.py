@@ -12,6 +12,12 @@ RowKey = NewType("RowKey", tuple[str, ...])
 RowHash = NewType("RowHash", bytes)
 """Eight bytes that stand for the mapped content of a row."""
 
+SourceHash = NewType("SourceHash", int)
+"""A signed number of 64 bits that stands for what the warehouse holds of a row, see `connector_kit.row_hashes`."""
+
+UNKNOWN_SOURCE = SourceHash(0)
+"""Stands for a row of which no such hash is known."""
+
 
 class ColumnKind(StrEnum):
     """How a value of a column arrives from the warehouse, so that the encoder writes it exactly."""
@@ -48,10 +54,12 @@ class Block:
     """Up to a few thousand source rows in the warehouse's order, in its own cheap form.
 
     `keys[i]` belongs to `rows[i]`; None where a part of the key is NULL. Rows with such a key come last in a read.
+    So do `sources`, where the warehouse was asked for hashes too.
     """
 
     rows: Sequence[tuple[object, ...]]
     keys: Sequence[RowKey | None]
+    sources: Sequence[SourceHash] | None = None
 
 
 class Change(StrEnum):

@@ -11,7 +11,7 @@ from typing import NamedTuple, cast
 
 from xxhash import xxh3_64_digest
 
-from tailrace.core.rows import Row, RowHash, RowKey
+from tailrace.core.rows import UNKNOWN_SOURCE, Row, RowHash, RowKey, SourceHash
 
 ALGORITHM = 2
 """2: XXH3 of the row's encoded JSON object, 8 bytes. 1: BLAKE2b of it, 8 bytes."""
@@ -29,7 +29,8 @@ class Entry(NamedTuple):
     """What is known of a key: the version delivered last, and the version that lies dead, if any.
 
     An entry with neither is a tombstone: in a layer above the base it says that the key is forgotten. `is_gone` marks
-    a row that left the query and is to be deleted. `written` is the key as it was sent, see `core.keys`.
+    a row that left the query and is to be deleted. `written` is the key as it was sent, see `core.keys`. `source` is
+    the warehouse's hash of the row that became the version delivered.
     """
 
     key: RowKey
@@ -37,6 +38,7 @@ class Entry(NamedTuple):
     dead: RowHash | None = None
     is_gone: bool = False
     written: bytes | None = None
+    source: SourceHash = UNKNOWN_SOURCE
 
     @property
     def is_tombstone(self) -> bool:

@@ -140,13 +140,13 @@ class _Cut:
         if place and place == self.after:
             return False
         plan = self.recipe.plan
-        body_bytes = 0 if change.mapped is None else len(change.mapped.row.body)
-        return (
-            self.sending >= plan.rows_per_batch
-            or self.rows >= _DECIDED_PER_PARCEL + self.sending
-            or (self.sending > 0 and self.size_bytes + body_bytes > plan.bytes_per_batch)
-            or (change.mapped is not None and change.mapped.row.key in self.keys)
-        )
+        if self.sending >= plan.rows_per_batch or self.rows >= _DECIDED_PER_PARCEL + self.sending:
+            return True
+        # What needs nothing takes no room: its body may not even be known.
+        if change.mapped is None or (change.change or Change.ADDED) not in self.sends:
+            return change.mapped is not None and change.mapped.row.key in self.keys
+        is_too_much = self.sending > 0 and self.size_bytes + len(change.mapped.row.body) > plan.bytes_per_batch
+        return is_too_much or change.mapped.row.key in self.keys
 
     def takes_stretches_of(self, changes: PlainChanges) -> bool:
         """Whether all of them are decided alike: none is too large, or may come again."""
@@ -209,14 +209,10 @@ class _Cut:
             return 0
         room = plan.rows_per_batch - self.sending if is_sent else _DECIDED_PER_PARCEL + self.sending - self.rows
         room = min(room, len(bodies))
-        if size_bytes + sum(map(len, islice(bodies, room))) + room <= plan.bytes_per_batch:
+        if not is_sent or size_bytes + sum(map(len, islice(bodies, room))) + room <= plan.bytes_per_batch:
             return room
-        if is_sent:
-            ends = accumulate(map(len, islice(bodies, room)), lambda end, body_bytes: end + 1 + body_bytes)
-            full = (size_bytes + end > plan.bytes_per_batch for end in ends)
-        else:
-            full = (self.sending > 0 and size_bytes + len(body) > plan.bytes_per_batch for body in islice(bodies, room))
-        return next(compress(count(), full), room)
+        ends = accumulate(map(len, islice(bodies, room)), lambda end, body_bytes: end + 1 + body_bytes)
+        return next(compress(count(), (size_bytes + end > plan.bytes_per_batch for end in ends)), room)
 
     def _end_singles(self) -> None:
         if self.singles:

@@ -5,8 +5,8 @@ removed, holding a block and a page at a time. Where rows are plain, stretches o
 """
 
 from bisect import bisect_left
-from collections.abc import AsyncIterator, Iterator, Sequence
-from itertools import compress, count, groupby
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from itertools import compress, count, groupby, repeat
 from operator import eq, ne
 from typing import cast
 
@@ -105,16 +105,27 @@ def _compare_plain(rows: RowColumns, at: int, page: _Page) -> tuple[Sequence[Seq
 def _matched(columns: RowColumns, known: EntryColumns) -> Iterator[Sequence[RowChange]]:
     """What became of rows whose keys are all known."""
     at = 0
-    for is_same, group in groupby(map(eq, columns.hashes, known.told)):
+    told = zip(map(eq, columns.hashes, known.told), _learnt(columns, known), strict=False)
+    for (is_same, is_learnt), group in groupby(told):
         end = at + len(list(group))
         if is_same:
-            yield PlainChanges(Change.UNCHANGED, columns[at:end], _delivered(known.told[at:end]))
+            same = columns[at:end]
+            if is_learnt:
+                same.sources = None
+            yield PlainChanges(Change.UNCHANGED, same, _delivered(known.told[at:end]))
         elif known.is_plain:
             yield PlainChanges(Change.CHANGED, columns[at:end], _delivered(known.told[at:end]))
         else:
             rows = PlainRows(columns[at:end])
             yield [_seen(mapped, entry) for mapped, entry in zip(rows, known[at:end], strict=True)]
         at = end
+
+
+def _learnt(columns: RowColumns, known: EntryColumns) -> Iterable[bool]:
+    """Of each row, whether there is nothing to learn of what it is in the warehouse."""
+    if columns.sources is None:
+        return repeat(object=True)
+    return repeat(object=False) if known.sources is None else map(eq, columns.sources, known.sources)
 
 
 def _delivered(told: Sequence[Told]) -> Sequence[RowHash]:

@@ -4,7 +4,7 @@ The bytes made here are what is sent, hashed and kept in a dead letter. Rows who
 before, and rows with a value that JSON cannot hold, are told apart here and flow on with their problem.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import cast
@@ -29,6 +29,7 @@ from tailrace.mapping.compiled import NOT_REPRESENTABLE, compile_mapping
 from tailrace.mapping.fields import WRITERS, Unwritable
 from tailrace.mapping.sent_keys import TAKEN, SentKeys, keys_may_meet
 from tailrace.mapping.values import Convert
+from tailrace.observe.failpoints import failpoint
 from tailrace.pipeline.places import Places, order_of
 from tailrace.pipeline.plain import MappedRow, PlainRows, are_plain
 from tailrace.pipeline.template import Template, TextField
@@ -83,7 +84,7 @@ class Mapper:
             return None
         places = cast("Sequence[RowKey]", block.keys)
         self._last_place, self._duplicates = places[-1], 0
-        return PlainRows(RowColumns(places, bodies, hash_rows(bodies)))
+        return PlainRows(RowColumns(places, bodies, hash_rows(bodies), block.sources))
 
     def _bodies(self, rows: Sequence[Sequence[object]]) -> list[bytes] | None:
         """The bodies of all rows; None where JSON cannot hold one of them."""
@@ -108,6 +109,8 @@ class Mapper:
 
     def _map_exactly(self, block: Block) -> list[MappedRow]:
         mapped = [self._map(values, key) for values, key in zip(block.rows, block.keys, strict=True)]
+        if block.sources is not None:
+            mapped = [one and one._replace(source=source) for one, source in zip(mapped, block.sources, strict=True)]
         return [entry for entry in mapped if entry is not None]
 
     def _map(self, values: Sequence[object], key: RowKey | None) -> MappedRow | None:
@@ -179,6 +182,15 @@ class Mapper:
             shown[field.name] = value
         message = f"JSON cannot hold the value of {', '.join(unfit)}: cast it in the query"
         return orjson.dumps(shown), rejected(NOT_REPRESENTABLE, message, field=unfit[0])
+
+
+async def map_fields(blocks: AsyncIterator[Block], mapper: Mapper) -> AsyncIterator[Sequence[MappedRow]]:
+    """Rows as the destination would get them, a list a block."""
+    async for block in blocks:
+        failpoint("exec.mid_read")
+        mapped = mapper.map_block(block)
+        failpoint("exec.after_map")
+        yield mapped
 
 
 class _Encoder:

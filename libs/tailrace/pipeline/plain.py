@@ -9,7 +9,7 @@ from operator import eq
 from typing import NamedTuple, Self, cast, overload
 
 from tailrace.core.row_columns import RowColumns
-from tailrace.core.rows import Change, Row, RowHash, RowKey, RowOutcome
+from tailrace.core.rows import UNKNOWN_SOURCE, Change, Row, RowHash, RowKey, RowOutcome, SourceHash
 from tailrace.core.settlements import DedupeKey
 from tailrace.core.snapshots import KEY_SIZE_LIMIT_BYTES, Entry
 
@@ -20,7 +20,8 @@ class MappedRow(NamedTuple):
     """A row as the destination would get it, or what keeps it from being sent.
 
     `place` is where it stands in the reading; empty for a row that has no place, and comes last. `is_extra` is a row
-    that no entry of the snapshot speaks of. `written` is what the snapshot keeps of the key, see `core.keys`.
+    that no entry of the snapshot speaks of. `written` is what the snapshot keeps of the key, see `core.keys`, `source`
+    the warehouse's hash of the row.
     """
 
     row: Row
@@ -29,6 +30,7 @@ class MappedRow(NamedTuple):
     problem: RowOutcome | None = None
     written: bytes | None = None
     is_extra: bool = False
+    source: SourceHash = UNKNOWN_SOURCE
 
 
 class RowChange(NamedTuple):
@@ -62,12 +64,14 @@ class PlainRows(Sequence[MappedRow]):
     def __getitem__(self, at: int | slice) -> MappedRow | Self:
         if isinstance(at, slice):
             return type(self)(self.columns[at])
-        row = self.columns[at]
-        return MappedRow(row, row.key)
+        return _mapped(self.columns, at)
 
 
 class PlainChanges(Sequence[RowChange]):
-    """Plain rows to which the same happened; `delivered` is what was known of each, None where nothing was."""
+    """Plain rows to which the same happened; `delivered` is what was known of each, None where nothing was.
+
+    Where rows are unchanged, their columns hold the warehouse's hashes only if these are to be learnt.
+    """
 
     __slots__ = ("change", "columns", "delivered")
 
@@ -88,9 +92,9 @@ class PlainChanges(Sequence[RowChange]):
     def __getitem__(self, at: int | slice) -> RowChange | Self:
         if isinstance(at, slice):
             return type(self)(self.change, self.columns[at], None if self.delivered is None else self.delivered[at])
-        row = self.columns[at]
-        known = None if self.delivered is None else Entry(row.key, self.delivered[at])
-        return RowChange(self.change, MappedRow(row, row.key), known)
+        mapped = _mapped(self.columns, at)
+        known = None if self.delivered is None else Entry(mapped.place, self.delivered[at])
+        return RowChange(self.change, mapped, known)
 
 
 def are_plain(keys: Sequence[RowKey | None], before: RowKey | None) -> bool:
@@ -99,3 +103,8 @@ def are_plain(keys: Sequence[RowKey | None], before: RowKey | None) -> bool:
         return False
     parts = chain.from_iterable(cast("Sequence[RowKey]", keys))
     return max(map(len, parts)) * len(keys[0] or ()) * _BYTES_PER_CHARACTER <= KEY_SIZE_LIMIT_BYTES
+
+
+def _mapped(columns: RowColumns, at: int) -> MappedRow:
+    row = columns[at]
+    return MappedRow(row, row.key, source=UNKNOWN_SOURCE if columns.sources is None else columns.sources[at])

@@ -6,15 +6,14 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from tailrace.core.entry_columns import EntryColumns
+from tailrace.core.entry_columns import EntryColumns, PlainEntries
+from tailrace.core.row_columns import RowColumns
 from tailrace.core.rows import (
     DELIVERED,
     IN_DOUBT,
     Change,
     Operation,
     Row,
-    RowHash,
-    RowKey,
     RowOutcome,
     Verdict,
     fit_code,
@@ -72,7 +71,7 @@ class Tally:
     reasons: Counter[str] = field(default_factory=Counter)
     letters: list[NewDeadLetter] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
-    plain: list[tuple[Sequence[RowKey], Sequence[RowHash]]] = field(default_factory=list)
+    plain: list[PlainEntries] = field(default_factory=list)
     cleared: dict[DedupeKey, int] = field(default_factory=dict)
     reached: str | None = None
 
@@ -94,6 +93,8 @@ class Tally:
         self.counts["read"] += len(changes)
         self.counts["skipped"] += len(changes)
         self.reasons[f"skipped.{code}"] += len(changes)
+        if code == UNCHANGED and self.terms.remembers and changes.columns.sources is not None:
+            self._remember(changes.columns)
 
     def add_rejected(self, change: RowChange, mapped: MappedRow, outcome: RowOutcome) -> None:
         """A row that became a dead letter; it stays out of later runs while neither it nor the letter changes."""
@@ -120,11 +121,13 @@ class Tally:
         if change.mapped is None or change.known is None:
             return
         known = _anew(change.known, change.mapped.row)
+        if code == UNCHANGED and change.mapped.source:
+            known = known._replace(source=change.mapped.source)
         if code == UNCHANGED and known.dead is not None:
             known = known._replace(dead=None)
             self._clear(change)
         elif code == SUPERSEDED:
-            known = known._replace(delivered=change.mapped.row.row_hash, dead=None)
+            known = known._replace(delivered=change.mapped.row.row_hash, dead=None, source=change.mapped.source)
         if known != change.known:
             self.entries.append(known)
 
@@ -185,7 +188,10 @@ class Tally:
         self.counts["delivered"] += delivered
         self.reasons[f"change.{sent.change}"] += delivered
         if self.terms.remembers:
-            self.plain.append((columns.keys, columns.hashes))
+            self._remember(columns)
+
+    def _remember(self, columns: RowColumns) -> None:
+        self.plain.append(PlainEntries(columns.keys, columns.hashes, columns.sources))
 
     def _add_each(self, sent: Sequence[RowChange], outcomes: Sequence[RowOutcome]) -> None:
         for change, outcome in zip(sent, outcomes, strict=True):
@@ -211,7 +217,8 @@ class Tally:
         if change.change is Change.REMOVED:
             self.entries.append(Entry(mapped.place))
         elif self.terms.remembers:
-            self.entries.append(Entry(mapped.place, delivered=mapped.row.row_hash, written=mapped.written))
+            sent = mapped.row.row_hash
+            self.entries.append(Entry(mapped.place, delivered=sent, written=mapped.written, source=mapped.source))
         self._clear(change)
 
     def _count(self, change: RowChange, outcome: str, code: str = "") -> None:

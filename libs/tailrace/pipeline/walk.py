@@ -11,12 +11,13 @@ from functools import partial
 from typing import Protocol
 
 from tailrace.connector_kit.destination import WritePlan
-from tailrace.connector_kit.warehouse import Warehouse
-from tailrace.core.rows import Block, RowKey
+from tailrace.connector_kit.row_hashes import HashedRows, HashesRows
+from tailrace.connector_kit.warehouse import Reading, Warehouse
+from tailrace.core.rows import Change, Column, RowKey
 from tailrace.core.runs import RunKind
 from tailrace.core.settlements import KeptRow, Phase, Position
 from tailrace.core.snapshots import Entry
-from tailrace.core.syncs import SyncDefinition
+from tailrace.core.syncs import SyncDefinition, SyncMode
 from tailrace.mapping.accepted import ANYTHING, Accepted
 from tailrace.mapping.sent_keys import keys_may_meet
 from tailrace.observe.failpoints import failpoint
@@ -25,11 +26,12 @@ from tailrace.pipeline.belt import Belt, side_by_side
 from tailrace.pipeline.columns import PinnedColumns
 from tailrace.pipeline.diff import diff
 from tailrace.pipeline.flight import Flight, deliver_and_settle
-from tailrace.pipeline.map_fields import DUPLICATE_KEY, KEY_TOO_LONG, NULL_CURSOR, NULL_KEY, Mapper
+from tailrace.pipeline.hashing import hashing_of
+from tailrace.pipeline.map_fields import DUPLICATE_KEY, KEY_TOO_LONG, NULL_CURSOR, NULL_KEY, Mapper, map_fields
 from tailrace.pipeline.mirror import Marked, check_deletes, deletes
 from tailrace.pipeline.modes import sent_changes
 from tailrace.pipeline.places import CursorColumn, Order, order_of
-from tailrace.pipeline.plain import MappedRow
+from tailrace.pipeline.plain import RowChange
 from tailrace.pipeline.read import (
     Watched,
     by_key,
@@ -40,6 +42,7 @@ from tailrace.pipeline.read import (
     watched,
     what_to_read,
 )
+from tailrace.pipeline.sieve import Known, Sieve
 from tailrace.pipeline.spools import Spools
 
 _READ_EACH_TIME = (NULL_KEY, NULL_CURSOR)
@@ -101,15 +104,6 @@ async def walk(route: Route) -> None:
         await _walk_deletes(route, route.delete_plan)
 
 
-async def map_fields(blocks: AsyncIterator[Block], mapper: Mapper) -> AsyncIterator[Sequence[MappedRow]]:
-    """Rows as the destination would get them, a list a block."""
-    async for block in blocks:
-        failpoint("exec.mid_read")
-        mapped = mapper.map_block(block)
-        failpoint("exec.after_map")
-        yield mapped
-
-
 async def _walk_rows(route: Route) -> None:
     definition = route.definition if route.only is None else by_key(route.definition)
     check_readable(definition, route.warehouse)
@@ -132,13 +126,54 @@ async def _read(route: Route, definition: SyncDefinition, belt: Belt, tasks: asy
             if route.only is not None:
                 reading = reading_of_some(definition, route.only, route.start)
             failpoint("exec.before_first_read")
-            blocks = await stack.enter_async_context(route.warehouse.read(reading))
-        cursor = order_of(route.definition, columns).cursor
-        if route.only is not None and cursor is not None:
-            blocks = newest_of_each(blocks, cursor)
+            cursor = order_of(route.definition, columns).cursor
+            view = await _hashed(route, reading, mapper, columns, stack)
+            changes = (
+                await _changes(route, reading, mapper, cursor, stack)
+                if view is None
+                else _changes_by_hashes(route, view, mapper, stack)
+            )
         tasks.create_task(deliver_and_settle(batch(belt.changes(), recipe, route.start), route.flight))
-        await belt.carry(diff(map_fields(blocks, mapper), route.snapshot.entries(after=route.start.after)))
+        await belt.carry(changes)
     return cursor
+
+
+Changes = AsyncIterator[Sequence[RowChange]]
+
+
+async def _changes(
+    route: Route, reading: Reading, mapper: Mapper, cursor: CursorColumn | None, stack: AsyncExitStack
+) -> Changes:
+    """What happened to the rows of a reading, all of which are read."""
+    blocks = await stack.enter_async_context(route.warehouse.read(reading))
+    if route.only is not None and cursor is not None:
+        blocks = newest_of_each(blocks, cursor)
+    return diff(map_fields(blocks, mapper), route.snapshot.entries(after=route.start.after))
+
+
+def _changes_by_hashes(route: Route, view: HashedRows, mapper: Mapper, stack: AsyncExitStack) -> Changes:
+    """The same, where rows that are known by their hashes are not read, and hashes of the others are learnt."""
+    known = Known(route.snapshot.entries(after=route.start.after))
+    may_skip = Change.UNCHANGED not in sent_changes(route.recipe.mode, route.recipe.kind)
+    return Sieve(view, mapper, known, route.start.after).changes(
+        lambda after, with_hashes: stack.enter_async_context(view.rows(after=after, with_hashes=with_hashes)),
+        may_skip=may_skip,
+    )
+
+
+async def _hashed(
+    route: Route, reading: Reading, mapper: Mapper, columns: Sequence[Column], stack: AsyncExitStack
+) -> HashedRows | None:
+    """The rows of a reading as the warehouse hashes them; None where it cannot, or hashes would be of no use."""
+    definition, warehouse = route.definition, route.warehouse
+    is_of_use = mapper.order.is_by_key and route.only is None and not definition.resend
+    if not is_of_use or definition.sync_mode is SyncMode.APPEND or not isinstance(warehouse, HashesRows):
+        return None
+    name = await warehouse.row_hash()
+    if name is None:
+        return None
+    hashing = hashing_of(definition, columns, route.accepted, name)
+    return await stack.enter_async_context(warehouse.compare(reading, hashing))
 
 
 async def _recipe(route: Route, order: Order) -> Recipe:

@@ -106,7 +106,7 @@ class Snapshots:
     async def entries(
         self, sync_id: SyncId, *, after: RowKey | None = None, gone: bool = False
     ) -> AsyncIterator[Sequence[Entry]]:
-        """The base in key order behind a key, a page at a time; `gone` restricts it to pages that hold a gone entry.
+        """The base in key order behind a key, a page at a time; `gone` restricts it to gone entries.
 
         Holds no connection between pages.
         """
@@ -114,7 +114,8 @@ class Snapshots:
         while found := await self._database.fetch(_BASE_AFTER, sync_id, position, _PAGES_PER_FETCH, gone):
             for row in found:
                 known = unpack(row["body"], row["algorithm"])
-                yield known if after is None else known[bisect_right(known.keys, after) :]
+                some = known if after is None else known[bisect_right(known.keys, after) :]
+                yield some.gone() if gone else some
             position = found[-1]["last_key"]
 
     async def entries_of(self, sync_id: SyncId, keys: Sequence[RowKey]) -> list[Entry]:

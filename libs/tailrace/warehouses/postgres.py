@@ -8,18 +8,18 @@ JSON. `infinity` and years BC keep PostgreSQL's words, since ISO 8601 has none f
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import asyncpg
 from asyncpg.cursor import Cursor
 from asyncpg.transaction import Transaction
-from asyncpg.types import Attribute
 from pydantic import BaseModel, Field
 
 from tailrace.connector_kit.blocks import FIRST_ROWS, rows_that_fit
 from tailrace.connector_kit.copy_stream import CopyStream, Silent, Sink
 from tailrace.connector_kit.copy_text import TextRows
 from tailrace.connector_kit.destination import Level
+from tailrace.connector_kit.postgres_hashes import CAN_HASH, EXPLAIN, ROW_HASH, HashedStatements, PostgresHashedRows
 from tailrace.connector_kit.postgres_reading import (
     ROWS,
     copied_statement,
@@ -29,6 +29,7 @@ from tailrace.connector_kit.postgres_reading import (
 )
 from tailrace.connector_kit.postgres_settings import PostgresSettings, keep_alive
 from tailrace.connector_kit.postgres_values import (
+    Attribute,
     copied_column,
     iso_local,
     iso_utc,
@@ -38,9 +39,10 @@ from tailrace.connector_kit.postgres_values import (
     times_among,
 )
 from tailrace.connector_kit.promised_columns import PromisedColumns, refuse_twins
+from tailrace.connector_kit.row_hashes import HashedRows, Hashing
 from tailrace.connector_kit.warehouse import Reading, Warehouse
 from tailrace.core.errors import CredentialsRefused, SourceInvalid, SourceUnavailable, TailraceError
-from tailrace.core.rows import Block, Column, RowKey
+from tailrace.core.rows import Block, Column, RowKey, SourceHash
 
 # The driver's own state machine trips over a connection that ends between two answers: InternalClientError.
 _LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
@@ -63,6 +65,7 @@ _SET_UP = """
             WHERE name = 'client_connection_check_interval' AND pg_catalog.version() LIKE '%linux%')
 """
 """The last one ends a long sort for a reader that died; servers before 14, and few systems, do not have it."""
+_WITHOUT_LIMIT = "SET LOCAL statement_timeout = 0"
 _DANGER = """
     SELECT r.rolname FROM pg_catalog.pg_roles r
     WHERE (r.rolname = session_user AND r.rolsuper)
@@ -132,34 +135,65 @@ class PostgresWarehouse(Warehouse):
     @asynccontextmanager
     async def read(self, reading: Reading) -> AsyncIterator[AsyncIterator[Block]]:
         async with self._transaction():
+            with _translated():
+                attributes, encoding = await self._set_up(reading)
             if is_plain(reading):
-                async with self._copied(reading) as copied:
+                sql = copied_statement(reading, list(map(copied_column, attributes)), encoding)
+                async with self.copied(sql, attributes, reading.rows_per_block) as copied:
                     yield copied
             else:
-                with _translated():
-                    cursor, width = await self._open_cursor(reading)
-                yield _blocks(cursor, reading.rows_per_block, width, self._wait_s)
+                cursor = await self._cursor(*statement(reading, list(map(read_column, attributes)), encoding))
+                yield _blocks(self._records(cursor, reading.rows_per_block), len(attributes))
+
+    async def row_hash(self) -> str | None:
+        """The name of how it makes hashes; None on a server before 11, or one that only resembles it."""
+        with _translated():
+            return ROW_HASH if await self._connection.fetchval(CAN_HASH, timeout=_PREPARE_S) else None
 
     @asynccontextmanager
-    async def _copied(self, reading: Reading) -> AsyncIterator[AsyncIterator[Block]]:
+    async def compare(self, reading: Reading, hashing: Hashing) -> AsyncIterator[HashedRows]:
+        """A view of a reading in the order of its keys: the transaction's."""
+        async with self._transaction():
+            with _translated():
+                attributes, encoding = await self._set_up(reading)
+            columns = list(map(read_column, attributes))
+            yield PostgresHashedRows(self, HashedStatements(reading, columns, hashing, encoding), attributes)
+
+    async def records(
+        self, sql: str, arguments: Sequence[object], rows_at_once: int
+    ) -> AsyncIterator[Sequence["asyncpg.Record"]]:
+        """What a statement gives, in the transaction of a view."""
+        async for records in self._records(await self._cursor(sql, arguments), rows_at_once):
+            yield records
+
+    async def plan(self, sql: str, arguments: Sequence[object]) -> str:
+        """What the server would do for a statement, as JSON."""
+        with _translated():
+            return str(await self._connection.fetchval(EXPLAIN + sql, *arguments, timeout=_PREPARE_S))
+
+    @asynccontextmanager
+    async def copied(
+        self, sql: str, attributes: Sequence[Attribute], rows_per_block: int, *, has_hashes: bool = False
+    ) -> AsyncIterator[AsyncIterator[Block]]:
         """The blocks of a COPY, which is cancelled with the scope."""
         with _translated():
             # A COPY is one statement, for as long as its reader takes: only the waits for the server are limited.
-            attributes, encoding = await self._set_up(reading, statement_timeout="0")
-        columns = list(map(copied_column, attributes))
-        sql = copied_statement(reading, columns, encoding)
+            await self._connection.execute(_WITHOUT_LIMIT, timeout=_PREPARE_S)
 
         async def copy(sink: Sink) -> None:
             await self._connection.copy_from_query(sql, output=sink, timeout=_COPY_S)
 
-        async with CopyStream(reading.rows_per_block, FIRST_ROWS).filled(copy, _LOST) as stream:
-            yield self._copied_blocks(stream, attributes)
+        async with CopyStream(rows_per_block, FIRST_ROWS).filled(copy, _LOST) as stream:
+            yield self._copied_blocks(stream, attributes, has_hashes=has_hashes)
 
-    async def _copied_blocks(self, stream: CopyStream, attributes: Sequence[Attribute]) -> AsyncIterator[Block]:
+    async def _copied_blocks(
+        self, stream: CopyStream, attributes: Sequence[Attribute], *, has_hashes: bool
+    ) -> AsyncIterator[Block]:
         kinds, times = [column.kind for column in kinds_of(attributes)], times_among(attributes)
         while lines := await self._next_lines(stream):
             rows = TextRows(lines, kinds, times)
-            yield Block(rows, rows.keys())
+            hashes = [int(cells.pop(len(kinds))) for cells in rows.cells] if has_hashes else None
+            yield Block(rows, rows.keys(), cast("list[SourceHash] | None", hashes))
 
     async def _next_lines(self, stream: CopyStream) -> list[bytes]:
         with _translated():
@@ -184,15 +218,25 @@ class PostgresWarehouse(Warehouse):
         finally:
             await self._roll_back(transaction)
 
-    async def _open_cursor(self, reading: Reading) -> "tuple[Cursor[asyncpg.Record], int]":
-        """The cursor and how many of its columns are the row's; the key's follow."""
-        statement_timeout = f"{self._settings.statement_timeout_s:.3f}s"
-        attributes, encoding = await self._set_up(reading, statement_timeout=statement_timeout)
-        sql, arguments = statement(reading, list(map(read_column, attributes)), encoding)
-        return await self._connection.cursor(sql, *arguments, timeout=self._wait_s), len(attributes)
+    async def _cursor(self, sql: str, arguments: Sequence[object]) -> "Cursor[asyncpg.Record]":
+        with _translated():
+            return await self._connection.cursor(sql, *arguments, timeout=self._wait_s)
 
-    async def _set_up(self, reading: Reading, *, statement_timeout: str) -> tuple[Sequence[Attribute], str]:
+    async def _records(
+        self, cursor: "Cursor[asyncpg.Record]", rows_per_block: int
+    ) -> AsyncIterator[Sequence["asyncpg.Record"]]:
+        at_once = min(FIRST_ROWS, rows_per_block)
+        while True:
+            with _translated():
+                records = await cursor.fetch(at_once, timeout=self._wait_s)
+            if not records:
+                return
+            yield records
+            at_once = rows_that_fit(records, at_most=rows_per_block)
+
+    async def _set_up(self, reading: Reading) -> tuple[Sequence[Attribute], str]:
         """What the query gives, and the server's encoding; values are written in one way from here on."""
+        statement_timeout = f"{self._settings.statement_timeout_s:.3f}s"
         lock_timeout = f"{self._settings.lock_timeout_s:.3f}s"
         await self._connection.fetch(_SET_UP, statement_timeout, lock_timeout, timeout=_PREPARE_S)
         attributes = await self._attributes(reading.query)
@@ -241,17 +285,9 @@ async def _connect(settings: PostgresWarehouseSettings) -> "asyncpg.Connection[a
     return connection
 
 
-async def _blocks(
-    cursor: "Cursor[asyncpg.Record]", rows_per_block: int, width: int, wait_s: float
-) -> AsyncIterator[Block]:
-    records: Sequence[Any] = [()]
-    at_once = min(FIRST_ROWS, rows_per_block)
-    while records:
-        with _translated():
-            records = await cursor.fetch(at_once, timeout=wait_s)
-        if records:
-            yield _block(records, width)
-            at_once = rows_that_fit(records, at_most=rows_per_block)
+async def _blocks(read: AsyncIterator[Sequence[Any]], width: int) -> AsyncIterator[Block]:
+    async for records in read:
+        yield _block(records, width)
 
 
 def _block(records: Sequence[Any], width: int) -> Block:

@@ -5,6 +5,7 @@ from tests.faults.mutations.mutation import SIMULATION, Mutation
 _DELIVER = "libs/tailrace/pipeline/deliver.py"
 _SETTLE = "libs/tailrace/pipeline/settle.py"
 _CARRY_OUT = "services/tailrace_executor/carry_out.py"
+_HASHES = "tests/warehouses/test_postgres_warehouse.py::TestPostgresWarehouse::"
 _WALK = "tests/pipeline/test_walk.py"
 _INTERRUPTIONS = "tests/pipeline/test_interruptions.py"
 _MECHANISMS = "tests/pipeline/test_mechanisms.py"
@@ -197,5 +198,26 @@ MUTATIONS = (
         "blocks = newest_of_each(blocks, cursor)\n",
         "pass\n",
         (f"{_VERSIONS}test_replay_sends_the_newest_version_and_no_older_one_follows",),
+    ),
+    Mutation(
+        "hashes of rows that were mapped in another way are taken for those of today",
+        "libs/tailrace/pipeline/hashing.py",
+        "repr(basis).encode(",
+        "repr(row_hash).encode(",
+        ("tests/pipeline/test_sieve.py::test_rows_are_read_again_and_sent_where_they_are_mapped_in_another_way",),
+    ),
+    Mutation(
+        "the hash of a row leaves a column out",
+        "libs/tailrace/connector_kit/postgres_hashes.py",
+        "for name in hashing.columns}",
+        "for name in hashing.columns[:1]}",
+        (f"{_HASHES}test_hash_tells_which_column_holds_what",),
+    ),
+    Mutation(
+        "a row with a letter counts as unchanged",
+        "libs/tailrace/pipeline/sieve.py",
+        "says_all = one.delivered is not None and one.dead is None and not one.is_gone\n",
+        "says_all = one.delivered is not None\n",
+        ("tests/pipeline/test_sieve.py::test_run_by_hashes_comes_to_the_same_as_one_that_reads_all_rows",),
     ),
 )

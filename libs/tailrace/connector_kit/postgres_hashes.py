@@ -1,0 +1,134 @@
+"""The statements by which PostgreSQL hashes rows, and finds those that changed."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from hashlib import blake2b
+from typing import Any, Protocol
+
+import orjson
+
+from tailrace.connector_kit.postgres_reading import ReadColumn, copied_statement, statement
+from tailrace.connector_kit.postgres_values import Attribute, copied_column
+from tailrace.connector_kit.row_hashes import HASHES_PER_BLOCK, Hashing, KeyHashes
+from tailrace.connector_kit.warehouse import Reading
+from tailrace.core.rows import Block, RowKey, SourceHash
+
+ROW_HASH = "postgres-1"
+"""The exclusive or of `hashtextextended` of the texts of all columns, each with a seed of its own."""
+
+CAN_HASH = "SELECT to_regprocedure('pg_catalog.hashtextextended(text,bigint)') IS NOT NULL"
+EXPLAIN = "EXPLAIN (FORMAT JSON) "
+
+_ROWS_PER_BLOCK = 1000
+_SEED_BYTES = 8
+_WORTH = 0.5
+"""What finding changed rows may cost at most, as a part of reading all rows."""
+
+
+class Session(Protocol):
+    """A connection in a transaction."""
+
+    def records(self, sql: str, arguments: Sequence[object], rows_at_once: int) -> AsyncIterator[Sequence[Any]]:
+        """What a statement gives; several may be read from side by side."""
+        ...
+
+    def copied(
+        self, sql: str, attributes: Sequence[Attribute], rows_per_block: int, *, has_hashes: bool
+    ) -> AbstractAsyncContextManager[AsyncIterator[Block]]:
+        """What a statement gives as the only one, read by a COPY."""
+        ...
+
+    async def plan(self, sql: str, arguments: Sequence[object]) -> str:
+        """What the server would do for a statement, as JSON."""
+        ...
+
+
+class HashedStatements:
+    """The SQL and its arguments for a reading in the order of its keys; rows come as columns, hash, key."""
+
+    def __init__(self, reading: Reading, columns: Sequence[ReadColumn], hashing: Hashing, encoding: str) -> None:
+        self._reading = reading
+        self._hash = ReadColumn("", _expression(columns, hashing), "")
+        self._columns = columns
+        self._encoding = encoding
+
+    def hashes(self) -> tuple[str, Sequence[object]]:
+        """Rows come as hash, key."""
+        return statement(self._reading, [self._hash], self._encoding)
+
+    def rows_of(self, keys: Sequence[RowKey]) -> tuple[str, Sequence[object]]:
+        """All rows of keys that were seen in the same view."""
+        wanted = Reading(self._reading.query, self._reading.key_columns, only=keys)
+        return statement(wanted, [*self._columns, self._hash], self._encoding, were_seen=True)
+
+    def rows(self, columns: Sequence[ReadColumn], after: RowKey | None, *, with_hashes: bool) -> str:
+        """All rows behind a key, for a COPY, which takes its columns in another way."""
+        rest = Reading(self._reading.query, self._reading.key_columns, after=after)
+        return copied_statement(rest, [*columns, self._hash] if with_hashes else columns, self._encoding)
+
+    def to_weigh(self, keys: Sequence[RowKey]) -> Sequence[tuple[str, Sequence[object]]]:
+        """What finds some keys, and what reads all of them."""
+        return self.rows_of(keys), statement(self._reading, self._columns, self._encoding)
+
+    def block(self, records: Sequence[Any]) -> Block:
+        """The rows of some keys."""
+        width = len(self._columns)
+        keys = [RowKey(record[width + 1 :]) for record in records]
+        return Block([record[:width] for record in records], keys, [SourceHash(record[width]) for record in records])
+
+
+class PostgresHashedRows:
+    """What a transaction sees of a reading: hashes, and whole rows."""
+
+    def __init__(self, session: Session, statements: HashedStatements, attributes: Sequence[Attribute]) -> None:
+        self._session = session
+        self._statements = statements
+        self._attributes = attributes
+
+    async def hashes(self) -> AsyncIterator[KeyHashes]:
+        """Keys and hashes of all rows behind the start of the reading."""
+        async for records in self._session.records(*self._statements.hashes(), HASHES_PER_BLOCK):
+            yield key_hashes(records)
+
+    async def rows_of(self, keys: Sequence[RowKey]) -> AsyncIterator[Block]:
+        """All rows of some keys, whole and with their hashes."""
+        async for records in self._session.records(*self._statements.rows_of(keys), _ROWS_PER_BLOCK):
+            yield self._statements.block(records)
+
+    def rows(self, *, after: RowKey | None, with_hashes: bool) -> AbstractAsyncContextManager[AsyncIterator[Block]]:
+        """All rows behind a key, whole."""
+        sql = self._statements.rows(list(map(copied_column, self._attributes)), after, with_hashes=with_hashes)
+        return self._session.copied(sql, self._attributes, _ROWS_PER_BLOCK, has_hashes=with_hashes)
+
+    async def finds_quickly(self, keys: Sequence[RowKey]) -> bool:
+        """Whether it is less work to find what changed than to read all rows, as the server estimates it."""
+        finding, reading = self._statements.to_weigh(keys)
+        return is_quicker(await self._session.plan(*finding), await self._session.plan(*reading))
+
+
+def key_hashes(records: Sequence[Any]) -> KeyHashes:
+    """Rows that come as hash, key."""
+    hashes = [record[0] for record in records]
+    keys: list[RowKey] = [record[1:] for record in records]
+    # Where a row has no place, it comes last; its last column says so.
+    return KeyHashes([None if None in key else key for key in keys] if None in keys[-1] else keys, hashes)
+
+
+def is_quicker(finding: str, reading: str) -> bool:
+    """Whether the plan that finds a hundredth of the rows that are looked at together, each time, beats reading all."""
+    some, whole = (orjson.loads(plan)[0]["Plan"] for plan in (finding, reading))
+    times = whole["Plan Rows"] / HASHES_PER_BLOCK
+    return bool(times <= 1 or times * some["Total Cost"] <= _WORTH * whole["Total Cost"])
+
+
+def _expression(columns: Sequence[ReadColumn], hashing: Hashing) -> str:
+    """Of the texts, since values that are equal may be written in two ways: 1.0 and 1.00."""
+    projections = {column.name: column.projection for column in columns}
+    texts = {name: f'({projections[name]})::text COLLATE "C"' for name in hashing.columns}
+    hashes = (f"pg_catalog.hashtextextended({text}, {_seed(name, hashing.seed)})" for name, text in texts.items())
+    return f"({' # '.join(f'coalesce({each}, 0)' for each in hashes)})"
+
+
+def _seed(name: str, seed: int) -> str:
+    digest = blake2b(name.encode(), digest_size=_SEED_BYTES, salt=seed.to_bytes(_SEED_BYTES, signed=True))
+    return f"'{int.from_bytes(digest.digest(), signed=True)}'::int8"

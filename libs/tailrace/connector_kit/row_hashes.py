@@ -1,0 +1,70 @@
+"""What some warehouses can do besides: hash rows themselves, so that only those that changed have to be read."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, runtime_checkable
+
+from tailrace.connector_kit.warehouse import Reading
+from tailrace.core.rows import Block, RowKey, SourceHash
+
+HASHES_PER_BLOCK = 10_000
+"""Rows of which keys and hashes are looked at together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hashing:
+    """Of which columns a row's hash is made, and what goes into it besides: 64 bits, signed.
+
+    A hash covers every byte of the texts of these columns, what is NULL, and which column holds what. With another
+    seed all hashes are others.
+    """
+
+    columns: Sequence[str]
+    seed: int
+
+
+class KeyHashes(NamedTuple):
+    """Keys and hashes of rows, in the order of a reading; a key is None where a part of it is NULL."""
+
+    keys: Sequence[RowKey | None]
+    hashes: Sequence[SourceHash]
+
+
+class HashedRows(Protocol):
+    """One consistent view of a query's rows, in the order that `Warehouse.read` gives them."""
+
+    def hashes(self) -> AsyncIterator[KeyHashes]:
+        """Keys and hashes of all rows behind the start of the reading."""
+        ...
+
+    def rows_of(self, keys: Sequence[RowKey]) -> AsyncIterator[Block]:
+        """All rows of some keys, whole and with their hashes, in the same view; also while `hashes` is read."""
+        ...
+
+    def rows(self, *, after: RowKey | None, with_hashes: bool) -> AbstractAsyncContextManager[AsyncIterator[Block]]:
+        """All rows behind a key, whole, in the same view, once nothing else is read from it."""
+        ...
+
+    async def finds_quickly(self, keys: Sequence[RowKey]) -> bool:
+        """Whether to look for what changed is likely to be less work than to read all rows whole.
+
+        The keys are a sample: so many rows are to be fetched for each block of hashes.
+        """
+        ...
+
+
+@runtime_checkable
+class HashesRows(Protocol):
+    """Gives the hash of a row instead of the row."""
+
+    async def row_hash(self) -> str | None:
+        """The name of how it makes hashes, another one for each way; None where this server cannot."""
+        ...
+
+    def compare(self, reading: Reading, hashing: Hashing) -> AbstractAsyncContextManager[HashedRows]:
+        """A view of a reading in the order of its keys, for as long as the scope lasts.
+
+        :raises SourceInvalid, SourceUnavailable: as `Warehouse.read`.
+        """
+        ...

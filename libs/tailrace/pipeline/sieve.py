@@ -1,0 +1,241 @@
+"""Steps 0 to 2 of a row where the warehouse hashes rows: what is known by its hash is unchanged, and is not read.
+
+Everything else is read whole, in the same view, and goes the way of all rows: what is new or changed, or was never
+hashed; and, whatever its hash, a row with a letter, one that was to be deleted, and rows that share a key. Where many
+rows of a block are to be read, or a key is NULL, all that is left is read whole instead.
+"""
+
+from bisect import bisect_left
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from itertools import chain, compress, count, islice, repeat
+from operator import eq, ne, not_
+from typing import NamedTuple, cast
+
+from tailrace.connector_kit.row_hashes import HASHES_PER_BLOCK, HashedRows, KeyHashes
+from tailrace.core.entry_columns import EntryColumns
+from tailrace.core.row_columns import RowColumns
+from tailrace.core.rows import UNKNOWN_SOURCE, Block, RowHash, RowKey, SourceHash
+from tailrace.core.snapshots import UNKNOWN_VERSION, Entry
+from tailrace.pipeline.diff import diff
+from tailrace.pipeline.map_fields import Mapper, map_fields
+from tailrace.pipeline.plain import MappedRow, PlainRows, RowChange
+
+FETCHED_AT_MOST = 0.2
+"""The part of the rows looked at together that are fetched by their keys; where more are to be, all are read."""
+
+FETCHED_ANYWAY = 100
+"""So many are fetched whatever part they are."""
+
+_SAMPLE = HASHES_PER_BLOCK // 100
+_NOT_READ = b""
+"""In place of the body of a row that is known to be unchanged; nobody looks at it."""
+
+OpenRows = Callable[[RowKey | None, bool], Awaitable[AsyncIterator[Block]]]
+"""Begins to read all rows behind a key whole, with their hashes or without."""
+
+
+class Known:
+    """The entries of a snapshot on their way to be compared, with a look ahead at those of some keys."""
+
+    def __init__(self, snapshot: AsyncIterator[Sequence[Entry]]) -> None:
+        self._snapshot = snapshot
+        self._ahead: deque[EntryColumns] = deque()
+        self._watched: list[EntryColumns] = []
+        self._is_watching = True
+
+    async def pages(self) -> AsyncIterator[EntryColumns]:
+        """All entries, each once."""
+        while self._ahead or await self._turn():
+            yield self._ahead.popleft()
+
+    async def first(self) -> EntryColumns:
+        """The first page of them, which stays to come; empty where nothing is known."""
+        return self._ahead[0] if self._ahead or await self._turn() else EntryColumns.of([])
+
+    async def up_to(self, key: RowKey) -> Sequence[EntryColumns]:
+        """The pages that may hold keys up to this one; each call asks for higher keys than those before."""
+        while (not self._watched or self._watched[-1].keys[-1] < key) and await self._turn():
+            pass
+        found = self._watched
+        self._watched = [page for page in found if page.keys[-1] > key]
+        return found
+
+    def stop_watching(self) -> None:
+        """Nobody will look ahead any more."""
+        self._is_watching, self._watched = False, []
+
+    async def _turn(self) -> bool:
+        async for some in self._snapshot:
+            if some:
+                page = EntryColumns.of(some)
+                self._ahead.append(page)
+                if self._is_watching:
+                    self._watched.append(page)
+                return True
+        return False
+
+
+class Sieve:
+    """Gives all that happened to the rows behind a key."""
+
+    def __init__(self, source: HashedRows, mapper: Mapper, known: Known, after: RowKey | None) -> None:
+        self._source = source
+        self._mapper = mapper
+        self._known = known
+        self._after = after
+        self._is_over = False
+        self._learns = True
+
+    def changes(self, read: OpenRows, *, may_skip: bool) -> AsyncIterator[Sequence[RowChange]]:
+        """Changes as `diff` gives them; `may_skip` where nothing is sent for rows that are unchanged."""
+        return diff(self._rows(read, may_skip=may_skip), self._known.pages())
+
+    async def _rows(self, read: OpenRows, *, may_skip: bool) -> AsyncIterator[Sequence[MappedRow]]:
+        if may_skip and await self._is_worth_it():
+            async for rows in self._sifted():
+                yield rows
+        self._known.stop_watching()
+        if not self._is_over:
+            async for rows in map_fields(await read(self._after, self._learns), self._mapper):
+                yield rows
+
+    async def _is_worth_it(self) -> bool:
+        sample = await self._known.first()
+        if not any(sample.sources or ()):
+            return False
+        self._learns = await self._source.finds_quickly(sample.keys[:_SAMPLE])
+        return self._learns
+
+    async def _sifted(self) -> AsyncIterator[Sequence[MappedRow]]:
+        """Rows up to where it is better to read all that is left."""
+        async for keys, hashes in _by_key(self._source.hashes()):
+            if not keys:
+                return
+            looked_at = _Sifted.of(keys, hashes, await self._known.up_to(keys[-1]))
+            if len(looked_at.missed) > max(FETCHED_ANYWAY, FETCHED_AT_MOST * len(keys)):
+                return
+            async for rows in self._completed(looked_at):
+                yield rows
+            if self._after != keys[-1]:
+                return
+        self._is_over = True
+
+    async def _completed(self, some: "_Sifted") -> AsyncIterator[Sequence[MappedRow]]:
+        """The rows, those that were missed fetched, as far as the query gives the same rows once more."""
+        at = fetched = 0
+        if some.missed:
+            async for block in self._source.rows_of([some.keys[place] for place in some.missed]):
+                places = some.missed[fetched : fetched + len(block.keys)]
+                if list(block.keys) != [some.keys[place] for place in places]:
+                    return
+                for rows in some.filled(at, places, self._mapper.map_block(block)):
+                    yield rows
+                at, fetched = places[-1] + 1, fetched + len(places)
+                self._after = some.keys[at - 1]
+        if fetched < len(some.missed):
+            return
+        if at < len(some.keys):
+            yield some.unread(at, len(some.keys))
+        self._after = some.keys[-1]
+
+
+class _Sifted(NamedTuple):
+    """Rows that were looked at together; `told` is what was delivered of those that are not `missed`."""
+
+    keys: Sequence[RowKey]
+    hashes: Sequence[SourceHash]
+    told: Sequence[RowHash]
+    missed: Sequence[int]
+
+    @classmethod
+    def of(cls, keys: Sequence[RowKey], hashes: Sequence[SourceHash], pages: Sequence[EntryColumns]) -> "_Sifted":
+        known, delivered, sources = _joined(pages)
+        told, is_same = [UNKNOWN_VERSION] * len(keys), [False] * len(keys)
+        for at, place, length in _alike(keys, known):
+            told[at : at + length] = delivered[place : place + length]
+            is_same[at : at + length] = map(eq, hashes[at : at + length], sources[place : place + length])
+        for at in compress(count(), map(eq, keys, islice(keys, 1, None))):
+            is_same[at] = is_same[at + 1] = False
+        return cls(keys, hashes, told, list(compress(count(), map(not_, is_same))))
+
+    def unread(self, at: int, end: int) -> PlainRows:
+        """Rows that are unchanged."""
+        bodies = [_NOT_READ] * (end - at)
+        return PlainRows(RowColumns(self.keys[at:end], bodies, self.told[at:end], self.hashes[at:end]))
+
+    def filled(self, at: int, places: Sequence[int], mapped: Sequence[MappedRow]) -> Iterator[Sequence[MappedRow]]:
+        """Rows from a place on, up to the last of those that were read."""
+        if isinstance(mapped, PlainRows):
+            yield self._merged(at, places, mapped.columns)
+            return
+        for place, row in zip(places, mapped, strict=True):
+            if at < place:
+                yield self.unread(at, place)
+            yield [row]
+            at = place + 1
+
+    def _merged(self, at: int, places: Sequence[int], read: RowColumns) -> PlainRows:
+        """All of them in columns."""
+        end = places[-1] + 1
+        bodies, told, hashes = [_NOT_READ] * (end - at), list(self.told[at:end]), list(self.hashes[at:end])
+        for place, body, row_hash, source in zip(places, read.bodies, read.hashes, read.sources or (), strict=True):
+            bodies[place - at], told[place - at], hashes[place - at] = body, row_hash, source
+        return PlainRows(RowColumns(self.keys[at:end], bodies, told, hashes))
+
+
+def _joined(
+    pages: Sequence[EntryColumns],
+) -> tuple[Sequence[RowKey], Sequence[RowHash], Sequence[SourceHash | None]]:
+    """Keys, what was delivered of each, and the hash of the row that it was made of, where that says all."""
+    told = list(chain.from_iterable(page.told for page in pages))
+    sources: list[SourceHash | None] = []
+    for page in pages:
+        sources += repeat(None, len(page)) if page.sources is None else page.sources
+    if UNKNOWN_SOURCE in sources:
+        sources = [source or None for source in sources]
+    if not all(page.is_plain for page in pages):
+        for at, one in enumerate(told):
+            if isinstance(one, Entry):
+                says_all = one.delivered is not None and one.dead is None and not one.is_gone
+                told[at], sources[at] = one.delivered or UNKNOWN_VERSION, sources[at] if says_all else None
+    return list(chain.from_iterable(page.keys for page in pages)), cast("list[RowHash]", told), sources
+
+
+def _alike(keys: Sequence[RowKey], known: Sequence[RowKey]) -> Iterator[tuple[int, int, int]]:
+    """Stretches of keys that are known: where they begin in both, and how long they are."""
+    at = place = 0
+    while at < len(keys) and place < len(known):
+        if keys[at] < known[place]:
+            at = bisect_left(keys, known[place], at)
+        elif keys[at] > known[place]:
+            place = bisect_left(known, keys[at], place)
+        else:
+            both = min(len(keys) - at, len(known) - place)
+            pairs = map(ne, keys[at : at + both], known[place : place + both])
+            length = next(compress(count(), pairs), both)
+            yield at, place, length
+            at, place = at + length, place + length
+
+
+async def _by_key(read: AsyncIterator[KeyHashes]) -> AsyncIterator[tuple[Sequence[RowKey], Sequence[SourceHash]]]:
+    """Blocks that part no two rows of a key; an empty one where a row without a key follows."""
+    keys: list[RowKey] = []
+    hashes: list[SourceHash] = []
+    async for block in read:
+        found = [key for key in block.keys if key is not None]
+        keys += found
+        hashes += block.hashes[: len(found)]
+        if len(found) < len(block.keys):
+            if keys:
+                yield keys, hashes
+            yield [], []
+            return
+        end = len(keys) - 1
+        while end and keys[end - 1] == keys[end]:
+            end -= 1
+        if end:
+            yield keys[:end], hashes[:end]
+            keys, hashes = keys[end:], hashes[end:]
+    if keys:
+        yield keys, hashes

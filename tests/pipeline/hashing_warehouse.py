@@ -1,0 +1,75 @@
+"""A warehouse in memory that hashes its rows."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from hashlib import blake2b
+
+from tailrace.connector_kit.row_hashes import HashedRows, Hashing, KeyHashes
+from tailrace.connector_kit.warehouse import Reading
+from tailrace.core.rows import Block, RowKey, SourceHash
+from tests.pipeline.memory_warehouse import COLUMNS, MemoryWarehouse
+
+
+class HashingWarehouse(MemoryWarehouse):
+    """Counts what is read from it: `fetched` by their keys, `read_whole` otherwise. Rows come some at a time."""
+
+    rows_per_block = 5
+    name_of_hash = "memory-1"
+    is_quick = True
+    gives_others = False
+    """Whether the query gives other rows when it is asked for some."""
+
+    def __init__(self, rows: list[tuple[str | None, str]]) -> None:
+        super().__init__(rows)
+        self.fetched = 0
+        self.read_whole = 0
+
+    async def row_hash(self) -> str | None:
+        return self.name_of_hash
+
+    @asynccontextmanager
+    async def compare(self, reading: Reading, hashing: Hashing) -> AsyncIterator[HashedRows]:
+        yield _View(self, replace(reading, rows_per_block=self.rows_per_block), hashing)
+
+    def blocks(self, reading: Reading) -> AsyncIterator[Block]:
+        """The rows of a reading."""
+        return self._blocks(reading)
+
+
+class _View:
+    def __init__(self, warehouse: HashingWarehouse, reading: Reading, hashing: Hashing) -> None:
+        self._warehouse = warehouse
+        self._reading = reading
+        self._hashing = hashing
+        self._places = [[column.name for column in COLUMNS].index(name) for name in hashing.columns]
+
+    async def hashes(self) -> AsyncIterator[KeyHashes]:
+        async for block in self._warehouse.blocks(self._reading):
+            yield KeyHashes(block.keys, self._hashes(block))
+
+    async def rows_of(self, keys: Sequence[RowKey]) -> AsyncIterator[Block]:
+        wanted = keys[1:] if self._warehouse.gives_others else keys
+        async for block in self._warehouse.blocks(replace(self._reading, after=None, only=wanted)):
+            self._warehouse.fetched += len(block.rows)
+            yield replace(block, sources=self._hashes(block))
+
+    @asynccontextmanager
+    async def rows(self, *, after: RowKey | None, with_hashes: bool) -> AsyncIterator[AsyncIterator[Block]]:
+        yield self._whole(after, with_hashes=with_hashes)
+
+    async def finds_quickly(self, keys: Sequence[RowKey]) -> bool:
+        return self._warehouse.is_quick
+
+    async def _whole(self, after: RowKey | None, *, with_hashes: bool) -> AsyncIterator[Block]:
+        async for block in self._warehouse.blocks(replace(self._reading, after=after)):
+            self._warehouse.read_whole += len(block.rows)
+            yield replace(block, sources=self._hashes(block) if with_hashes else None)
+
+    def _hashes(self, block: Block) -> list[SourceHash]:
+        return [self._hash([row[at] for at in self._places]) for row in block.rows]
+
+    def _hash(self, cells: Sequence[object]) -> SourceHash:
+        salt = self._hashing.seed.to_bytes(8, signed=True)
+        digest = blake2b(repr(cells).encode(), digest_size=8, salt=salt).digest()
+        return SourceHash(int.from_bytes(digest, signed=True))
