@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tailrace.core.batches import Batch
 from tailrace.core.errors import DestinationUnavailable, TailraceError
 from tailrace.core.policies import DeliveryPolicy
-from tailrace.core.rows import DELIVERED, UNKNOWN_SOURCE, RowOutcome, rejected
+from tailrace.core.rows import DELIVERED, UNKNOWN_SOURCE, Operation, RowOutcome, rejected
 from tailrace.core.runs import RunKind
 from tailrace.core.syncs import FieldMapping, SyncDefinition, SyncMode
 from tests.pipeline.hashing_warehouse import HashingWarehouse
@@ -37,7 +37,7 @@ class Mood:
         return [rejected("BAD", "bad name") if b'"bad"' in row.body else DELIVERED for row in batch.rows]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.lists(st.tuples(tables, kinds), min_size=2, max_size=4), modes, st.sets(st.integers(1, 30), max_size=6))
 async def test_run_by_hashes_comes_to_the_same_as_one_that_reads_all_rows(
     versions: list[tuple[Table, RunKind]], mode: SyncMode, away: set[int]
@@ -95,6 +95,21 @@ async def test_what_the_warehouse_hashes_in_another_way_is_learnt_without_sendin
     assert (after.skipped, warehouse.fetched) == (20, 0)
 
 
+async def test_row_that_comes_back_before_it_could_be_deleted_is_read_and_sent() -> None:
+    world = _world(SyncMode.MIRROR, set(), HashingWarehouse([]))
+    world.destination.always = _keeps_all
+    world.rows = people(20)
+    await world.run()
+    world.rows = people(20)[:-1]
+    without_it = await world.run()
+    world.rows = people(20)
+
+    books = await world.run()
+
+    assert (without_it.removed, without_it.deleted, books.delivered) == (1, 0, 1)
+    assert world.destination.applied[-1].body == b'{"id":"0019","name":"name 19"}'
+
+
 async def test_rows_are_all_read_where_more_than_some_have_changed() -> None:
     warehouse = HashingWarehouse([])
     warehouse.rows_per_block = 150
@@ -135,6 +150,11 @@ async def test_rows_that_cannot_be_found_quickly_are_all_read() -> None:
     books = await world.run()
 
     assert (warehouse.fetched, warehouse.read_whole, books.skipped) == (0, 30, 30)
+
+
+def _keeps_all(batch: Batch) -> list[RowOutcome]:
+    """Refuses to delete."""
+    return [rejected("KEPT", "no") if batch.operation is Operation.DELETE else DELIVERED for _ in batch.rows]
 
 
 class _World(World):
