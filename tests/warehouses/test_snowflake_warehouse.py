@@ -19,7 +19,7 @@ from snowflake.connector.errors import DatabaseError, ForbiddenError, Programmin
 from tailrace.connector_kit.registry import secret_fields, validate_settings, warehouse_type
 from tailrace.connector_kit.snowflake_errors import classified, signing_in
 from tailrace.connector_kit.snowflake_settings import EMULATOR, SnowflakeSettings
-from tailrace.connector_kit.snowflake_sql import Field, reading_sql
+from tailrace.connector_kit.snowflake_sql import Field, one_select, reading_sql
 from tailrace.connector_kit.warehouse import Reading, Warehouse
 from tailrace.core.errors import CredentialsRefused, Invalid, SourceInvalid, SourceUnavailable, TailraceError
 from tailrace.core.rows import Column, ColumnKind
@@ -249,6 +249,30 @@ async def test_query_that_does_more_than_read_changes_nothing(rig: SnowflakeRig,
 
     assert refused.value.code == "SOURCE_QUERY"
     assert rows(await read(rig, "SELECT * FROM victims", "ID")) == [(1,)]
+
+
+@pytest.mark.parametrize(
+    ("query", "why"),
+    [
+        ("DELETE FROM victims", "one SELECT that only reads"),
+        ("(((", "one SELECT that only reads"),
+        ("SELECT 1; SELECT 2", "another statement follows"),
+        ("SELECT 1;;", "another statement follows"),
+        ("SELECT 1 ->> SELECT * FROM $1", "another statement follows"),
+        ("SELECT system$abort_session(1)", r"SYSTEM\$ABORT_SESSION"),
+        ("SELECT ?", "write values into it"),
+    ],
+)
+def test_query_that_does_more_than_read_is_not_even_sent(query: str, why: str) -> None:
+    with pytest.raises(SourceInvalid, match=why):
+        one_select(query)
+
+
+def test_query_is_sent_without_the_semicolon_at_its_end() -> None:
+    assert (
+        one_select("SELECT ';' AS a, SYSTEM$TYPEOF(1), x -> x ; -- done")
+        == "SELECT ';' AS a, SYSTEM$TYPEOF(1), x -> x "
+    )
 
 
 async def test_columns_are_told_without_running_the_query(rig: SnowflakeRig) -> None:

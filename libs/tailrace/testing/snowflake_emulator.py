@@ -61,6 +61,8 @@ class Emulator:
 
     async def query(self, request: Request) -> Response:
         """Have fakesnow answer, unless the statement is stopped meanwhile."""
+        if (await _body(request)).get("describeOnly"):
+            return await query_request(request)
         name = request.query_params["requestId"]
         connection = to_conn(to_token(request))
         self._running[name] = connection
