@@ -25,6 +25,7 @@ Changes: TypeAlias = Sequence[RowChange]
 _COMPRESSION_LEVEL = 1
 _KEY_BITS = 256
 _NONCE_BYTES = 12
+_LEFT_OUT = b""
 
 
 class Refusal(StrEnum):
@@ -140,14 +141,13 @@ class Spool:
 
 
 def without_bodies(changes: Changes, sends: Collection[Change]) -> Changes:
-    """The same changes; where nothing is sent for one, its body is as long as it was and says nothing."""
-    blanks: dict[int, bytes] = {}
+    """The same changes, where nothing is sent for one without its body."""
     if not isinstance(changes, PlainChanges):
-        return [_without_body(change, blanks) if _sends_nothing(change, sends) else change for change in changes]
+        return [_without_body(change) if _sends_nothing(change, sends) else change for change in changes]
     if changes.change in sends:
         return changes
     columns = copy(changes.columns)
-    columns.bodies = [_blank(len(body), blanks) for body in columns.bodies]
+    columns.bodies = [_LEFT_OUT] * len(columns)
     return PlainChanges(changes.change, columns, changes.delivered)
 
 
@@ -158,16 +158,10 @@ def _sends_nothing(change: RowChange, sends: Collection[Change]) -> bool:
     return change.known is None or not (is_old(change.known.delivered) or is_old(change.known.dead))
 
 
-def _without_body(change: RowChange, blanks: dict[int, bytes]) -> RowChange:
+def _without_body(change: RowChange) -> RowChange:
     if change.mapped is None:
         return change
-    row = change.mapped.row
-    return change._replace(mapped=change.mapped._replace(row=replace(row, body=_blank(len(row.body), blanks))))
-
-
-def _blank(size_bytes: int, blanks: dict[int, bytes]) -> bytes:
-    """One for each length: a chunk holds it once."""
-    return blanks.setdefault(size_bytes, bytes(size_bytes))
+    return change._replace(mapped=change.mapped._replace(row=replace(change.mapped.row, body=_LEFT_OUT)))
 
 
 def _nonce(number: int) -> bytes:
