@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from tailrace.cli.deeds import a_deed, record
-from tailrace.cli.work import AsJson, answer, do
+from tailrace.cli.work import AsJson, answer, do, open_store
 from tailrace.connector_kit import registry
 from tailrace.connector_kit.capabilities import MakesFields, NewField
 from tailrace.connector_kit.destination import Destination, Field
@@ -19,13 +19,11 @@ from tailrace.core.errors import Invalid, Unavailable
 from tailrace.core.ids import WorkspaceId
 from tailrace.core.rows import Column
 from tailrace.mapping.suggestions import Suggestion, suggest
-from tailrace.runtime.chassis import open_database
 from tailrace.runtime.http import AiohttpClient
 from tailrace.runtime.keepers import ConnectionKeeper
 from tailrace.runtime.settings import Settings
 from tailrace.store.connections import ConnectionKind, Connections
 from tailrace.store.database import Database
-from tailrace.store.readiness import Readiness
 from tailrace.store.secrets import SecretBox
 
 _ASK_S = 30.0
@@ -135,10 +133,9 @@ class _Desk:
 @asynccontextmanager
 async def _opened(settings: Settings, workspace_id: WorkspaceId) -> AsyncIterator[_Desk]:
     async with (
-        open_database(settings, "cli") as database,
+        open_store(settings) as database,
         AiohttpClient.open(allow_private=settings.allow_private_destinations) as http,
     ):
-        await Readiness(database, settings.database_url.get_secret_value()).check_schema()
         box = SecretBox.from_setting(settings.secret_key.get_secret_value())
         try:
             yield _Desk(workspace_id, database, box, Connections(database, box), http)
