@@ -27,12 +27,11 @@ from tailrace.core.syncs import SyncMode
 from tailrace.mapping.accepted import Accepted, accepted_by
 from tailrace.pipeline.batch import Parcel, Recipe, batch, idempotency_key
 from tailrace.pipeline.diff import diff
-from tailrace.pipeline.map_fields import Mapper
+from tailrace.pipeline.map_fields import Mapper, map_fields
 from tailrace.pipeline.mirror import deletes_allowed
 from tailrace.pipeline.plain import RowChange
 from tailrace.pipeline.read import check_readable, watched, what_to_read
 from tailrace.pipeline.targets import rows_target
-from tailrace.pipeline.walk import map_fields
 from tailrace.store.syncs import Sync
 from tailrace_gateway.problems import Fault, Unprocessable
 from tailrace_gateway.stores import Stores
