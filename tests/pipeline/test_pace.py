@@ -203,6 +203,16 @@ class Counted(NoLimits):
         self.was_released.set()
 
 
+class Hanging(Counted):
+    """The first time that slots are given back, no answer comes."""
+
+    async def release_slots(self, scope: str, token: UUID) -> None:
+        is_first = "release" not in self.asked
+        await super().release_slots(scope, token)
+        if is_first:
+            await asyncio.Event().wait()
+
+
 def at(seconds: float) -> SetClock:
     clock = SetClock()
     clock.seconds = seconds
@@ -257,3 +267,17 @@ async def test_slot_that_nothing_uses_is_given_back_while_a_run_goes_on() -> Non
         tending.cancel()
 
     assert was_kept
+
+
+async def test_slot_is_given_back_though_the_run_ends_while_somebody_is_at_it() -> None:
+    limits, clock = Hanging(), at(0.5)
+    pacer = Pacer(Limits("crm", max_in_flight=1), limits, clock)
+
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+        tending = tasks.create_task(pacer.tend())
+        await asyncio.sleep(0)
+        await request(pacer, clock)
+        await limits.was_released.wait()
+        tending.cancel()
+
+    assert limits.asked == ["hold", "release", "release"]

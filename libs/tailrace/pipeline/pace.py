@@ -229,10 +229,12 @@ class _Slots:
     async def _give_back(self) -> None:
         async with self._lock:
             if not self._used and self._held:
-                self._held = 0
+                # Where this breaks off nobody knows whether they are ours: they are given back, or held, anew.
+                self._renew_at = 0.0
                 # What became of the request stands; slots that stay behind are ours again at the next one, or run out.
                 with suppress(StoreUnavailable):
                     await self._store.release_slots(self._limits.scope, self._token)
+                self._held = 0
 
     async def _hold(self, wanted: int, max_slots: int) -> None:
         renew_at = self._clock.monotonic() + _SLOT_RENEW_S
