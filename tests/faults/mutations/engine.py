@@ -67,8 +67,10 @@ MUTATIONS = (
     Mutation(
         "batches cut by time",
         "libs/tailrace/pipeline/batch.py",
-        "        room = min(room, len(bodies))\n",
-        "        room = 1 + __import__('time').monotonic_ns() % min(room, len(bodies))\n",
+        "        plan, size_bytes = self.recipe.plan, self.size_bytes\n",
+        "        plan, size_bytes = self.recipe.plan, self.size_bytes\n"
+        "        rows = 1 + __import__('time').monotonic_ns() % plan.rows_per_batch\n"
+        "        plan = __import__('dataclasses').replace(plan, rows_per_batch=rows)\n",
         (f"{_MECHANISMS}::test_resumed_run_sends_what_was_under_way_in_the_same_batches",),
     ),
     Mutation(
