@@ -1,11 +1,13 @@
 """How long a run waits for its turn."""
 
 import asyncio
+import time
 
 import pytest
 
 from tailrace.core.clock import SystemClock
-from tailrace.pipeline.tenure import Tenure
+from tailrace.core.errors import LeaseLost
+from tailrace.pipeline.tenure import StopReason, Tenure
 
 SOON_S = 0.2
 
@@ -46,3 +48,20 @@ async def test_turn_that_comes_as_the_wait_is_cancelled_is_not_lost(steps_betwee
         await let_go_and_cancel(turn, waiting, steps_between=steps_between)
 
     assert turn.locked() is not waiting.cancelled()
+
+
+async def test_end_that_is_asked_for_as_the_lease_runs_out_is_no_error() -> None:
+    clock, turn = SystemClock(), asyncio.Semaphore(1)
+    tenure = Tenure(clock, until=clock.monotonic() + SOON_S)
+    await turn.acquire()
+
+    waiting = asyncio.create_task(tenure.acquire(turn))
+    await asyncio.sleep(0)
+    stopping = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().call_later(SOON_S, lambda: stopping.set_result(tenure.stop(StopReason.SHUTDOWN)))
+    # Both come due before the loop looks again: the wait has expired when it is to end.
+    time.sleep(2 * SOON_S)  # noqa: ASYNC251 - the loop is to be blocked
+
+    with pytest.raises(LeaseLost):
+        await waiting
+    assert stopping.done()

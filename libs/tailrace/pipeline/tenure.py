@@ -57,7 +57,8 @@ class Tenure:
             self._reason = reason
             self._stop.set()
             for scope in self._scopes:
-                scope.reschedule(asyncio.get_running_loop().time())
+                if not scope.expired():
+                    scope.reschedule(asyncio.get_running_loop().time())
 
     def check(self) -> None:
         """Return if a request may leave now.

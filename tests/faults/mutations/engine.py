@@ -174,6 +174,13 @@ MUTATIONS = (
         (f"{_MECHANISMS}::test_store_that_fails_as_a_slot_is_given_back_undoes_no_delivery",),
     ),
     Mutation(
+        "an end that is asked for as a wait expires is an error",
+        "libs/tailrace/pipeline/tenure.py",
+        "                if not scope.expired():\n",
+        "                if True:\n",
+        ("tests/pipeline/test_tenure.py::test_end_that_is_asked_for_as_the_lease_runs_out_is_no_error",),
+    ),
+    Mutation(
         "nobody hears that a run is to end",
         "services/tailrace_executor/handlers.py",
         "                    tenure.stop(StopReason.CANCELLED)\n",
