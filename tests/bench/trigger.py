@@ -16,7 +16,7 @@ from aiohttp import ClientSession
 
 from tailrace.bus.kafka_access import KafkaAccess
 from tailrace.bus.topics import make_missing_topics
-from tailrace.embedded.ports import LOOPBACK, free_port
+from tailrace.embedded.ports import LOOPBACK
 from tailrace.events.topics import TopicNames
 from tailrace.testing.kafka_server import KafkaServer
 from tests.bench.ground import connected, open_ground
@@ -127,14 +127,14 @@ async def _street(site: Site, syncs: int) -> AsyncIterator[Street]:
         await stack.enter_async_context(server)
         sink_url = f"http://{LOOPBACK}:{server.sockets[0].getsockname()[1]}/rows"
         stock = await stocked(site.store_url, syncs, Work(_QUERY, site.warehouse_url, sink_url))
-        port = free_port()
         given = {
             **stock.environment,
             "TAILRACE_KAFKA_BOOTSTRAP": site.kafka_bootstrap,
             "TAILRACE_TOPIC_PREFIX": site.topic_prefix,
-            "TAILRACE_PORT": str(port),
+            "TAILRACE_PORT": "0",
         }
         services = await _services(stack, given)
+        port = (await services[0].first("gateway.opened"))["port"]
         state = await stack.enter_async_context(connected(stock.database_url))
         yield Street(f"http://{LOOPBACK}:{port}", stock, services, rings, state)
 
