@@ -11,6 +11,7 @@ from tailrace.core.rows import Operation, Row, RowKey
 from tailrace.core.runs import RunKind
 from tailrace.core.syncs import FieldMapping, SyncDefinition, SyncMode
 from tailrace.mapping.sent_keys import SentKeys
+from tests.pipeline.hashing_warehouse import HashingWarehouse
 from tests.pipeline.world import World
 
 PLAIN = FieldMapping(source="id", destination="id", key=True)
@@ -136,6 +137,19 @@ async def test_row_that_left_is_still_deleted_beside_one_that_moved() -> None:
     assert "Bob" not in world.records
     assert "ada" in world.records
     assert (books.deleted, books.kept) == (1, 1)
+
+
+async def test_row_whose_key_an_unchanged_row_has_is_rejected_where_the_warehouse_compares() -> None:
+    world = MappedWorld(addresses("ADA"))
+    world.warehouse = HashingWarehouse([])
+    await world.run()
+    await world.run()
+    world.rows = addresses("ADA", "ada")
+
+    books = await world.run()
+
+    assert books.reasons["rejected.DUPLICATE_MAPPED_KEY"] == 1
+    assert world.records == ["ADA"]
 
 
 async def test_full_run_rejects_the_same_row_again() -> None:

@@ -167,6 +167,8 @@ async def _hashed(
     """The rows of a reading as the warehouse hashes them; None where it cannot, or hashes would be of no use."""
     definition, warehouse = route.definition, route.warehouse
     is_of_use = mapper.order.is_by_key and route.only is None and not definition.resend
+    # Rows whose keys may become one have to be seen, all of them, to be told apart.
+    is_of_use = is_of_use and not keys_may_meet(definition, route.accepted)
     if not is_of_use or definition.sync_mode is SyncMode.APPEND or not isinstance(warehouse, HashesRows):
         return None
     name = await warehouse.row_hash()
