@@ -62,4 +62,6 @@ def _literal(value: str | None, column: Column) -> str:
 
 
 def settings(url: str, **options: object) -> PostgresWarehouseSettings:
-    return validate_settings(PostgresWarehouseSettings, {"url": url, "allow_superuser": True, **options})
+    return validate_settings(
+        PostgresWarehouseSettings, {"url": url, "allow_superuser": True, "hashes_rows": True, **options}
+    )

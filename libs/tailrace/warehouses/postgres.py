@@ -47,8 +47,7 @@ from tailrace.core.rows import Block, Column, RowKey, SourceHash
 # The driver's own state machine trips over a connection that ends between two answers: InternalClientError.
 _LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _CLOSE_S = 5.0
-_COPY_S = 10 * 365 * 86_400.0
-"""No end: a COPY lasts for as long as its rows are read."""
+_COPY_S = 10 * 365 * 86_400.0  # no end: a COPY lasts for as long as its rows are read
 _PREPARE_S = 30.0
 _GRACE_S = 5.0
 _TOO_SLOW = "the query took longer than statement_timeout_s: make it faster or raise the limit"
@@ -65,7 +64,6 @@ _SET_UP = """
             WHERE name = 'client_connection_check_interval' AND pg_catalog.version() LIKE '%linux%')
 """
 """The last one ends a long sort for a reader that died; servers before 14, and few systems, do not have it."""
-_WITHOUT_LIMIT = "SET LOCAL statement_timeout = 0"
 _DANGER = """
     SELECT r.rolname FROM pg_catalog.pg_roles r
     WHERE (r.rolname = session_user AND r.rolsuper)
@@ -79,6 +77,7 @@ class PostgresWarehouseSettings(PostgresSettings):
 
     statement_timeout_s: float = Field(default=600.0, gt=0, le=86_400, description="for the query's first rows too")
     lock_timeout_s: float = Field(default=10.0, gt=0, le=3600)
+    hashes_rows: bool = Field(default=False, description="has the server hash rows, and give only those that changed")
     allow_superuser: bool = Field(
         default=False,
         description="lets a role in that could run programs or touch files on the server by a query",
@@ -146,9 +145,10 @@ class PostgresWarehouse(Warehouse):
                 yield _blocks(self._records(cursor, reading.rows_per_block), len(attributes))
 
     async def row_hash(self) -> str | None:
-        """The name of how it makes hashes; None on a server before 11, or one that only resembles it."""
+        """The name of how it makes hashes; None where it is not to, or a server only resembles PostgreSQL."""
         with _translated():
-            return ROW_HASH if await self._connection.fetchval(CAN_HASH, timeout=_PREPARE_S) else None
+            can_hash = await self._connection.fetchval(CAN_HASH, timeout=_PREPARE_S)
+        return ROW_HASH if can_hash and self._settings.hashes_rows else None
 
     @asynccontextmanager
     async def compare(self, reading: Reading, hashing: Hashing) -> AsyncIterator[HashedRows]:
@@ -156,8 +156,8 @@ class PostgresWarehouse(Warehouse):
         async with self._transaction():
             with _translated():
                 attributes, encoding = await self._set_up(reading)
-            columns = list(map(read_column, attributes))
-            yield PostgresHashedRows(self, HashedStatements(reading, columns, hashing, encoding), attributes)
+            statements = HashedStatements(reading, list(map(read_column, attributes)), hashing, encoding)
+            yield PostgresHashedRows(self, statements, attributes)
 
     async def records(
         self, sql: str, arguments: Sequence[object], rows_at_once: int
@@ -178,7 +178,7 @@ class PostgresWarehouse(Warehouse):
         """The blocks of a COPY, which is cancelled with the scope."""
         with _translated():
             # A COPY is one statement, for as long as its reader takes: only the waits for the server are limited.
-            await self._connection.execute(_WITHOUT_LIMIT, timeout=_PREPARE_S)
+            await self._connection.execute("SET LOCAL statement_timeout = 0", timeout=_PREPARE_S)
 
         async def copy(sink: Sink) -> None:
             await self._connection.copy_from_query(sql, output=sink, timeout=_COPY_S)
