@@ -55,13 +55,16 @@ async def test_end_that_is_asked_for_as_the_lease_runs_out_is_no_error() -> None
     tenure = Tenure(clock, until=clock.monotonic() + SOON_S)
     await turn.acquire()
 
-    waiting = asyncio.create_task(tenure.acquire(turn))
-    await asyncio.sleep(0)
-    stopping = asyncio.get_running_loop().create_future()
-    asyncio.get_running_loop().call_later(SOON_S, lambda: stopping.set_result(tenure.stop(StopReason.SHUTDOWN)))
+    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+
+    def stop() -> None:
+        tenure.stop(StopReason.SHUTDOWN)
+        stopped.set()
+
+    loop.call_later(SOON_S, stop)
     # Both come due before the loop looks again: the wait has expired when it is to end.
-    time.sleep(2 * SOON_S)  # noqa: ASYNC251 - the loop is to be blocked
+    loop.call_soon(time.sleep, 2 * SOON_S)
 
     with pytest.raises(LeaseLost):
-        await waiting
-    assert stopping.done()
+        await tenure.acquire(turn)
+    assert stopped.is_set()
