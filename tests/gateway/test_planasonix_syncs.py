@@ -146,7 +146,7 @@ async def test_repeat_of_a_start_after_delete_is_404(admin: Caller, sync_id: str
 async def test_delete_waits_for_a_start_and_cancels_its_run(gateway: Gateway, admin: Caller, sync_id: str) -> None:
     database = gateway.stores.database
     async with asyncio.timeout(30), asyncio.TaskGroup() as tasks, database.transaction() as connection:
-        await connection.execute("LOCK TABLE outbox IN ACCESS EXCLUSIVE MODE")
+        await connection.execute("LOCK TABLE run_shards IN ACCESS EXCLUSIVE MODE")
         tasks.create_task(admin.post("/api/reverse-etl/sync/run", {"syncId": sync_id}))
         await eventually(lambda: database.fetchval(_WAITING), 1)
         tasks.create_task(admin.delete(f"{SYNCS}/{sync_id}"))

@@ -62,7 +62,7 @@ def tell(seed: int) -> Verdict:
             except Stuck as stuck:
                 world.breach(f"stuck: {stuck}")
             finally:
-                world.is_over = True
+                world.end()
                 loop.bury(world.processes)
                 del WORLD[id(loop)]
                 asyncio.set_event_loop(None)
@@ -209,7 +209,7 @@ class _Story:
     def _end(self) -> None:
         """Let everybody go, the dead and the frozen too."""
         world = self.world
-        world.is_over = True
+        world.end()
         for process in world.processes:
             process.state = State.FROZEN
             world.loop.thaw(process)

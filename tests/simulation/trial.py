@@ -125,7 +125,7 @@ def _played(scene: Scene, mode: SyncMode, people: int, executors: int, seed: int
         try:
             loop.run_until_complete(_play(trial, scene, executors))
         finally:
-            world.is_over = True
+            world.end()
             loop.bury(world.processes)
             del WORLD[id(loop)]
             asyncio.set_event_loop(None)
@@ -143,7 +143,7 @@ async def _play(trial: Trial, scene: Scene, executors: int) -> None:
             try:
                 await scene(trial)
             finally:
-                world.is_over = True
+                world.end()
                 for process in world.processes:
                     process.state = State.FROZEN
                     world.loop.thaw(process)

@@ -6,8 +6,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
+from weakref import WeakSet
 
 from pydantic import BaseModel
 
@@ -90,6 +91,7 @@ class World:
     requests: list[Request] = field(default_factory=list)
     breaches: list[str] = field(default_factory=list)
     is_over: bool = False
+    unanswered: "WeakSet[asyncio.Future[Any]]" = field(default_factory=WeakSet)
 
     def __post_init__(self) -> None:
         self.chance = Random(self.seed)
@@ -121,6 +123,12 @@ class World:
             if roll < 0:
                 return at
         return None
+
+    def end(self) -> None:
+        """Nobody is answered any more, and who waits for an answer, dead or not, waits no longer."""
+        self.is_over = True
+        for answer in tuple(self.unanswered):
+            answer.cancel()
 
     def kill(self, process: Process) -> None:
         """The process is gone; whoever keeps it running starts another."""
@@ -154,6 +162,7 @@ class World:
             )
         wait_s = self.chance.uniform(0.0, SLOWEST_CALL_S if mishap == 2 else _QUICK_S)
         answer: asyncio.Future[_T] = self.loop.create_future()
+        self.unanswered.add(answer)
         self.loop.outside(wait_s, self._arrive, transaction, answer, process, mishap)
         return await answer
 
