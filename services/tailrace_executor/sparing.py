@@ -3,6 +3,8 @@
 import gc
 from dataclasses import dataclass
 
+from tailrace.runtime.interpreter import spare_what_stays
+
 _MANY = 100
 _FEW = 50
 _AT_ONCE = 25
@@ -41,5 +43,4 @@ class Sparing:
     def _spare(self) -> None:
         self.begun = 0
         self.most = max(self.most, self.held)
-        gc.collect()
-        gc.freeze()
+        spare_what_stays()

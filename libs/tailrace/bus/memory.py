@@ -17,7 +17,7 @@ _Place = tuple[str, int]
 class MemoryBus(Bus):
     """Topics come into being when they are first named. The oldest messages go when a partition is full."""
 
-    def __init__(self, *, partitions: int = 4, kept_per_partition: int = 5_000) -> None:
+    def __init__(self, *, partitions: int = 4, kept_per_partition: int = 500) -> None:
         self._kept = kept_per_partition
         self._topics: dict[str, list[_Partition]] = defaultdict(lambda: [_Partition() for _ in range(partitions)])
         self._groups: dict[str, _Group] = defaultdict(_Group)

@@ -1,0 +1,26 @@
+"""What is asked of Python itself."""
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+
+from tailrace.runtime.interpreter import spare_what_stays
+
+_ENOUGH_FOR_A_FULL_COLLECTION = 150_000
+
+
+@pytest.fixture
+def modules_and_models() -> Iterator[list[list[int]]]:
+    """What lives long, and a good deal of it."""
+    yield [[] for _ in range(8 * _ENOUGH_FOR_A_FULL_COLLECTION)]
+    gc.unfreeze()
+
+
+def test_garbage_is_looked_for_soon_however_much_is_spared(modules_and_models: list[list[int]]) -> None:
+    spare_what_stays()
+    before = gc.get_stats()[2]["collections"]
+
+    made = [[len(modules_and_models)] for _ in range(_ENOUGH_FOR_A_FULL_COLLECTION)]
+
+    assert gc.get_stats()[2]["collections"] > before, len(made)
