@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
+from tailrace.connector_kit.row_order import RowOrder, behind_start
 from tailrace.connector_kit.warehouse import Reading
 from tailrace.core.rows import ColumnKind
 
@@ -58,13 +58,10 @@ def describing(query: str) -> str:
 
 def reading_sql(reading: Reading, fields: Sequence[FieldLike]) -> tuple[str, Sequence[object]]:
     """The statement, and its arguments in the driver's form: a percent sign stands doubled."""
-    order = _Order.of(reading, fields)
+    order = _order_of(reading, fields)
     selected = ", ".join([*map(_projection, fields), *order.keys])
     condition, arguments = _condition(reading, order)
-    by = [_last(order.has_null), *map(_bytes, order.keys)]
-    if order.cursor is not None:
-        # Rows whose key has a NULL come last of those that have no place.
-        by[1:1] = [f"(CASE WHEN {order.has_null} THEN NULL ELSE {order.cursor} END)", _last(order.key_has_null)]
+    by = order.by(map(_bytes, order.keys))
     query = _first_statement(reading.query).replace("%", "%%")
     sql = f"""SELECT {selected} FROM (\n{query}\n) AS {_ROWS} {condition}
         ORDER BY {", ".join(by)}, (CASE WHEN {order.has_null} THEN {_digest(fields)} END)
@@ -72,27 +69,13 @@ def reading_sql(reading: Reading, fields: Sequence[FieldLike]) -> tuple[str, Seq
     return sql, arguments
 
 
-@dataclass(frozen=True, slots=True)
-class _Order:
-    """By what rows are ordered: the texts of their key, before them the value of a cursor; and which have no place."""
-
-    keys: Sequence[str]
-    key_has_null: str
-    cursor: str | None
-    since: str
-
-    @property
-    def has_null(self) -> str:
-        return self.key_has_null if self.cursor is None else f"{self.key_has_null} OR {self.cursor} IS NULL"
-
-    @classmethod
-    def of(cls, reading: Reading, fields: Sequence[FieldLike]) -> "_Order":
-        by_name = {field.name: field for field in fields}
-        keys = [_text(by_name[name]) for name in reading.key_columns] or [_digest(fields)]
-        has_null = " OR ".join(f"{_name(name)} IS NULL" for name in reading.key_columns) or "FALSE"
-        if reading.cursor is None:
-            return cls(keys, has_null, None, "")
-        return cls(keys, has_null, *_compared(by_name[reading.cursor.column]))
+def _order_of(reading: Reading, fields: Sequence[FieldLike]) -> RowOrder:
+    by_name = {field.name: field for field in fields}
+    keys = [_text(by_name[name]) for name in reading.key_columns] or [_digest(fields)]
+    has_null = " OR ".join(f"{_name(name)} IS NULL" for name in reading.key_columns) or "FALSE"
+    if reading.cursor is None:
+        return RowOrder(keys, has_null, None, "")
+    return RowOrder(keys, has_null, *_compared(by_name[reading.cursor.column]))
 
 
 def _compared(field: FieldLike) -> tuple[str, str]:
@@ -106,31 +89,14 @@ def _compared(field: FieldLike) -> tuple[str, str]:
     return column, "CAST(%s AS DECIMAL(65, 30))"
 
 
-def _last(condition: str) -> str:
-    """To order by: what meets the condition comes last. A bare condition that is constant would be no order to it."""
-    return f"(CASE WHEN {condition} THEN 1 ELSE 0 END)"
-
-
-def _condition(reading: Reading, order: _Order) -> tuple[str, Sequence[object]]:
+def _condition(reading: Reading, order: RowOrder) -> tuple[str, Sequence[object]]:
     here = [_bytes(key) for key in order.keys]
     given = [_bytes("%s") for _ in order.keys]
     if reading.only is not None:
         wanted = ", ".join(f"({', '.join(given)})" for _ in reading.only)
-        arguments = [part for key in reading.only for part in key]
-        return (f"WHERE ({', '.join(here)}) IN ({wanted})" if wanted else "WHERE FALSE"), arguments
-    since = None if reading.cursor is None else reading.cursor.since
-    bounds: list[str] = []
-    arguments = []
-    if since is not None:
-        arguments.append(since)
-        bounds.append(f"{order.cursor} >= {order.since}")
-    if reading.after is not None:
-        if since is not None:
-            arguments.append(since)
-            here, given = [str(order.cursor), *here], [order.since, *given]
-        arguments += reading.after
-        bounds.append(f"({', '.join(here)}) {'>' if reading.key_columns else '>='} ({', '.join(given)})")
-    return (f"WHERE ({' AND '.join(bounds)}) OR {order.has_null}" if bounds else ""), arguments
+        among = f"WHERE ({', '.join(here)}) IN ({wanted})" if wanted else "WHERE FALSE"
+        return among, [part for key in reading.only for part in key]
+    return behind_start(reading, order, here, given)
 
 
 def _projection(field: FieldLike) -> str:

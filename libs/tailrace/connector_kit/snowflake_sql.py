@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tailrace.connector_kit.row_order import RowOrder, behind_start
 from tailrace.connector_kit.warehouse import Reading
 from tailrace.core.errors import SourceInvalid
 from tailrace.core.rows import ColumnKind
@@ -91,39 +92,22 @@ def describing(query: str) -> str:
 
 def reading_sql(reading: Reading, fields: Sequence[Field]) -> tuple[str, Sequence[str]]:
     """The statement and its arguments; it gives the columns of the query, then the texts of the key."""
-    order = _Order.of(reading, fields)
+    order = _order_of(reading, fields)
     selected = ", ".join([*map(_projection, fields), *order.keys])
     condition, arguments = _condition(reading, order)
-    by = [_last(order.has_null), *map(_bytes, order.keys)]
-    if order.cursor is not None:
-        # Rows whose key has a NULL come last of those that have no place.
-        by[1:1] = [f"(CASE WHEN {order.has_null} THEN NULL ELSE {order.cursor} END)", _last(order.key_has_null)]
+    by = order.by(map(_bytes, order.keys))
     by.append(f"(CASE WHEN {order.has_null} THEN {_digest(fields)} END)")
     sql = f"SELECT {selected} FROM (\n{one_select(reading.query)}\n) AS {_ROWS} {condition} ORDER BY {', '.join(by)}"  # noqa: S608 - looked at
     return sql, arguments
 
 
-@dataclass(frozen=True, slots=True)
-class _Order:
-    """By what rows are ordered: the texts of their key, before them the value of a cursor; and which have no place."""
-
-    keys: Sequence[str]
-    key_has_null: str
-    cursor: str | None
-    since: str
-
-    @property
-    def has_null(self) -> str:
-        return self.key_has_null if self.cursor is None else f"{self.key_has_null} OR {self.cursor} IS NULL"
-
-    @classmethod
-    def of(cls, reading: Reading, fields: Sequence[Field]) -> "_Order":
-        by_name = {field.name: field for field in fields}
-        keys = [_text(by_name[name]) for name in reading.key_columns] or [_digest(fields)]
-        has_null = " OR ".join(f"{_name(name)} IS NULL" for name in reading.key_columns) or "FALSE"
-        if reading.cursor is None:
-            return cls(keys, has_null, None, "")
-        return cls(keys, has_null, _name(reading.cursor.column), _place(by_name[reading.cursor.column]))
+def _order_of(reading: Reading, fields: Sequence[Field]) -> RowOrder:
+    by_name = {field.name: field for field in fields}
+    keys = [_text(by_name[name]) for name in reading.key_columns] or [_digest(fields)]
+    has_null = " OR ".join(f"{_name(name)} IS NULL" for name in reading.key_columns) or "FALSE"
+    if reading.cursor is None:
+        return RowOrder(keys, has_null, None, "")
+    return RowOrder(keys, has_null, _name(reading.cursor.column), _place(by_name[reading.cursor.column]))
 
 
 def _place(field: Field) -> str:
@@ -140,39 +124,25 @@ def _place(field: Field) -> str:
             return f"CAST(? AS {field.type_name})"
 
 
-def _condition(reading: Reading, order: _Order) -> tuple[str, Sequence[str]]:
+def _condition(reading: Reading, order: RowOrder) -> tuple[str, Sequence[str]]:
     here = [_bytes(key) for key in order.keys]
     given = [_bytes("?") for _ in order.keys]
     if reading.only is not None:
         wanted = ", ".join(f"({', '.join(given)})" for _ in reading.only)
         among = f"WHERE ({', '.join(here)}) IN ({wanted})" if wanted else "WHERE FALSE"
         return among, [part for key in reading.only for part in key]
-    since = None if reading.cursor is None else reading.cursor.since
-    bounds: list[str] = []
-    arguments: list[str] = []
-    if since is not None:
-        arguments.append(since)
-        bounds.append(f"{order.cursor} >= {order.since}")
-    if reading.after is not None:
-        parts = list(reading.after)
-        if since is not None:
-            here, given, parts = [str(order.cursor), *here], [order.since, *given], [since, *parts]
-        bounds.append(_behind(here, given, ">" if reading.key_columns else ">="))
-        arguments += [part for at in range(len(parts)) for part in parts[: at + 1]]
-    return (f"WHERE ({' AND '.join(bounds)}) OR {order.has_null}" if bounds else ""), arguments
+    return behind_start(reading, order, here, given, _by_prefixes)
 
 
-def _behind(here: Sequence[str], given: Sequence[str], last_sign: str) -> str:
+def _by_prefixes(
+    here: Sequence[str], given: Sequence[str], values: Sequence[str], last_sign: str
+) -> tuple[str, Sequence[str]]:
     """What `(here) > (given)` says, which Snowflake does not know of rows: the arguments of each prefix in turn."""
     signs = [">"] * (len(here) - 1) + [last_sign]
     equal = [f"{one} = {other}" for one, other in zip(here, given, strict=True)]
     prefixes = (" AND ".join([*equal[:at], f"{here[at]} {sign} {given[at]}"]) for at, sign in enumerate(signs))
-    return "(" + " OR ".join(f"({prefix})" for prefix in prefixes) + ")"
-
-
-def _last(condition: str) -> str:
-    """To order by: what meets the condition comes last."""
-    return f"(CASE WHEN {condition} THEN 1 ELSE 0 END)"
+    arguments = [value for at in range(len(values)) for value in values[: at + 1]]
+    return "(" + " OR ".join(f"({prefix})" for prefix in prefixes) + ")", arguments
 
 
 def _projection(field: Field) -> str:

@@ -1,0 +1,66 @@
+"""The order in which warehouses give rows, and how to go on in it, in the SQL that their dialects share."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from tailrace.connector_kit.warehouse import Reading
+
+Compare: TypeAlias = Callable[[Sequence[str], Sequence[str], Sequence[str], str], tuple[str, Sequence[str]]]
+"""From what a row has, places for values, the values and a sign to a condition and its arguments."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowOrder:
+    """By what rows are ordered: the texts of their key, before them the value of a cursor; and which have no place."""
+
+    keys: Sequence[str]
+    key_has_null: str
+    cursor: str | None
+    since: str
+
+    @property
+    def has_null(self) -> str:
+        """Which rows have no place."""
+        return self.key_has_null if self.cursor is None else f"{self.key_has_null} OR {self.cursor} IS NULL"
+
+    def by(self, keys: Iterable[str]) -> list[str]:
+        """To order by; the keys as they compare. Rows without a place come last, undecided among themselves."""
+        by = [_last(self.has_null), *keys]
+        if self.cursor is not None:
+            # Rows whose key has a NULL come last of those that have no place.
+            by[1:1] = [f"(CASE WHEN {self.has_null} THEN NULL ELSE {self.cursor} END)", _last(self.key_has_null)]
+        return by
+
+
+def as_rows(here: Sequence[str], given: Sequence[str], values: Sequence[str], sign: str) -> tuple[str, Sequence[str]]:
+    """Compared as rows of values."""
+    return f"({', '.join(here)}) {sign} ({', '.join(given)})", values
+
+
+def behind_start(
+    reading: Reading, order: RowOrder, here: Sequence[str], given: Sequence[str], compare: Compare = as_rows
+) -> tuple[str, Sequence[str]]:
+    """The condition, if any, for rows from where a reading starts, and its arguments; those without a place stay.
+
+    `here` are the keys as they compare, `given` the places for their values.
+    """
+    since = None if reading.cursor is None else reading.cursor.since
+    bounds: list[str] = []
+    arguments: list[str] = []
+    if since is not None:
+        arguments.append(since)
+        bounds.append(f"{order.cursor} >= {order.since}")
+    if reading.after is not None:
+        values: Sequence[str] = reading.after
+        if since is not None:
+            here, given, values = [str(order.cursor), *here], [order.since, *given], [since, *values]
+        condition, compared = compare(here, given, values, ">" if reading.key_columns else ">=")
+        bounds.append(condition)
+        arguments += compared
+    return (f"WHERE ({' AND '.join(bounds)}) OR {order.has_null}" if bounds else ""), arguments
+
+
+def _last(condition: str) -> str:
+    """What meets the condition comes last. A bare condition that is constant would be no order to some servers."""
+    return f"(CASE WHEN {condition} THEN 1 ELSE 0 END)"
