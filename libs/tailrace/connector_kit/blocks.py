@@ -1,12 +1,28 @@
 """How many rows a warehouse reads at once: few where they are large, so that a block stays within bounds."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from typing import Any, TypeAlias
+
+from tailrace.core.rows import Block, RowKey
 
 FIRST_ROWS = 20
 """Rows of the first block of a read, of which nothing is known yet."""
 
 BLOCK_CHARACTERS = 16 << 20
 """What the texts of a block may come to, roughly."""
+
+
+Fetch: TypeAlias = Callable[[int], Awaitable[Sequence[tuple[Any, ...]]]]
+"""The next records, so many at most; none at the end."""
+
+
+async def fetched_blocks(fetch: Fetch, rows_per_block: int, width: int) -> AsyncIterator[Block]:
+    """Blocks of records that have the columns of a row, so many, and behind them the texts of its key."""
+    at_once = min(FIRST_ROWS, rows_per_block)
+    while records := await fetch(at_once):
+        keys = [RowKey(record[width:]) for record in records]
+        yield Block([record[:width] for record in records], [None if None in key else key for key in keys])
+        at_once = rows_that_fit(records, at_most=rows_per_block)
 
 
 def rows_that_fit(read: Sequence[Iterable[object]], *, at_most: int) -> int:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from tailrace.connector_kit.postgres_reading import ReadColumn, copied_statement, statement
+from tailrace.connector_kit.postgres_reading import ReadColumn, copied_statement, placed, statement
 from tailrace.connector_kit.postgres_values import Attribute, copied_column
 from tailrace.connector_kit.row_hashes import HASHES_PER_BLOCK, Hashing, KeyHashes
 from tailrace.connector_kit.warehouse import Reading
@@ -108,10 +108,7 @@ class PostgresHashedRows:
 
 def key_hashes(records: Sequence[Any]) -> KeyHashes:
     """Rows that come as hash, key."""
-    hashes = [record[0] for record in records]
-    keys: list[RowKey] = [record[1:] for record in records]
-    # Where a row has no place, it comes last; its last column says so.
-    return KeyHashes([None if None in key else key for key in keys] if None in keys[-1] else keys, hashes)
+    return KeyHashes(placed([record[1:] for record in records]), [record[0] for record in records])
 
 
 def is_quicker(finding: str, reading: str) -> bool:

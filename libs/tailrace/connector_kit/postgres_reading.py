@@ -81,6 +81,11 @@ def statement(
     return sql, arguments
 
 
+def placed(keys: Sequence[RowKey]) -> Sequence[RowKey | None]:
+    """Keys in the order that a reading gives; None for rows without a place, which come last."""
+    return [None if None in key else key for key in keys] if None in keys[-1] else keys
+
+
 def wrapped(projections: str, query: str) -> str:
     """A statement that selects from the query."""
     return f"SELECT {projections} FROM (\n{one_statement(query)}\n) AS {ROWS}"  # noqa: S608 - read-only by transaction

@@ -17,13 +17,13 @@ from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from tailrace.connector_kit.blocks import FIRST_ROWS, rows_that_fit
+from tailrace.connector_kit.blocks import fetched_blocks
 from tailrace.connector_kit.destination import Level
 from tailrace.connector_kit.duckdb_reading import ROWS, ReadColumn, quote_name, statement
 from tailrace.connector_kit.promised_columns import PromisedColumns, refuse_twins
 from tailrace.connector_kit.warehouse import Reading, Warehouse
 from tailrace.core.errors import SourceInvalid, SourceUnavailable, TailraceError
-from tailrace.core.rows import Block, Column, ColumnKind, RowKey
+from tailrace.core.rows import Block, Column, ColumnKind
 
 try:
     import duckdb
@@ -132,15 +132,9 @@ class DuckDbWarehouse(Warehouse):
             reading, [ReadColumn(name, type_, _projection(name, type_)) for name, type_ in described]
         )
         cursor = await self._run(lambda: self._connection.execute(sql, arguments))
-        yield self._blocks(cursor, reading.rows_per_block, len(described))
-
-    async def _blocks(self, cursor: Any, rows_per_block: int, width: int) -> AsyncIterator[Block]:  # noqa: ANN401 - DuckDB's cursor has no public type
-        at_once = min(FIRST_ROWS, rows_per_block)
-        while records := await self._run(partial(cursor.fetchmany, at_once)):
-            keys = [RowKey(record[width:]) for record in records]
-            rows = [record[:width] for record in records]
-            yield Block(rows, [None if None in key else key for key in keys])
-            at_once = rows_that_fit(records, at_most=rows_per_block)
+        yield fetched_blocks(
+            lambda rows: self._run(partial(cursor.fetchmany, rows)), reading.rows_per_block, len(described)
+        )
 
     async def _described(self, query: str) -> Sequence[tuple[str, str]]:
         """Name and type of each column; from now on the view of rows stands for the query."""

@@ -24,6 +24,7 @@ from tailrace.connector_kit.postgres_reading import (
     ROWS,
     copied_statement,
     is_plain,
+    placed,
     statement,
     wrapped,
 )
@@ -42,7 +43,7 @@ from tailrace.connector_kit.promised_columns import PromisedColumns, refuse_twin
 from tailrace.connector_kit.row_hashes import HashedRows, Hashing
 from tailrace.connector_kit.warehouse import Reading, Warehouse
 from tailrace.core.errors import CredentialsRefused, SourceInvalid, SourceUnavailable, TailraceError
-from tailrace.core.rows import Block, Column, RowKey, SourceHash
+from tailrace.core.rows import Block, Column, SourceHash
 
 # The driver's own state machine trips over a connection that ends between two answers: InternalClientError.
 _LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
@@ -146,9 +147,11 @@ class PostgresWarehouse(Warehouse):
 
     async def row_hash(self) -> str | None:
         """The name of how it makes hashes; None where it is not to, or a server only resembles PostgreSQL."""
+        if not self._settings.hashes_rows:
+            return None
         with _translated():
             can_hash = await self._connection.fetchval(CAN_HASH, timeout=_PREPARE_S)
-        return ROW_HASH if can_hash and self._settings.hashes_rows else None
+        return ROW_HASH if can_hash else None
 
     @asynccontextmanager
     async def compare(self, reading: Reading, hashing: Hashing) -> AsyncIterator[HashedRows]:
@@ -291,12 +294,7 @@ async def _blocks(read: AsyncIterator[Sequence[Any]], width: int) -> AsyncIterat
 
 
 def _block(records: Sequence[Any], width: int) -> Block:
-    rows = [record[:width] for record in records]
-    keys: list[RowKey] = [record[width:] for record in records]
-    # Where a row has no place, it comes last; its last column says so.
-    if None not in keys[-1]:
-        return Block(rows, keys)
-    return Block(rows, [None if None in key else key for key in keys])
+    return Block([record[:width] for record in records], placed([record[width:] for record in records]))
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel
 
-from tailrace.connector_kit.blocks import FIRST_ROWS, rows_that_fit
+from tailrace.connector_kit.blocks import fetched_blocks
 from tailrace.connector_kit.destination import Level
 from tailrace.connector_kit.promised_columns import PromisedColumns, refuse_twins
 from tailrace.connector_kit.snowflake_errors import TOO_SLOW, signing_in, translated
@@ -27,7 +27,7 @@ from tailrace.connector_kit.snowflake_settings import REQUEST_S, SnowflakeSettin
 from tailrace.connector_kit.snowflake_sql import Field, describing, one_select, reading_sql
 from tailrace.connector_kit.warehouse import Reading, Warehouse
 from tailrace.core.errors import SourceInvalid, SourceUnavailable
-from tailrace.core.rows import Block, Column, RowKey
+from tailrace.core.rows import Block, Column
 
 try:
     from snowflake import connector
@@ -96,17 +96,9 @@ class SnowflakeWarehouse(Warehouse):
         self._promised.check(reading, _columns(fields))
         cursor = await self._session.execute(*reading_sql(reading, fields))
         try:
-            yield self._blocks(cursor, reading.rows_per_block, len(fields))
+            yield fetched_blocks(partial(self._session.fetch, cursor), reading.rows_per_block, len(fields))
         finally:
             await self._session.forget(cursor)
-
-    async def _blocks(self, cursor: SnowflakeCursor, rows_per_block: int, width: int) -> AsyncIterator[Block]:
-        at_once = min(FIRST_ROWS, rows_per_block)
-        while records := await self._session.fetch(cursor, at_once):
-            keys = [RowKey(record[width:]) for record in records]
-            rows = [record[:width] for record in records]
-            yield Block(rows, [None if None in key else key for key in keys])
-            at_once = rows_that_fit(records, at_most=rows_per_block)
 
     async def _described(self, query: str) -> Sequence[Field]:
         # Alone, before it stands in parentheses: a text that would close them early is no statement.
