@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
@@ -150,10 +150,8 @@ class Discovery:
         """
         stored = await self._connections.get(workspace_id, definition.destination_id, kind=ConnectionKind.DESTINATION)
         source = await self._connections.get(workspace_id, definition.source_id, kind=ConnectionKind.SOURCE)
-        _, raw = await self._connections.open_settings(source.id)
-        connector = registry.warehouse_type(source.connector)
-        settings = registry.validate_settings(connector.settings_type, raw)
-        async with self._destination(stored, within_s) as destination, connector.open(settings) as warehouse:
+        opening = await self._opening(source)
+        async with self._destination(stored, within_s) as destination, opening as warehouse:
             yield warehouse, destination
 
     async def first_rows(self, stored: StoredConnection, query: str, *, limit: int) -> list[dict[str, Any]]:
@@ -211,14 +209,17 @@ class Discovery:
 
     @asynccontextmanager
     async def _warehouse(self, stored: StoredConnection, within_s: float) -> AsyncIterator[Warehouse]:
-        _, raw = await self._connections.open_settings(stored.id)
-        connector = registry.warehouse_type(stored.connector)
-        settings = registry.validate_settings(connector.settings_type, raw)
+        opening = await self._opening(stored)
         try:
-            async with asyncio.timeout(within_s), self._turns, connector.open(settings) as warehouse:
+            async with asyncio.timeout(within_s), self._turns, opening as warehouse:
                 yield warehouse
         except TimeoutError as error:
             raise SourceUnavailable(f"the warehouse does not answer within {within_s:g} s") from error
+
+    async def _opening(self, stored: StoredConnection) -> AbstractAsyncContextManager[Warehouse]:
+        _, raw = await self._connections.open_settings(stored.id)
+        connector = registry.warehouse_type(stored.connector)
+        return connector.open(registry.validate_settings(connector.settings_type, raw))
 
     @asynccontextmanager
     async def _destination(self, stored: StoredConnection, within_s: float) -> AsyncIterator[Destination]:

@@ -24,6 +24,7 @@ from tailrace.connector_kit.http import HttpClient
 from tailrace.connector_kit.manifest.answer_rules import AnswerRule, Then
 from tailrace.connector_kit.manifest.attribution import Aligned, Reason
 from tailrace.connector_kit.manifest.auth import ClientCredentials, EitherGrant, JwtBearer
+from tailrace.connector_kit.manifest.delivery import AMBIGUOUS
 from tailrace.connector_kit.manifest.encoding import Encoding, as_text
 from tailrace.connector_kit.manifest.engine import destination_of
 from tailrace.connector_kit.manifest.limits import Bucket, RowLimit, SizeLimit
@@ -36,7 +37,7 @@ from tailrace.connector_kit.salesforce_jobs import Jobs, Load, why_unfit
 from tailrace.core.batches import Batch, BatchResult
 from tailrace.core.clock import Clock
 from tailrace.core.errors import BatchRefused, InDoubt, TailraceError, Throttled, Unavailable
-from tailrace.core.rows import DELIVERED, Operation, RowOutcome, rejected, retry, unknown
+from tailrace.core.rows import DELIVERED, Operation, RowOutcome, retry, unknown
 
 CHECKED = date(2026, 11, 22)
 API = "/services/data/v62.0"
@@ -183,7 +184,7 @@ class SalesforceDestination(destination_of(MANIFEST)):  # type: ignore[misc]  # 
         super().__init__(settings, http, clock)
         self._bulk_from_rows = settings.bulk_from_rows
         self._jobs = Jobs(self._caller, clock, f"{API}/jobs/ingest")
-        self._found: dict[str, Sequence[Collection[str] | RowOutcome]] = {}
+        self._ids_by_batch: dict[str, Sequence[Collection[str] | RowOutcome]] = {}
 
     async def plan(self, target: Target) -> WritePlan:
         plan: WritePlan = await super().plan(target)
@@ -219,7 +220,7 @@ class SalesforceDestination(destination_of(MANIFEST)):  # type: ignore[misc]  # 
         """What a job that runs was made for is not looked up again: it may be gone by then."""
         batch_id = batch.idempotency_key
         try:
-            found = self._found[batch_id] = await self._ids(plan, batch)
+            found = self._ids_by_batch[batch_id] = await self._ids(plan, batch)
             settled = [_not_to_delete(each) for each in found]
             ids = [next(iter(each), "") if isinstance(each, Collection) else "" for each in found]
             rows = {id_: {"Id": id_} for id_, done in zip(ids, settled, strict=True) if done is None}
@@ -227,12 +228,12 @@ class SalesforceDestination(destination_of(MANIFEST)):  # type: ignore[misc]  # 
             failed = await self._jobs.failed(batch_id, load) if rows else {}
         finally:
             if batch_id not in self._jobs.running:
-                self._found.pop(batch_id, None)
+                self._ids_by_batch.pop(batch_id, None)
         return [done or failed.get(id_, DELIVERED) for id_, done in zip(ids, settled, strict=True)]
 
     async def _ids(self, plan: WritePlan, batch: Batch) -> Sequence[Collection[str] | RowOutcome]:
-        if batch.idempotency_key in self._found:
-            return self._found[batch.idempotency_key]
+        if batch.idempotency_key in self._ids_by_batch:
+            return self._ids_by_batch[batch.idempotency_key]
         starts = range(0, len(batch.rows), COLLECTION_ROWS)
         parts = [replace(batch, rows=batch.rows[at : at + COLLECTION_ROWS]) for at in starts]
         return [each for part in parts for each in await self.found(plan, part)]
@@ -240,9 +241,11 @@ class SalesforceDestination(destination_of(MANIFEST)):  # type: ignore[misc]  # 
 
 def _not_to_delete(found: Collection[str] | RowOutcome) -> RowOutcome | None:
     """What is decided of a row to delete by what was found of it; None of one with one id."""
-    if isinstance(found, RowOutcome) or len(found) == 1:
-        return found if isinstance(found, RowOutcome) else None
-    return rejected("AMBIGUOUS_KEY", "there are several with this key") if found else DELIVERED
+    if isinstance(found, RowOutcome):
+        return found
+    if not found:
+        return DELIVERED
+    return AMBIGUOUS if len(found) > 1 else None
 
 
 def _left_over(error: TailraceError, part: int, rows: int) -> Sequence[RowOutcome]:

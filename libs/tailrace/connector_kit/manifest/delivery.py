@@ -20,7 +20,7 @@ from tailrace.core.rows import DELIVERED, Operation, RowOutcome, Verdict, reject
 _WITHOUT_BODY = frozenset({"GET", "DELETE"})
 _LINES = "application/x-ndjson"
 _EXISTS = rejected("ALREADY_EXISTS", "there is one with this key already")
-_AMBIGUOUS = rejected("AMBIGUOUS_KEY", "there are several with this key")
+AMBIGUOUS = rejected("AMBIGUOUS_KEY", "there are several with this key")
 _LONGEST_PATH = 12_000
 _MISSING = rejected("NOT_FOUND", "there is none with this key")
 
@@ -49,7 +49,7 @@ class Delivery:
             ids = await self.ids(rows)
             rows = [replace(row, found=next(iter(each), "")) for row, each in zip(rows, ids, strict=True)]
             settled = [
-                _AMBIGUOUS if len(each) > 1 else self._settled(row, is_there=bool(row.found))
+                AMBIGUOUS if len(each) > 1 else self._settled(row, is_there=bool(row.found))
                 for row, each in zip(rows, ids, strict=True)
             ]
         left = [row for row, done in zip(rows, settled, strict=True) if done is None]

@@ -60,8 +60,9 @@ def render(row: Row, trace: str, target: Target, manifest: Manifest) -> Rendered
     identity = _identity(target, manifest)
     if manifest.encoding.key == "text":
         key = as_text(key)
-        told = {name: as_text(fields[name]) for name in identity & fields.keys() if fields[name] is not None}
-        fields = {**fields, **(told if isinstance(manifest.operations[target.operation].key, IdentityKey) else {})}
+        if isinstance(manifest.operations[target.operation].key, IdentityKey):
+            told = {name: as_text(fields[name]) for name in identity & fields.keys() if fields[name] is not None}
+            fields = {**fields, **told}
     if key_name is not None and as_text(key) == "":
         return rejected("EMPTY_KEY", f"the destination needs a value in {key_name}")
     return Rendered(fields, key, trace, identity)
