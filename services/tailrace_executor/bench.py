@@ -110,11 +110,11 @@ class SyncSnapshot:
     async def gone(self, *, after: RowKey | None) -> AsyncIterator[Sequence[Entry]]:
         """Entries of rows that left the query, in key order behind a key, a list a page."""
         if self.only is None:
-            pages = self.snapshots.entries(self.sync_id, after=after, gone=True)
+            async for page in self.snapshots.entries(self.sync_id, after=after, gone=True):
+                yield page
         else:
-            pages = self.entries(after=after)
-        async for page in pages:
-            yield [entry for entry in page if entry.is_gone]
+            async for page in self.entries(after=after):
+                yield [entry for entry in page if entry.is_gone]
 
     async def watermark(self) -> Watermark:
         """How far earlier runs, and this one, have settled all rows."""

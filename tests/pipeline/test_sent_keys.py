@@ -1,6 +1,7 @@
 """Keys that are two in the query and one at the destination: no row over another, no record gone that is another's."""
 
 from collections import Counter
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -9,8 +10,10 @@ import pytest
 from tailrace.core.mappings import Cast, Hash
 from tailrace.core.rows import Operation, Row, RowKey
 from tailrace.core.runs import RunKind
+from tailrace.core.snapshots import UNKNOWN_VERSION, Entry
 from tailrace.core.syncs import FieldMapping, SyncDefinition, SyncMode
 from tailrace.mapping.sent_keys import SentKeys
+from tailrace.pipeline.mirror import deletes
 from tests.pipeline.hashing_warehouse import HashingWarehouse
 from tests.pipeline.world import World
 
@@ -168,3 +171,21 @@ def test_keys_behind_the_most_are_not_held() -> None:
     told = [held.is_first([key]) for key in ("a", "b", "c", "c", "a")]
 
     assert told == [True, True, True, True, False]
+
+
+async def test_all_that_lives_is_gone_through_once_for_many_pages_of_deletes() -> None:
+    looked = 0
+
+    async def pages(*keys: str) -> AsyncIterator[Sequence[Entry]]:
+        for key in keys:
+            yield [Entry(RowKey((key,)), UNKNOWN_VERSION)]
+
+    def living() -> AsyncIterator[Sequence[Entry]]:
+        nonlocal looked
+        looked += 1
+        return pages("b", "x")
+
+    removed = [each async for some in deletes(pages("a", "b", "c"), ["id"], living) for each in some]
+
+    assert looked == 1
+    assert [each.mapped is None for each in removed] == [False, True, False]

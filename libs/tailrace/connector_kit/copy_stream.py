@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Self, TypeAlias
 
+from tailrace.core.waits import side_by_side
+
 BLOCK_BYTES = 4 << 20
 """What the lines of a block may come to, roughly."""
 
@@ -34,19 +36,12 @@ class CopyStream:
     @asynccontextmanager
     async def filled(self, copy: Copy, expected: tuple[type[Exception], ...]) -> AsyncIterator[Self]:
         """Run a COPY into this stream until the scope is left; an expected failure is raised to who reads."""
-        failure: BaseException | None = None
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                self._copying = tasks.create_task(self._fill(copy, expected))
-                try:
-                    yield self
-                finally:
-                    self._copying.cancel()
-        except BaseExceptionGroup as group:
-            # Only the body raises: what it did is nobody else's to wrap.
-            failure = group.exceptions[0]
-        if failure is not None:
-            raise failure
+        async with side_by_side() as tasks:
+            self._copying = tasks.create_task(self._fill(copy, expected))
+            try:
+                yield self
+            finally:
+                self._copying.cancel()
 
     async def stop(self) -> None:
         """Cancel the COPY; it is over once the server has agreed."""

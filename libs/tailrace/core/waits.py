@@ -1,11 +1,25 @@
-"""Waits that something may end."""
+"""Waits that something may end, and tasks that end with their scope."""
 
 import asyncio
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 
-async def pause(ended: asyncio.Event, most_s: float) -> None:
-    """Wait until it is set, and not longer than that."""
+@asynccontextmanager
+async def side_by_side() -> AsyncIterator[asyncio.TaskGroup]:
+    """Tasks beside the body; the first failure ends all of them, and is raised as it is."""
+    failure: BaseException | None = None
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            yield tasks
+    except BaseExceptionGroup as group:
+        failure = group.exceptions[0]
+    if failure is not None:
+        raise failure
+
+
+async def pause(ended: asyncio.Event, most_s: float | None) -> None:
+    """Wait until it is set, and not longer than that; None is for ever."""
     with suppress(TimeoutError):
         async with asyncio.timeout(most_s):
             await ended.wait()

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from pydantic import SecretStr
 
 from tailrace.core.errors import Invalid, Unavailable
 from tailrace.core.ids import WorkspaceId
+from tailrace.core.waits import pause
 from tailrace.embedded.home import Home
 from tailrace.embedded.ports import LOOPBACK, free_port, is_free
 from tailrace.embedded.postgres import EmbeddedPostgres
@@ -97,9 +97,7 @@ async def _answers(port: int, stopping: asyncio.Event) -> None:
     try:
         async with asyncio.timeout(_ANSWERS_WITHIN_S):
             while not stopping.is_set() and not await _is_open(port):
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(_LOOK_AGAIN_S):
-                        await stopping.wait()
+                await pause(stopping, _LOOK_AGAIN_S)
     except TimeoutError as error:
         raise Unavailable(f"the gateway does not listen after {_ANSWERS_WITHIN_S:g} s") from error
 

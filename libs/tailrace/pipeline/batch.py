@@ -142,11 +142,14 @@ class _Cut:
         plan = self.recipe.plan
         if self.sending >= plan.rows_per_batch or self.rows >= _DECIDED_PER_PARCEL + self.sending:
             return True
+        if change.mapped is None:
+            return False
+        row = change.mapped.row
+        if row.key in self.keys:
+            return True
         # What needs nothing takes no room: its body may not even be known.
-        if change.mapped is None or (change.change or Change.ADDED) not in self.sends:
-            return change.mapped is not None and change.mapped.row.key in self.keys
-        is_too_much = self.sending > 0 and self.size_bytes + len(change.mapped.row.body) > plan.bytes_per_batch
-        return is_too_much or change.mapped.row.key in self.keys
+        takes_room = (change.change or Change.ADDED) in self.sends
+        return takes_room and self.sending > 0 and self.size_bytes + len(row.body) > plan.bytes_per_batch
 
     def takes_stretches_of(self, changes: PlainChanges) -> bool:
         """Whether all of them are decided alike: none is too large, or may come again."""

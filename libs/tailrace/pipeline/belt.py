@@ -7,12 +7,12 @@ through a spool on local disk, until that is empty again. The order is always th
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import asynccontextmanager, suppress
 
 import structlog
 
 from tailrace.core.errors import TailraceError
 from tailrace.core.rows import Change
+from tailrace.core.waits import pause
 from tailrace.observe import metrics
 from tailrace.pipeline.plain import PlainChanges, RowChange
 from tailrace.pipeline.spool import Changes, Refusal, Spool
@@ -104,9 +104,7 @@ class Belt:
             return
         began = 0.0 if self._spools is None else self._spools.clock.monotonic()
         self._changed.clear()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(left_s):
-                await self._changed.wait()
+        await pause(self._changed, left_s)
         if self._spools is not None:
             waited_s = self._spools.clock.monotonic() - began
             self._waited_s += waited_s
@@ -166,19 +164,6 @@ class Belt:
     def _add_to_head(self, some: Sequence[Changes]) -> None:
         self._head.extend(some)
         self._head_bytes += sum(map(_size_bytes, some))
-
-
-@asynccontextmanager
-async def side_by_side() -> AsyncIterator[asyncio.TaskGroup]:
-    """Tasks beside the body; the first failure ends all of them, and is raised as it is."""
-    failure: BaseException | None = None
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            yield tasks
-    except BaseExceptionGroup as group:
-        failure = group.exceptions[0]
-    if failure is not None:
-        raise failure
 
 
 def _size_bytes(changes: Sequence[RowChange]) -> int:

@@ -11,7 +11,7 @@ one that is out of order, until a request gets through.
 import asyncio
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
 
@@ -27,6 +27,7 @@ from tailrace.core.errors import (
     Throttled,
     Unfinished,
 )
+from tailrace.core.waits import pause
 from tailrace.pipeline.tenure import Tenure
 
 _ANSWERS = (Unfinished, BatchRefused, CredentialsRefused, DestinationInvalid)
@@ -100,9 +101,7 @@ class Breaker:
             if self.has_given_up and not self._is_probing:
                 raise self._why
             async with tenure.ending():
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(max(self.silence_s, _SHORTEST_S) if self.silence_s else _LOOK_S):
-                        await self._changed.wait()
+                await pause(self._changed, max(self.silence_s, _SHORTEST_S) if self.silence_s else _LOOK_S)
 
     def heed(self, throttled: Throttled, wait_s: float) -> None:
         """The destination wants silence for so long: return if a run may wait for its end here.

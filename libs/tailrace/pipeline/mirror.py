@@ -18,6 +18,7 @@ from tailrace.pipeline.plain import MappedRow, RowChange
 FREE_DELETES = 10
 """So many rows may be deleted whatever the ratio, but never more than half of all: small tables change in leaps."""
 
+_LOOKED_UP_TOGETHER = 20_000
 _ROUNDING = 1e-9
 
 Living = Callable[[], AsyncIterator[Sequence[Entry]]]
@@ -77,7 +78,7 @@ async def deletes(
     With `living`, where keys of the query may be sent as one, an entry whose key was sent for a living row too comes
     without a row: to delete it would delete that row's record.
     """
-    async for entries in gone:
+    async for entries in gone if living is None else _together(gone):
         kept = frozenset[RowKey]() if living is None else await _sent_for_others(entries, living(), key_fields)
         yield [
             RowChange(Change.REMOVED, known=entry) if entry.key in kept else _removed(entry, key_fields)
@@ -85,15 +86,28 @@ async def deletes(
         ]
 
 
+async def _together(gone: AsyncIterator[Sequence[Entry]]) -> AsyncIterator[Sequence[Entry]]:
+    """Many at once, since all that lives is gone through for each of the lists."""
+    held: list[Entry] = []
+    async for entries in gone:
+        held += entries
+        if len(held) >= _LOOKED_UP_TOGETHER:
+            yield held
+            held = []
+    if held:
+        yield held
+
+
 async def _sent_for_others(
     gone: Sequence[Entry], living: AsyncIterator[Sequence[Entry]], key_fields: Sequence[str]
 ) -> frozenset[RowKey]:
-    sent = {key_record(key_fields, entry) for entry in gone}
+    records = {entry.key: key_record(key_fields, entry) for entry in gone}
+    sent = set(records.values())
     held: set[bytes] = set()
     async for entries in living:
-        records = (key_record(key_fields, each) for each in entries if each.delivered is not None and not each.is_gone)
-        held.update(record for record in records if record in sent)
-    return frozenset(entry.key for entry in gone if key_record(key_fields, entry) in held)
+        living_ones = (each for each in entries if each.delivered is not None and not each.is_gone)
+        held.update(sent.intersection(key_record(key_fields, each) for each in living_ones))
+    return frozenset(key for key, record in records.items() if record in held)
 
 
 def _removed(entry: Entry, key_fields: Sequence[str]) -> RowChange:

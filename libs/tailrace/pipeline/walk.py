@@ -18,11 +18,12 @@ from tailrace.core.runs import RunKind
 from tailrace.core.settlements import KeptRow, Phase, Position
 from tailrace.core.snapshots import Entry
 from tailrace.core.syncs import SyncDefinition, SyncMode
+from tailrace.core.waits import side_by_side
 from tailrace.mapping.accepted import ANYTHING, Accepted
 from tailrace.mapping.sent_keys import keys_may_meet
 from tailrace.observe.failpoints import failpoint
 from tailrace.pipeline.batch import Recipe, batch
-from tailrace.pipeline.belt import Belt, side_by_side
+from tailrace.pipeline.belt import Belt
 from tailrace.pipeline.columns import PinnedColumns
 from tailrace.pipeline.diff import diff
 from tailrace.pipeline.flight import Flight, deliver_and_settle

@@ -17,7 +17,7 @@ from tailrace.observe.failpoints import failpoint
 from tailrace.store.database import Connection, Database
 from tailrace.store.outbox import enqueued, enqueueing
 from tailrace.store.secrets import SecretBox
-from tailrace.store.snapshots import raise_watermark, settled, settling
+from tailrace.store.snapshots import SETTLING_ARGUMENTS, raise_watermark, settled, settling
 
 PAYLOAD_LIMIT_BYTES = 1 << 20
 MESSAGE_LIMIT = 2000
@@ -33,7 +33,7 @@ WHERE run_id = $1 AND shard = $2 AND lease_token = $3 AND state = 'running' FOR 
 """
 _FIRST_COUNT = 8
 _FIRST_OF_SNAPSHOT = _FIRST_COUNT + len(COUNTS)
-_FIRST_OF_EVENTS = _FIRST_OF_SNAPSHOT + 10
+_FIRST_OF_EVENTS = _FIRST_OF_SNAPSHOT + SETTLING_ARGUMENTS
 _GOT_THROUGH = " + ".join(f"${_FIRST_COUNT + COUNTS.index(name)}::bigint" for name in ("delivered", "deleted"))
 _ADD_COUNTS = ", ".join(f"rows_{name} = rows_{name} + ${at}" for at, name in enumerate(COUNTS, start=_FIRST_COUNT))
 # One trip writes all that most checkpoints have: whether the shard is ours, and at that number, decides over all of it.

@@ -28,7 +28,10 @@ FROM {of} CROSS JOIN unnest(${2}::text[], ${3}::text[], ${4}::int[], ${5}::int[]
     ${8}::smallint[], ${9}::bytea[])
   AS page (first_key, last_key, entries, delivered, gone, has_tombstones, algorithm, body)
 """
-_INSERT_ALWAYS = _INSERT.format(*range(1, 11), of="(SELECT) AS always")
+SETTLING_ARGUMENTS = 10
+"""How many arguments `settling` takes."""
+
+_INSERT_ALWAYS = _INSERT.format(*range(1, 1 + SETTLING_ARGUMENTS), of="(SELECT) AS always")
 _PLAIN_COLUMNS = ("entries", "delivered", "gone", "has_tombstones", "algorithm", "body")
 _BASE_AFTER = """
 SELECT last_key, body, algorithm FROM snapshot_pages
@@ -202,7 +205,7 @@ class Snapshots:
 
 def settling(of: str, *, first: int) -> str:
     """SQL that appends what a checkpoint settled if a query has a row that its statement names; see `settled`."""
-    return _INSERT.format(*range(first, first + 10), of=of)
+    return _INSERT.format(*range(first, first + SETTLING_ARGUMENTS), of=of)
 
 
 def settled(sync_id: SyncId, entries: Sequence[Entry]) -> tuple[object, ...]:
@@ -225,8 +228,8 @@ async def _merge_page(connection: Connection, sync_id: SyncId, above: EntryColum
     for span, share in _shares([span["first_key"] for span in spans], above):
         taken = None if span is None else await connection.fetchrow(_TAKE, sync_id, BASE, span)
         below = EntryColumns.of([]) if taken is None else unpack(taken["body"], taken["algorithm"])
-        made = list(pages(below.overlaid(share)))
-        await connection.execute(_INSERT_ALWAYS, *_insertable(sync_id, BASE, made))
+        if made := list(pages(below.overlaid(share))):
+            await connection.execute(_INSERT_ALWAYS, *_insertable(sync_id, BASE, made))
 
 
 def _shares(starts: list[list[str]], above: EntryColumns) -> Iterator[tuple[list[str] | None, EntryColumns]]:
