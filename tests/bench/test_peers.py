@@ -43,6 +43,7 @@ def test_peer_that_cannot_be_installed_is_told_with_what_to_do(monkeypatch: pyte
     monkeypatch.setenv("TAILRACE_BENCH_DIR", str(tmp_path / "bench"))
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("UV_OFFLINE", "1")
+    monkeypatch.delenv("UV_FIND_LINKS", raising=False)
 
     with pytest.raises(Unavailable, match=r"drt is missing and cannot be installed from tests/bench/peers/drt\.lock"):
         python_of("drt")

@@ -1,6 +1,10 @@
 """The work that every case does, and where. Of the standard library alone, as `watch` is."""
 
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+
+from tests.bench.watch import Watch, tell
 
 COLUMNS = ("id", "email", "first_name", "last_name", "company", "country", "score", "spent", "active", "updated_at")
 ROWS_PER_REQUEST = 500
@@ -25,3 +29,11 @@ class Place:
     def query(self) -> str:
         """All rows."""
         return f"SELECT {', '.join(COLUMNS)} FROM {self.table}"
+
+
+def carry_out(hows: Mapping[str, Callable[[Place], None]]) -> None:
+    """Do what the command line asks for, HOW ROWS and a place, and print what it took."""
+    how, rows, *place = sys.argv[1:]
+    watch = Watch()
+    hows[how](Place(*place))
+    tell(watch.stop(int(rows)))

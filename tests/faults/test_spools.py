@@ -18,7 +18,10 @@ DISK_BYTES = 256 << 10
 """Less than the rows come to."""
 # Digits of hashes: hardly to be compressed, and too many to wait in memory.
 _GROW = "UPDATE people SET email = (SELECT string_agg(md5(id::text || n), '') FROM generate_series(1, 60) AS n)"
-_SOURCE = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+_SOURCE = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+"""
 
 
 async def test_source_is_left_alone_while_rows_are_still_to_be_delivered(trial: Trial, count: Count) -> None:

@@ -1,6 +1,8 @@
 """Waiting for a turn: bounded, and given up as soon as the run is to end."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from uuid import UUID
 
 import pytest
@@ -224,17 +226,24 @@ async def request(pacer: Pacer, clock: SetClock) -> None:
         pass
 
 
+@asynccontextmanager
+async def tended(pacer: Pacer) -> AsyncIterator[None]:
+    """As by a run that goes on for as long as the scope lasts."""
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+        tending = tasks.create_task(pacer.tend())
+        await asyncio.sleep(0)
+        yield
+        tending.cancel()
+
+
 async def test_slot_that_a_run_tends_is_kept_between_requests_and_given_back_at_its_end() -> None:
     limits, clock = Counted(), at(0.5)
     pacer = Pacer(Limits("crm", max_in_flight=1), limits, clock)
 
-    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
-        tending = tasks.create_task(pacer.tend())
-        await asyncio.sleep(0)
+    async with tended(pacer):
         await request(pacer, clock)
         await request(pacer, clock)
         asked_under_way = [*limits.asked]
-        tending.cancel()
 
     assert asked_under_way == ["hold"]
     assert limits.asked == ["hold", "release"]
@@ -244,12 +253,9 @@ async def test_idle_slot_is_given_back_at_once_for_a_part_of_each_second() -> No
     limits, clock = Counted(), at(1.05)
     pacer = Pacer(Limits("crm", max_in_flight=1), limits, clock)
 
-    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
-        tending = tasks.create_task(pacer.tend())
-        await asyncio.sleep(0)
+    async with tended(pacer):
         await request(pacer, clock)
         asked_under_way = [*limits.asked]
-        tending.cancel()
 
     assert asked_under_way == ["hold", "release"]
 
@@ -258,13 +264,10 @@ async def test_slot_that_nothing_uses_is_given_back_while_a_run_goes_on() -> Non
     limits, clock = Counted(), at(0.5)
     pacer = Pacer(Limits("crm", max_in_flight=1), limits, clock)
 
-    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
-        tending = tasks.create_task(pacer.tend())
-        await asyncio.sleep(0)
+    async with tended(pacer):
         await request(pacer, clock)
         was_kept = not limits.was_released.is_set()
         await limits.was_released.wait()
-        tending.cancel()
 
     assert was_kept
 
@@ -273,11 +276,8 @@ async def test_slot_is_given_back_though_the_run_ends_while_somebody_is_at_it() 
     limits, clock = Hanging(), at(0.5)
     pacer = Pacer(Limits("crm", max_in_flight=1), limits, clock)
 
-    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
-        tending = tasks.create_task(pacer.tend())
-        await asyncio.sleep(0)
+    async with tended(pacer):
         await request(pacer, clock)
         await limits.was_released.wait()
-        tending.cancel()
 
     assert limits.asked == ["hold", "release", "release"]

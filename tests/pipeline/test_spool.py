@@ -3,7 +3,7 @@
 import os
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from io import FileIO
 from itertools import chain
@@ -65,6 +65,16 @@ def open_in(directory: Path) -> list[str]:
     return [link for link in links if link.startswith(str(directory))]
 
 
+@contextmanager
+def named_spool(directory: Path) -> Iterator[Spool]:
+    """Its file is found there under the name `spool`."""
+    with (
+        NamedSpools.open(replace(TERMS, directory=directory), SystemClock()) as spools,
+        closing(Spool(spools, SENDS)) as spool,
+    ):
+        yield spool
+
+
 async def test_chunks_come_back_in_their_order_with_everything_that_was_said_of_rows(spools: Spools) -> None:
     place = RowKey(("2026", "7"))
     known = Entry(place, of_first_algorithm(b"12345678"), RowHash(b"87654321"), is_gone=True, written=b'{"id":7}')
@@ -111,10 +121,7 @@ async def test_file_has_no_name_and_is_for_its_owner_alone(tmp_path: Path) -> No
 
 
 async def test_disk_holds_no_word_of_a_row(tmp_path: Path) -> None:
-    with (
-        NamedSpools.open(replace(TERMS, directory=tmp_path), SystemClock()) as spools,
-        closing(Spool(spools, SENDS)) as spool,
-    ):
+    with named_spool(tmp_path) as spool:
         await spool.write([added(0, 1)])
 
         found = (tmp_path / "spool").read_bytes()
@@ -126,10 +133,7 @@ async def test_disk_holds_no_word_of_a_row(tmp_path: Path) -> None:
 
 
 async def test_altered_chunk_is_not_taken_for_rows(tmp_path: Path) -> None:
-    with (
-        NamedSpools.open(replace(TERMS, directory=tmp_path), SystemClock()) as spools,
-        closing(Spool(spools, SENDS)) as spool,
-    ):
+    with named_spool(tmp_path) as spool:
         await spool.write([added(0, 1)])
         _overwrite(tmp_path / "spool", at=20)
 
@@ -140,10 +144,7 @@ async def test_altered_chunk_is_not_taken_for_rows(tmp_path: Path) -> None:
 
 
 async def test_chunk_in_the_place_of_another_is_not_taken_for_it(tmp_path: Path) -> None:
-    with (
-        NamedSpools.open(replace(TERMS, directory=tmp_path), SystemClock()) as spools,
-        closing(Spool(spools, SENDS)) as spool,
-    ):
+    with named_spool(tmp_path) as spool:
         await spool.write([added(0, 1)])
         first = (tmp_path / "spool").read_bytes()
         await spool.write([added(0, 1)])
@@ -179,10 +180,7 @@ async def test_runs_together_take_no_more_than_they_may_until_one_gives_back() -
 
 async def test_disk_that_is_full_refuses_and_what_was_there_stays(tmp_path: Path) -> None:
     (tmp_path / "spool").symlink_to("/dev/full")
-    with (
-        NamedSpools.open(replace(TERMS, directory=tmp_path), SystemClock()) as spools,
-        closing(Spool(spools, SENDS)) as spool,
-    ):
+    with named_spool(tmp_path) as spool:
         refused = await spool.write([added(0, 1)])
 
         assert refused is Refusal.DISK
@@ -198,10 +196,7 @@ async def test_directory_that_is_not_there_refuses(tmp_path: Path) -> None:
 
 
 async def test_emptied_spool_begins_anew_at_the_start_of_its_file(tmp_path: Path) -> None:
-    with (
-        NamedSpools.open(replace(TERMS, directory=tmp_path), SystemClock()) as spools,
-        closing(Spool(spools, SENDS)) as spool,
-    ):
+    with named_spool(tmp_path) as spool:
         await spool.write([added(0, 300)])
         before = (tmp_path / "spool").stat().st_size
         await spool.read()

@@ -1,7 +1,7 @@
 """A Snowflake account of the emulator, and ways to write queries for it."""
 
-from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import cache
 
 import pytest
@@ -49,26 +49,16 @@ class SnowflakeRig(LockedRig):
     async def queries_running(self) -> int:
         return await self.account.statements_running()
 
-    def unreachable(self) -> AbstractAsyncContextManager[Warehouse]:
-        return _Elsewhere(settings(self.account, connect_timeout_s=1))
+    @asynccontextmanager
+    async def unreachable(self) -> AsyncIterator[Warehouse]:
+        """The same account where nobody answers."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(EMULATOR, "1")
+            async with SnowflakeWarehouse.open(settings(self.account, connect_timeout_s=1)) as warehouse:
+                yield warehouse
 
     def unauthorized(self) -> AbstractAsyncContextManager[Warehouse]:
         return SnowflakeWarehouse.open(settings(self.account, token=f"{self.account.token}-canary"))
-
-
-class _Elsewhere(AbstractAsyncContextManager[Warehouse]):
-    """The same account where nobody answers."""
-
-    def __init__(self, chosen: SnowflakeSettings) -> None:
-        self._opening = SnowflakeWarehouse.open(chosen)
-
-    async def __aenter__(self) -> Warehouse:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv(EMULATOR, "1")
-            return await self._opening.__aenter__()
-
-    async def __aexit__(self, *_: object) -> None:
-        return
 
 
 def settings(account: Snowflake, /, **options: object) -> SnowflakeSettings:

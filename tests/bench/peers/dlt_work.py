@@ -5,7 +5,6 @@ python -m tests.bench.peers.dlt_work HOW ROWS WAREHOUSE_URL TABLE FOLDER SINK_UR
 
 import asyncio
 import io
-import sys
 from collections.abc import Callable, Mapping, Sequence
 
 import aiohttp
@@ -17,8 +16,7 @@ from dlt.sources.sql_database import sql_table
 from pyarrow import RecordBatch
 from pyarrow.parquet import ParquetFile
 
-from tests.bench.watch import Timed, Watch, tell
-from tests.bench.work import COLUMNS, IN_FLIGHT, ROWS_PER_REQUEST, Place
+from tests.bench.work import COLUMNS, IN_FLIGHT, ROWS_PER_REQUEST, Place, carry_out
 
 _STREAMED = {"backend": "connectorx", "reflection_level": "minimal", "backend_kwargs": {"return_type": "arrow_stream"}}
 
@@ -86,11 +84,5 @@ def _run(place: Place, destination: Callable[[], object], **options: object) -> 
     pipeline.run(sql_table(url, place.table, included_columns=list(COLUMNS), **options)).raise_on_failed_jobs()
 
 
-def _timed(how: str, rows: int, place: Place) -> Timed:
-    watch = Watch()
-    HOWS[how](place)
-    return watch.stop(rows)
-
-
 if __name__ == "__main__":
-    tell(_timed(sys.argv[1], int(sys.argv[2]), Place(*sys.argv[3:])))
+    carry_out(HOWS)

@@ -7,7 +7,6 @@
 
 import json
 import os
-import sys
 from collections.abc import Callable, Mapping
 from itertools import chain, islice
 from pathlib import Path
@@ -19,8 +18,7 @@ from drt.config.profiles import PostgresProfile
 from drt.destinations.rest_api import RestApiDestination
 from drt.sources.postgres import PostgresSource
 
-from tests.bench.watch import Timed, Watch, tell
-from tests.bench.work import ROWS_PER_REQUEST, Place
+from tests.bench.work import ROWS_PER_REQUEST, Place, carry_out
 
 _NAME = "people"
 _ROWS_A_LOAD = 50_000
@@ -115,11 +113,5 @@ def _write(path: Path, content: Mapping[str, object]) -> None:
     path.write_text(json.dumps(content))
 
 
-def _timed(how: str, rows: int, place: Place) -> Timed:
-    watch = Watch()
-    HOWS[how](place)
-    return watch.stop(rows)
-
-
 if __name__ == "__main__":
-    tell(_timed(sys.argv[1], int(sys.argv[2]), Place(*sys.argv[3:])))
+    carry_out(HOWS)
