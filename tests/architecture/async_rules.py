@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from tests.architecture.source import Module, last_name
 
 _BOUNDED_QUEUES = {"Queue", "LifoQueue", "PriorityQueue"}
+_OPENS_A_GROUP = {"TaskGroup", "side_by_side"}
 
 
 def loose_task(module: Module) -> Iterator[str]:
@@ -59,8 +60,8 @@ def _task_groups(module: Module) -> set[str]:
 
 
 def _makes_group(value: ast.expr) -> bool:
-    """`TaskGroup()`, also inside `await stack.enter_async_context(...)`."""
-    return any(isinstance(node, ast.Call) and last_name(node.func) == "TaskGroup" for node in ast.walk(value))
+    """`TaskGroup()` or `side_by_side()`, also inside `await stack.enter_async_context(...)`."""
+    return any(isinstance(node, ast.Call) and last_name(node.func) in _OPENS_A_GROUP for node in ast.walk(value))
 
 
 def _mentions_group(kind: ast.expr) -> bool:

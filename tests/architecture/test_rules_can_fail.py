@@ -78,6 +78,11 @@ KEPT = [
         PLANTED,
         "async def f():\n  async with TaskGroup() as tg: tg.create_task(g())",
     ),
+    (
+        "a task lives in a TaskGroup",
+        PLANTED,
+        "async def f():\n  async with side_by_side() as tasks: tasks.create_task(g())",
+    ),
     ("a task lives in a TaskGroup", PLANTED, "def f(tasks: asyncio.TaskGroup): tasks.create_task(g())"),
     (
         "a task lives in a TaskGroup",
