@@ -116,6 +116,10 @@ class SyncSnapshot:
             async for page in self.entries(after=after):
                 yield [entry for entry in page if entry.is_gone]
 
+    def all_entries(self) -> AsyncIterator[Sequence[Entry]]:
+        """All entries of the sync, whichever this run is restricted to."""
+        return self.snapshots.entries(self.sync_id)
+
     async def watermark(self) -> Watermark:
         """How far earlier runs, and this one, have settled all rows."""
         return await self.snapshots.watermark(self.sync_id)

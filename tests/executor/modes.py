@@ -8,13 +8,12 @@ from typing import Any
 
 import asyncpg
 
-from tailrace.core.ids import DeadLetterId, RunId
+from tailrace.core.ids import RunId
 from tailrace.core.readings import AnyReading, CursorReading, SnapshotReading
 from tailrace.core.runs import RunKind
 from tailrace.core.syncs import SyncMode
 from tailrace.runtime.service import Chassis
 from tailrace.store.connections import ConnectionDraft
-from tailrace.store.replays import begin_replay
 from tailrace.store.runs import Run
 from tests.executor.yard import Yard, definition_of, make_sync
 
@@ -90,16 +89,6 @@ class Way:
         between = await self.yard.look(run_id)
         async with self.yard.executor():
             return between, await self.yard.ended(run_id)
-
-    async def replay(self) -> Run:
-        """A replay of all letters that are open."""
-        database = self.yard.chassis.database
-        run_id = await self.yard.start(RunKind.REPLAY)
-        async with database.transaction() as connection:
-            letters = await connection.fetch("SELECT id FROM dead_letters WHERE state = 'open'")
-            await begin_replay(connection, [DeadLetterId(row["id"]) for row in letters], run_id)
-        async with self.yard.executor():
-            return await self.yard.ended(run_id)
 
     async def _under_way(self, run_id: RunId, count: str) -> None:
         async with asyncio.timeout(self.yard.patience_s):

@@ -85,6 +85,24 @@ async def test_row_that_left_is_deleted_by_the_key_that_was_sent(yard: Yard, sin
     assert sink.rows == [{"Id": "1"}]
 
 
+async def test_replay_of_a_row_that_left_deletes_no_record_that_another_row_has(yard: Yard, sink: Sink) -> None:
+    await yard.warehouse.execute("ALTER TABLE people ADD code text")
+    await yard.warehouse.execute("INSERT INTO people (code) VALUES ('12.0')")
+    key = {"source": "code", "destination": "Id", "key": True, "cast": "integer"}
+    query = "SELECT code FROM people"
+    await yard.change_sync(source_query=query, field_mappings=[key], sync_mode=SyncMode.MIRROR, max_delete_ratio=1.0)
+    await yard.run()
+    await yard.warehouse.execute("INSERT INTO people (code) VALUES ('12')")
+    await yard.run()
+    sink.rows.clear()
+    await yard.warehouse.execute("DELETE FROM people WHERE code = '12.0'")
+
+    run = await yard.replay()
+
+    assert (run.status, run.books.kept, run.books.deleted) == (RunStatus.SUCCEEDED, 1, 0)
+    assert sink.rows == []
+
+
 async def test_value_that_cannot_be_made_ends_the_run_where_the_sync_says_so(yard: Yard) -> None:
     await prepare(yard, on_type_mismatch=OnTypeMismatch.FAIL_RUN)
 

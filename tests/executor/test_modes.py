@@ -109,7 +109,7 @@ async def test_replay_of_an_append_sends_what_its_letter_keeps(way: Way) -> None
     await way.yard.warehouse.execute("UPDATE people SET email = 'mended@example.com' WHERE id = $1", REFUSED)
     await way.yard.warehouse.execute("ALTER TABLE contacts DROP CONSTRAINT contacts_email_check")
 
-    run = await way.replay()
+    run = await way.yard.replay()
 
     assert (run.status, run.books.delivered) == (RunStatus.SUCCEEDED, 1)
     assert (REFUSED, "nowhere") in await way.contacts()

@@ -86,7 +86,7 @@ async def test_replay_sends_the_newest_version_and_no_older_one_follows(way: Way
     await way.yard.run()
     await way.yard.warehouse.execute(_TAKE_ALL)
 
-    replay = await way.replay()
+    replay = await way.yard.replay()
     following = await way.yard.run()
 
     assert (replay.status, replay.books.read, replay.books.delivered) == (RunStatus.SUCCEEDED, 1, 1)
@@ -101,7 +101,7 @@ async def test_event_that_a_replay_delivered_is_not_sent_again(way: Way) -> None
     await way.yard.run()
     await way.yard.warehouse.execute(_TAKE_ALL)
 
-    replay = await way.replay()
+    replay = await way.yard.replay()
     following = await way.yard.run()
 
     assert (replay.books.delivered, following.books.delivered) == (1, 0)

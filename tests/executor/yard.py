@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from tailrace.bus.memory import MemoryBus
 from tailrace.core.clock import SystemClock
-from tailrace.core.ids import RunId, new_run_id
+from tailrace.core.ids import DeadLetterId, RunId, new_run_id
 from tailrace.core.runs import RunKind, RunTrigger
 from tailrace.core.syncs import FieldMapping, ManualSchedule, SyncDefinition, SyncMode
 from tailrace.events.run_events import run_cancelled_in_queue, run_queued
@@ -21,6 +21,7 @@ from tailrace.runtime.service import Chassis
 from tailrace.runtime.settings import Settings
 from tailrace.store.connections import ConnectionDraft, ConnectionKind, Connections
 from tailrace.store.database import Database
+from tailrace.store.replays import begin_replay
 from tailrace.store.runs import CancelRequest, NewRun, Run, Runs
 from tailrace.store.secrets import SecretBox
 from tailrace.store.syncs import NewSync, Sync, SyncChange, Syncs
@@ -84,6 +85,15 @@ class Yard:
     async def run(self, kind: RunKind = RunKind.INCREMENTAL) -> Run:
         """A run from its start to its end, by one executor."""
         run_id = await self.start(kind)
+        async with self.executor():
+            return await self.ended(run_id)
+
+    async def replay(self) -> Run:
+        """A replay of all letters that are open."""
+        run_id = await self.start(RunKind.REPLAY)
+        async with self.chassis.database.transaction() as connection:
+            letters = await connection.fetch("SELECT id FROM dead_letters WHERE state = 'open'")
+            await begin_replay(connection, [DeadLetterId(row["id"]) for row in letters], run_id)
         async with self.executor():
             return await self.ended(run_id)
 

@@ -142,6 +142,19 @@ async def test_row_that_left_is_still_deleted_beside_one_that_moved() -> None:
     assert (books.deleted, books.kept) == (1, 1)
 
 
+async def test_replay_of_a_row_that_left_deletes_no_record_that_another_row_has() -> None:
+    world = MappedWorld([*addresses("ada"), *addresses(*MANY)], mode=SyncMode.MIRROR)
+    await world.run()
+    world.rows = [*addresses("ADA", "ada"), *addresses(*MANY)]
+    await world.run()
+    world.rows = [*addresses("ADA"), *addresses(*MANY)]
+
+    books = await world.run(RunKind.REPLAY, only=["ada@example.com"])
+
+    assert "ADA" in world.records
+    assert (books.deleted, books.kept) == (0, 1)
+
+
 async def test_row_whose_key_an_unchanged_row_has_is_rejected_where_the_warehouse_compares() -> None:
     world = MappedWorld(addresses("ADA"))
     world.warehouse = HashingWarehouse([])

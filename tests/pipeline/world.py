@@ -179,6 +179,9 @@ class FrozenSnapshot:
     async def gone(self, *, after: RowKey | None) -> AsyncIterator[list[Entry]]:
         yield [entry for entry in self._gone() if after is None or entry.key > after]
 
+    async def all_entries(self) -> AsyncIterator[list[Entry]]:
+        yield [*self.ledger.entries.values()]
+
     async def watermark(self) -> Watermark:
         return Watermark(self.ledger.watermark, SystemClock().now())
 

@@ -48,6 +48,10 @@ class Marked(Protocol):
         """Marked entries in key order behind a key."""
         ...
 
+    def all_entries(self) -> AsyncIterator[Sequence[Entry]]:
+        """All entries of the sync, those of keys that this run does not look at among them."""
+        ...
+
 
 def check_deletes(census: Census, max_delete_ratio: float, *, confirmed: int = 0) -> None:
     """Return if what is gone may be deleted: so many as are confirmed may, whatever the ratio.

@@ -7,7 +7,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Protocol
 
 from tailrace.connector_kit.destination import WritePlan
@@ -216,6 +215,6 @@ async def _walk_deletes(route: Route, plan: WritePlan) -> None:
         check_deletes(await route.snapshot.census(), ratio, confirmed=route.deletes_confirmed)
         start = Position(phase=Phase.DELETES)
     flight = replace(route.flight, deliverer=replace(route.flight.deliverer, plan=plan))
-    living = partial(route.snapshot.entries, after=None) if keys_may_meet(route.definition, route.accepted) else None
+    living = route.snapshot.all_entries if keys_may_meet(route.definition, route.accepted) else None
     gone = deletes(route.snapshot.gone(after=start.after), plan.target.key_fields, living)
     await deliver_and_settle(batch(gone, replace(route.recipe, plan=plan), start), flight)
