@@ -124,9 +124,9 @@ class SyncSnapshot:
         """How far earlier runs, and this one, have settled all rows."""
         return await self.snapshots.watermark(self.sync_id)
 
-    async def reset_watermark(self) -> None:
-        """Have no watermark."""
-        await self.snapshots.reset_watermark(self.lease, self.sync_id)
+    async def begin_anew(self, *, forget_rows: bool) -> None:
+        """Have no watermark, and know no row if that is asked for too."""
+        await self.snapshots.begin_anew(self.lease, self.sync_id, forget_rows=forget_rows)
 
     async def forget_before(self, value: str) -> None:
         """Forget rows whose cursor was below a value."""

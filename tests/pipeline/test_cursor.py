@@ -162,6 +162,30 @@ async def test_full_run_reads_the_whole_table_and_sets_the_watermark_anew() -> N
     assert sent(world)[30:] == ["again@12"]
 
 
+@pytest.mark.parametrize("mode", [SyncMode.UPSERT, SyncMode.UPDATE])
+async def test_newest_version_stays_when_a_full_run_breaks_off_behind_an_older_one(mode: SyncMode) -> None:
+    world = by_cursor([("twice", "old@1"), *rows_at(*range(2, 51)), ("twice", "new@51")], mode=mode)
+    await world.run()
+    world.destination.answers = [lambda batch: [DELIVERED] * len(batch.rows)] * 2
+    world.destination.always = is_down
+    with pytest.raises(DestinationUnavailable):
+        await world.run(RunKind.FULL)
+    world.destination.always = None
+
+    await world.run()
+
+    assert sent(world)[-1] == "new@51"
+
+
+async def test_full_run_of_a_mode_that_sends_no_row_twice_still_knows_the_look_back() -> None:
+    world = by_cursor(rows_at(*range(1, 21)), mode=SyncMode.INSERT)
+    await world.run()
+
+    books = await world.run(RunKind.FULL)
+
+    assert books.reasons == {"change.added": 17, "skipped.UNCHANGED": 3}
+
+
 async def test_row_without_a_value_is_a_dead_letter_that_a_replay_can_send() -> None:
     world = by_cursor([("1", "n@1"), ("2", "none"), ("3", "none"), (None, "n@4")])
 

@@ -185,8 +185,11 @@ class FrozenSnapshot:
     async def watermark(self) -> Watermark:
         return Watermark(self.ledger.watermark, SystemClock().now())
 
-    async def reset_watermark(self) -> None:
+    async def begin_anew(self, *, forget_rows: bool) -> None:
         self.ledger.watermark = None
+        if forget_rows:
+            self.known.clear()
+            self.ledger.entries.clear()
 
     async def forget_before(self, value: str) -> None:
         self.ledger.entries = {key: entry for key, entry in self.ledger.entries.items() if key >= (value,)}

@@ -305,8 +305,6 @@ def misplaced(world: World, sync: SyncRecord, left_out: Mapping[str, str]) -> It
         wanted, has = body_of(world, definition, row), table.get(key)
         if not definition.cursor and is_unknown(world, place_of(definition), key):
             continue
-        if definition.cursor and _may_be_older(world, sync, key):
-            continue
         match definition.sync_mode:
             case SyncMode.DELETE if has is not None:
                 yield f"misplaced: {key} is still there"
@@ -316,13 +314,6 @@ def misplaced(world: World, sync: SyncRecord, left_out: Mapping[str, str]) -> It
                 yield f"misplaced: {key} is {has!r}, not {wanted!r}"
     if definition.sync_mode is SyncMode.MIRROR:
         yield from _leftovers(world, sync, table)
-
-
-def _may_be_older(world: World, sync: SyncRecord, key: str) -> bool:
-    """Whether a full run that broke off may have had an older version of the key sent once more."""
-    versions = [row for row in world.sources[sync.versions[sync.version].source_id] if row.key == key]
-    full_runs = [run for run in world.store.tables.runs.values() if (run.sync_id, run.kind) == (sync.id, RunKind.FULL)]
-    return len(versions) > 1 and any(run.status is not RunStatus.SUCCEEDED for run in full_runs)
 
 
 def _stays_dead(world: World, sync: SyncRecord, row: SourceRow) -> bool:

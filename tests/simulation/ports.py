@@ -111,8 +111,8 @@ class MemorySnapshots(Snapshots):
         found: Watermark = await self._road(lambda: self._store.watermark(sync_id))
         return found
 
-    async def reset_watermark(self, lease: Lease, sync_id: SyncId) -> None:
-        await self._road(lambda: self._store.reset_watermark(lease, sync_id))
+    async def begin_anew(self, lease: Lease, sync_id: SyncId, *, forget_rows: bool) -> None:
+        await self._road(lambda: self._store.begin_anew(lease, sync_id, forget_rows=forget_rows))
 
     async def forget_before(self, lease: Lease, sync_id: SyncId, value: str) -> None:
         await self._road(lambda: self._store.forget_before(lease, sync_id, value))

@@ -235,10 +235,12 @@ class MemoryStore:
         """Up to where all rows of a sync are settled."""
         return Watermark(self.tables.watermarks.get(sync_id), self.now())
 
-    def reset_watermark(self, lease: Lease, sync_id: SyncId) -> None:
-        """Have no watermark."""
+    def begin_anew(self, lease: Lease, sync_id: SyncId, *, forget_rows: bool) -> None:
+        """Have no watermark, and know no row if that is asked for too."""
         self.hold(lease)
         self.tables.watermarks.pop(sync_id, None)
+        if forget_rows:
+            self.tables.snapshots.pop(sync_id, None)
 
     def forget_before(self, lease: Lease, sync_id: SyncId, value: str) -> None:
         """Forget the pages of the base that end before a value."""

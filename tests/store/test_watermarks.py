@@ -1,5 +1,7 @@
 """Watermarks, and what is known of the rows around them."""
 
+import pytest
+
 from tailrace.core.rows import RowHash, RowKey
 from tailrace.core.runs import Lease
 from tailrace.core.snapshots import Entry
@@ -40,13 +42,21 @@ async def test_watermark_is_compared_by_code_point(stage: Stage) -> None:
     assert (await Snapshots(stage.database).watermark(stage.sync_id)).value == "a"
 
 
-async def test_watermark_can_be_reset(stage: Stage) -> None:
+@pytest.mark.parametrize(("forget_rows", "left"), [(False, 2), (True, 0)])
+async def test_run_that_begins_anew_has_no_watermark_and_knows_no_row_if_asked_to(
+    stage: Stage, *, forget_rows: bool, left: int
+) -> None:
     lease = await begun_run(stage)
+    snapshots = Snapshots(stage.database)
     await settle(stage, "b")
+    await add_settled(stage.database, stage.sync_id, [Entry(RowKey(("a", "key")), RowHash(bytes(8)))])
+    await snapshots.merge(lease, stage.sync_id)
+    await add_settled(stage.database, stage.sync_id, [Entry(RowKey(("b", "key")), RowHash(bytes(8)))])
 
-    await Snapshots(stage.database).reset_watermark(lease, stage.sync_id)
+    await snapshots.begin_anew(lease, stage.sync_id, forget_rows=forget_rows)
 
-    assert (await Snapshots(stage.database).watermark(stage.sync_id)).value is None
+    assert (await snapshots.watermark(stage.sync_id)).value is None
+    assert (await snapshots.size(stage.sync_id))[0] == left
 
 
 async def test_only_pages_that_lie_below_a_value_as_a_whole_are_forgotten(stage: Stage) -> None:

@@ -28,8 +28,8 @@ class Watched(Protocol):
         """How far earlier runs, and this one, have settled all rows."""
         ...
 
-    async def reset_watermark(self) -> None:
-        """Have no watermark."""
+    async def begin_anew(self, *, forget_rows: bool) -> None:
+        """Have no watermark, and know no row if that is asked for too."""
         ...
 
     async def forget_before(self, value: str) -> None:

@@ -179,13 +179,17 @@ async def _hashed(
 
 
 async def _recipe(route: Route, order: Order) -> Recipe:
-    """The recipe with what the watermark says; a full run begins by having none."""
+    """The recipe with what the watermark says; a full run begins by having none.
+
+    Where it sends all rows, it knows none either: if it breaks off, the next run has to send all behind that place, or
+    it would pass over a version in the look-back that comes behind an older one which was sent again.
+    """
     if route.definition.cursor is None:
         return route.recipe
     if order.cursor is None:
         return replace(route.recipe, by_cursor=True)
     if route.recipe.kind is RunKind.FULL and route.start == Position():
-        await route.snapshot.reset_watermark()
+        await route.snapshot.begin_anew(forget_rows=Change.UNCHANGED in sent_changes(route.recipe.mode, RunKind.FULL))
     return watched(route.recipe, order, await route.snapshot.watermark(), route.start)
 
 

@@ -89,6 +89,7 @@ _WATERMARK = "SELECT watermark FROM snapshot_targets WHERE sync_id = $1"
 _NOW = "SELECT clock_timestamp()"
 _RAISE_WATERMARK = "UPDATE snapshot_targets SET watermark = greatest(watermark, $2) WHERE sync_id = $1"
 _RESET_WATERMARK = "UPDATE snapshot_targets SET watermark = NULL WHERE sync_id = $1"
+_FORGET_ALL = "DELETE FROM snapshot_pages WHERE sync_id = $1"
 _FORGET_BEFORE = "DELETE FROM snapshot_pages WHERE sync_id = $1 AND level = 0 AND last_key < ARRAY[$2]"
 _CENSUS = """
 SELECT coalesce(sum(coalesce(delivered, entries)), 0)::bigint AS delivered, coalesce(sum(gone), 0)::bigint AS gone
@@ -169,14 +170,16 @@ class Snapshots:
         looked_at = await self._database.fetchval(_NOW)
         return Watermark(await self._database.fetchval(_WATERMARK, sync_id), looked_at)
 
-    async def reset_watermark(self, lease: Lease, sync_id: SyncId) -> None:
-        """Have no watermark.
+    async def begin_anew(self, lease: Lease, sync_id: SyncId, *, forget_rows: bool) -> None:
+        """Have no watermark, and know no row if that is asked for too.
 
         :raises LeaseLost: nothing was changed.
         """
         async with self._database.transaction() as connection:
             await hold(connection, lease)
             await connection.execute(_RESET_WATERMARK, sync_id)
+            if forget_rows:
+                await connection.execute(_FORGET_ALL, sync_id)
 
     async def forget_before(self, lease: Lease, sync_id: SyncId, value: str) -> None:
         """Forget the pages of the base whose keys all begin with less than a value.
