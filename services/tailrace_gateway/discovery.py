@@ -2,17 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
 import structlog
 
-from tailrace.connector_kit import registry
 from tailrace.connector_kit.capabilities import MakesFields, NewField
 from tailrace.connector_kit.destination import Destination, Field, Object
 from tailrace.connector_kit.http import HttpClient
-from tailrace.connector_kit.keeping import kept_by
 from tailrace.connector_kit.warehouse import Warehouse
 from tailrace.core.clock import Clock
 from tailrace.core.errors import (
@@ -29,7 +27,7 @@ from tailrace.core.syncs import SyncDefinition
 from tailrace.mapping.accepted import Accepted, accepted_by
 from tailrace.mapping.checks import mapping_faults
 from tailrace.observe import fields
-from tailrace.runtime.keepers import ConnectionKeeper
+from tailrace.runtime.ends import open_destination, open_warehouse
 from tailrace.store.connections import ConnectionKind, Connections, StoredConnection
 from tailrace_gateway.first_rows import read_first
 from tailrace_gateway.memory import Memory
@@ -150,7 +148,7 @@ class Discovery:
         """
         stored = await self._connections.get(workspace_id, definition.destination_id, kind=ConnectionKind.DESTINATION)
         source = await self._connections.get(workspace_id, definition.source_id, kind=ConnectionKind.SOURCE)
-        opening = await self._opening(source)
+        opening = open_warehouse(source, self._connections)
         async with self._destination(stored, within_s) as destination, opening as warehouse:
             yield warehouse, destination
 
@@ -209,28 +207,19 @@ class Discovery:
 
     @asynccontextmanager
     async def _warehouse(self, stored: StoredConnection, within_s: float) -> AsyncIterator[Warehouse]:
-        opening = await self._opening(stored)
+        opening = open_warehouse(stored, self._connections)
         try:
             async with asyncio.timeout(within_s), self._turns, opening as warehouse:
                 yield warehouse
         except TimeoutError as error:
             raise SourceUnavailable(f"the warehouse does not answer within {within_s:g} s") from error
 
-    async def _opening(self, stored: StoredConnection) -> AbstractAsyncContextManager[Warehouse]:
-        _, raw = await self._connections.open_settings(stored.id)
-        connector = registry.warehouse_type(stored.connector)
-        return connector.open(registry.validate_settings(connector.settings_type, raw))
-
     @asynccontextmanager
     async def _destination(self, stored: StoredConnection, within_s: float) -> AsyncIterator[Destination]:
-        _, raw = await self._connections.open_settings(stored.id)
-        connector = registry.destination_type(stored.connector)
-        settings = registry.validate_settings(connector.settings_type, raw)
+        opening = open_destination(stored, self._connections, self._http)
         try:
-            async with asyncio.timeout(within_s), self._turns, AsyncExitStack() as stack:
-                with kept_by(ConnectionKeeper(self._connections, stored.id)):
-                    opened = await stack.enter_async_context(connector.open(settings, self._http))
-                yield opened
+            async with asyncio.timeout(within_s), self._turns, opening as destination:
+                yield destination
         except TimeoutError as error:
             raise DestinationUnavailable(f"the destination does not answer within {within_s:g} s") from error
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from typing import Annotated
 
@@ -10,17 +10,15 @@ import typer
 
 from tailrace.cli.deeds import a_deed, record
 from tailrace.cli.work import AsJson, answer, do, open_store
-from tailrace.connector_kit import registry
 from tailrace.connector_kit.capabilities import MakesFields, NewField
 from tailrace.connector_kit.destination import Destination, Field
 from tailrace.connector_kit.field_kinds import FieldKind
-from tailrace.connector_kit.keeping import kept_by
 from tailrace.core.errors import Invalid, Unavailable
 from tailrace.core.ids import WorkspaceId
 from tailrace.core.rows import Column
 from tailrace.mapping.suggestions import Suggestion, suggest
+from tailrace.runtime.ends import open_destination, open_warehouse
 from tailrace.runtime.http import AiohttpClient
-from tailrace.runtime.keepers import ConnectionKeeper
 from tailrace.runtime.settings import Settings
 from tailrace.store.connections import ConnectionKind, Connections
 from tailrace.store.database import Database
@@ -103,9 +101,7 @@ class _Desk:
 
     async def columns(self, source_id: str, query: str) -> Sequence[Column]:
         stored = await self.connections.get(self.workspace_id, source_id, kind=ConnectionKind.SOURCE)
-        _, raw = await self.connections.open_settings(stored.id)
-        connector = registry.warehouse_type(stored.connector)
-        async with connector.open(registry.validate_settings(connector.settings_type, raw)) as warehouse:
+        async with open_warehouse(stored, self.connections) as warehouse:
             return await warehouse.columns(query)
 
     async def ensure_field(self, destination_id: str, object_name: str, field: NewField) -> Field:
@@ -121,13 +117,8 @@ class _Desk:
     @asynccontextmanager
     async def _destination(self, destination_id: str) -> AsyncIterator[Destination]:
         stored = await self.connections.get(self.workspace_id, destination_id, kind=ConnectionKind.DESTINATION)
-        _, raw = await self.connections.open_settings(stored.id)
-        connector = registry.destination_type(stored.connector)
-        settings = registry.validate_settings(connector.settings_type, raw)
-        async with AsyncExitStack() as stack:
-            with kept_by(ConnectionKeeper(self.connections, stored.id)):
-                opened = await stack.enter_async_context(connector.open(settings, self.http))
-            yield opened
+        async with open_destination(stored, self.connections, self.http) as destination:
+            yield destination
 
 
 @asynccontextmanager
