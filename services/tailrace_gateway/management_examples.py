@@ -52,7 +52,12 @@ _ROW: Json = {
     "sync_mode": "upsert",
     "key": {"account_id": "acc_88291"},
     "state": "outdated",
-    "delivered": {"version": "a1b2c3d4e5f60718", "by_run": None, "last_known_delivery_at": None},
+    "delivered": {
+        "version": "a1b2c3d4e5f60718",
+        "by_run": None,
+        "by_run_at_latest": _RUN,
+        "last_known_delivery_at": None,
+    },
     "letters": [_LETTER],
     "last_run": {
         "id": _RUN,
@@ -60,6 +65,14 @@ _ROW: Json = {
         "started_at": "2025-03-27T12:15:01Z",
         "finished_at": "2025-03-27T12:18:44Z",
         "passed": True,
+    },
+    "source": {
+        "comparison": "held_back",
+        "sends": None,
+        "version": "5f0c9a1be2d34477",
+        "fields": None,
+        "code": None,
+        "message": None,
     },
     "notes": [
         "The destination has an earlier version; the newer one was refused, see the open letter.",

@@ -5,12 +5,12 @@ from datetime import datetime
 from typing import Literal, TypeAlias
 
 from tailrace.core.runs import RunKind, RunStatus
-from tailrace.core.snapshots import UNKNOWN_VERSION
+from tailrace.core.snapshots import UNKNOWN_VERSION, Entry
 from tailrace.core.syncs import SyncDefinition, SyncMode
 from tailrace.pipeline.map_fields import DUPLICATE_KEY
 from tailrace.store.dead_letters import DeadLetter, LetterState
 from tailrace.store.runs import Run
-from tailrace.store.standings import Standing
+from tailrace_gateway.row_reading import Comparison
 
 RowState: TypeAlias = Literal["delivered", "outdated", "in_doubt", "rejected", "held_back", "leaving", "unknown"]
 
@@ -30,14 +30,25 @@ _SAYS: dict[RowState, str] = {
     "unknown": "Nothing is kept of a row with this key.",
 }
 
+_SAYS_OF_SOURCE: dict[Comparison, str] = {
+    "same": "What would be sent of the row now is what was delivered last.",
+    "different": "What would be sent of the row now is not what was delivered last.",
+    "undelivered": "The query has the row, and no version of it is known to be delivered.",
+    "held_back": "The query has the very version that was refused: runs leave it out until it changes.",
+    "refused": "The query has the row, and it cannot be sent as it is.",
+    "absent": "The query has no row with this key now.",
+    "not_kept": "The query has the row; what was delivered of it before is not kept.",
+}
+_CURSOR_DECIDES = "The next run sends it only if its cursor lies above the watermark, less the look-back."
+_UNDER_WAY = "A run is under way: it may have read the row before or after it was looked at here."
 
-def state_of(standing: Standing | None, letters: Sequence[DeadLetter]) -> RowState:
+
+def state_of(entry: Entry | None, letters: Sequence[DeadLetter]) -> RowState:
     """The word for how a row stands; letters of further rows with the same key say nothing about it."""
     own = [letter for letter in letters if letter.error_code != DUPLICATE_KEY]
     is_refused = any(letter.state is not LetterState.RESOLVED for letter in own)
-    if standing is None:
+    if entry is None:
         return "rejected" if is_refused else "unknown"
-    entry = standing.entry
     if entry.is_gone:
         return "leaving"
     if entry.delivered == UNKNOWN_VERSION:
@@ -64,6 +75,16 @@ def notes_on(state: RowState, definition: SyncDefinition, run: Run | None, *, pa
         notes.append(_APPENDED)
     elif state == "unknown" and run is not None and run.status is RunStatus.SUCCEEDED and passed:
         notes.append("So the key was not in the result of the query, or the mode sends nothing for it.")
+    return notes
+
+
+def notes_on_source(comparison: Comparison, definition: SyncDefinition, run: Run | None) -> list[str]:
+    """What the comparison with the source means, and what it leaves open."""
+    notes = [_SAYS_OF_SOURCE[comparison]]
+    if definition.cursor is not None and comparison in {"different", "undelivered", "not_kept"}:
+        notes.append(_CURSOR_DECIDES)
+    if run is not None and not run.status.is_terminal:
+        notes.append(_UNDER_WAY)
     return notes
 
 

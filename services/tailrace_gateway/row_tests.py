@@ -10,20 +10,17 @@ from uuid import uuid4
 import orjson
 
 from tailrace.connector_kit.destination import Destination
-from tailrace.connector_kit.warehouse import Warehouse
 from tailrace.core.batches import Batch
 from tailrace.core.errors import BatchRefused, Conflict, NotFound
 from tailrace.core.rows import Operation, RowKey, RowOutcome, rejected
-from tailrace.core.settlements import Position
-from tailrace.core.syncs import SyncDefinition, SyncMode
-from tailrace.mapping.accepted import Accepted, accepted_by
+from tailrace.core.syncs import SyncMode
+from tailrace.mapping.accepted import accepted_by
 from tailrace.pipeline.batch import idempotency_key
-from tailrace.pipeline.map_fields import Mapper
 from tailrace.pipeline.plain import MappedRow
-from tailrace.pipeline.read import by_key, reading_of_some
 from tailrace.pipeline.targets import rows_target
 from tailrace.store.syncs import Sync
 from tailrace_gateway.problems import TooMany
+from tailrace_gateway.row_reading import read_row
 from tailrace_gateway.stores import Stores
 
 TEST_S = 60.0
@@ -61,7 +58,9 @@ async def send_row(stores: Stores, sync: Sync, key: RowKey) -> RowTest:
     ends = stores.discovery.ends_of(sync.workspace_id, sync.definition, within_s=TEST_S)
     async with ends as (warehouse, destination):
         accepted = await accepted_by(destination, sync.definition.object_name)
-        mapped = await _read(warehouse, sync.definition, key, accepted)
+        mapped = await read_row(warehouse, sync.definition, key, accepted)
+        if mapped is None:
+            raise NotFound("the query has no row with this key", code="ROW_NOT_FOUND")
         async with _turn(stores, sync):
             return await _write(destination, sync, mapped)
 
@@ -84,16 +83,6 @@ async def _turn(stores: Stores, sync: Sync) -> AsyncIterator[None]:
         yield
     finally:
         await stores.limits.release_slots(stored.id, token)
-
-
-async def _read(warehouse: Warehouse, definition: SyncDefinition, key: RowKey, accepted: Accepted) -> MappedRow:
-    columns = await warehouse.columns(definition.source_query)
-    mapper = Mapper(by_key(definition), columns, Position(), accepted)
-    async with warehouse.read(reading_of_some(definition, [key], Position())) as blocks:
-        async for block in blocks:
-            for mapped in mapper.map_block(block):
-                return mapped
-    raise NotFound("the query has no row with this key", code="ROW_NOT_FOUND")
 
 
 async def _write(destination: Destination, sync: Sync, mapped: MappedRow) -> RowTest:

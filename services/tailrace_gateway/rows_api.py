@@ -7,13 +7,13 @@ import orjson
 from pydantic import Field
 
 from tailrace.core.ids import RunId
-from tailrace.core.rows import RowKey
+from tailrace.core.rows import Operation, RowKey
 from tailrace.core.settlements import dedupe_key, dedupe_key_of_duplicate
+from tailrace.core.snapshots import Entry
 from tailrace.core.syncs import SyncDefinition, SyncMode
 from tailrace.pipeline.map_fields import DUPLICATE_KEY
 from tailrace.store.dead_letters import DeadLetter, LetterFilter
-from tailrace.store.runs import Run, RunFilter
-from tailrace.store.standings import Standing
+from tailrace.store.runs import RunFilter
 from tailrace.store.syncs import Sync
 from tailrace.store.tokens import Role
 from tailrace_gateway.answers import DeadLetterAttributes
@@ -22,8 +22,10 @@ from tailrace_gateway.envelopes import Count, Item, One, PageMeta, RunWord, Seco
 from tailrace_gateway.models import NoBody, Query
 from tailrace_gateway.paging import Listing, PagedQuery
 from tailrace_gateway.planasonix_dlq import letter_item
+from tailrace_gateway.planning import SAMPLE_LIMIT_BYTES
 from tailrace_gateway.problems import Fault, Unprocessable
-from tailrace_gateway.row_states import RowState, last_known_delivery, notes_on, state_of
+from tailrace_gateway.row_reading import Comparison, RowNow, look_at_source
+from tailrace_gateway.row_states import RowState, last_known_delivery, notes_on, notes_on_source, state_of
 from tailrace_gateway.run_views import last_run
 from tailrace_gateway.stores import Stores
 from tailrace_gateway.wire import item, one, page, seconds
@@ -35,9 +37,13 @@ KeyText = Annotated[str, Field(min_length=1, max_length=4096)]
 
 
 class RowQuery(Query):
-    """Which row: the text of its key; for a key of several columns a JSON array of their texts."""
+    """Which row: the text of its key; for a key of several columns a JSON array of their texts.
+
+    With `compare` the source is asked for the row as it is now, which costs the warehouse a query.
+    """
 
     key: KeyText
+    compare: bool = False
 
 
 class RejectedQuery(PagedQuery):
@@ -48,10 +54,15 @@ class RejectedQuery(PagedQuery):
 
 
 class DeliveredVersion(Told):
-    """The version that was delivered last. `by_run` where a run has settled it since the last merge, else null."""
+    """The version that was delivered last.
+
+    `by_run` is the run that delivered it, null where several may have; then it was `by_run_at_latest` or one before.
+    Both are null where the row has not been delivered since what is known was imported.
+    """
 
     version: str
     by_run: str | None
+    by_run_at_latest: str | None
     last_known_delivery_at: Seconds | None
 
 
@@ -61,6 +72,26 @@ class RowLetter(DeadLetterAttributes):
     id: str
     version: str | None
     duplicate: bool
+
+
+class RowSource(Told):
+    """The row as it would be sent now, beside what was delivered; looked at when the answer was made.
+
+    `sends` is what the next run sends of it: null for nothing, and where a cursor decides. `code` and `message` tell
+    why it cannot be sent. `fields` are for editors, and null where they are too large to show.
+    """
+
+    comparison: Annotated[
+        Comparison,
+        Field(
+            description="`not_kept`: what was delivered of the row is not kept; `absent`: the query has no such row."
+        ),
+    ]
+    sends: Operation | None
+    version: str | None
+    fields: dict[str, Any] | None
+    code: str | None
+    message: str | None
 
 
 class RowLastRun(Told):
@@ -83,6 +114,7 @@ class RowAttributes(Told):
     delivered: DeliveredVersion | None
     letters: list[RowLetter]
     last_run: RowLastRun | None
+    source: Annotated[RowSource | None, Field(description="Null where `compare` was not asked for.")]
     notes: list[str]
 
 
@@ -105,26 +137,32 @@ Row: TypeAlias = Item[Literal["row"], RowAttributes]
 async def find_row(call: Call[NoBody, RowQuery]) -> Answer:
     """What happened to one row: the version delivered last, its dead letters, and how far the last run got.
 
-    The destination is not asked; what it did with the row after it had accepted it is not known here.
+    With `compare`, also whether what would be sent now is what was delivered last. What the destination did with the
+    row after it had accepted it is not known here.
     """
     stores, workspace_id = call.stores, call.identity.workspace_id
     sync = await stores.syncs.get(workspace_id, call.path["sync_id"])
     key = row_key(sync.definition, call.query.key)
-    standing = await _standing(stores, sync, key)
+    known = await _known(stores, sync, key)
     letters = await stores.dead_letters.list(workspace_id, _letters_of(sync, key), limit=LETTERS_SHOWN)
     runs = await stores.runs.list(workspace_id, RunFilter(sync_id=sync.id), limit=1)
     run = runs[0] if runs else None
     passed = None if run is None or sync.definition.cursor else await stores.standings.passed(run, key)
-    state = state_of(standing, letters)
+    state = state_of(known, letters)
+    found = await _look(stores, sync, key, known) if call.query.compare else None
     attributes = {
         "sync_id": sync.id,
         "sync_mode": sync.definition.sync_mode,
         "key": dict(zip(sync.definition.key_columns, key, strict=True)),
         "state": state,
-        "delivered": _delivered(standing, letters, run),
+        "delivered": await _delivered(stores, sync, known, letters),
         "letters": [_letter(letter) for letter in letters],
         "last_run": None if run is None else last_run(run) | {"passed": passed},
-        "notes": notes_on(state, sync.definition, run, passed=passed),
+        "source": None if found is None else _source(found, call.identity.role),
+        "notes": [
+            *notes_on(state, sync.definition, run, passed=passed),
+            *([] if found is None else notes_on_source(found.comparison, sync.definition, run)),
+        ],
     }
     return Answer(one(item("row", "/".join(key)[:256], attributes)))
 
@@ -157,6 +195,7 @@ ROWS = (
         operation_id="findRow",
         answer=One[Row],
         query=RowQuery,
+        errors=(424,),
     ),
     Route(
         "GET",
@@ -191,7 +230,7 @@ def row_key(definition: SyncDefinition, text: str) -> RowKey:
     return RowKey(tuple(parts))
 
 
-async def _standing(stores: Stores, sync: Sync, key: RowKey) -> Standing | None:
+async def _known(stores: Stores, sync: Sync, key: RowKey) -> Entry | None:
     if sync.definition.cursor is not None:
         return await stores.standings.of_row_by_cursor(sync.id, sync.version, key)
     return await stores.standings.of_row(sync.id, key)
@@ -205,13 +244,37 @@ def _letters_of(sync: Sync, key: RowKey) -> LetterFilter:
     return LetterFilter(sync.id, resolved=None, rows=rows)
 
 
-def _delivered(standing: Standing | None, letters: Sequence[DeadLetter], run: Run | None) -> dict[str, Any] | None:
-    if standing is None or standing.entry.delivered is None:
+async def _delivered(
+    stores: Stores, sync: Sync, known: Entry | None, letters: Sequence[DeadLetter]
+) -> dict[str, Any] | None:
+    if known is None or known.delivered is None:
         return None
+    by, at_latest = await stores.standings.delivered_by(sync.id, known)
     return {
-        "version": standing.entry.delivered.hex(),
-        "by_run": run.id if run is not None and standing.is_fresh else None,
+        "version": known.delivered.hex(),
+        "by_run": by,
+        "by_run_at_latest": at_latest,
         "last_known_delivery_at": seconds(last_known_delivery(letters)),
+    }
+
+
+async def _look(stores: Stores, sync: Sync, key: RowKey, known: Entry | None) -> RowNow:
+    """The row in the source, beside what the next run will know of it."""
+    is_kept = await stores.standings.speaks_of(sync.id, sync.version)
+    return await look_at_source(stores, sync, key, known if is_kept else None)
+
+
+def _source(found: RowNow, role: Role) -> dict[str, Any]:
+    mapped = found.mapped
+    problem = None if mapped is None else mapped.problem
+    is_shown = mapped is not None and role.covers(Role.EDITOR) and len(mapped.row.body) <= SAMPLE_LIMIT_BYTES
+    return {
+        "comparison": found.comparison,
+        "sends": found.sends,
+        "version": None if mapped is None else mapped.row.row_hash.hex(),
+        "fields": orjson.loads(mapped.row.body) if mapped is not None and is_shown else None,
+        "code": None if problem is None else problem.code,
+        "message": None if problem is None else problem.message,
     }
 
 

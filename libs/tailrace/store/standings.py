@@ -2,25 +2,25 @@
 
 from bisect import bisect_right
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from operator import attrgetter
 
 from tailrace.core.entry_columns import EntryColumns
-from tailrace.core.ids import SyncId
+from tailrace.core.ids import RunId, SyncId
 from tailrace.core.pages import unpack
 from tailrace.core.rows import RowKey
 from tailrace.core.runs import RunKind, RunStatus
 from tailrace.core.settlements import Phase
-from tailrace.core.snapshots import Entry
+from tailrace.core.snapshots import UNKNOWN_VERSION, Entry
 from tailrace.core.watermarks import Watermark
 from tailrace.store.checkpoints import position_of
 from tailrace.store.database import Database
 from tailrace.store.runs import Run
-from tailrace.store.snapshots import SETTLED, Snapshots
+from tailrace.store.snapshots import Snapshots
 
 # What a run has settled lies above the base, and is newer.
 _PAGES_OF_KEY = """
-SELECT level, body, algorithm FROM snapshot_pages
+SELECT body, algorithm FROM snapshot_pages
 WHERE sync_id = $1 AND first_key <= $2 AND last_key >= $2 ORDER BY level DESC
 """
 _SETTLED_AFTER = """
@@ -29,15 +29,18 @@ WHERE sync_id = $1 AND level = 1 AND ($2::text[] IS NULL OR first_key > $2)
 ORDER BY first_key LIMIT $3
 """
 _PAGES_PER_FETCH = 8
+# A run may have delivered what counts as deleted. Runs before an import delivered nothing of what is known since.
+_DELIVERERS = """
+WITH known AS (SELECT max(imported_at) AS imported_at FROM snapshot_targets WHERE sync_id = $1),
+lately AS (
+  SELECT runs.id, runs.queued_at FROM runs, known
+  WHERE sync_id = $1 AND queued_at > coalesce(known.imported_at, '-infinity') ORDER BY queued_at DESC LIMIT $2)
+SELECT id, (SELECT count(*) FROM lately) < $2 AND known.imported_at IS NULL AS are_all FROM lately, known
+WHERE EXISTS (SELECT FROM run_shards WHERE run_id = lately.id AND rows_delivered + rows_deleted > 0)
+ORDER BY lately.queued_at DESC LIMIT 2
+"""
+_RUNS_LOOKED_AT = 200
 _CHECKPOINTS = "SELECT checkpoint FROM run_shards WHERE run_id = $1"
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """The entry of a key; `is_fresh` where a run has settled it since the snapshot was merged last."""
-
-    entry: Entry
-    is_fresh: bool
 
 
 class Standings:
@@ -59,20 +62,36 @@ class Standings:
         watermark = await self._snapshots.watermark(sync_id)
         return watermark if await self._snapshots.speaks_of(sync_id, version) else replace(watermark, value=None)
 
-    async def of_row(self, sync_id: SyncId, key: RowKey) -> Standing | None:
+    async def of_row(self, sync_id: SyncId, key: RowKey) -> Entry | None:
         """What is known of a key; None where nothing is."""
         for page in await self._database.fetch(_PAGES_OF_KEY, sync_id, list(key)):
             for entry in unpack(page["body"], page["algorithm"]):
                 if entry.key == key:
-                    return None if entry.is_tombstone else Standing(entry, page["level"] == SETTLED)
+                    return None if entry.is_tombstone else entry
         return None
 
-    async def of_row_by_cursor(self, sync_id: SyncId, version: int, key: RowKey) -> Standing | None:
+    async def of_row_by_cursor(self, sync_id: SyncId, version: int, key: RowKey) -> Entry | None:
         """The same where a cursor tells what is new: only rows within the look-back are known, by cursor and key."""
         found: Entry | None = None
         async for some in self.entries(sync_id, version):
             found = next((entry for entry in reversed(some) if entry.key[1:] == key), found)
-        return None if found is None else Standing(found, is_fresh=False)
+        return found
+
+    async def speaks_of(self, sync_id: SyncId, version: int) -> bool:
+        """Whether a run of that version would keep what is known, rather than forget it as another target's."""
+        return await self._snapshots.speaks_of(sync_id, version)
+
+    async def delivered_by(self, sync_id: SyncId, entry: Entry) -> tuple[RunId | None, RunId | None]:
+        """The run that delivered the version of an entry, as far as it can be told, and the last that can have.
+
+        The first is known where only one run can have. Both are None where none has since an import, or the version
+        is not known.
+        """
+        rows = await self._database.fetch(_DELIVERERS, sync_id, _RUNS_LOOKED_AT)
+        if not rows or entry.delivered in {None, UNKNOWN_VERSION}:
+            return None, None
+        at_latest = RunId(rows[0]["id"])
+        return at_latest if len(rows) == 1 and rows[0]["are_all"] else None, at_latest
 
     async def _settled(self, sync_id: SyncId) -> AsyncIterator[Sequence[Entry]]:
         position = None
