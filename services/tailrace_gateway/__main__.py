@@ -25,12 +25,13 @@ async def serve(chassis: Chassis) -> None:
         proxies = Proxies.of(chassis.settings)
         app = make_app(stores, ROUTES, throttle=throttle, platform_token=platform_token, proxies=proxies)
         async with listening(app, chassis.settings), asyncio.TaskGroup() as tasks:
+            chassis.health.opened(service.name)
             for wanted in upkeep(stores, AuditChain(chassis.database, chassis.box)):
                 tasks.create_task(go_round(wanted, chassis.health, chassis.stopping))
             await chassis.stopping.wait()
 
 
-service = Service("gateway", serve)
+service = Service("gateway", serve, listens=True)
 
 if __name__ == "__main__":
     main(service)

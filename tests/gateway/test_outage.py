@@ -4,10 +4,11 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from aiohttp import ClientConnectionError, ClientSession
+from aiohttp import ClientSession
 from aiohttp.test_utils import TestServer
 
 from tailrace.embedded.ports import free_port
+from tailrace.runtime.health import Health
 from tailrace.runtime.service import Chassis
 from tailrace.store.database import Database, Waits
 from tailrace.store.tokens import NewToken, Role, Tokens
@@ -59,11 +60,12 @@ class TestService:
     async def test_it_answers_until_told_to_stop(self, listening: Chassis, port: int) -> None:
         workspace = await Workspaces(listening.database).create("w")
         _, token = await Tokens(listening.database, listening.box).create(NewToken(workspace.id, "t", Role.VIEWER))
-        async with asyncio.timeout(10), asyncio.TaskGroup() as tasks, ClientSession() as session:
+        listening.health.opening("gateway")
+        async with asyncio.timeout(30), asyncio.TaskGroup() as tasks, ClientSession() as session:
             tasks.create_task(serve(listening))
-            caller = Caller(session, f"http://127.0.0.1:{port}", token)
+            await _ready(listening.health)
 
-            answered = await _first_answer(caller)
+            answered = (await Caller(session, f"http://127.0.0.1:{port}", token).get("/api/sources")).status
             listening.stopping.set()
 
         assert answered == 200
@@ -71,16 +73,15 @@ class TestService:
             await asyncio.open_connection("127.0.0.1", port)
 
     async def test_port_that_is_taken_is_told(self, listening: Chassis, port: int) -> None:
+        listening.health.opening("gateway")
         server = await asyncio.start_server(lambda *_: None, "127.0.0.1", port)
         async with server:
             with pytest.raises(Exception, match="TAILRACE_PORT"):
                 await serve(listening)
 
+        assert not (await listening.health.ready()).is_well
 
-async def _first_answer(caller: Caller) -> int:
-    """The status of the first answer, asked for until somebody listens."""
-    while True:
-        try:
-            return (await caller.get("/api/sources")).status
-        except ClientConnectionError:
-            await asyncio.sleep(0.01)
+
+async def _ready(health: Health) -> None:
+    while not (await health.ready()).is_well:  # noqa: ASYNC110 - whoever waits asks, as a probe does
+        await asyncio.sleep(0.01)

@@ -94,6 +94,17 @@ async def test_what_is_needed_takes_out_of_service_whatever_else_fails(health: H
     assert (report.is_well, report.is_degraded) == (False, False)
 
 
+async def test_process_is_not_ready_before_all_that_listens_does(health: Health) -> None:
+    health.check("store", Store().check)
+    health.opening("api")
+    before = await health.ready()
+
+    health.opened("api")
+
+    assert (before.is_well, before.checks["store"], before.checks["api"]) == (False, "ok", "does not listen yet")
+    assert (await health.ready()).checks == {"store": "ok"}
+
+
 async def test_stopping_process_is_not_ready_and_asks_nobody(health: Health, stopping: asyncio.Event) -> None:
     store = Store()
     health.check("store", store.check)

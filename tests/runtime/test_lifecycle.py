@@ -6,7 +6,9 @@ import aiohttp
 import pytest
 
 from tailrace.embedded.postgres import EmbeddedPostgres
+from tailrace.store.database import Database
 from tailrace.store.migrations import upgrade
+from tailrace.store.workspaces import Workspaces
 from tests.fixtures.postgres import frozen
 from tests.runtime.processes import a_process, asked, becomes, environment, tiny
 
@@ -115,6 +117,19 @@ async def test_probes_and_metrics_are_served(database_url: str) -> None:
         )
         async with aiohttp.ClientSession() as session, session.get(f"{address}/metrics") as response:
             assert "tailrace_loop_lag_seconds" in await response.text()
+
+
+async def test_process_is_not_ready_before_its_service_listens(database_url: str) -> None:
+    async with tiny("listen", database_url) as process, Database.open(database_url, application_name="test") as store:
+        await process.logged("service.started")
+        address = await process.address()
+        early = await asked(f"{address}/readyz")
+
+        await Workspaces(store).create("there")
+
+        assert early[0] == 503
+        assert early[1]["checks"]["tiny"] == "does not listen yet"
+        await becomes(lambda: _status(f"{address}/readyz"), 200)
 
 
 async def test_outage_of_postgres_makes_it_unready_but_not_dead() -> None:

@@ -18,6 +18,7 @@ CHECK_S = 3.0
 BEAT_WITHIN_S = 60.0
 
 _KEEP_S = 1.0
+_NOT_YET = "does not listen yet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class Health:
         self._stopping = stopping
         self._checks: dict[str, Check] = {}
         self._spared: set[str] = set()
+        self._opening: set[str] = set()
         self._beats: dict[str, _Beat] = {}
         self._known: Report | None = None
         self._known_at = 0.0
@@ -61,6 +63,14 @@ class Health:
         self._checks[name] = asked
         if not is_needed:
             self._spared.add(name)
+
+    def opening(self, name: str) -> None:
+        """Say that a part of this process is to listen, and does not yet."""
+        self._opening.add(name)
+
+    def opened(self, name: str) -> None:
+        """Say that it listens."""
+        self._opening.discard(name)
 
     def beat(self, name: str, *, within_s: float = BEAT_WITHIN_S) -> None:
         """Say that a loop goes on, and will say so again in time.
@@ -83,7 +93,7 @@ class Health:
                 asked = {name: group.create_task(_ask(check)) for name, check in self._checks.items()}
             self._known = Report({name: task.result() for name, task in asked.items()}, self._spared)
             self._known_at = now
-        return self._known
+        return Report({**self._known.checks, **dict.fromkeys(self._opening, _NOT_YET)}, self._spared)
 
     def live(self) -> Report:
         """Whether the loops of this process go on; while it drains they may end one by one."""

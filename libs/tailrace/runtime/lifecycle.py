@@ -68,6 +68,9 @@ async def serve_all(services: Sequence[Service], chassis: Chassis) -> None:
 
     :raises Invalid: the secret key is not the one that the database is sealed with.
     """
+    for service in services:
+        if service.listens:
+            chassis.health.opening(service.name)
     async with serve_ops(chassis.health, chassis.settings) as ops_port, asyncio.TaskGroup() as group:
         watch = group.create_task(watch_loop(chassis))
         log.info("process.opened", ops_port=ops_port, pid=os.getpid())

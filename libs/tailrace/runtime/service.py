@@ -31,8 +31,10 @@ class Service:
 
     `serve` is called once the schema is at head, works until `chassis.stopping` is set and returns soon after
     that, having drained. It outlives outages of PostgreSQL and Kafka. An error that leaves it ends the process
-    with exit code 1, or 2 where it is `Invalid`.
+    with exit code 1, or 2 where it is `Invalid`. One that `listens` tells `chassis.health` once it does: nobody is to
+    be sent to it before.
     """
 
     name: str
     serve: Callable[[Chassis], Awaitable[None]]
+    listens: bool = False
