@@ -13,6 +13,10 @@ from tests.gateway.engine import Engine
 RUN = "/api/reverse-etl/sync/run"
 RUNS = "/api/reverse-etl/runs"
 _SECONDS = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z")
+_NO_RUN_IS_KEPT = """
+CREATE FUNCTION keep_none() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+CREATE TRIGGER no_run BEFORE INSERT ON runs FOR EACH ROW EXECUTE FUNCTION keep_none()
+"""
 
 PREFIXES = pytest.mark.parametrize("prefix", ["", "/v1"], ids=["without prefix", "with /v1"])
 
@@ -80,6 +84,17 @@ async def test_sync_that_cannot_be_started_is_told_of_at_its_place(
         "existing_id": active.json["data"]["id"],
     }
     assert await gateway.stores.database.fetchval("SELECT count(*) FROM runs") == 2
+
+
+async def test_start_that_others_overtake_each_time_is_to_be_tried_again(
+    gateway: Gateway, admin: Caller, sync_id: str
+) -> None:
+    await gateway.stores.database.execute(_NO_RUN_IS_KEPT)
+
+    refused = await admin.post(RUN, {"syncId": sync_id})
+
+    assert (refused.status, refused.json["code"], "existing_id" in refused.json) == (409, "CONFLICT", False)
+    assert refused.json["detail"] == "runs of this sync come and go too fast: try again"
 
 
 async def test_request_of_which_nothing_can_be_started_fails_and_tells_of_each(

@@ -161,7 +161,8 @@ class Runs:
 
         :raises NotFound: the workspace has no such sync.
         :raises Invalid: `SYNC_PAUSED`.
-        :raises Conflict: `RUN_ACTIVE`, with the id of the run that the sync has already.
+        :raises Conflict: `RUN_ACTIVE`, with the id of the run that the sync has already; another where that one is gone
+            each time one looks.
         """
         for _ in range(_RACES):
             queued_at: datetime | None = await connection.fetchval(
@@ -180,7 +181,7 @@ class Runs:
                 urge(event)
                 return queued_at
             _refuse(await connection.fetchrow(_WHY_NOT, new.workspace_id, new.sync_id))
-        raise Conflict("runs of this sync come and go too fast: try again", code="RUN_ACTIVE")
+        raise Conflict("runs of this sync come and go too fast: try again")
 
     async def start_all(
         self, connection: Connection, some: Sequence[NewRun], announce: AnnounceRun
