@@ -8,8 +8,7 @@ from pydantic import Field
 from tailrace.core.errors import Conflict, TailraceError
 from tailrace.core.ids import RunId, SyncId
 from tailrace.core.runs import RunKind
-from tailrace.events.run_events import run_queued
-from tailrace.store.confirmations import Confirmation, confirm_deletes
+from tailrace.store.confirmations import confirm_deletes, guarded_sync
 from tailrace.store.database import Connection
 from tailrace.store.runs import RunFilter
 from tailrace_gateway.calls import Answer, Call, Change
@@ -111,15 +110,14 @@ async def confirm(call: Call[ConfirmDeletes, NoQuery]) -> Answer:
 
     It deletes `deletes` rows at most: if more are gone by then, the guard stops it too.
     """
-    identity, run_id = call.identity, RunId(call.path["run_id"])
-    wanted = Confirmation(identity.workspace_id, run_id, call.body.deletes, identity.name)
+    identity, run_id, deletes = call.identity, RunId(call.path["run_id"]), call.body.deletes
 
     async def act(connection: Connection) -> Answer:
-        new = await confirm_deletes(connection, call.stores.runs, wanted, run_queued)
-        run = await call.stores.within(connection).runs.get(identity.workspace_id, new.run_id)
-        after = {"confirms_run": run_id, "deletes": wanted.deletes, "sync_id": run.sync_id}
-        started = Started(run.id, run.sync_id, run.kind, run.queued_at)
-        return Answer(one(_queued(started)), change=Change(run.id, None, after))
+        sync_id = await guarded_sync(connection, identity.workspace_id, run_id)
+        started = await start(call.stores, connection, identity, Start(sync_id, RunKind.INCREMENTAL))
+        await confirm_deletes(connection, run_id, started.run_id, deletes=deletes)
+        after = {"confirms_run": run_id, "deletes": deletes, "sync_id": sync_id}
+        return Answer(one(_queued(started)), change=Change(started.run_id, None, after))
 
     return await once_by_key(call, act)
 

@@ -6,11 +6,9 @@ import pytest_asyncio
 
 from tailrace.core.runs import RunStatus
 from tailrace.core.syncs import SyncMode
-from tailrace.events.run_events import run_queued
 from tailrace.runtime.service import Chassis
-from tailrace.store.confirmations import Confirmation, confirm_deletes
+from tailrace.store.confirmations import confirm_deletes
 from tailrace.store.connections import ConnectionDraft
-from tailrace.store.runs import Runs
 from tests.executor.conftest import QUERY
 from tests.executor.yard import Yard, definition_of, make_sync
 
@@ -106,11 +104,11 @@ async def test_deletes_that_were_confirmed_pass_the_guard_once(yard: Yard, confi
     await yard.warehouse.execute("DELETE FROM people")
     stopped = await yard.run()
 
-    wanted = Confirmation(yard.sync.workspace_id, stopped.id, confirmed, "ada")
+    run_id = await yard.start()
     async with yard.chassis.database.transaction() as connection:
-        new = await confirm_deletes(connection, Runs(yard.chassis.database), wanted, run_queued)
+        await confirm_deletes(connection, stopped.id, run_id, deletes=confirmed)
     async with yard.executor():
-        run = await yard.ended(new.run_id)
+        run = await yard.ended(run_id)
 
     assert (run.books.deleted, len(await contacts(yard))) == (deleted, 30 - deleted)
     assert (run.status is RunStatus.SUCCEEDED) == bool(deleted)
