@@ -236,7 +236,7 @@ class SalesforceDestination(destination_of(MANIFEST)):  # type: ignore[misc]  # 
             return self._ids_by_batch[batch.idempotency_key]
         starts = range(0, len(batch.rows), COLLECTION_ROWS)
         parts = [replace(batch, rows=batch.rows[at : at + COLLECTION_ROWS]) for at in starts]
-        return [each for part in parts for each in await self.found(plan, part)]
+        return [each for part in parts for each in await self.found(plan, part, IDS)]
 
 
 def _not_to_delete(found: Collection[str] | RowOutcome) -> RowOutcome | None:

@@ -46,7 +46,7 @@ class Delivery:
         if not isinstance(key, LookedUpKey):
             settled = [self._settled(row, is_there=None) for row in rows]
         else:
-            ids = await self.ids(rows)
+            ids = await self.ids(key, rows)
             rows = [replace(row, found=next(iter(each), "")) for row, each in zip(rows, ids, strict=True)]
             settled = [
                 AMBIGUOUS if len(each) > 1 else self._settled(row, is_there=bool(row.found))
@@ -56,15 +56,12 @@ class Delivery:
         written = iter(await self._written(left) if left else ())
         return [next(written) if done is None else done for done in settled]
 
-    async def ids(self, rows: Sequence[Rendered]) -> Sequence[Collection[str]]:
-        """The vendor's own ids of each row, none of one that is not there; of a key that is looked up.
+    async def ids(self, key: LookedUpKey, rows: Sequence[Rendered]) -> Sequence[Collection[str]]:
+        """The vendor's own ids of each row, none of one that is not there.
 
         :raises BatchRefused: keys of two rows are the same to the vendor.
         :raises TailraceError: the question is not answered; nothing was applied.
         """
-        key = self.write.key
-        if not isinstance(key, LookedUpKey):
-            return [()] * len(rows)
         found = await self._found(key, rows)
         return [found.get(_folded(key, row.key), ()) for row in rows]
 

@@ -18,7 +18,7 @@ from tailrace.connector_kit.manifest.rendering import Frame, Rendered, empty_byt
 from tailrace.connector_kit.manifest.settings import ConnectionSettings, settings_type, values_of
 from tailrace.connector_kit.manifest.sign_in import SignIn
 from tailrace.connector_kit.manifest.targets import check_target
-from tailrace.connector_kit.manifest.writes import Write
+from tailrace.connector_kit.manifest.writes import LookedUpKey, Write
 from tailrace.connector_kit.masking import masked, secret_words
 from tailrace.core.batches import Batch, BatchResult
 from tailrace.core.clock import Clock, SystemClock
@@ -91,11 +91,11 @@ class ManifestDestination(Destination):
         secrets = secret_words((*self._sign_in.secrets, *self._others))
         return BatchResult(batch, [masked(outcome, secrets) for outcome in outcomes])
 
-    async def found(self, plan: WritePlan, batch: Batch) -> Sequence[Collection[str] | RowOutcome]:
-        """The vendor's own ids of each row, where its key is looked up; or why the row cannot be sent."""
+    async def found(self, plan: WritePlan, batch: Batch, key: LookedUpKey) -> Sequence[Collection[str] | RowOutcome]:
+        """The vendor's own ids of each row, looked up by this key; or why the row cannot be sent."""
         made = self._made(plan, batch)
         rows = [row for row in made if isinstance(row, Rendered)]
-        ids = iter(await self._delivery(plan, batch).ids(rows) if rows else ())
+        ids = iter(await self._delivery(plan, batch).ids(key, rows) if rows else ())
         return [next(ids) if isinstance(row, Rendered) else row for row in made]
 
     def values(self, settings: ConnectionSettings) -> Mapping[str, str]:
