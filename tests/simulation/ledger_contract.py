@@ -34,23 +34,17 @@ from tests.simulation.contract import (
 class LedgerContract:
     """To be inherited with a fixture `stage`."""
 
-    async def test_checkpoint_written_again_counts_once(self, stage: Stage) -> None:
+    @pytest.mark.parametrize(
+        "settlement",
+        [
+            Settlement(Position(ONE), Books(read=1, delivered=1), entries=[Entry(ONE, delivered=OLD)]),
+            Settlement(Position(ONE), Books(read=1, rejected=1), [letter(ONE)], [Entry(ONE, dead=OLD)]),
+        ],
+        ids=["plain", "with a letter"],
+    )
+    async def test_checkpoint_written_again_counts_once(self, stage: Stage, settlement: Settlement) -> None:
         await stage.start()
         claim = await claimed(stage)
-        settlement = Settlement(Position(ONE), Books(read=1, rejected=1), [letter(ONE)], [Entry(ONE, dead=OLD)])
-
-        await commit(stage, claim, settlement)
-        await commit(stage, claim, settlement)
-        await stage.shards.hand_back(claim.lease)
-
-        again = await claimed(stage)
-        assert (again.checkpoint_seq, again.books.read) == (1, 1)
-        assert list(await stage.told()).count("tailrace.batch.completed.v1") == 1
-
-    async def test_plain_checkpoint_written_again_counts_once(self, stage: Stage) -> None:
-        await stage.start()
-        claim = await claimed(stage)
-        settlement = Settlement(Position(ONE), Books(read=1, delivered=1), entries=[Entry(ONE, delivered=OLD)])
 
         await commit(stage, claim, settlement)
         await commit(stage, claim, settlement)

@@ -46,7 +46,7 @@ MUTATIONS = (
         _CHECKPOINTS,
         "AND state = 'running' AND checkpoint_seq = $4\n",
         "AND state = 'running' AND $4::bigint IS NOT NULL\n",
-        (f"{_CONTRACT}test_plain_checkpoint_written_again_counts_once",),
+        (f"{_CONTRACT}test_checkpoint_written_again_counts_once[plain]",),
     ),
     Mutation(
         "letters of a checkpoint that stands are written again",
