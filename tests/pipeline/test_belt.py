@@ -23,7 +23,7 @@ from tailrace.pipeline.belt import Belt
 from tailrace.pipeline.spool import Changes
 from tailrace.pipeline.spools import Spools, SpoolTerms
 from tailrace.pipeline.tenure import Stopped, StopReason
-from tailrace.pipeline.walk import Route, walk
+from tailrace.pipeline.walk import walk
 from tests.pipeline.clocks import SetClock
 from tests.pipeline.test_spool import NamedSpools, added, open_in, rows
 from tests.pipeline.world import MemoryDestination, World, people
@@ -181,9 +181,9 @@ async def test_chunk_that_cannot_be_read_back_sends_the_run_to_its_source_again(
 
 async def test_warehouse_is_left_while_nothing_was_delivered_yet(spools: Spools) -> None:
     destination = ShutDestination()
-    world = World(people(2000), destination)
+    world = World(people(2000), destination, spools=spools)
     left = asyncio.Event()
-    route = replace(await world.route(RunKind.INCREMENTAL), spools=spools, leave_warehouse=_setting(left))
+    route = replace(await world.route(RunKind.INCREMENTAL), leave_warehouse=_setting(left))
 
     async with asyncio.timeout(WAITS_S), asyncio.TaskGroup() as tasks:
         tasks.create_task(walk(route))
@@ -198,9 +198,9 @@ async def test_warehouse_is_left_while_nothing_was_delivered_yet(spools: Spools)
 
 async def test_cancelled_run_drops_what_waits(spools: Spools, tmp_path: Path) -> None:
     destination = ShutDestination()
-    world = World(people(2000), destination)
+    world = World(people(2000), destination, spools=spools)
     left = asyncio.Event()
-    route = replace(await world.route(RunKind.INCREMENTAL), spools=spools, leave_warehouse=_setting(left))
+    route = replace(await world.route(RunKind.INCREMENTAL), leave_warehouse=_setting(left))
 
     async with asyncio.timeout(WAITS_S), asyncio.TaskGroup() as tasks:
         stopping = tasks.create_task(_stopped(walk(route)))
@@ -215,11 +215,11 @@ async def test_cancelled_run_drops_what_waits(spools: Spools, tmp_path: Path) ->
 
 
 async def test_run_that_fails_while_it_reads_leaves_the_warehouse_and_the_disk(spools: Spools) -> None:
-    world = World(people(2000))
+    world = World(people(2000), spools=spools)
     world.destination.answers = [CredentialsRefused("no")]
 
     with pytest.raises(CredentialsRefused):
-        await walk(replace(await world.route(RunKind.INCREMENTAL), spools=spools))
+        await world.run()
 
     assert spools.taken_bytes == 0
 
@@ -243,8 +243,8 @@ def test_run_by_way_of_the_disk_sends_and_books_what_a_direct_one_does(
         world = World(first, MemoryDestination(rows_per_batch=4, always=_no_bad_ones), mode, max_delete_ratio=1.0)
         world.policy = DeliveryPolicy(strict=True)
         await world.run()
-        world.rows = second
-        await walk(replace(await _second_route(world, kind), spools=spools))
+        world.rows, world.spools = second, spools
+        await world.run(kind)
         sent = [(one.operation, one.idempotency_key, list(one.rows)) for one in world.destination.requests]
         return sent, world.ledger.books, world.ledger.letters, world.ledger.entries, world.ledger.position
 
@@ -260,12 +260,6 @@ async def _stopped(walking: Coroutine[object, object, None]) -> StopReason:
 
 def _belt(spools: Spools) -> Belt:
     return Belt(spools, SENDS)
-
-
-async def _second_route(world: World, kind: RunKind) -> Route:
-    world.ledger = replace(world.ledger, position=type(world.ledger.position)())
-    world.warehouse.rows = world.rows
-    return await world.route(kind)
 
 
 async def _reading(error: TailraceError | None = None) -> AsyncIterator[Changes]:

@@ -48,6 +48,7 @@ from tailrace.pipeline.mirror import Census
 from tailrace.pipeline.modes import operation_on_rows
 from tailrace.pipeline.pace import Limits, Pacer
 from tailrace.pipeline.settle import Settler
+from tailrace.pipeline.spools import Spools
 from tailrace.pipeline.tenure import Tenure
 from tailrace.pipeline.walk import Route, walk
 from tailrace.pipeline.window import Window
@@ -239,6 +240,7 @@ class World:
     max_delete_ratio: float = 0.1
     reading: AnyReading = field(default_factory=SnapshotReading)
     is_keyed: bool = True
+    spools: Spools | None = None
     warehouse: MemoryWarehouse = field(init=False)
     ledger: MemoryLedger = field(default_factory=MemoryLedger)
     limits: NoLimits = field(default_factory=NoLimits)
@@ -311,6 +313,7 @@ class World:
             kept_rows=snapshot.kept_rows if kind is RunKind.REPLAY and is_append else None,
             columns=PinnedColumns(),
             flight=self._flight(plan, lineage),
+            spools=self.spools,
             delete_plan=deletes if self.mode is SyncMode.MIRROR else None,
         )
 
