@@ -12,7 +12,7 @@ from typing import cast
 
 from tailrace.core.entry_columns import EntryColumns, Told
 from tailrace.core.row_columns import RowColumns
-from tailrace.core.rows import Change, RowHash
+from tailrace.core.rows import Change, RowHash, RowKey
 from tailrace.core.snapshots import Entry, is_version
 from tailrace.pipeline.plain import MappedRow, PlainChanges, PlainRows, RowChange
 
@@ -34,6 +34,28 @@ async def diff(
                 yield changes
     while await page.turn(snapshot):
         yield _removed(page.rest())
+
+
+def stretches(
+    keys: Sequence[RowKey], known: Sequence[RowKey], at: int = 0, place: int = 0
+) -> Iterator[tuple[int, int, int, int]]:
+    """Where stretches of two lists in key order begin and end, from a place in each to the end of one of them.
+
+    Neighbours that both have come as one stretch, as long in one list as in the other; those that one of them has alone
+    as a stretch that is empty in the other.
+    """
+    while at < len(keys) and place < len(known):
+        first, first_place = at, place
+        if keys[at] < known[place]:
+            at = bisect_left(keys, known[place], at)
+        elif keys[at] > known[place]:
+            place = bisect_left(known, keys[at], place)
+        else:
+            both = min(len(keys) - at, len(known) - place)
+            pairs = map(ne, keys[at : at + both], known[place : place + both])
+            alike = next(compress(count(), pairs), both)
+            at, place = at + alike, place + alike
+        yield first, at, first_place, place
 
 
 class _Page:
@@ -82,24 +104,16 @@ def _compare(rows: Sequence[MappedRow], at: int, page: _Page) -> tuple[Sequence[
 def _compare_plain(rows: RowColumns, at: int, page: _Page) -> tuple[Sequence[Sequence[RowChange]], int]:
     """The same, a stretch of neighbours that fared alike at a time."""
     found: list[Sequence[RowChange]] = []
-    entries = page.entries
-    while at < len(rows) and page.at < len(entries):
-        key, known = rows.keys[at], entries.keys[page.at]
-        if key < known:
-            end = bisect_left(rows.keys, known, at)
-            found.append(PlainChanges(Change.ADDED, rows[at:end]))
-            at = end
-        elif key > known:
-            end = bisect_left(entries.keys, key, page.at)
-            found.append(_removed(entries[page.at : end]))
-            page.at = end
+    entries, end = page.entries, at
+    for first, end, place, last in stretches(rows.keys, entries.keys, at, page.at):
+        if place == last:
+            found.append(PlainChanges(Change.ADDED, rows[first:end]))
+        elif first == end:
+            found.append(_removed(entries[place:last]))
         else:
-            both = min(len(rows) - at, len(entries) - page.at)
-            pairs = map(ne, rows.keys[at : at + both], entries.keys[page.at : page.at + both])
-            alike = next(compress(count(), pairs), both)
-            found += _matched(rows[at : at + alike], entries[page.at : page.at + alike])
-            at, page.at = at + alike, page.at + alike
-    return found, at
+            found += _matched(rows[first:end], entries[place:last])
+        page.at = last
+    return found, end
 
 
 def _matched(columns: RowColumns, known: EntryColumns) -> Iterator[Sequence[RowChange]]:

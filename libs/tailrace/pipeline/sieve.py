@@ -5,11 +5,10 @@ hashed; and, whatever its hash, a row with a letter, one that was to be deleted,
 rows of a block are to be read, or a key is NULL, all that is left is read whole instead.
 """
 
-from bisect import bisect_left
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from itertools import chain, compress, count, islice, repeat
-from operator import eq, ne, not_
+from operator import eq, not_
 from typing import NamedTuple, cast
 
 from tailrace.connector_kit.row_hashes import HASHES_PER_BLOCK, HashedRows, KeyHashes
@@ -17,7 +16,7 @@ from tailrace.core.entry_columns import EntryColumns
 from tailrace.core.row_columns import RowColumns
 from tailrace.core.rows import UNKNOWN_SOURCE, Block, RowHash, RowKey, SourceHash
 from tailrace.core.snapshots import UNKNOWN_VERSION, Entry
-from tailrace.pipeline.diff import diff
+from tailrace.pipeline.diff import diff, stretches
 from tailrace.pipeline.map_fields import Mapper, map_fields
 from tailrace.pipeline.plain import MappedRow, PlainRows, RowChange
 
@@ -152,9 +151,10 @@ class _Sifted(NamedTuple):
     def of(cls, keys: Sequence[RowKey], hashes: Sequence[SourceHash], pages: Sequence[EntryColumns]) -> "_Sifted":
         known, delivered, sources = _joined(pages)
         told, is_same = [UNKNOWN_VERSION] * len(keys), [False] * len(keys)
-        for at, place, length in _alike(keys, known):
-            told[at : at + length] = delivered[place : place + length]
-            is_same[at : at + length] = map(eq, hashes[at : at + length], sources[place : place + length])
+        for at, end, place, last in stretches(keys, known):
+            if at < end and place < last:
+                told[at:end] = delivered[place:last]
+                is_same[at:end] = map(eq, hashes[at:end], sources[place:last])
         for at in compress(count(), map(eq, keys, islice(keys, 1, None))):
             is_same[at] = is_same[at + 1] = False
         return cls(keys, hashes, told, list(compress(count(), map(not_, is_same))))
@@ -200,22 +200,6 @@ def _joined(
                 says_all = one.delivered is not None and one.dead is None and not one.is_gone
                 told[at], sources[at] = one.delivered or UNKNOWN_VERSION, sources[at] if says_all else None
     return list(chain.from_iterable(page.keys for page in pages)), cast("list[RowHash]", told), sources
-
-
-def _alike(keys: Sequence[RowKey], known: Sequence[RowKey]) -> Iterator[tuple[int, int, int]]:
-    """Stretches of keys that are known: where they begin in both, and how long they are."""
-    at = place = 0
-    while at < len(keys) and place < len(known):
-        if keys[at] < known[place]:
-            at = bisect_left(keys, known[place], at)
-        elif keys[at] > known[place]:
-            place = bisect_left(known, keys[at], place)
-        else:
-            both = min(len(keys) - at, len(known) - place)
-            pairs = map(ne, keys[at : at + both], known[place : place + both])
-            length = next(compress(count(), pairs), both)
-            yield at, place, length
-            at, place = at + length, place + length
 
 
 async def _by_key(read: AsyncIterator[KeyHashes]) -> AsyncIterator[tuple[Sequence[RowKey], Sequence[SourceHash]]]:
