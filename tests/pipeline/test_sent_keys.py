@@ -7,15 +7,16 @@ from dataclasses import dataclass
 import orjson
 import pytest
 
+from tailrace.core.batches import Batch
 from tailrace.core.mappings import Cast, Hash
-from tailrace.core.rows import Operation, Row, RowKey
+from tailrace.core.rows import DELIVERED, Operation, Row, RowKey, RowOutcome, rejected
 from tailrace.core.runs import RunKind
 from tailrace.core.snapshots import UNKNOWN_VERSION, Entry
 from tailrace.core.syncs import FieldMapping, SyncDefinition, SyncMode
 from tailrace.mapping.sent_keys import SentKeys
 from tailrace.pipeline.mirror import deletes
 from tests.pipeline.hashing_warehouse import HashingWarehouse
-from tests.pipeline.world import World
+from tests.pipeline.world import World, name_in
 
 PLAIN = FieldMapping(source="id", destination="id", key=True)
 HASHED = PLAIN.model_copy(update={"hash": Hash.model_validate({"kind": "email", "platform": "meta"})})
@@ -50,6 +51,10 @@ class MappedWorld(World):
 
 def addresses(*names: str) -> list[tuple[str | None, str]]:
     return [(f"{name}@example.com", name) for name in names]
+
+
+def refuses_bad(batch: Batch) -> Sequence[RowOutcome]:
+    return [rejected("BAD", "no") if name_in(row) == "bad" else DELIVERED for row in batch.rows]
 
 
 def dead(world: World) -> Counter[str]:
@@ -155,6 +160,28 @@ async def test_replay_of_a_row_that_left_deletes_no_record_that_another_row_has(
     assert (books.deleted, books.kept) == (0, 1)
 
 
+async def test_replay_rejects_a_row_whose_key_another_row_has() -> None:
+    world = MappedWorld(addresses("ADA", "ada"))
+    await world.run()
+
+    books = await world.run(RunKind.REPLAY, only=["ada@example.com"])
+
+    assert (books.reasons["rejected.DUPLICATE_MAPPED_KEY"], world.records) == (1, ["ADA"])
+
+
+async def test_replay_sends_a_row_whose_record_a_rejected_row_had_before() -> None:
+    world = MappedWorld([*addresses("ada"), *addresses(*MANY)])
+    await world.run()
+    world.rows = [("ADA@example.com", "bad"), *addresses("ada"), *addresses(*MANY)]
+    world.destination.always = refuses_bad
+    await world.run()
+    world.destination.always = None
+
+    books = await world.run(RunKind.REPLAY, only=["ADA@example.com"])
+
+    assert (books.delivered, "bad" in world.records, "ada" in world.records) == (1, True, False)
+
+
 async def test_row_whose_key_an_unchanged_row_has_is_rejected_where_the_warehouse_compares() -> None:
     world = MappedWorld(addresses("ADA"))
     world.warehouse = HashingWarehouse([])
@@ -181,7 +208,7 @@ async def test_full_run_rejects_the_same_row_again() -> None:
 def test_keys_behind_the_most_are_not_held() -> None:
     held = SentKeys(most=2)
 
-    told = [held.is_first([key]) for key in ("a", "b", "c", "c", "a")]
+    told = [held.is_first(key.encode()) for key in ("a", "b", "c", "c", "a")]
 
     assert told == [True, True, True, True, False]
 

@@ -15,13 +15,17 @@ from tailrace.core.snapshots import Entry
 _WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,18}")
 
 
-def written(fields: Sequence[str], key: RowKey, values: Sequence[object]) -> bytes | None:
-    """The JSON object that holds a key's values as they are sent; None where the key's text tells it.
+def record_of(fields: Sequence[str], values: Sequence[object]) -> bytes:
+    """The JSON object that holds a key's values as they are sent.
 
     :raises orjson.JSONEncodeError: a value that JSON cannot hold.
     """
-    sent = orjson.dumps(dict(zip(fields, values, strict=True)))
-    return None if sent == _told_by_text(fields, key) else sent
+    return orjson.dumps(dict(zip(fields, values, strict=True)))
+
+
+def written(fields: Sequence[str], key: RowKey, record: bytes) -> bytes | None:
+    """The record of a key as an entry keeps it: None where the key's text tells it."""
+    return None if record == _told_by_text(fields, key) else record
 
 
 def key_record(fields: Sequence[str], entry: Entry) -> bytes:
@@ -35,5 +39,4 @@ def are_told_as_text(parts: Iterable[str]) -> bool:
 
 
 def _told_by_text(fields: Sequence[str], key: RowKey) -> bytes:
-    values = (orjson.Fragment(part) if _WHOLE_NUMBER.fullmatch(part) else part for part in key)
-    return orjson.dumps(dict(zip(fields, values, strict=True)))
+    return record_of(fields, [orjson.Fragment(part) if _WHOLE_NUMBER.fullmatch(part) else part for part in key])

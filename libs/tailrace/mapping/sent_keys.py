@@ -1,9 +1,6 @@
 """Keys that are two in the query and one at the destination, where a mapping casts, hashes or fits them."""
 
-from collections.abc import Sequence
 from hashlib import blake2b
-
-import orjson
 
 from tailrace.connector_kit.field_kinds import FieldKind
 from tailrace.core.rows import rejected
@@ -38,9 +35,9 @@ class SentKeys:
         self._most = most
         self._seen: set[bytes] = set()
 
-    def is_first(self, values: Sequence[object]) -> bool:
-        """Whether no row before was mapped to this key, as far as is known."""
-        digest = blake2b(orjson.dumps(values), digest_size=_DIGEST_BYTES).digest()
+    def is_first(self, record: bytes) -> bool:
+        """Whether no row before was mapped to the key of this record, as far as is known."""
+        digest = blake2b(record, digest_size=_DIGEST_BYTES).digest()
         if digest in self._seen:
             return False
         if len(self._seen) < self._most:

@@ -22,7 +22,7 @@ from tailrace.core.settlements import (
     dedupe_key_of_event,
     dedupe_key_of_unplaced,
 )
-from tailrace.core.snapshots import KEY_SIZE_LIMIT_BYTES, hash_row, hash_rows
+from tailrace.core.snapshots import KEY_SIZE_LIMIT_BYTES, UNKNOWN_VERSION, Entry, hash_row, hash_rows
 from tailrace.core.syncs import FieldMapping, SyncDefinition, SyncMode
 from tailrace.mapping.accepted import ANYTHING, Accepted
 from tailrace.mapping.compiled import NOT_REPRESENTABLE, compile_mapping
@@ -74,6 +74,20 @@ class Mapper:
     def map_block(self, block: Block) -> Sequence[MappedRow]:
         """The rows of a block, in order; rows that were settled before the start are left out."""
         return self._map_plain(block) or self._map_exactly(block)
+
+    async def heed(self, others: AsyncIterator[Sequence[Entry]], own: Sequence[RowKey]) -> None:
+        """Take the records of entries as had by earlier rows, but for those of `own` keys.
+
+        What was found to share its key with another row has no record of its own.
+        """
+        if self._sent_keys is None:
+            return
+        left_out = {*own}
+        async for entries in others:
+            for each in entries:
+                is_there = each.delivered is not None and each.dead != UNKNOWN_VERSION and not each.is_gone
+                if is_there and each.key not in left_out:
+                    self._sent_keys.is_first(keys.key_record(self._key_names, each))
 
     def _map_plain(self, block: Block) -> PlainRows | None:
         """All rows at once; None where there may be something to say about one of them."""
@@ -129,7 +143,7 @@ class Mapper:
             return MappedRow(row, place, name, _too_long(), is_extra=True)
         if unfit is not None or self._tells_key:
             return MappedRow(row, place, name, unfit)
-        sent = self._key_values(values)
+        sent = keys.record_of(self._key_names, self._key_values(values))
         is_first = self._sent_keys is None or self._sent_keys.is_first(sent)
         return MappedRow(row, place, name, None if is_first else TAKEN, keys.written(self._key_names, key, sent))
 
