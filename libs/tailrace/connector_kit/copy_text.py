@@ -5,7 +5,7 @@ https://www.postgresql.org/docs/current/sql-copy.html, "Text Format"
 
 import re
 from collections.abc import Callable, Sequence
-from typing import overload
+from typing import cast, overload
 
 from tailrace.core.rows import ColumnKind, RowKey
 
@@ -18,25 +18,29 @@ _CONTROL = bytes([*range(9), *range(11, 32)])
 
 
 class TextRows(Sequence[tuple[object, ...]]):
-    """Rows of a block in columns of these kinds; behind them, a row's cells hold the texts of its key.
+    """Rows of a block in columns of these kinds; behind them stand columns with the texts of their keys.
 
-    `is_clean` where no cell is NULL or holds a quote, a backslash or a control character.
+    `cells` are those of each column. `is_clean` where none of them is NULL or holds a quote, a backslash or a control
+    character.
     """
 
-    __slots__ = ("cells", "is_clean", "kinds")
+    __slots__ = ("_count", "cells", "is_clean", "kinds")
 
     def __init__(self, lines: Sequence[bytes], kinds: Sequence[ColumnKind], times: Sequence[int]) -> None:
         """`times` are the columns of dates with a time, which are written in ISO 8601 from here on."""
         whole = b"\n".join(lines)
         self.is_clean = b"\\" not in whole and b'"' not in whole and not has_control(whole)
-        self.cells = [line.split(b"\t") for line in lines]
         self.kinds = kinds
+        self._count = len(lines)
+        # Cells hold neither tabs nor line breaks, which are written as escapes.
+        cells = whole.replace(b"\n", b"\t").split(b"\t") if lines else []
+        width = len(cells) // len(lines) if lines else len(kinds)
+        self.cells: list[Sequence[bytes]] = [cells[at::width] for at in range(width)]
         for at in times:
-            for cells, text in zip(self.cells, _in_iso([cells[at] for cells in self.cells]), strict=True):
-                cells[at] = text
+            self.cells[at] = _in_iso(self.cells[at])
 
     def __len__(self) -> int:
-        return len(self.cells)
+        return self._count
 
     @overload
     def __getitem__(self, at: int) -> tuple[object, ...]: ...
@@ -46,21 +50,24 @@ class TextRows(Sequence[tuple[object, ...]]):
 
     def __getitem__(self, at: int | slice) -> tuple[object, ...] | Sequence[tuple[object, ...]]:
         if isinstance(at, slice):
-            return [self._row(cells) for cells in self.cells[at]]
-        return self._row(self.cells[at])
+            return list(map(self._row, range(self._count)[at]))
+        return self._row(at)
 
     def column(self, at: int) -> list[object]:
         """The values of a column."""
-        kind, column = self.kinds[at], [cells[at] for cells in self.cells]
+        kind, column = self.kinds[at], self.cells[at]
         return [_value(kind, cell) for cell in column] if kind in _READERS else list(_texts(column))
 
     def keys(self) -> list[RowKey | None]:
         """The keys, None where a part of one is NULL."""
-        parts = [_texts([cells[at] for cells in self.cells]) for at in range(len(self.kinds), len(self.cells[0]))]
-        return [None if None in key else RowKey(key) for key in zip(*parts, strict=True)]
+        parts = list(map(_texts, self.cells[len(self.kinds) :]))
+        keys = list(zip(*parts, strict=True))
+        if any(None in part for part in parts):
+            return [None if None in key else RowKey(key) for key in keys]
+        return cast("list[RowKey | None]", keys)
 
-    def _row(self, cells: Sequence[bytes]) -> tuple[object, ...]:
-        return tuple(map(_value, self.kinds, cells))
+    def _row(self, at: int) -> tuple[object, ...]:
+        return tuple([_value(kind, column[at]) for kind, column in zip(self.kinds, self.cells, strict=False)])
 
 
 def has_control(text: bytes) -> bool:

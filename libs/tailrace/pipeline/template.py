@@ -4,10 +4,10 @@ What PostgreSQL escapes in the text format of COPY is escaped as JSON does it, b
 characters. The bytes are those that the exact encoder writes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from math import isfinite
-from operator import itemgetter
 
 import orjson
 
@@ -33,42 +33,44 @@ class Template:
     def __init__(self, fields: Sequence[TextField]) -> None:
         self._fields = fields
         self._taken = [(field.index, field.kind) for field in fields if field.index is not None]
-        # A last place that is filled with nothing, since one place alone would be picked bare.
-        self._pick = itemgetter(*(at for at, _ in self._taken), 0)
-        self._decimals = [at for at, kind in self._taken if kind is ColumnKind.DECIMAL]
         self._may_be_clean = all(kind is not ColumnKind.FLOAT for _, kind in self._taken)
-        self._clean = self._template([kind in _QUOTED for _, kind in self._taken]) + b"%.0b"
 
     def bodies(self, rows: TextRows) -> list[bytes] | None:
         """The JSON objects of the rows; None where one of them holds what JSON cannot."""
-        if rows.is_clean and self._may_be_clean:
-            if any(map(_is_unfit, (b"".join([cells[at] for cells in rows.cells]) for at in self._decimals))):
-                return None
-            return list(map(self._clean.__mod__, map(self._pick, rows.cells)))
+        write = _clean if rows.is_clean and self._may_be_clean else _written
         columns: list[Sequence[bytes]] = []
         quoted: list[bool] = []
         for at, kind in self._taken:
-            written = _written(kind, [cells[at] for cells in rows.cells])
+            written = write(kind, rows.cells[at])
             if written is None:
                 return None
             columns.append(written[0])
             quoted.append(written[1])
-        return list(map(self._template(quoted).__mod__, zip(*columns, strict=True)))
+        first, *others = self._pieces(quoted)
+        filled: list[Iterable[bytes]] = [repeat(first, len(rows))]
+        for column, piece in zip(columns, others, strict=True):
+            filled += column, repeat(piece)
+        return list(map(b"".join, zip(*filled, strict=False)))
 
-    def _template(self, quoted: Sequence[bool]) -> bytes:
-        """The object with places for cells, in quotation marks or bare."""
+    def _pieces(self, quoted: Sequence[bool]) -> Iterator[bytes]:
+        """What stands before each of the cells, in quotation marks or bare, and behind the last."""
         marks = iter(quoted)
-        return b"{" + b",".join([_name(field) + _place(field, marks) for field in self._fields]) + b"}"
+        piece, between = b"{", b""
+        for field in self._fields:
+            piece += between + orjson.dumps(field.name) + b":"
+            between = b","
+            if field.index is None:
+                piece += orjson.dumps(field.constant)
+            else:
+                mark = b'"' if next(marks) else b""
+                yield piece + mark
+                piece = mark
+        yield piece + b"}"
 
 
-def _name(field: TextField) -> bytes:
-    return orjson.dumps(field.name).replace(b"%", b"%%") + b":"
-
-
-def _place(field: TextField, marks: Iterator[bool]) -> bytes:
-    if field.index is None:
-        return orjson.dumps(field.constant).replace(b"%", b"%%")
-    return b'"%b"' if next(marks) else b"%b"
+def _clean(kind: ColumnKind, column: Sequence[bytes]) -> tuple[Sequence[bytes], bool] | None:
+    """As `_written` does it, for cells of which none is NULL or has to be escaped."""
+    return None if kind is ColumnKind.DECIMAL and _is_unfit(b"".join(column)) else (column, kind in _QUOTED)
 
 
 def _written(kind: ColumnKind, column: Sequence[bytes]) -> tuple[Sequence[bytes], bool] | None:

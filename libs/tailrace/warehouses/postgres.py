@@ -195,7 +195,7 @@ class PostgresWarehouse(Warehouse):
         kinds, times = [column.kind for column in kinds_of(attributes)], times_among(attributes)
         while lines := await self._next_lines(stream):
             rows = TextRows(lines, kinds, times)
-            hashes = [int(cells.pop(len(kinds))) for cells in rows.cells] if has_hashes else None
+            hashes = list(map(int, rows.cells.pop(len(kinds)))) if has_hashes else None
             yield Block(rows, rows.keys(), cast("list[SourceHash] | None", hashes))
 
     async def _next_lines(self, stream: CopyStream) -> list[bytes]:
