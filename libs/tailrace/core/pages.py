@@ -16,7 +16,7 @@ import orjson
 
 from tailrace.core import entry_bytes
 from tailrace.core.entry_columns import EntryColumns, Told
-from tailrace.core.rows import RowKey, SourceHash
+from tailrace.core.rows import RowHash, RowKey, SourceHash
 from tailrace.core.snapshots import ALGORITHM, HASH_BYTES, UNKNOWN_VERSION, Entry
 
 ENTRIES_PER_PAGE = 1000
@@ -71,7 +71,9 @@ def _pack(columns: EntryColumns) -> Page:
 
 def _body(columns: EntryColumns, odd: Sequence[tuple[int, Entry]]) -> bytes:
     keys = zlib.compress(orjson.dumps(_flat(columns.keys)), _COMPRESSION_LEVEL)
-    hashes = [UNKNOWN_VERSION if isinstance(one, Entry) else one for one in columns.told]
+    hashes = cast("Sequence[RowHash]", columns.told)
+    if odd:
+        hashes = [UNKNOWN_VERSION if isinstance(one, Entry) else one for one in columns.told]
     sources = b"" if columns.sources is None else pack(f">{len(columns)}q", *columns.sources)
     told = b"".join([_PLACE.pack(at) + entry_bytes.encode(entry) for at, entry in odd])
     head = _HEAD.pack(len(columns), len(keys), len(odd))
