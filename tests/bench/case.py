@@ -10,11 +10,13 @@ import aiohttp
 import orjson
 import uvloop
 
+from tailrace.connector_kit.registry import destination_type, warehouse_type
 from tailrace.core.policies import DeliveryPolicy
 from tailrace.core.readings import CursorReading
 from tailrace.core.runs import RunKind, RunStatus
 from tailrace.core.syncs import SyncDefinition, SyncMode
 from tailrace.observe.logs import configure_logs
+from tailrace.runtime.interpreter import spare_what_stays
 from tailrace.store.connections import ConnectionDraft
 from tests.bench.ground import changing, connected
 from tests.bench.sink import Terms
@@ -24,6 +26,8 @@ from tests.executor.yard import Yard, definition_of, make_sync, open_chassis
 
 _PATIENCE_S = 3600.0
 _CHECKPOINT_S = 0.5
+_POLL_S = 3.0
+_LOOK_EVERY_S = 0.05
 _WINDOW_OF_MANY = 20_000
 
 
@@ -131,9 +135,10 @@ async def _second_run(place: Place, *, changed: bool = True, **definition: objec
 
 
 async def _timed_run(yard: Yard) -> Timed:
-    async with yard.executor(checkpoint_s=_CHECKPOINT_S):
-        watch = Watch()
-        run = await yard.ended(await yard.start(RunKind.INCREMENTAL))
+    run_id = await yard.start(RunKind.INCREMENTAL)
+    watch = Watch()
+    async with yard.executor(checkpoint_s=_CHECKPOINT_S, poll_s=_POLL_S):
+        run = await yard.ended(run_id)
         timed = watch.stop(run.books.read)
     if run.status is not RunStatus.SUCCEEDED:
         raise SystemExit(f"the run ended as {run.status}: {run.error_message}")
@@ -150,13 +155,21 @@ async def _yard(
     whole = SyncDefinition.model_validate(definition_of(place.query, COLUMNS).model_dump() | dict(definition))
     async with open_chassis(place.state) as chassis, connected(place.warehouse_url) as warehouse:
         sync = await make_sync(chassis, source, sink, whole)
-        yield Yard(chassis, warehouse, sync, patience_s=_PATIENCE_S)
+        yield Yard(chassis, warehouse, sync, patience_s=_PATIENCE_S, look_every_s=_LOOK_EVERY_S)
 
 
 def _main(name: str, place: Place) -> None:
     configure_logs(level="error", form="console", bound={})
+    _settle_in()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         tell(runner.run(CASES[name].run(place)))
+
+
+def _settle_in() -> None:
+    """Be as a service is that has been at work: connectors are loaded, and what stays is spared by collections."""
+    warehouse_type("postgres")
+    destination_type("http")
+    spare_what_stays()
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ class Yard:
     warehouse: "asyncpg.Connection[asyncpg.Record]"
     sync: Sync
     patience_s: float = 30.0
+    look_every_s: float = _LOOK_EVERY_S
 
     async def add_people(self, first: int, last: int) -> None:
         """Rows with these ids, both included."""
@@ -74,13 +75,13 @@ class Yard:
                 run = await self.look(run_id)
                 if run.status.is_terminal:
                     return run
-                await asyncio.sleep(_LOOK_EVERY_S)
+                await asyncio.sleep(self.look_every_s)
 
     async def until(self, look: Callable[[], Awaitable[bool]]) -> None:
         """Return once the look tells yes."""
         async with asyncio.timeout(self.patience_s):
             while not await look():  # noqa: ASYNC110 - another process, or the store, decides
-                await asyncio.sleep(_LOOK_EVERY_S)
+                await asyncio.sleep(self.look_every_s)
 
     async def run(self, kind: RunKind = RunKind.INCREMENTAL) -> Run:
         """A run from its start to its end, by one executor."""
