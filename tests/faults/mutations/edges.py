@@ -10,6 +10,13 @@ _WAREHOUSE = "tests/warehouses/test_postgres_warehouse.py::TestPostgresWarehouse
 
 MUTATIONS = (
     Mutation(
+        "a process is ready before its service listens",
+        "libs/tailrace/runtime/lifecycle.py",
+        "            chassis.health.opening(service.name)\n",
+        "            pass\n",
+        ("tests/runtime/test_lifecycle.py::test_process_is_not_ready_before_its_service_listens",),
+    ),
+    Mutation(
         "commit before handling",
         "libs/tailrace/bus/consume.py",
         "        for message in received:\n            if self._stopping",

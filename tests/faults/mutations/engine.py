@@ -9,6 +9,7 @@ _HASHES = "tests/warehouses/test_postgres_warehouse.py::TestPostgresWarehouse::"
 _WALK = "tests/pipeline/test_walk.py"
 _INTERRUPTIONS = "tests/pipeline/test_interruptions.py"
 _MECHANISMS = "tests/pipeline/test_mechanisms.py"
+_MAPPED_RUNS = "tests/executor/test_mapped_runs.py::"
 _VERSIONS = "tests/executor/test_versions.py::"
 
 MUTATIONS = (
@@ -207,6 +208,27 @@ MUTATIONS = (
         "blocks = newest_of_each(blocks, cursor)\n",
         "pass\n",
         (f"{_VERSIONS}test_replay_sends_the_newest_version_and_no_older_one_follows",),
+    ),
+    Mutation(
+        "a full run by a cursor keeps what it knows of the look-back",
+        "libs/tailrace/pipeline/walk.py",
+        "forget_rows=Change.UNCHANGED in sent_changes(route.recipe.mode, RunKind.FULL)",
+        "forget_rows=False",
+        ("tests/pipeline/test_cursor.py::test_newest_version_stays_when_a_full_run_breaks_off_behind_an_older_one",),
+    ),
+    Mutation(
+        "a replay knows nothing of the keys that other rows were sent by",
+        "libs/tailrace/pipeline/walk.py",
+        "await mapper.heed(route.snapshot.all_entries(), route.only)\n",
+        "pass\n",
+        ("tests/pipeline/test_sent_keys.py::test_replay_rejects_a_row_whose_key_another_row_has",),
+    ),
+    Mutation(
+        "a replay deletes records that other rows have",
+        "services/tailrace_executor/bench.py",
+        "return self.snapshots.entries(self.sync_id)\n",
+        "return self.entries(after=None)\n",
+        (f"{_MAPPED_RUNS}test_replay_of_a_row_that_left_deletes_no_record_that_another_row_has",),
     ),
     Mutation(
         "hashes of rows that were mapped in another way are taken for those of today",
