@@ -12,6 +12,7 @@ from tailrace.cli.keys import keys
 from tailrace.cli.local import add_local
 from tailrace.cli.mappings import mappings
 from tailrace.cli.services import add_services
+from tailrace.cli.snapshots import snapshots
 
 
 def app() -> None:
@@ -35,6 +36,7 @@ def build() -> typer.Typer:
     command.add_typer(tokens(), name="token")
     command.add_typer(connectors(), name="connectors")
     command.add_typer(mappings(), name="mapping")
+    command.add_typer(snapshots(), name="snapshots")
     command.add_typer(documents(), name="docs")
     command.add_typer(keys(), name="keys")
     command.add_typer(audit(), name="audit")

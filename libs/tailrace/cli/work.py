@@ -38,12 +38,14 @@ async def open_store(settings: StoreSettings) -> AsyncIterator[Database]:
         yield database
 
 
-def do(kind: type[SomeSettings], work: Callable[[SomeSettings], Awaitable[Found]]) -> Found:
+def do(
+    kind: type[SomeSettings], work: Callable[[SomeSettings], Awaitable[Found]], *, longest_s: float = _LONGEST_S
+) -> Found:
     """What the work gives; a failure ends the process with its message on stderr."""
     try:
         settings = load_settings(kind)
         configure_logs(level="warning", form="console", bound={})
-        return asyncio.run(_bounded(work(settings)))
+        return asyncio.run(_bounded(work(settings), longest_s))
     except TailraceError as error:
         fail(error)
 
@@ -59,9 +61,9 @@ def fail(error: TailraceError) -> NoReturn:
     raise typer.Exit(EXIT_USAGE if isinstance(error, Invalid) else EXIT_FAILED)
 
 
-async def _bounded(work: Awaitable[Found]) -> Found:
+async def _bounded(work: Awaitable[Found], longest_s: float) -> Found:
     try:
-        async with asyncio.timeout(_LONGEST_S):
+        async with asyncio.timeout(longest_s):
             return await work
     except TimeoutError as error:
-        raise Unavailable(f"no answer within {_LONGEST_S:g} s") from error
+        raise Unavailable(f"no answer within {longest_s:g} s") from error
