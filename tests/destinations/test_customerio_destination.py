@@ -19,7 +19,8 @@ from tailrace.testing.manifest_contract import ManifestContract
 API = "https://track.customer.io"
 SETTINGS = {"site_id": "site", "api_key": "made-up-key"}
 SHOWS = {"Authorization": "Basic " + b64encode(b"site:made-up-key").decode()}
-ROWS = ({"id": 42, "plan": "pro", "seats": 1.5}, {"id": 43, "plan": None})
+ROWS = ({"id": 42, "plan": "pro", "email": "a@x.example"}, {"id": 43, "plan": None, "seats": 1.5})
+ULIDS = ("2D3WRY45DE23N8BDYPKK4J42H2", "6BVVQTB8ZAAXC2X7ZVT4ATNWMV")
 
 
 def person(key: dict[str, str], action: str, **more: object) -> object:
@@ -28,8 +29,8 @@ def person(key: dict[str, str], action: str, **more: object) -> object:
 
 def upsert(told: HttpResponse, means: list[str] | str) -> Sample:
     people = [
-        person({"id": "42"}, "identify", attributes={"plan": "pro", "seats": 1.5}),
-        person({"id": "43"}, "identify", attributes={"plan": None}),
+        person({"id": "42"}, "identify", attributes={"plan": "pro", "email": "a@x.example"}),
+        person({"id": "43"}, "identify", attributes={"plan": None, "seats": 1.5}),
     ]
     return Sample(
         about=Operation.UPSERT,
@@ -57,9 +58,11 @@ def delete(key: str, told: HttpResponse, means: list[str] | str) -> Sample:
 
 
 def events(told: HttpResponse, means: list[str] | str) -> Sample:
+    first: dict[str, object] = {"id": ULIDS[0], "name": "paid", "timestamp": 1795305600}
+    second: dict[str, object] = {"id": ULIDS[1], "name": "left", "timestamp": 1795305601}
     made = [
-        person({"id": "42"}, "event", name="paid", timestamp=1795305600, attributes={"sum": 1.5, "key": "k1"}),
-        person({"id": "42"}, "event", name="left", timestamp=1795305601, attributes={"sum": None, "key": "k2"}),
+        person({"id": "42"}, "event", **first, attributes={"sum": 1.5, "key": "k1"}),
+        person({"id": "42"}, "event", **second, attributes={"sum": None, "key": "k2"}),
     ]
     return Sample(
         about=Operation.INSERT,
@@ -91,7 +94,7 @@ class TestCustomerIo(ManifestContract):
         upsert(answer(400, {"errors": [REFUSED]}), "DESTINATION_VALIDATION"),
         upsert(answer(401, {"meta": {"error": "Unauthorized"}}), "CREDENTIALS_REFUSED"),
         upsert(answer(429), "RATE_LIMIT:1"),
-        *(delete(key, answer(200, {}), ["delivered"]) for key in ("id", "email", "cio_id")),
+        *(delete(key, answer(200, {}), ["delivered"]) for key in ("id", "email", "phone", "cio_id")),
         delete("id", answer(207, {"errors": [FAILED | {"batch_index": 0}]}), ["rejected:invalid:attributes.plan"]),
         delete("id", answer(400, {"errors": [REFUSED]}), ["rejected:required:identifiers"]),
         *(
@@ -104,7 +107,7 @@ class TestCustomerIo(ManifestContract):
                 means=["delivered"],
                 settings=SETTINGS,
             )
-            for key in ("email", "cio_id")
+            for key in ("email", "phone", "cio_id")
         ),
         Sample(
             about="check",

@@ -1,9 +1,11 @@
 """Customer.io: people, by the batch endpoint of the Track API, version 2. Not verified against Customer.io.
 
-People are known by `id`, `email` or `cio_id`. Attributes are made as they come. Of a batch, Customer.io takes what is
-valid and says by its position what is not. It says nothing about how long to wait.
+People are known by `id`, `email`, `phone` or `cio_id`, as the workspace is set up; what is mapped besides becomes an
+attribute, an address too. Attributes are made as they come. Of a batch, Customer.io takes what is valid and says by its
+position what is not. It says nothing about how long to wait.
 
-Events are appended: map `id` (the person's), `name` and `timestamp`; what else is mapped becomes their attributes.
+Events are appended: map `id` (the person's), `name` and `timestamp`; what else is mapped becomes their attributes. Each
+carries a ULID, by which Customer.io takes an event that is sent again for the same.
 """
 
 from datetime import date
@@ -17,14 +19,14 @@ from tailrace.connector_kit.manifest.model import Kind, KnownObject, Manifest, O
 from tailrace.connector_kit.manifest.settings import Setting
 from tailrace.connector_kit.manifest.templates import Slot, Template
 from tailrace.connector_kit.manifest.throttles import SaysNothing
-from tailrace.connector_kit.manifest.writes import IdentityKey, Write
+from tailrace.connector_kit.manifest.writes import IdentityKey, NamedKey, Write
 from tailrace.core.rows import Operation
 
 CHECKED = date(2026, 11, 22)
 DOCS = "https://docs.customer.io/integrations/api/track/"
 
 
-def batch(row: dict[str, Template], keys: IdentityKey, *, appends: bool = False) -> Write:
+def batch(row: dict[str, Template], keys: NamedKey | IdentityKey, *, appends: bool = False) -> Write:
     """A batch of people, or of what they did."""
     return Write(
         path="/api/v2/batch",
@@ -35,12 +37,12 @@ def batch(row: dict[str, Template], keys: IdentityKey, *, appends: bool = False)
         max_rows=RowLimit(at_most="1000 rows", source=DOCS, checked=CHECKED, note="a number of ours: there is none"),
         max_size=SizeLimit(at_most="500 kB", source=DOCS, checked=CHECKED),
         max_row_size=SizeLimit(at_most="32 kB", source=DOCS, checked=CHECKED),
-        is_idempotent=not appends,
+        is_idempotent=True,
         attribution=Indexed(index="batch_index", reason=Reason(code="reason", message="message", field="field")),
     )
 
 
-KEYS = IdentityKey(fields=("id", "email", "cio_id"))
+KEYS = NamedKey(fields=("id", "email", "phone", "cio_id"))
 PERSON: dict[str, Template] = {"identifiers": {Slot.KEY_NAME: Slot.KEY}}
 EVENTS = Kind(
     objects=Objects(known=(KnownObject(name="events", label="Events"),)),
@@ -49,6 +51,7 @@ EVENTS = Kind(
             {
                 "identifiers": {"id": "$fields.id|text"},
                 "action": "event",
+                "id": Slot.ULID,
                 "name": "$fields.name",
                 "timestamp": "$fields.timestamp|epoch_s",
                 "attributes": Slot.OTHERS,

@@ -1,6 +1,8 @@
 """What fills a hole stays in it, whatever it holds; a template that is wrong says where."""
 
 import json
+import re
+from dataclasses import replace
 
 import pytest
 
@@ -112,6 +114,21 @@ def test_field_named_like_a_fixed_one_does_not_replace_it() -> None:
 )
 def test_hole_is_filled_through_its_filters(template: str, value: object, made: object) -> None:
     assert filled(template, id="1", x=value) == made
+
+
+def test_ulid_is_the_same_for_the_same_row_of_a_batch_and_for_no_other() -> None:
+    one = row(id="1")
+    frames, rows = [FRAME, FRAME, replace(FRAME, batch_id="batch-2"), FRAME], [one, row(id="2"), one, _second(one)]
+
+    made = [fill("$ulid", frame, each) for frame, each in zip(frames, rows, strict=True)]
+
+    assert made[0] == made[1]
+    assert len(set(made)) == 3
+    assert all(re.fullmatch("[0-7][0-9A-HJKMNP-TV-Z]{25}", str(each)) for each in made)
+
+
+def _second(one: Rendered) -> Rendered:
+    return replace(one, trace="trace-2")
 
 
 @pytest.mark.parametrize("name", ["number", "epoch_s", "epoch_ms"])

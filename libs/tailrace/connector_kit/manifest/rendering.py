@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from urllib.parse import quote
 
 from tailrace.connector_kit.destination import Target
@@ -12,6 +13,8 @@ from tailrace.connector_kit.manifest.templates import OF_ALL_ROWS, Hole, Slot, T
 from tailrace.connector_kit.manifest.writes import Ask, IdentityKey
 from tailrace.core.rows import Row, RowOutcome, rejected
 
+_BASE_32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_ULID_BYTES = 16
 _WHOLE = "*"
 _LEADS_ELSEWHERE = frozenset({"", ".", ".."})
 
@@ -168,6 +171,8 @@ def _slot(hole: Hole, frame: Frame, row: Rendered) -> object:  # noqa: PLR0911 -
             return {name: value for name, value in row.fields.items() if name in row.identity}
         case Slot.TRACE:
             return row.trace
+        case Slot.ULID:
+            return _ulid(f"{frame.batch_id} {row.trace}")
         case Slot.FOUND:
             return row.found
     return _common(hole.slot, frame)
@@ -184,6 +189,12 @@ def _common(slot: Slot, frame: Frame) -> str:
         case Slot.BATCH:
             return frame.batch_id
     raise TypeError(f"{slot} stands where there is no row")
+
+
+def _ulid(text: str) -> str:
+    """A ULID that tells no time: the same for the same text."""
+    number = int.from_bytes(blake2b(text.encode(), digest_size=_ULID_BYTES).digest())
+    return "".join(_BASE_32[number >> at & 31] for at in range(125, -1, -5))
 
 
 def _dead_ends(path: str) -> int:

@@ -36,6 +36,7 @@ class Slot(StrEnum):
     OTHERS = "$others"  # every mapped field but the key, or but the fields of an identity
     IDENTITY = "$identity"  # the mapped fields of an identity, the key among them
     TRACE = "$trace"  # an id of ours for the row in its batch
+    ULID = "$ulid"  # a ULID for the row, the same whenever its batch is sent again
     FOUND = "$found"  # the vendor's own id, looked up by the key
     OBJECT = "$object"  # the object's name
     OPERATION = "$operation"  # upsert, insert, update or delete
