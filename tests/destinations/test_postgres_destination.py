@@ -193,6 +193,40 @@ async def test_insert_of_two_keys_that_the_table_takes_for_one_keeps_the_first(r
     assert await rig.admin.fetchval("SELECT name FROM things") == "a"
 
 
+async def test_update_of_two_keys_that_the_table_takes_for_one_leaves_one_for_later(rig: PostgresRig) -> None:
+    await rig.admin.execute("CREATE TABLE things (id int PRIMARY KEY, name text); INSERT INTO things VALUES (1), (2)")
+    writing = await plan(rig, Operation.UPDATE, ("id",), ("id", "name"))
+    bodies = [orjson.dumps({"id": key, "name": key}) for key in ("1", "01", "2", "3", "03")]
+
+    result = await rig.destination.write(writing, batch_of(Operation.UPDATE, *bodies))
+
+    assert sorted(verdicts(result.outcomes[:2])) == [Verdict.DELIVERED, Verdict.RETRY]
+    assert [outcome.code for outcome in result.outcomes[2:]] == ["", "NOT_FOUND", "NOT_FOUND"]
+
+
+@pytest.mark.parametrize("operation", [Operation.UPSERT, Operation.INSERT, Operation.UPDATE])
+async def test_row_that_a_policy_forbids_is_rejected_and_others_go(rig: PostgresRig, operation: Operation) -> None:
+    await rig.admin.execute(
+        """
+        CREATE TABLE things (id int PRIMARY KEY, name text);
+        INSERT INTO things SELECT 1, 'old' WHERE $1;
+        ALTER TABLE things ENABLE ROW LEVEL SECURITY;
+        ALTER TABLE things FORCE ROW LEVEL SECURITY;
+        CREATE POLICY but_mallory ON things USING (true) WITH CHECK (name <> 'Mallory')
+    """.replace("$1", str(operation is Operation.UPDATE))
+    )
+    writing = await plan(rig, operation, ("id",), ("id", "name"))
+    bad, good = b'{"id":1,"name":"Mallory"}', b'{"id":1,"name":"Ada"}'
+
+    refusal = await failure_of(rig.destination.write(writing, batch_of(operation, bad, b'{"id":2,"name":"Ada"}')))
+    alone = await rig.destination.write(writing, batch_of(operation, bad))
+    other = await rig.destination.write(writing, batch_of(operation, good))
+
+    assert isinstance(refusal, BatchRefused)
+    assert (alone.outcomes[0].verdict, alone.outcomes[0].code) == (Verdict.REJECTED, "INSUFFICIENT_PRIVILEGE")
+    assert other.outcomes == [DELIVERED]
+
+
 async def test_insert_that_is_sent_again_is_delivered_once(rig: PostgresRig) -> None:
     await rig.admin.execute("CREATE TABLE things (id int PRIMARY KEY, n numeric(9, 2), j json, extra text DEFAULT 'x')")
     writing = await plan(rig, Operation.INSERT, ("id",), ("id", "n", "j"))

@@ -87,8 +87,8 @@ class Table:
     def statement(self, target: Target) -> str:
         """SQL with the batch, a JSON array of objects, as its only argument.
 
-        Where rows may be passed over it gives one record: `applied`, the numbers of the rows that were not, from 1;
-        and `are_all`, true where none was.
+        Where rows may be passed over it gives one record: `are_all`, true where none was; else `applied`, the numbers
+        of the rows that were not, from 1, and `twins`, of those passed over for another of the batch with their key.
         """
         types = ", ".join(f"{quote_name(name)} {self.columns[name].data_type}" for name in target.fields)
         names = ", ".join(f"c{i}" for i in range(len(target.fields)))
@@ -121,7 +121,7 @@ class Table:
                            SELECT {", ".join(places.values())} FROM input ORDER BY input.n
                            ON CONFLICT ({keys}) DO NOTHING RETURNING {keys}),
                  counted AS (SELECT (SELECT count(*) FROM added) = (SELECT count(*) FROM input) AS are_all)
-            SELECT are_all, CASE WHEN NOT are_all THEN
+            SELECT are_all, ARRAY[]::int[] AS twins, CASE WHEN NOT are_all THEN
                        ARRAY(SELECT min(input.n) FROM input JOIN added AS target ON {_is_same(target)}
                              GROUP BY {", ".join(places[name] for name in target.key_fields)})
                        || ARRAY(SELECT input.n FROM input JOIN {self.quoted_name} AS target ON {_is_same(target)}
@@ -133,10 +133,18 @@ class Table:
     def _update(self, target: Target, rows: str) -> str:
         places = _places(target)
         values = ", ".join(f"{quote_name(name)} = {places[name]}" for name in _without_key(target))
+        keys = ", ".join(places[name].removeprefix("input.") for name in target.key_fields)
         return f"""
-            WITH target AS (UPDATE {self.quoted_name} AS target SET {values} FROM {rows} WHERE {_is_same(target)}
-                            RETURNING input.n)
-            SELECT array_agg(n) AS applied, false AS are_all FROM target
+            WITH input AS MATERIALIZED (SELECT * FROM {rows}),
+                 changed AS (UPDATE {self.quoted_name} AS target SET {values} FROM input WHERE {_is_same(target)}
+                             RETURNING input.n),
+                 counted AS (SELECT (SELECT count(*) FROM changed) = (SELECT count(*) FROM input) AS are_all)
+            SELECT are_all, CASE WHEN NOT are_all THEN ARRAY(SELECT n FROM changed) END AS applied,
+                   CASE WHEN NOT are_all THEN
+                       ARRAY(SELECT input.n FROM input JOIN input AS other USING ({keys})
+                             WHERE input.n <> other.n AND other.n IN (SELECT n FROM changed))
+                   END AS twins
+            FROM counted
         """  # noqa: S608  # names are quoted
 
     def is_repeatable(self, target: Target) -> bool:

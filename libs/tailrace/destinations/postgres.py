@@ -1,13 +1,20 @@
 """PostgreSQL as a destination: a batch is one statement, made from the rows' JSON as it is.
 
 The server reads the batch with `json_to_recordset`, with each field as the type of its column, so that numbers and
-times keep what they have. Tables and fields are those of the catalogue and nothing else. A batch is applied whole or
-not at all; a batch that some row spoils is refused, and a row that is alone is rejected with PostgreSQL's own words.
+times keep what they have: the batch itself is the set that is merged into the table, and needs no table in between, no
+right to make one, and no connection that stays the same. Tables and fields are those of the catalogue and nothing else.
+A batch is applied whole or not at all; a batch that some row spoils is refused, and a row that is alone is rejected
+with PostgreSQL's own words.
+
+To mirror is to merge the batches of what is new or changed, and then, once the whole query was read, to delete batches
+of keys that left it. Other sessions see each batch at once, and the mirror as a whole only at the end of the run. Rows
+that the sync has not delivered stay.
 
 An upsert needs a unique index on exactly the key fields. With such an index, an insert of a key that exists is
 rejected, unless the row there has the very values of the insert: it is taken for delivered, by an attempt whose answer
 was lost. Without one, an insert adds rows blindly, and what is sent again is there twice. An update of a row that does
-not exist is rejected. A delete of a row that does not exist is delivered.
+not exist is rejected. A delete of a row that does not exist is delivered. What row security hides from the role does
+not exist for it; a row that a policy forbids is rejected, and the others go.
 
 To rehearse a batch is to apply it, checks that wait for the end of the transaction too, and to roll it back: sequences
 have moved on then, and triggers have seen it.
@@ -40,7 +47,7 @@ from tailrace.core.errors import (
     InDoubt,
     TailraceError,
 )
-from tailrace.core.rows import DELIVERED, Operation, RowOutcome, rejected
+from tailrace.core.rows import DELIVERED, Operation, RowOutcome, rejected, retry
 from tailrace.core.syncs import SyncMode
 
 # The driver's own state machine trips over a connection that ends between two answers: InternalClientError.
@@ -50,10 +57,12 @@ _ACQUIRE_S = 30.0
 _GRACE_S = 5.0
 _ROW_STATES = frozenset({"21", "22", "23", "38", "39", "44", "54", "P0"})
 _SETTINGS_STATES = frozenset({"0A", "3D", "3F", "42"})
+_NO_RIGHT, _ROW_SECURITY = "42501", "ExecWithCheckOptions"
 _UNCERTAIN_STATES = frozenset({"08", "58", "XX"})
 _SHUTDOWN_STATES = frozenset({"40003", "57P01", "57P02"})
 _EXISTS = rejected("ALREADY_EXISTS", "a row with this key and other values is there already")
 _MISSING = rejected("NOT_FOUND", "there is no row with this key")
+_TWIN = retry("SAME_KEY", "another row of the batch has a key that is the same here")
 
 _TABLES = """
     SELECT c.oid, n.nspname AS schema_name, c.relname AS table_name, n.nspname || '.' || c.relname AS name,
@@ -292,8 +301,10 @@ def _outcomes(records: Sequence[asyncpg.Record], batch: Batch) -> Sequence[RowOu
     if not records or records[0]["are_all"]:
         return [DELIVERED] * len(batch.rows)
     failure = _EXISTS if batch.operation is Operation.INSERT else _MISSING
-    applied = frozenset(records[0]["applied"] or ())
-    return [DELIVERED if number in applied else failure for number in range(1, len(batch.rows) + 1)]
+    outcomes = dict.fromkeys(range(1, len(batch.rows) + 1), failure)
+    outcomes |= dict.fromkeys(records[0]["twins"], _TWIN)
+    outcomes |= dict.fromkeys(records[0]["applied"], DELIVERED)
+    return list(outcomes.values())
 
 
 @contextmanager
@@ -308,7 +319,9 @@ def _translated() -> Iterator[None]:
 
 
 def _is_about_a_row(error: asyncpg.PostgresError) -> bool:
-    return (error.sqlstate or "")[:2] in _ROW_STATES
+    """Whether another row might pass: a policy of row security refuses by the state of a missing right."""
+    state = error.sqlstate or ""
+    return state[:2] in _ROW_STATES or (state == _NO_RIGHT and error.server_source_function == _ROW_SECURITY)
 
 
 def _meaning(error: asyncpg.PostgresError, *, is_sent: bool) -> TailraceError:
