@@ -23,6 +23,7 @@ class SpreadsheetService(LoopbackService):
         self.knows_us = True
         self.asked: list[dict[str, Any]] = []
         self.next_answer: web.Response | None = None
+        self.column_answer: web.Response | None = None
 
     async def answer(self, request: web.Request) -> web.Response:
         if request.path == "/token":
@@ -32,7 +33,8 @@ class SpreadsheetService(LoopbackService):
         if request.method == "POST":
             return await self._update(request, json.loads(await request.read(), parse_float=str, parse_int=str))
         if "/values/" in request.path:
-            return web.json_response(self._values(request))
+            is_column = not request.path.endswith("!1:1")
+            return self.column_answer if is_column and self.column_answer else web.json_response(self._values(request))
         sheets = [{"properties": {"sheetId": 7, "title": "people", "sheetType": "GRID"}}]
         return web.json_response({"sheets": [*sheets, {"properties": {"title": "chart", "sheetType": "OBJECT"}}]})
 
@@ -46,11 +48,11 @@ class SpreadsheetService(LoopbackService):
         title, _, cells = request.path.rpartition("/")[2].partition("!")
         assert (title, request.query["valueRenderOption"]) == ("'people'", "UNFORMATTED_VALUE")
         if cells == "1:1":
-            return {"values": [self.grid[0]]}
-        column = ord(cells[0]) - ord("A")
-        first, last = (int(cell[1:]) for cell in cells.split(":"))
-        column_values = [row[column] if len(row) > column else "" for row in self.grid[first - 1 : last]]
-        return {"majorDimension": "COLUMNS", "values": [column_values]} if column_values else {}
+            return {"values": [self.grid[0]]} if self.grid[0] else {}
+        [letter] = set(cells.split(":"))
+        column = ord(letter) - ord("A")
+        values = [row[column] if len(row) > column else "" for row in self.grid]
+        return {"majorDimension": "COLUMNS", "values": [values]}
 
     async def _update(self, request: web.Request, body: dict[str, Any]) -> web.Response:
         self.asked.append(body)
@@ -88,10 +90,9 @@ def _apply(grid: Grid, request: dict[str, Any]) -> None:
 
 def _value(cell: dict[str, Any]) -> object:
     """The cell as the API gives it back; a number as the double that Sheets keeps."""
-    kept = cell.get("userEnteredValue") or {}
-    if not kept:
+    if "userEnteredValue" not in cell:
         return ""
-    [(kind, value)] = kept.items()
+    [(kind, value)] = cell["userEnteredValue"].items()
     assert kind in TEXTS
     return json.loads(value) if kind == "numberValue" else value
 

@@ -68,7 +68,7 @@ class Org(HttpClient):
 
     def _by_id(self, asked: dict[str, list[str]]) -> HttpResponse:
         if "q" in asked:
-            return answer(200, {"records": self._found(asked["q"][0])})
+            return answer(200, {"done": True, "records": self._found(asked["q"][0])})
         ids = asked["ids"][0].split(",")
         assert len(ids) <= 200
         return answer(200, [self._delete(id_) for id_ in ids])

@@ -13,11 +13,20 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from tailrace.connector_kit.destination import Destination, Target
 from tailrace.connector_kit.registry import validate_settings
-from tailrace.core.errors import DestinationInvalid, InDoubt, Invalid, TailraceError, Throttled
+from tailrace.core.errors import BatchRefused, DestinationInvalid, InDoubt, Invalid, TailraceError, Throttled
 from tailrace.core.rows import DELIVERED, Operation, Verdict
 from tailrace.destinations.google_sheets import GoogleSheetsDestination, GoogleSheetsSettings
 from tailrace.runtime.http import AiohttpClient
-from tailrace.testing.destination_contract import FIELDS, DestinationContract, Person, batch_of, person, verdicts, write
+from tailrace.testing.destination_contract import (
+    FIELDS,
+    DestinationContract,
+    Person,
+    batch_of,
+    failure_of,
+    person,
+    verdicts,
+    write,
+)
 from tests.destinations.google_sheets_service import SpreadsheetService
 from tests.destinations.loopback_rig import LoopbackRig
 from tests.destinations.loopback_service import Rerouted
@@ -128,6 +137,25 @@ class TestGoogleSheets(DestinationContract):
         assert "private-name" not in str(failed.value)
         assert getattr(failed.value, "retry_after_s", 60) == 60
 
+    @pytest.mark.parametrize("operation", [Operation.UPSERT, Operation.DELETE])
+    async def test_keys_that_a_sheet_takes_for_one_are_sent_apart(self, rig: SheetsRig, operation: Operation) -> None:
+        rig.service.grid += [["1", "a"], ["2", "b"]]
+        plan = await rig.plan(operation)
+
+        refusal = await failure_of(rig.destination.write(plan, batch_of(operation, b'{"id":"1"}', b'{"id":1}')))
+
+        assert isinstance(refusal, BatchRefused)
+        assert rig.service.asked == []
+
+    async def test_keys_that_google_does_not_tell_stop_the_batch(self, rig: SheetsRig) -> None:
+        plan = await rig.plan(Operation.UPSERT)
+        rig.service.column_answer = web.Response(status=400, body=b"{}")
+
+        with pytest.raises(DestinationInvalid, match="does not take the question"):
+            await rig.destination.write(plan, batch_of(Operation.UPSERT, person("1", "Ada")))
+
+        assert rig.service.asked == []
+
     @pytest.mark.parametrize(
         ("header", "told"),
         [
@@ -153,12 +181,17 @@ def test_account_that_is_none_is_refused_without_being_told(account: str) -> Non
 
 @asynccontextmanager
 async def opened(url: str) -> AsyncIterator[Destination]:
+    async with (
+        AiohttpClient.open(allow_private=True) as http,
+        GoogleSheetsDestination.open(settings(), Rerouted(http, url, *ORIGINS)) as destination,
+    ):
+        yield destination
+
+
+def settings() -> GoogleSheetsSettings:
     account = {"client_email": "robot@project.example", "private_key": rsa_key()}
     given = {"spreadsheet_id": "sheet-1", "service_account": orjson.dumps(account).decode()}
-    async with AiohttpClient.open(allow_private=True) as http:
-        settings = validate_settings(GoogleSheetsSettings, given)
-        async with GoogleSheetsDestination.open(settings, Rerouted(http, url, *ORIGINS)) as destination:
-            yield destination
+    return validate_settings(GoogleSheetsSettings, given)
 
 
 @cache

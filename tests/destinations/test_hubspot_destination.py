@@ -54,7 +54,16 @@ INSERTS: list[object] = [
     {"objectWriteTraceId": TRACES[1], "properties": PROPERTIES[1]},
 ]
 UPDATES: list[object] = [{"id": "901", "objectWriteTraceId": TRACES[0], "properties": PROPERTIES[0]}]
-FOUND = answer(200, {"status": "COMPLETE", "results": [{"id": "901", "properties": {"id": "a1"}}]})
+RESULTS = [{"id": "901", "properties": {"id": "a1"}}]
+FOUND = answer(200, {"status": "COMPLETE", "results": RESULTS})
+
+
+def found_but(category: str) -> HttpResponse:
+    """The first of two is found, and the other one not, for a reason."""
+    error = {"status": "error", "category": category, "message": "no", "context": {"ids": ["a2"]}}
+    return answer(207, {"status": "COMPLETE", "results": RESULTS, "numErrors": 1, "errors": [error]})
+
+
 IDS: list[object] = [{"id": "a1"}, {"id": "a2"}]
 
 
@@ -152,6 +161,24 @@ LOOKED_UP = (
             about=operation,
             object_name="contacts",
             rows=ROWS,
+            answers=[found_but(category), told],
+            means=means,
+            settings=SETTINGS,
+        )
+        for operation, told in (
+            (Operation.UPDATE, answer(200, {"results": done(TRACES[0])})),
+            (Operation.DELETE, answer(204)),
+        )
+        for category, means in (
+            ("OBJECT_NOT_FOUND", ["delivered", "rejected:NOT_FOUND" if operation is Operation.UPDATE else "delivered"]),
+            ("INTERNAL_ERROR", "DESTINATION_UNAVAILABLE"),
+        )
+    ),
+    *(
+        Sample(
+            about=operation,
+            object_name="contacts",
+            rows=ROWS,
             answers=[answer(200, {"results": []})],
             means=means,
             asks=("POST", f"{CONTACTS}/read", {"idProperty": "id", "properties": ["id"], "inputs": IDS}),
@@ -225,6 +252,21 @@ MEMBERS = (
     member(Operation.UPSERT, told_members("901"), ["rejected:NOT_FOUND", "rejected:NOT_FOUND"], "add"),
     member(Operation.DELETE, told_members(), ["delivered", "delivered"], "remove"),
     member(Operation.DELETE, told_members("901"), ["delivered", "delivered"], "remove"),
+    *(
+        Sample(
+            about=operation,
+            object_name="list:7",
+            rows=[{"id": "A1"}, {"id": "a2"}],
+            answers=[found_but(category), answer(200, told_members())],
+            means=means,
+            settings=SETTINGS,
+        )
+        for operation in (Operation.UPSERT, Operation.DELETE)
+        for category, means in (
+            ("OBJECT_NOT_FOUND", ["delivered", "rejected:NOT_FOUND" if operation is Operation.UPSERT else "delivered"]),
+            ("INTERNAL_ERROR", "DESTINATION_UNAVAILABLE"),
+        )
+    ),
     *(
         Sample(
             about=operation,

@@ -65,7 +65,7 @@ def asked(
     )
 
 
-def delete(found: list[dict[str, str]], *told: HttpResponse, means: list[str] | str) -> Sample:
+def delete(found: list[dict[str, str]], *told: HttpResponse, means: list[str] | str, is_whole: bool = True) -> Sample:
     looks = f"{OWN}/query?q=SELECT+Id,Ext__c+FROM+Account+WHERE+Ext__c+IN+(%27e1%27,%27e%5C%27%3B2%27)"
     ids = ",".join(each["Id"] for each in found)
     deletes = ("DELETE", f"{OWN}/composite/sobjects?ids={ids}&allOrNone=false", None)
@@ -74,7 +74,7 @@ def delete(found: list[dict[str, str]], *told: HttpResponse, means: list[str] | 
         object_name="Account",
         key="Ext__c",
         rows=[{"Ext__c": "e1"}, {"Ext__c": "e';2"}],
-        answers=[TOKEN, answer(200, {"records": found}), *told],
+        answers=[TOKEN, answer(200, {"done": is_whole, "records": found}), *told],
         means=means,
         asks=deletes if told else ("GET", looks, None),
         settings=SETTINGS,
@@ -132,6 +132,7 @@ class TestSalesforceCollections(ManifestContract):
         by(Operation.INSERT, "POST", "Ext__c", [failed("UNABLE_TO_LOCK_ROW")], ["retry:UNABLE_TO_LOCK_ROW"]),
         by(Operation.INSERT, "POST", "Ext__c", [failed("ENTITY_IS_DELETED")], ["rejected:NOT_FOUND:Name"]),
         delete([], means=["delivered", "delivered"]),
+        delete([FIRST], means="DESTINATION_VALIDATION", is_whole=False),
         delete([FIRST, SECOND], answer(200, [OK, OK]), means=["delivered", "delivered"]),
         delete([SECOND], answer(200, [OK]), means=["delivered", "delivered"]),
         delete([FIRST], answer(200, [failed("ENTITY_IS_DELETED")]), means=["delivered", "delivered"]),

@@ -7,7 +7,7 @@ import pytest
 
 from tailrace.connector_kit.destination import Target
 from tailrace.core.batches import Batch, BatchResult
-from tailrace.core.errors import DestinationUnavailable, InDoubt, Unfinished
+from tailrace.core.errors import BatchRefused, DestinationUnavailable, InDoubt, Unfinished
 from tailrace.core.rows import DELIVERED, Operation, Row, RowKey
 from tailrace.core.snapshots import hash_row
 from tailrace.destinations.salesforce import SalesforceDestination
@@ -94,7 +94,7 @@ async def test_record_that_somebody_else_deleted_meanwhile_is_deleted() -> None:
     org = an_org()
     stale = [{"Id": f"id-{key}", "Ext__c": key} for key in [*(f"e{at}" for at in range(200)), "e0"]]
     del org.accounts["e3"]
-    org.override("GET", "/query", answer(200, {"records": stale}))
+    org.override("GET", "/query", answer(200, {"done": True, "records": stale}))
 
     async with opened(org, bulk_from_rows=100) as destination:
         result = await delete(destination)
@@ -105,13 +105,26 @@ async def test_record_that_somebody_else_deleted_meanwhile_is_deleted() -> None:
 async def test_key_that_several_records_have_is_rejected_and_the_others_go() -> None:
     org = an_org()
     found = [{"Id": "other", "Ext__c": "e5"}, *({"Id": f"id-e{at}", "Ext__c": f"e{at}"} for at in range(200))]
-    org.override("GET", "/query", answer(200, {"records": found}))
+    org.override("GET", "/query", answer(200, {"done": True, "records": found}))
 
     async with opened(org, bulk_from_rows=100) as destination:
         result = await delete(destination)
 
     assert rejections(result.outcomes) == {5: "AMBIGUOUS_KEY"}
     assert sorted(org.accounts) == ["e5"]
+
+
+async def test_keys_that_a_job_takes_for_one_are_sent_apart() -> None:
+    org = Org()
+    bodies = [b'{"Ext__c":"1","Name":"a"}', b'{"Ext__c":1,"Name":"b"}']
+    rows = [Row(RowKey((str(at),)), body, hash_row(body)) for at, body in enumerate(bodies)]
+
+    async with opened(org, bulk_from_rows=2) as destination:
+        plan = await destination.plan(TARGET)
+        with pytest.raises(BatchRefused):
+            await destination.write(plan, Batch(Operation.UPSERT, rows, "batch-1"))
+
+    assert org.jobs == {}
 
 
 async def test_row_that_a_job_would_not_take_is_rejected_and_the_others_go() -> None:

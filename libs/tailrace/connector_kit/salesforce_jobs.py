@@ -20,8 +20,10 @@ NULL = "#N/A"
 WRITE_S = 45.0
 """How long a write waits for a job, less than the engine gives it."""
 
+ENDS = frozenset({"JobComplete", "Failed", "Aborted"})
+"""The states of a job that nothing more becomes of."""
+
 _POLL_S = 2.0
-_ENDS = frozenset({"JobComplete", "Failed", "Aborted"})
 _CLOSED = dumped({"state": "UploadComplete"})
 
 
@@ -86,7 +88,7 @@ class Jobs:
 
     async def _finished(self, job_id: str, batch_id: str, load: Load) -> Mapping[str, RowOutcome]:
         until = self.clock.monotonic() + WRITE_S
-        while (state := text_at(job := await self.caller.ask(f"{self.path}/{job_id}"), "state")) not in _ENDS:
+        while (state := text_at(job := await self.caller.ask(f"{self.path}/{job_id}"), "state")) not in ENDS:
             if state == "Open":  # the answer to its closing was lost on the way there
                 await self.caller.send("PATCH", f"{self.path}/{job_id}", _CLOSED)
             if self.clock.monotonic() >= until:

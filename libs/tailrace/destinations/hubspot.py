@@ -46,6 +46,9 @@ IDS = LookedUpKey(
     id="id",
     key="properties.{key_name}",
     fold="lower",
+    errors="errors",
+    code="category",
+    absent=("OBJECT_NOT_FOUND",),
 )
 
 

@@ -34,6 +34,7 @@ from tailrace.connector_kit.manifest.templates import Slot
 from tailrace.connector_kit.manifest.throttles import RetryAfter, SaysNothing, UsedOfMost
 from tailrace.connector_kit.manifest.writes import Ask, LookedUpKey, NamedKey, PathKey, Write
 from tailrace.connector_kit.salesforce_jobs import Jobs, Load, why_unfit
+from tailrace.connector_kit.twins import refuse_twins
 from tailrace.core.batches import Batch, BatchResult
 from tailrace.core.clock import Clock
 from tailrace.core.errors import BatchRefused, InDoubt, TailraceError, Throttled, Unavailable
@@ -76,6 +77,7 @@ IDS = LookedUpKey(
     id="Id",
     key="{key_name}",
     fold="lower",
+    whole="done",
 )
 
 
@@ -101,7 +103,10 @@ MANIFEST = Manifest(
     name="salesforce",
     label="Salesforce",
     level=Level.BRONZE,
-    verified_against="an organisation in memory, made after Salesforce's guides; not against the real Salesforce",
+    verified_against=(
+        "Salesforce's guide to collections, release 264, the jobs that simple-salesforce 1.12.10 makes, and an"
+        " organisation in memory; not against the real Salesforce"
+    ),
     docs=COLLECTIONS,
     checked=CHECKED,
     base_url="https://{domain}.my.salesforce.com",
@@ -211,6 +216,7 @@ class SalesforceDestination(destination_of(MANIFEST)):  # type: ignore[misc]  # 
         fields = [MANIFEST.encoding.fields(body) for body in batch.bodies]
         keys = [as_text(each.get(key_name)) for each in fields]
         unfit = [why_unfit(each, key) for each, key in zip(fields, keys, strict=True)]
+        refuse_twins([key for key, why in zip(keys, unfit, strict=True) if why is None])
         rows = {key: each for key, each, why in zip(keys, fields, unfit, strict=True) if why is None}
         load = Load(target.object_name, batch.operation, key_name, target.fields, rows, REASON)
         failed = await self._jobs.failed(batch.idempotency_key, load) if rows else {}

@@ -13,6 +13,7 @@ from tailrace.connector_kit.manifest.parts import MISSING, list_at, look_up, rea
 from tailrace.connector_kit.manifest.questions import JSON, Question
 from tailrace.connector_kit.manifest.rendering import Frame, Rendered, body_of, fill, headers_of, path_of
 from tailrace.connector_kit.manifest.writes import Ask, LookedUpKey, Write
+from tailrace.connector_kit.twins import refuse_twins
 from tailrace.core.clock import Clock
 from tailrace.core.errors import BatchRefused, DestinationUnavailable, InDoubt, Invalid, Unavailable
 from tailrace.core.rows import DELIVERED, Operation, RowOutcome, Verdict, rejected
@@ -67,8 +68,7 @@ class Delivery:
 
     async def _found(self, key: LookedUpKey, rows: Sequence[Rendered]) -> Mapping[str, set[str]]:
         """The vendor's own ids by folded key, of those rows that there are."""
-        if len({_folded(key, row.key) for row in rows}) < len(rows):
-            raise BatchRefused("to the destination, keys of two rows are the same: they are sent apart")
+        refuse_twins([_folded(key, row.key) for row in rows])
         try:
             document = (await self._asked(key.ask, rows, self._body(key.ask, rows))).document
         except InDoubt as error:
@@ -76,6 +76,7 @@ class Delivery:
         entries = list_at(document, key.each)
         if entries is None:
             raise DestinationUnavailable(f"the answer to the question for ids has no list {key.each!r}")
+        _refuse_a_part(key, document, len(rows))
         at = key.key.replace("{key_name}", self.frame.key_name)
         found: dict[str, set[str]] = {}
         for entry in entries:
@@ -167,8 +168,7 @@ class Delivery:
         if read.names == "found":
             return [Sent(row.found, row.trace) for row in rows]
         sent = [Sent(read.folded(as_text(row.key)), row.trace) for row in rows]
-        if len({row.key for row in sent}) < len(sent):
-            raise BatchRefused("to the destination, keys of two rows are the same: they are sent apart")
+        refuse_twins([row.key for row in sent])
         return sent
 
     def _refused(self, refused: BatchRefused) -> RowOutcome:
@@ -201,6 +201,21 @@ class Delivery:
 
     async def _about(self, path: str, job_id: str) -> object:
         return await self.caller.ask(path.replace("{id}", quote(job_id, safe="")))
+
+
+def _refuse_a_part(key: LookedUpKey, document: object, rows: int) -> None:
+    """Return if every key that the answer does not have is not there.
+
+    :raises BatchRefused: fewer keys may fit into an answer.
+    :raises DestinationUnavailable: nobody knows of some keys whether they are there.
+    """
+    if key.whole is not None and look_up(document, key.whole) is not True:
+        told = "the answer to the question for ids is not whole"
+        raise BatchRefused(told) if rows > 1 else DestinationUnavailable(told)
+    errors = (list_at(document, key.errors) or ()) if key.errors is not None else ()
+    others = {text_at(each, key.code) for each in errors}.difference(key.absent)
+    if others:
+        raise DestinationUnavailable(f"the question for ids is answered in part: {', '.join(sorted(others))}")
 
 
 def _folded(key: LookedUpKey, value: object) -> str:

@@ -95,7 +95,8 @@ class StandIn(HttpClient):
         if not isinstance(key, LookedUpKey):
             return {}
         at = key.key.replace("{key_name}", self._key_name)
-        return put({}, key.each, [put(put({}, at, each), key.id, f"id-{each}") for each in self._found])
+        found = put({}, key.each, [put(put({}, at, each), key.id, f"id-{each}") for each in self._found])
+        return found if key.whole is None else put(found, key.whole, True)  # noqa: FBT003 - a value in a document
 
     def _asked(self, path: str) -> HttpResponse:
         attribution = self._write.attribution

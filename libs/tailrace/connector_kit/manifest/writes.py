@@ -1,6 +1,6 @@
 """How an operation is asked for: address, body, rows, key, limits, and how the answer is read."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -108,6 +108,9 @@ class LookedUpKey(Part):
 
     Each found entry at `each` has the id at `id` and the key at `key`, in which `{key_name}` may stand; with `fold`, a
     vendor may give it back in small letters. An upsert of one row a request makes what is not there by `create`.
+
+    A key that is not among them is taken for one that is not there, so the answer must be whole: true stands at
+    `whole`, and no error at `errors` has another code than those of `absent`.
     """
 
     kind: Literal["looked_up"] = "looked_up"
@@ -117,6 +120,10 @@ class LookedUpKey(Part):
     id: Path
     key: Path
     fold: Literal["lower", "as_it_is"] = "as_it_is"
+    whole: Path | None = None
+    errors: Path | None = None
+    code: Path = "code"
+    absent: tuple[str, ...] = ()
     create: Ask | None = None
 
 
@@ -154,9 +161,20 @@ class Write(Ask):
             raise ValueError("a key in the address is for one row a request: max_rows must be `1 rows`")
         if self.appends and any(hole.slot in _OF_A_KEY for hole in self.all_holes):
             raise ValueError("what is appended has no key: name a field, such as $fields.id")
+        lost = self._lost_fields()
+        if lost:
+            raise ValueError(f"$others leaves {', '.join(lost)} out: write $identity, or $fields.{lost[0]}")
         if isinstance(self.key, LookedUpKey) and self.key.create is not None and self.max_rows.rows > 1:
             raise ValueError("what is not there is made one by one: max_rows must be `1 rows`")
         return self
+
+    def _lost_fields(self) -> Sequence[str]:
+        """Fields of an identity that would be sent nowhere in a request that takes all other fields."""
+        slots, named = {hole.slot for hole in self.all_holes}, {hole.field for hole in self.all_holes}
+        if not isinstance(self.key, IdentityKey) or Slot.OTHERS not in slots or Slot.IDENTITY in slots:
+            return []
+        is_one = Slot.KEY in slots and len(self.key.fields) == 1
+        return [] if is_one else [name for name in self.key.fields if name not in named]
 
     @property
     def read(self) -> Immediate:
