@@ -12,7 +12,7 @@ _PLAIN = {"str": "string", "bool": "boolean", "int": "integer", "object": "objec
 
 def requests_of(package: str, module: str) -> Mapping[tuple[str, str], str]:
     """The name of the body's model, by method and path, of every call of an API's module."""
-    tree = ast.parse(_file(package, module).read_text())
+    tree = tree_of(package, module)
     found = {}
     for function in ast.walk(tree):
         if isinstance(function, ast.FunctionDef) and function.name.endswith("_with_http_info"):
@@ -22,10 +22,15 @@ def requests_of(package: str, module: str) -> Mapping[tuple[str, str], str]:
     return found
 
 
+def tree_of(package: str, module: str) -> ast.Module:
+    """The syntax of a module."""
+    return ast.parse(file_of(package, module).read_text())
+
+
 def schema_of(package: str, models: str, name: str) -> dict[str, Any]:
     """The JSON Schema of a model, by its name in either spelling, with those that it holds."""
     file = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
-    tree = ast.parse(_file(package, f"{models}/{file}.py").read_text())
+    tree = tree_of(package, f"{models}/{file}.py")
     model = next(node for node in tree.body if isinstance(node, ast.ClassDef))
     types, names = _assigned(model, "openapi_types"), _assigned(model, "attribute_map")
     return {
@@ -68,6 +73,7 @@ def _always_set(model: ast.ClassDef) -> set[str]:
     return {target.attr for target in targets if isinstance(target, ast.Attribute)}
 
 
-def _file(package: str, path: str) -> Path:
+def file_of(package: str, path: str) -> Path:
+    """A file of an installed package."""
     [found] = [each for each in files(package) or () if str(each) == path]
     return Path(str(found.locate()))
