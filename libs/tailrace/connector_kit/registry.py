@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from inspect import cleandoc
 from pkgutil import ModuleInfo, iter_modules, resolve_name
 from types import ModuleType
 from typing import Any, Literal, TypeVar
@@ -71,6 +72,11 @@ def names(kind: Kind) -> Sequence[str]:
 def built_in(kind: Kind) -> Sequence[str]:
     """The names of those that come with Tailrace, in order."""
     return sorted(module.name for module in _modules(kind))
+
+
+def about(kind: Kind, name: str) -> str:
+    """What the module of one that comes with Tailrace says of it to its users."""
+    return cleandoc(import_module(f"{_PACKAGES[kind]}.{name}").__doc__ or "")
 
 
 def catalogue() -> Sequence[Entry]:

@@ -29,5 +29,6 @@ def render() -> Mapping[str, bytes]:
 
 
 async def _page() -> str:
-    found = [registry.destination_type(name) for name in registry.built_in("destination")]
-    return "\n".join([_HEAD, *[await report(each) for each in found]])
+    found = {name: registry.destination_type(name) for name in registry.built_in("destination")}
+    parts = [await report(each, about=registry.about("destination", name)) for name, each in found.items()]
+    return "\n".join([_HEAD, *parts])

@@ -20,9 +20,9 @@ _ROWS = 2
 _HIDDEN = "..."
 
 
-async def report(destination: type[Destination]) -> str:
-    """The part of a page that is about one destination, in Markdown."""
-    lines = [f"## {destination.label}", "", *_facts(destination)]
+async def report(destination: type[Destination], *, about: str = "") -> str:
+    """The part of a page that is about one destination, in Markdown; `about` is what its author says of it."""
+    lines = [f"## {destination.label}", "", *([about, ""] if about else []), *_facts(destination)]
     manifest = manifest_of(destination)
     if manifest is not None:
         for at, family in enumerate(manifest.families):
