@@ -254,15 +254,7 @@ class MemoryStore:
     def merge_one(self, lease: Lease, sync_id: SyncId) -> bool:
         """Merge a settled page into the base; False when there is none left."""
         self.hold(lease)
-        snapshot = self.snapshot(sync_id)
-        if not snapshot.settled:
-            return False
-        for entry in snapshot.settled.pop(min(snapshot.settled)):
-            if entry.is_tombstone:
-                snapshot.base.pop(entry.key, None)
-            else:
-                snapshot.base[entry.key] = entry
-        return True
+        return self.snapshot(sync_id).merge_one()
 
     def page_after(self, sync_id: SyncId, after: RowKey | None, *, gone: bool) -> list[Entry]:
         """The next few entries of the base behind a key."""

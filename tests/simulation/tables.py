@@ -112,6 +112,17 @@ class SnapshotRecord:
     base: dict[RowKey, Entry] = field(default_factory=dict)
     settled: dict[RowKey, list[Entry]] = field(default_factory=dict)
 
+    def merge_one(self) -> bool:
+        """Merge a settled page into the base; False when there is none left."""
+        if not self.settled:
+            return False
+        for entry in self.settled.pop(min(self.settled)):
+            if entry.is_tombstone:
+                self.base.pop(entry.key, None)
+            else:
+                self.base[entry.key] = entry
+        return True
+
 
 @dataclass(frozen=True, slots=True)
 class Told:
