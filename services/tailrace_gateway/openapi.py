@@ -216,6 +216,16 @@ _REPLAYED = {
 }
 _TAG = {"description": "Names this state, for If-Match.", "schema": {"type": "string"}}
 _RETRY_AFTER = {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}
+_RATE_LIMIT = {
+    "X-RateLimit-Limit": {"description": "Calls at once after a pause.", "schema": {"type": "integer", "minimum": 1}},
+    "X-RateLimit-Remaining": {"description": "None are left.", "schema": {"type": "integer", "const": 0}},
+    "X-RateLimit-Reset": {
+        "description": "When the next is let in, in seconds since 1970.",
+        "schema": {"type": "integer"},
+    },
+}
+"""What a token is told that calls too often; other limits have no such figures."""
+
 _CHALLENGE = {"description": "How to authenticate.", "schema": {"type": "string"}}
 
 
@@ -234,7 +244,7 @@ def _problems(routes: Iterable[Route], schemas: _Schemas) -> Json:
 
 def _problem(status: int, schemas: _Schemas) -> Json:
     wait = {"Retry-After": _RETRY_AFTER}
-    headers = {401: {"WWW-Authenticate": _CHALLENGE}, 429: wait, 503: wait}.get(status)
+    headers = {401: {"WWW-Authenticate": _CHALLENGE}, 429: wait | _RATE_LIMIT, 503: wait}.get(status)
     content = {"schema": schemas[ProblemDocument, "serialization"], "examples": _examples(problem(status))}
     described: Json = {"description": _ERRORS[status], "content": {_PROBLEM_TYPE: content}}
     return described | ({"headers": headers} if headers else {})

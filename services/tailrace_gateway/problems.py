@@ -7,6 +7,7 @@ Nothing of the request is repeated but names of fields and places.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -78,14 +79,31 @@ class Forbidden(TailraceError):
     code = "FORBIDDEN"
 
 
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """How many calls are let in at once after a pause, and when the next one is, for a caller that has none left."""
+
+    calls: int
+    resets_at: datetime
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """As clients of the contracts look for it; the moment in seconds since 1970."""
+        resets_at = str(math.ceil(self.resets_at.timestamp()))
+        return {"X-RateLimit-Limit": str(self.calls), "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": resets_at}
+
+
 class TooMany(TailraceError):
     """The caller asks for more at once, or more often, than it may: 429, with the time to wait."""
 
     code = "TOO_MANY"
 
-    def __init__(self, message: str, *, retry_after_s: float = _RETRY_AFTER_S) -> None:
+    def __init__(
+        self, message: str, *, retry_after_s: float = _RETRY_AFTER_S, rate_limit: RateLimit | None = None
+    ) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+        self.rate_limit = rate_limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +116,15 @@ class Problem:
     faults: Sequence[Fault] = ()
     existing_id: str | None = None
     retry_after_s: float | None = None
+    rate_limit: RateLimit | None = None
 
     def response(self, instance: str) -> web.Response:
         """The answer to the request of that path."""
         headers = {} if self.retry_after_s is None else {"Retry-After": str(max(1, math.ceil(self.retry_after_s)))}
         if self.status == HTTPStatus.UNAUTHORIZED:
             headers["WWW-Authenticate"] = 'Bearer realm="tailrace"'
+        if self.rate_limit is not None:
+            headers |= self.rate_limit.headers
         body = orjson.dumps(self.document(instance))
         return web.Response(status=self.status, body=body, headers=headers, content_type="application/problem+json")
 
@@ -172,7 +193,9 @@ def problem_of(error: TailraceError) -> Problem:
         case StoreUnavailable() if status:
             return Problem(status, error.code, _STORE_AWAY, retry_after_s=_RETRY_AFTER_S)
         case TooMany(retry_after_s=retry_after_s) | Throttled(retry_after_s=retry_after_s) if status:
-            return Problem(status, error.code, error.message, retry_after_s=retry_after_s or _RETRY_AFTER_S)
+            limit = error.rate_limit if isinstance(error, TooMany) else None
+            wait_s = retry_after_s or _RETRY_AFTER_S
+            return Problem(status, error.code, error.message, retry_after_s=wait_s, rate_limit=limit)
         case _ if status:
             return Problem(status, error.code, _with_next(error))
         case _:

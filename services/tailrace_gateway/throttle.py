@@ -6,10 +6,11 @@ stop to the database. So `n` gateways together let through `n` times the rate at
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from datetime import timedelta
 
 from tailrace.core.clock import Clock
 from tailrace.core.ids import TokenId
-from tailrace_gateway.problems import TooMany
+from tailrace_gateway.problems import RateLimit, TooMany
 
 _TOKENS_KNOWN = 10_000
 # What adding up fractions of a second loses.
@@ -32,6 +33,7 @@ class Throttle:
 
     def __init__(self, pace: Pace, clock: Clock) -> None:
         self._cost_s = 1 / pace.calls_per_s
+        self._burst = pace.burst
         self._allowance_s = pace.burst / pace.calls_per_s
         self._clock = clock
         self._spent_until: OrderedDict[TokenId, float] = OrderedDict()
@@ -46,7 +48,9 @@ class Throttle:
         wait_s = spent_until - now - self._allowance_s
         if wait_s > _ROUNDING_S:
             self._spent_until[token_id] = spent_until - self._cost_s
-            raise TooMany("this token calls too often; wait as long as Retry-After says", retry_after_s=wait_s)
+            limit = RateLimit(self._burst, self._clock.now() + timedelta(seconds=wait_s))
+            told = "this token calls too often; wait as long as Retry-After says"
+            raise TooMany(told, retry_after_s=wait_s, rate_limit=limit)
         self._spent_until[token_id] = spent_until
         if len(self._spent_until) > _TOKENS_KNOWN:
             self._spent_until.popitem(last=False)

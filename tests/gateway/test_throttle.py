@@ -72,6 +72,17 @@ async def test_wait_that_is_told_is_long_enough_and_no_longer(throttle: Throttle
     assert (early, _let_through(throttle, 1)) == (0, 1)
 
 
+async def test_moment_at_which_the_next_is_let_through_is_told(throttle: Throttle, clock: HeldClock) -> None:
+    _let_through(throttle, 5)
+    with pytest.raises(TooMany) as refused:
+        throttle.take(A_TOKEN)
+
+    limit = refused.value.rate_limit
+    assert limit is not None
+    assert (limit.resets_at - clock.now()).total_seconds() == pytest.approx(refused.value.retry_after_s, abs=0.001)
+    assert int(limit.headers["X-RateLimit-Reset"]) - clock.now().timestamp() < 2
+
+
 async def test_long_pause_gives_no_more_than_the_burst(throttle: Throttle, clock: HeldClock) -> None:
     await clock.sleep(86_400)
 
@@ -100,6 +111,8 @@ async def test_call_too_many_is_told_when_to_come_back(throttled: Caller) -> Non
     assert [each.status for each in answered].count(200) == 5
     assert refused[0].json["code"] == "TOO_MANY"
     assert 1 <= int(refused[0].headers["Retry-After"]) <= 10
+    told = {name: value for name, value in refused[0].headers.items() if name.startswith("X-RateLimit-")}
+    assert (told["X-RateLimit-Limit"], told["X-RateLimit-Remaining"]) == ("5", "0")
 
 
 async def test_call_without_a_token_takes_none_of_it(throttled: Caller) -> None:
