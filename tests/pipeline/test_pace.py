@@ -104,6 +104,35 @@ async def test_turn_that_was_given_up_leaves_its_place_to_others() -> None:
         pass
 
 
+class Granting(NoLimits):
+    """Counts the tokens that were asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tokens = 0
+
+    async def reserve(self, scope: str, *, tokens: int, rate_per_s: float | None, burst: int) -> float:
+        self.tokens += tokens
+        return 0.0
+
+
+async def failed(pacer: Pacer) -> None:
+    with pytest.raises(errors.DestinationUnavailable):
+        async with pacer.turn(tenure()):
+            raise errors.DestinationUnavailable("HTTP 503")
+
+
+async def test_request_that_failed_has_used_its_token_up() -> None:
+    limits = Granting()
+    pacer = Pacer(Limits("crm", requests_per_s=4), limits, CLOCK)
+
+    async with asyncio.timeout(5):
+        await failed(pacer)
+        await failed(pacer)
+
+    assert limits.tokens == 2
+
+
 class Slow(NoLimits):
     """Slots are given out one call at a time, when a test says so."""
 

@@ -71,13 +71,16 @@ async def test_nothing_of_a_statement_or_a_secret_is_logged(
     assert [record for record in caplog.records if record.name.startswith("snowflake")] == []
 
 
-async def test_threads_end_with_the_warehouse(snowflake: Snowflake) -> None:
+async def test_threads_end_with_the_warehouse_though_somebody_holds_it(snowflake: Snowflake) -> None:
     async def threads() -> int:
         return sum(thread.name.startswith("snowflake") for thread in threading.enumerate())
 
-    await use(settings(snowflake))
+    # The threads of what nobody holds end by themselves.
+    async with SnowflakeWarehouse.open(settings(snowflake)) as held:
+        await held.check()
 
     await eventually(threads, 0)
+    assert held.name == "snowflake"
 
 
 @pytest.mark.parametrize(

@@ -111,4 +111,11 @@ MUTATIONS = (
         """texts = [f"({key})::text" for key in keys]""",
         (_WAREHOUSE,),
     ),
+    Mutation(
+        "threads of a warehouse that was left stay",
+        "libs/tailrace/warehouses/snowflake.py",
+        "        self._threads.shutdown(wait=False)\n",
+        "",
+        ("tests/warehouses/test_snowflake_sign_in.py::test_threads_end_with_the_warehouse_though_somebody_holds_it",),
+    ),
 )

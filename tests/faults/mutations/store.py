@@ -134,6 +134,15 @@ MUTATIONS = (
         ("tests/store/test_limits.py::test_many_callers_together_keep_the_rate_in_every_window",),
     ),
     Mutation(
+        "tokens of requests that failed are refunded",
+        "libs/tailrace/pipeline/pace.py",
+        "                yield\n            finally:\n                await self._slots.leave()\n",
+        "                try:\n                    yield\n"
+        "                except Exception:\n                    self._tokens._left += 1\n                    raise\n"
+        "            finally:\n                await self._slots.leave()\n",
+        ("tests/pipeline/test_pace.py::test_request_that_failed_has_used_its_token_up",),
+    ),
+    Mutation(
         "the budget is not clamped after a jump of the clock",
         _LIMITS,
         "  least(known.tat, clock_timestamp() + $4::interval),\n",
