@@ -146,10 +146,10 @@ async def _changes(
 ) -> Changes:
     """What happened to the rows of a reading, all of which are read."""
     blocks = await stack.enter_async_context(route.warehouse.read(reading))
-    if route.only is not None and cursor is None:
-        await mapper.heed(route.snapshot.all_entries(), route.only)
     if route.only is not None and cursor is not None:
         blocks = newest_of_each(blocks, cursor)
+    elif route.only is not None:
+        await mapper.heed(route.snapshot.all_entries(), route.only)
     return diff(map_fields(blocks, mapper), route.snapshot.entries(after=route.start.after))
 
 
