@@ -113,6 +113,11 @@ class RowOutcome:
 DELIVERED = RowOutcome(Verdict.DELIVERED)
 
 
+def not_delivered(outcomes: Sequence[RowOutcome]) -> list[int]:
+    """The places of outcomes that say more than `DELIVERED`, or something else."""
+    return [at for at, outcome in enumerate(outcomes) if outcome is not DELIVERED]
+
+
 def fit_code(code: str) -> str:
     """An error code that fits into labels and events: ASCII letters, digits and `_.:-`, not too many of them."""
     return _UNFIT.sub("_", code)[:CODE_LIMIT] or "UNKNOWN"

@@ -20,7 +20,7 @@ from tailrace.core.batches import Batch, BatchResult
 from tailrace.core.errors import BatchRefused, DestinationUnavailable, InDoubt, TailraceError, Throttled
 from tailrace.core.ids import SyncId
 from tailrace.core.policies import OnAmbiguous
-from tailrace.core.rows import DELIVERED, RowOutcome, Verdict, rejected, unknown
+from tailrace.core.rows import RowOutcome, Verdict, not_delivered, rejected, unknown
 from tailrace.observe import metrics
 from tailrace.observe.failpoints import failpoint
 from tailrace.pipeline.batch import idempotency_key
@@ -32,6 +32,8 @@ from tailrace.pipeline.window import Passage
 # To look up labels takes longer than to count.
 _requests = cache(metrics.DESTINATION_REQUESTS.labels)
 _duration = cache(metrics.DESTINATION_DURATION.labels)
+
+_NOT_FINAL = (Verdict.RETRY, Verdict.UNKNOWN)
 
 _log = structlog.get_logger(__name__)
 
@@ -76,7 +78,7 @@ class Deliverer:
         attempt = 0
         while todo:
             outcomes = await self._attempt(self._part(batch, todo), passage)
-            if not final and outcomes.count(DELIVERED) == len(todo):
+            if not final and not any(outcomes[at].verdict in _NOT_FINAL for at in not_delivered(outcomes)):
                 return BatchResult(batch, outcomes)
             attempt += 1
             settled = {at: self._settle(got, attempt) for at, got in zip(todo, outcomes, strict=True)}

@@ -9,7 +9,6 @@ import orjson
 from tailrace.core.entry_columns import EntryColumns, PlainEntries
 from tailrace.core.row_columns import RowColumns
 from tailrace.core.rows import (
-    DELIVERED,
     IN_DOUBT,
     Change,
     Operation,
@@ -17,6 +16,7 @@ from tailrace.core.rows import (
     RowOutcome,
     Verdict,
     fit_code,
+    not_delivered,
 )
 from tailrace.core.runs import Books
 from tailrace.core.settlements import (
@@ -176,10 +176,10 @@ class Tally:
         )
 
     def _add_plain(self, sent: PlainChanges, outcomes: Sequence[RowOutcome]) -> None:
-        delivered = outcomes.count(DELIVERED)
+        others = not_delivered(outcomes)
+        delivered = len(sent) - len(others)
         columns = sent.columns
-        if delivered < len(sent):
-            others = [at for at, outcome in enumerate(outcomes) if outcome != DELIVERED]
+        if others:
             self._add_each([sent[at] for at in others], [outcomes[at] for at in others])
             columns = columns.without(others)
         if not delivered:
