@@ -14,8 +14,9 @@ PreviewId = NewType("PreviewId", str)
 DeadLetterId = NewType("DeadLetterId", str)
 
 _BASE32 = "0123456789abcdefghijklmnopqrstuv"
-_DIGITS = 26
-_RANDOM_BITS = 80
+_DIGIT_OF_BYTE = _BASE32.encode() * (256 // len(_BASE32))
+_MOMENT_DIGITS = 10
+_RANDOM_DIGITS = 16
 
 
 def new_workspace_id() -> WorkspaceId:
@@ -55,5 +56,6 @@ def new_dead_letter_id() -> DeadLetterId:
 
 def _time_ordered() -> str:
     """48 bits of Unix milliseconds and 80 random bits, so that text order is time order."""
-    bits = (time.time_ns() // 1_000_000) << _RANDOM_BITS | int.from_bytes(os.urandom(_RANDOM_BITS // 8))
-    return "".join(_BASE32[bits >> shift & 31] for shift in range(5 * (_DIGITS - 1), -1, -5))
+    milliseconds = time.time_ns() // 1_000_000
+    moment = "".join([_BASE32[milliseconds >> shift & 31] for shift in range(5 * (_MOMENT_DIGITS - 1), -1, -5)])
+    return moment + os.urandom(_RANDOM_DIGITS).translate(_DIGIT_OF_BYTE).decode()
