@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tailrace.connector_kit.row_order import RowOrder, behind_start
+from tailrace.connector_kit.row_order import RowOrder, within_bounds
 from tailrace.connector_kit.warehouse import Reading
 
 ROWS = "tailrace_rows"
@@ -52,4 +52,4 @@ def _condition(reading: Reading, order: RowOrder) -> tuple[str, Sequence[object]
         wanted = ", ".join("unnest(?::VARCHAR[])" for _ in here)
         columns = [[key[part] for key in reading.only] for part in range(len(here))]
         return f"WHERE NOT ({order.has_null}) AND ({', '.join(here)}) IN (SELECT {wanted})", columns
-    return behind_start(reading, order, here, ["?::VARCHAR" for _ in here])
+    return within_bounds(reading, order, here, ["?::VARCHAR" for _ in here])

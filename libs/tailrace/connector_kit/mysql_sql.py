@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from tailrace.connector_kit.row_order import RowOrder, behind_start
+from tailrace.connector_kit.row_order import RowOrder, within_bounds
 from tailrace.connector_kit.warehouse import Reading
 from tailrace.core.rows import ColumnKind
 
@@ -96,7 +96,7 @@ def _condition(reading: Reading, order: RowOrder) -> tuple[str, Sequence[object]
         wanted = ", ".join(f"({', '.join(given)})" for _ in reading.only)
         among = f"WHERE ({', '.join(here)}) IN ({wanted})" if wanted else "WHERE FALSE"
         return among, [part for key in reading.only for part in key]
-    return behind_start(reading, order, here, given)
+    return within_bounds(reading, order, here, given)
 
 
 def _projection(field: FieldLike) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from hashlib import blake2b
 from typing import Any, Protocol
 
@@ -63,7 +64,7 @@ class HashedStatements:
 
     def rows(self, columns: Sequence[ReadColumn], after: RowKey | None, *, with_hashes: bool) -> str:
         """All rows behind a key, for a COPY, which takes its columns in another way."""
-        rest = Reading(self._reading.query, self._reading.key_columns, after=after)
+        rest = replace(self._reading, after=after)
         return copied_statement(rest, [*columns, self._hash] if with_hashes else columns, self._encoding)
 
     def to_weigh(self, keys: Sequence[RowKey]) -> Sequence[tuple[str, Sequence[object]]]:
@@ -116,6 +117,11 @@ def is_quicker(finding: str, reading: str) -> bool:
     some, whole = (orjson.loads(plan)[0]["Plan"] for plan in (finding, reading))
     times = whole["Plan Rows"] / HASHES_PER_BLOCK
     return bool(times <= 1 or times * some["Total Cost"] <= _WORTH * whole["Total Cost"])
+
+
+def rows_planned(plan: str) -> int:
+    """How many rows the server expects of a statement."""
+    return int(orjson.loads(plan)[0]["Plan"]["Plan Rows"])
 
 
 def _expression(columns: Sequence[ReadColumn], hashing: Hashing) -> str:

@@ -1,11 +1,13 @@
 """The statement that reads a query of PostgreSQL in the order of a key, or of a cursor and then of a key."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from tailrace.connector_kit.key_samples import MOST_KEYS
 from tailrace.connector_kit.sql import by_code_point, one_statement, quote_name
 from tailrace.connector_kit.warehouse import Reading
-from tailrace.core.rows import RowKey
+from tailrace.core.rows import Block, RowKey
 
 ROWS = '"tailrace_rows"'
 """The name of the user's query in the statement around it."""
@@ -81,9 +83,22 @@ def statement(
     return sql, arguments
 
 
+def sampled_statement(reading: Reading, columns: Sequence[ReadColumn], part: float) -> str:
+    """The SQL that gives the texts of some keys, drawn at random; none with a NULL."""
+    order = _Order.of(reading, columns)
+    drawn = f"random() < {part:.12f} AND NOT ({order.has_null})"
+    return f"{wrapped(', '.join(order.texts), reading.query)} WHERE {drawn} LIMIT {MOST_KEYS}"
+
+
 def placed(keys: Sequence[RowKey]) -> Sequence[RowKey | None]:
     """Keys in the order that a reading gives; None for rows without a place, which come last."""
     return [None if None in key else key for key in keys] if None in keys[-1] else keys
+
+
+async def blocks_of(read: AsyncIterator[Sequence[Any]], width: int) -> AsyncIterator[Block]:
+    """Records of columns, then keys, as blocks; so many are columns."""
+    async for records in read:
+        yield Block([record[:width] for record in records], placed([record[width:] for record in records]))
 
 
 def wrapped(projections: str, query: str) -> str:
@@ -123,23 +138,30 @@ def _literal(_: int, text: str) -> str:
 def _condition(
     reading: Reading, order: _Order, encoding: str, place: Callable[[int, str], str]
 ) -> tuple[str, Sequence[object]]:
+    def given(key: RowKey, first: int) -> list[str]:
+        places = (place(number, text) for number, text in enumerate(key, first))
+        return [by_code_point(f"{text}::text", encoding=encoding) for text in places]
+
     if reading.only is not None:
         return _only(reading.only, order.texts)
     since = None if reading.cursor is None else reading.cursor.since
+    here = [by_code_point(text, encoding=encoding) for text in order.texts]
     bounds: list[str] = []
     arguments: list[object] = []
+    if reading.until is not None:
+        arguments += reading.until
+        bounds += [f"({', '.join(here)}) <= ({', '.join(given(reading.until, 1))})", f"NOT ({order.has_null})"]
     if since is not None:
         arguments.append(since)
         bounds.append(f"{order.cursor} >= $1::text::{order.cursor_type}")
     if reading.after is not None:
-        here = [by_code_point(text, encoding=encoding) for text in order.texts]
-        places = (place(number, text) for number, text in enumerate(reading.after, len(arguments) + 1))
-        last = [by_code_point(f"{text}::text", encoding=encoding) for text in places]
+        last = given(reading.after, len(arguments) + 1)
         arguments += reading.after
         if since is not None:
             here, last = [str(order.cursor), *here], [f"$1::text::{order.cursor_type}", *last]
         bounds.append(f"({', '.join(here)}) {'>' if reading.key_columns else '>='} ({', '.join(last)})")
-    return (f"WHERE {' AND '.join(bounds)} OR {order.has_null}" if bounds else ""), arguments
+    without_place = f" OR {order.has_null}" if reading.until is None else ""
+    return (f"WHERE {' AND '.join(bounds)}{without_place}" if bounds else ""), arguments
 
 
 def _searches(reading: Reading, columns: Sequence[ReadColumn]) -> Iterator[str]:

@@ -13,6 +13,15 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+DANGEROUS_ROLES = ("pg_execute_server_program", "pg_read_server_files", "pg_write_server_files")
+DANGER = """
+    SELECT r.rolname FROM pg_catalog.pg_roles r
+    WHERE (r.rolname = session_user AND r.rolsuper)
+       OR (r.rolname = ANY ($1) AND pg_catalog.pg_has_role(session_user, r.oid, 'MEMBER'))
+    ORDER BY r.rolname
+"""
+"""Which of these roles a login has, and whether it is a superuser."""
+
 _KEEPALIVE_S = 10
 _USER_TIMEOUT_MS = 20_000
 _URL_OPTIONS = ("host", "sslmode")

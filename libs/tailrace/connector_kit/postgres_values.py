@@ -8,6 +8,19 @@ from tailrace.connector_kit.postgres_reading import ROWS, ReadColumn
 from tailrace.connector_kit.sql import quote_name
 from tailrace.core.rows import Column, ColumnKind
 
+SET_UP = """
+    SELECT set_config('TimeZone', 'UTC', true), set_config('DateStyle', 'ISO, YMD', true),
+           set_config('IntervalStyle', 'iso_8601', true), set_config('bytea_output', 'hex', true),
+           set_config('extra_float_digits', '1', true), set_config('standard_conforming_strings', 'on', true),
+           set_config('statement_timeout', $1, true), set_config('lock_timeout', $2, true),
+           (SELECT set_config(name, '5s', true) FROM pg_catalog.pg_settings
+            WHERE name = 'client_connection_check_interval' AND pg_catalog.version() LIKE '%linux%')
+"""
+"""How values are written, and how long statements may take, in this transaction.
+
+The last one ends a long sort for a reader that died; servers before 14, and few systems, do not have it.
+"""
+
 _KINDS = {
     "int2": ColumnKind.INTEGER,
     "int4": ColumnKind.INTEGER,

@@ -38,16 +38,21 @@ def as_rows(here: Sequence[str], given: Sequence[str], values: Sequence[str], si
     return f"({', '.join(here)}) {sign} ({', '.join(given)})", values
 
 
-def behind_start(
+def within_bounds(
     reading: Reading, order: RowOrder, here: Sequence[str], given: Sequence[str], compare: Compare = as_rows
 ) -> tuple[str, Sequence[str]]:
-    """The condition, if any, for rows from where a reading starts, and its arguments; those without a place stay.
+    """The condition, if any, for the rows of a reading, and its arguments.
 
+    Rows without a place stay, wherever it starts, unless it ends at a key.
     `here` are the keys as they compare, `given` the places for their values.
     """
     since = None if reading.cursor is None else reading.cursor.since
     bounds: list[str] = []
     arguments: list[str] = []
+    if reading.until is not None:
+        condition, compared = compare(here, given, reading.until, "<=")
+        bounds += [condition, f"NOT ({order.has_null})"]
+        arguments += compared
     if since is not None:
         arguments.append(since)
         bounds.append(f"{order.cursor} >= {order.since}")
@@ -58,7 +63,9 @@ def behind_start(
         condition, compared = compare(here, given, values, ">" if reading.key_columns else ">=")
         bounds.append(condition)
         arguments += compared
-    return (f"WHERE ({' AND '.join(bounds)}) OR {order.has_null}" if bounds else ""), arguments
+    if not bounds or reading.until is not None:
+        return (f"WHERE {' AND '.join(bounds)}" if bounds else ""), arguments
+    return f"WHERE ({' AND '.join(bounds)}) OR {order.has_null}", arguments
 
 
 def _last(condition: str) -> str:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tailrace.connector_kit.row_order import RowOrder, behind_start
+from tailrace.connector_kit.row_order import RowOrder, within_bounds
 from tailrace.connector_kit.warehouse import Reading
 from tailrace.core.errors import SourceInvalid
 from tailrace.core.rows import ColumnKind
@@ -131,14 +131,14 @@ def _condition(reading: Reading, order: RowOrder) -> tuple[str, Sequence[str]]:
         wanted = ", ".join(f"({', '.join(given)})" for _ in reading.only)
         among = f"WHERE ({', '.join(here)}) IN ({wanted})" if wanted else "WHERE FALSE"
         return among, [part for key in reading.only for part in key]
-    return behind_start(reading, order, here, given, _by_prefixes)
+    return within_bounds(reading, order, here, given, _by_prefixes)
 
 
 def _by_prefixes(
     here: Sequence[str], given: Sequence[str], values: Sequence[str], last_sign: str
 ) -> tuple[str, Sequence[str]]:
     """What `(here) > (given)` says, which Snowflake does not know of rows: the arguments of each prefix in turn."""
-    signs = [">"] * (len(here) - 1) + [last_sign]
+    signs = [last_sign[0]] * (len(here) - 1) + [last_sign]
     equal = [f"{one} = {other}" for one, other in zip(here, given, strict=True)]
     prefixes = (" AND ".join([*equal[:at], f"{here[at]} {sign} {given[at]}"]) for at, sign in enumerate(signs))
     arguments = [value for at in range(len(values)) for value in values[: at + 1]]

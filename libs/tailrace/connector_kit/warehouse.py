@@ -29,12 +29,14 @@ class Reading:
     """What to read: a query, ordered by its key columns' text, or by a cursor and then by that.
 
     `after` continues behind a key, `only` restricts to some keys; at most one of them is set. Without key columns, a
-    digest of all of a row is its key; rows that are alike share one, and `after` does not leave them out.
+    digest of all of a row is its key; rows that are alike share one, and `after` does not leave them out. `until` ends
+    with a key, before all rows with a NULL in theirs; it is for readings with key columns and without a cursor.
     """
 
     query: str
     key_columns: tuple[str, ...]
     after: RowKey | None = None
+    until: RowKey | None = None
     only: Sequence[RowKey] | None = None
     rows_per_block: int = 1000
     cursor: Cursor | None = None
@@ -86,7 +88,8 @@ class Warehouse(ABC):
         """Blocks of rows ordered by the text of the key, compared by code point (2 after 10, é after z), part by part.
 
         Rows with a NULL in the key come after all others, in an order that is the same at every read of the same rows.
-        Rows with the same key are neighbours. `after` leaves out smaller and equal keys, but no row with a NULL key.
+        Rows with the same key are neighbours. `after` leaves out smaller and equal keys, but no row with a NULL key;
+        `until` leaves out greater keys, and those rows too.
         With a cursor, a NULL in its column is as one in the key, and such rows are never left out.
 
         :raises SourceInvalid: also in the middle of the stream, `SCHEMA_CHANGED` where the columns changed since,

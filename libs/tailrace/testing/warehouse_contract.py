@@ -138,6 +138,28 @@ class WarehouseContract:
 
         assert keys(blocks) == [("3",)]
 
+    async def test_reading_up_to_a_key_leaves_out_all_behind_it(self, rig: WarehouseRig) -> None:
+        query = rig.query([Column("id", TEXT), Column("n", TEXT)], [*([key, "1"] for key in KEYS), [None, "2"]])
+        ordered = sorted(KEYS)
+
+        blocks = await collect(rig, Reading(query, ("id",), after=RowKey((ordered[1],)), until=RowKey((ordered[5],))))
+        from_the_start = await collect(rig, Reading(query, ("id",), until=RowKey((ordered[1],))))
+
+        assert keys(blocks) == [(key,) for key in ordered[2:6]]
+        assert keys(from_the_start) == [(key,) for key in ordered[:2]]
+
+    async def test_readings_up_to_a_key_and_behind_it_give_each_row_once(self, rig: WarehouseRig) -> None:
+        columns = [Column("x", TEXT), Column("y", TEXT)]
+        placed = [["a", "1"], ["a", "2"], ["a", "3"], ["b", "0"], ["b", "2"]]
+        query = rig.query(columns, [*placed, ["a", None], [None, "2"], [None, None]])
+        cut = RowKey(("a", "2"))
+
+        before = await collect(rig, Reading(query, ("x", "y"), until=cut))
+        behind = await collect(rig, Reading(query, ("x", "y"), after=cut))
+
+        assert keys(before) == [("a", "1"), ("a", "2")]
+        assert keys(behind) == [("a", "3"), ("b", "0"), ("b", "2"), *[None] * 3]
+
     async def test_only_some_keys_are_read(self, rig: WarehouseRig) -> None:
         query = rig.query([Column("id", ColumnKind.INTEGER)], [["1"], ["10"], ["2"], ["3"]])
         wanted = [RowKey(("3",)), RowKey(("10",)), RowKey(("not there",))]

@@ -8,7 +8,7 @@ JSON. `infinity` and years BC keep PostgreSQL's words, since ISO 8601 has none f
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Any, Self, cast
+from typing import Self, cast
 
 import asyncpg
 from asyncpg.cursor import Cursor
@@ -19,17 +19,26 @@ from tailrace.connector_kit.blocks import FIRST_ROWS, rows_that_fit
 from tailrace.connector_kit.copy_stream import CopyStream, Silent, Sink
 from tailrace.connector_kit.copy_text import TextRows
 from tailrace.connector_kit.destination import Level
-from tailrace.connector_kit.postgres_hashes import CAN_HASH, EXPLAIN, ROW_HASH, HashedStatements, PostgresHashedRows
+from tailrace.connector_kit.postgres_hashes import (
+    CAN_HASH,
+    EXPLAIN,
+    ROW_HASH,
+    HashedStatements,
+    PostgresHashedRows,
+    rows_planned,
+)
 from tailrace.connector_kit.postgres_reading import (
     ROWS,
+    blocks_of,
     copied_statement,
     is_plain,
-    placed,
+    sampled_statement,
     statement,
     wrapped,
 )
-from tailrace.connector_kit.postgres_settings import PostgresSettings, keep_alive
+from tailrace.connector_kit.postgres_settings import DANGER, DANGEROUS_ROLES, PostgresSettings, keep_alive
 from tailrace.connector_kit.postgres_values import (
+    SET_UP,
     Attribute,
     copied_column,
     iso_local,
@@ -43,7 +52,7 @@ from tailrace.connector_kit.promised_columns import PromisedColumns, refuse_twin
 from tailrace.connector_kit.row_hashes import HashedRows, Hashing
 from tailrace.connector_kit.warehouse import Reading, Warehouse
 from tailrace.core.errors import CredentialsRefused, SourceInvalid, SourceUnavailable, TailraceError
-from tailrace.core.rows import Block, Column, SourceHash
+from tailrace.core.rows import Block, Column, RowKey, SourceHash
 
 # The driver's own state machine trips over a connection that ends between two answers: InternalClientError.
 _LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
@@ -54,23 +63,6 @@ _GRACE_S = 5.0
 _TOO_SLOW = "the query took longer than statement_timeout_s: make it faster or raise the limit"
 _QUERY_STATES = frozenset({"0A", "25", "3F", "42", "54"})
 _ROW_STATES = frozenset({"21", "22", "23", "38", "39", "44", "P0"})
-_DANGEROUS_ROLES = ("pg_execute_server_program", "pg_read_server_files", "pg_write_server_files")
-
-_SET_UP = """
-    SELECT set_config('TimeZone', 'UTC', true), set_config('DateStyle', 'ISO, YMD', true),
-           set_config('IntervalStyle', 'iso_8601', true), set_config('bytea_output', 'hex', true),
-           set_config('extra_float_digits', '1', true), set_config('standard_conforming_strings', 'on', true),
-           set_config('statement_timeout', $1, true), set_config('lock_timeout', $2, true),
-           (SELECT set_config(name, '5s', true) FROM pg_catalog.pg_settings
-            WHERE name = 'client_connection_check_interval' AND pg_catalog.version() LIKE '%linux%')
-"""
-"""The last one ends a long sort for a reader that died; servers before 14, and few systems, do not have it."""
-_DANGER = """
-    SELECT r.rolname FROM pg_catalog.pg_roles r
-    WHERE (r.rolname = session_user AND r.rolsuper)
-       OR (r.rolname = ANY ($1) AND pg_catalog.pg_has_role(session_user, r.oid, 'MEMBER'))
-    ORDER BY r.rolname
-"""
 
 
 class PostgresWarehouseSettings(PostgresSettings):
@@ -114,7 +106,7 @@ class PostgresWarehouse(Warehouse):
 
     async def check(self) -> None:
         with _translated():
-            roles = await self._connection.fetch(_DANGER, _DANGEROUS_ROLES, timeout=_PREPARE_S)
+            roles = await self._connection.fetch(DANGER, DANGEROUS_ROLES, timeout=_PREPARE_S)
         if roles and not self._settings.allow_superuser:
             names = ", ".join(role["rolname"] for role in roles)
             raise SourceInvalid(
@@ -143,7 +135,22 @@ class PostgresWarehouse(Warehouse):
                     yield copied
             else:
                 cursor = await self._cursor(*statement(reading, list(map(read_column, attributes)), encoding))
-                yield _blocks(self._records(cursor, reading.rows_per_block), len(attributes))
+                yield blocks_of(self._records(cursor, reading.rows_per_block), len(attributes))
+
+    async def rows_about(self, query: str) -> int:
+        """How many rows the server's planner expects of a query."""
+        async with self._transaction():
+            with _translated():
+                await self._attributes(query)
+            return rows_planned(await self.plan(wrapped("1", query), ()))
+
+    async def key_sample(self, reading: Reading, *, part: float) -> Sequence[RowKey]:
+        """Keys drawn at random, by a look at all rows that gives nothing else."""
+        async with self._transaction():
+            with _translated():
+                attributes, _ = await self._set_up(reading)
+                sql = sampled_statement(reading, list(map(read_column, attributes)), part)
+                return [RowKey(tuple(drawn)) for drawn in await self._connection.fetch(sql, timeout=self._wait_s)]
 
     async def row_hash(self) -> str | None:
         """The name of how it makes hashes; None where it is not to, or a server only resembles PostgreSQL."""
@@ -241,7 +248,7 @@ class PostgresWarehouse(Warehouse):
         """What the query gives, and the server's encoding; values are written in one way from here on."""
         statement_timeout = f"{self._settings.statement_timeout_s:.3f}s"
         lock_timeout = f"{self._settings.lock_timeout_s:.3f}s"
-        await self._connection.fetch(_SET_UP, statement_timeout, lock_timeout, timeout=_PREPARE_S)
+        await self._connection.fetch(SET_UP, statement_timeout, lock_timeout, timeout=_PREPARE_S)
         attributes = await self._attributes(reading.query)
         self._promised.check(reading, kinds_of(attributes))
         return attributes, getattr(self._connection.get_settings(), "server_encoding", "UTF8")
@@ -286,15 +293,6 @@ async def _connect(settings: PostgresWarehouseSettings) -> "asyncpg.Connection[a
         await connection.set_type_codec("timestamptz", schema="pg_catalog", encoder=str, decoder=iso_utc)
         await connection.set_type_codec("timestamp", schema="pg_catalog", encoder=str, decoder=iso_local)
     return connection
-
-
-async def _blocks(read: AsyncIterator[Sequence[Any]], width: int) -> AsyncIterator[Block]:
-    async for records in read:
-        yield _block(records, width)
-
-
-def _block(records: Sequence[Any], width: int) -> Block:
-    return Block([record[:width] for record in records], placed([record[width:] for record in records]))
 
 
 @contextmanager
