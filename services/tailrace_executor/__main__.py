@@ -6,6 +6,7 @@ from random import SystemRandom
 from tailrace.bus.cloudevents import Incoming
 from tailrace.bus.consume import Reader, consume
 from tailrace.connector_kit.http import HttpClient
+from tailrace.core.ids import RunId
 from tailrace.events.models import RunQueued
 from tailrace.events.topics import TopicNames
 from tailrace.pipeline.breaker import BreakerTerms
@@ -20,6 +21,7 @@ from tailrace.store.connections import Connections
 from tailrace.store.dead_letters import DeadLetters
 from tailrace.store.limits import SharedLimits
 from tailrace.store.shards import Shards
+from tailrace.store.shared_runs import SharedRuns
 from tailrace.store.snapshots import Snapshots
 from tailrace.store.syncs import Syncs
 from tailrace_executor.bench import Bench
@@ -78,6 +80,7 @@ def _spool_terms(settings: Settings) -> SpoolTerms:
 
 def _bench(chassis: Chassis, http: HttpClient, spools: Spools) -> Bench:
     settings, database = chassis.settings, chassis.database
+    sharing: set[RunId] = set()
     return Bench(
         owner=settings.pod_name,
         terms=LeaseTerms(
@@ -91,7 +94,10 @@ def _bench(chassis: Chassis, http: HttpClient, spools: Spools) -> Bench:
         patience=Patience(request_s=settings.request_timeout_s),
         breaker_terms=BreakerTerms(probe_for_s=settings.outage_probe_s, hold_s=settings.throttle_hold_s),
         pauses=Pauses(first_s=settings.outage_pause_s, limit_s=settings.outage_limit_s),
-        shards=Shards(database),
+        shards=Shards(database, sharing=sharing),
+        shared_runs=SharedRuns(database),
+        rows_per_shard=settings.rows_per_shard,
+        sharing=sharing,
         checkpoints=Checkpoints(database, chassis.box),
         snapshots=Snapshots(database),
         connections=Connections(database, chassis.box),

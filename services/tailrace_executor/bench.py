@@ -9,7 +9,7 @@ from tailrace.connector_kit.http import HttpClient
 from tailrace.connector_kit.registry import destination_type, warehouse_type
 from tailrace.connector_kit.warehouse import Warehouse
 from tailrace.core.clock import Clock
-from tailrace.core.ids import SyncId
+from tailrace.core.ids import RunId, SyncId
 from tailrace.core.rows import RowKey
 from tailrace.core.runs import Lease
 from tailrace.core.snapshots import Entry
@@ -24,6 +24,7 @@ from tailrace.store.connections import Connections, StoredConnection
 from tailrace.store.dead_letters import DeadLetters
 from tailrace.store.limits import SharedLimits
 from tailrace.store.shards import Shards
+from tailrace.store.shared_runs import SharedRuns
 from tailrace.store.snapshots import Snapshots
 from tailrace.store.syncs import Syncs
 from tailrace_executor.ledger import LeaseTerms
@@ -32,7 +33,10 @@ from tailrace_executor.pauses import Pauses
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """Everything that the runs of one executor share."""
+    """Everything that the runs of one executor share.
+
+    A run is shared out in parts of `rows_per_shard`, with 0 never; `sharing` are those that others work on too.
+    """
 
     owner: str
     terms: LeaseTerms
@@ -40,6 +44,7 @@ class Bench:
     checkpoint_s: float
     patience: Patience
     shards: Shards
+    shared_runs: SharedRuns
     checkpoints: Checkpoints
     snapshots: Snapshots
     connections: Connections
@@ -54,6 +59,8 @@ class Bench:
     breaker_terms: BreakerTerms = field(default_factory=BreakerTerms)
     pauses: Pauses = field(default_factory=Pauses)
     spools: Spools | None = None
+    rows_per_shard: int = 0
+    sharing: set[RunId] = field(default_factory=set)
     pacers: dict[str, tuple[Limits, Pacer]] = field(default_factory=dict)
     breakers: dict[str, Breaker] = field(default_factory=dict)
 
@@ -80,17 +87,18 @@ class Bench:
 
 @dataclass(frozen=True, slots=True)
 class SyncSnapshot:
-    """The snapshot of one sync, whole or of some keys, for the run that has the lease."""
+    """The snapshot of one sync, whole, of some keys, or up to one, for the run that has the lease."""
 
     snapshots: Snapshots
     lease: Lease
     sync_id: SyncId
     only: Sequence[RowKey] | None
+    until: RowKey | None = None
 
     async def entries(self, *, after: RowKey | None) -> AsyncIterator[Sequence[Entry]]:
         """Entries in key order behind a key, a list a page."""
         if self.only is None:
-            async for page in self.snapshots.entries(self.sync_id, after=after):
+            async for page in self.snapshots.entries(self.sync_id, after=after, until=self.until):
                 yield page
         else:
             known = await self.snapshots.entries_of(self.sync_id, self.only)

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
+from typing import TypeVar
 
 import structlog
 
@@ -16,13 +18,14 @@ from tailrace.core.errors import (
     TailraceError,
     Throttled,
 )
-from tailrace.core.runs import RunName, RunStatus
-from tailrace.events.run_events import CANCELLED, run_finished
+from tailrace.core.runs import CANCELLED, RunName, RunStatus
+from tailrace.events.run_events import run_finished
 from tailrace.observe import metrics
 from tailrace.observe.failpoints import failpoint
 from tailrace.pipeline.tenure import Stopped, StopReason, Tenure
 from tailrace.pipeline.walk import walk
 from tailrace.store.shards import Claim, Ending
+from tailrace.store.shared_runs import Sum
 from tailrace_executor.bench import Bench
 from tailrace_executor.ledger import RunLedger
 from tailrace_executor.route import open_route
@@ -35,6 +38,8 @@ RECONNECTS = 3
 
 _STORE_RETRY_S = 0.5
 _RECONNECT_S = 0.5
+
+Written = TypeVar("Written")
 
 _log = structlog.get_logger(__name__)
 
@@ -72,12 +77,12 @@ async def _work(claim: Claim, bench: Bench, tenure: Tenure) -> None:
     """Walk the rows, then write how it ended; where the run is only interrupted, hand it back."""
     ledger = RunLedger(claim, bench.checkpoints, tenure, bench.clock, bench.terms)
     try:
-        await _walk(claim, bench, tenure, ledger)
+        is_through = await _walk(ledger, bench, tenure)
     except Stopped as stopped:
         if stopped.reason is StopReason.SHUTDOWN:
             await _hand_back(claim, bench, tenure, stopped)
         else:
-            await _finish(ledger, bench, tenure, RunStatus.CANCELLED, stopped)
+            await _finish(ledger, bench, tenure, stopped)
     except StoreUnavailable as error:
         await _hand_back(claim, bench, tenure, error)
     except (DestinationUnavailable, InDoubt) as error:
@@ -85,12 +90,15 @@ async def _work(claim: Claim, bench: Bench, tenure: Tenure) -> None:
     except LeaseLost:
         raise
     except TailraceError as error:
-        await _finish(ledger, bench, tenure, RunStatus.FAILED, error)
+        await _finish(ledger, bench, tenure, error)
     else:
-        await _finish(ledger, bench, tenure, RunStatus.SUCCEEDED, _unbalanced(ledger))
+        if is_through:
+            await _finish(ledger, bench, tenure, None)
 
 
-async def _walk(claim: Claim, bench: Bench, tenure: Tenure, ledger: RunLedger) -> None:
+async def _walk(ledger: RunLedger, bench: Bench, tenure: Tenure) -> bool:
+    """Walk the rows of the shard, and what comes behind all rows; False where that is for others to do."""
+    claim = ledger.claim
     if claim.is_cancelling:
         raise Stopped(StopReason.CANCELLED)
     if claim.attempts_without_progress > CLAIMS_WITHOUT_PROGRESS:
@@ -99,16 +107,18 @@ async def _walk(claim: Claim, bench: Bench, tenure: Tenure, ledger: RunLedger) -
             " look for rows of extreme size, then start it again",
             code="CRASH_LOOP",
         )
-    if not claim.checkpoint_seq:
+    if not claim.checkpoint_seq and not claim.is_shared:
         async with tenure.ending():
             if await bench.snapshots.forget_other_target(claim.lease, claim.sync_id):
                 _log.info("snapshot.forgotten", run_id=claim.lease.run_id, sync_id=claim.sync_id)
             await bench.snapshots.merge(claim.lease, claim.sync_id)
-    await _walk_all(claim, bench, tenure, ledger)
-    await bench.snapshots.merge(claim.lease, claim.sync_id)
+    is_through = await _walk_all(ledger, bench, tenure)
+    if is_through:
+        await bench.snapshots.merge(claim.lease, claim.sync_id)
+    return is_through
 
 
-async def _walk_all(claim: Claim, bench: Bench, tenure: Tenure, ledger: RunLedger) -> None:
+async def _walk_all(ledger: RunLedger, bench: Bench, tenure: Tenure) -> bool:
     """Walk the rows; where the source is lost on the way, connect anew and go on from the checkpoint.
 
     :raises SourceUnavailable: it was lost again and again, without a row settled in between.
@@ -119,14 +129,13 @@ async def _walk_all(claim: Claim, bench: Bench, tenure: Tenure, ledger: RunLedge
         try:
             async with AsyncExitStack() as stack:
                 async with tenure.ending():
-                    route = await stack.enter_async_context(open_route(claim, bench, tenure, ledger))
-                await walk(route)
-                return
+                    route = await stack.enter_async_context(open_route(ledger, bench, tenure))
+                return await walk(route)
         except SourceUnavailable as error:
             losses = 1 if ledger.position != stood_at else losses + 1
             if losses > RECONNECTS or error.code != SourceUnavailable.code:
                 raise
-            _log.warning("source.lost", run_id=claim.lease.run_id, losses=losses, reason=error.message)
+            _log.warning("source.lost", run_id=ledger.claim.lease.run_id, losses=losses, reason=error.message)
             await tenure.sleep(bench.random.uniform(0.5, 1.0) * _RECONNECT_S * 3 ** (losses - 1))
 
 
@@ -145,22 +154,35 @@ async def _pause(ledger: RunLedger, bench: Bench, tenure: Tenure, why: TailraceE
     wait_s = bench.pauses.next_s(pauses, paused_for_s, bench.random, asked_s=asked_s)
     if wait_s is None:
         message = f"{why.message}; no row got through for {paused_for_s / 60:.0f} minutes"
-        await _finish(ledger, bench, tenure, RunStatus.FAILED, DestinationUnavailable(message))
+        await _finish(ledger, bench, tenure, DestinationUnavailable(message))
         return
     _log.warning("run.paused", run_id=claim.lease.run_id, code=why.code, wait_s=wait_s, reason=why.message)
     reason = f"waiting for the destination: {why.message}"
     await _until_stored(bench, tenure, lambda: bench.shards.pause(claim.lease, wait_s=wait_s, reason=reason))
 
 
-async def _finish(
-    ledger: RunLedger, bench: Bench, tenure: Tenure, status: RunStatus, error: TailraceError | None
-) -> None:
-    claim, books = ledger.claim, ledger.books
-    if status is RunStatus.SUCCEEDED and error is not None:
-        status = RunStatus.FAILED
-    code, message = _reason(status, error)
+async def _finish(ledger: RunLedger, bench: Bench, tenure: Tenure, error: TailraceError | None) -> None:
+    """Write how the run ended; where others share it and are not done, only that this shard did."""
+    claim = ledger.claim
+    total = Sum(ledger.books, *_reason(error))
+    if claim.is_shared:
+        leave = partial(bench.shared_runs.leave, claim.lease, code=total.error_code, message=total.error_message)
+        left = await _until_stored(bench, tenure, leave)
+        if left is None:
+            _log.info("shard.finished", run_id=claim.lease.run_id, shard=claim.lease.shard, code=total.error_code)
+            return
+        total = left
+    await _finish_run(claim, bench, tenure, total)
+
+
+async def _finish_run(claim: Claim, bench: Bench, tenure: Tenure, total: Sum) -> None:
+    books, code, message = total.books, total.error_code, total.error_message
+    if code is None and not books.balance:
+        code, message = "BOOKS_UNBALANCED", "rows are missing in the books of this run: report it as a bug"
+    status = _status(code)
     name = RunName(claim.lease.run_id, claim.sync_id, claim.workspace_id)
-    ending = Ending(status, run_finished(name, status, books, at=bench.clock.now(), error_code=code), code, message)
+    told = run_finished(name, status, books, at=bench.clock.now(), error_code=code)
+    ending = Ending(status, told, code, message)
     failpoint("exec.before_finish")
     await _until_stored(bench, tenure, lambda: bench.shards.finish(claim.lease, ending))
     failpoint("exec.finish_after_commit")
@@ -168,27 +190,26 @@ async def _finish(
     _log.info("run.finished", run_id=claim.lease.run_id, sync_id=claim.sync_id, status=status, code=code)
 
 
-def _reason(status: RunStatus, error: TailraceError | None) -> tuple[str | None, str | None]:
-    if status is RunStatus.CANCELLED:
+def _reason(error: TailraceError | None) -> tuple[str | None, str | None]:
+    if isinstance(error, Stopped):
         return CANCELLED, None
     return (None, None) if error is None else (error.code, error.message)
 
 
-def _unbalanced(ledger: RunLedger) -> TailraceError | None:
-    if ledger.books.balance:
-        return None
-    return TailraceError("rows are missing in the books of this run: report it as a bug", code="BOOKS_UNBALANCED")
+def _status(code: str | None) -> RunStatus:
+    if code == CANCELLED:
+        return RunStatus.CANCELLED
+    return RunStatus.SUCCEEDED if code is None else RunStatus.FAILED
 
 
-async def _until_stored(bench: Bench, tenure: Tenure, write: Callable[[], Awaitable[None]]) -> None:
+async def _until_stored(bench: Bench, tenure: Tenure, write: Callable[[], Awaitable[Written]]) -> Written:
     """Repeat a write while the store is away and the lease lasts.
 
     :raises LeaseLost: it was not written, or was by an attempt whose answer got lost.
     """
     while True:
         try:
-            await write()
-            return
+            return await write()
         except StoreUnavailable as error:
             if tenure.left_s <= _STORE_RETRY_S:
                 raise LeaseLost("the store stayed away until the lease ran out") from error

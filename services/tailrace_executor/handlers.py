@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from tailrace.core.errors import StoreUnavailable
+from tailrace.core.ids import RunId
 from tailrace.core.runs import Lease
 from tailrace.observe import metrics
 from tailrace.observe.failpoints import failpoint
@@ -64,6 +65,8 @@ class Crew:
                 continue
             try:
                 asked = await self.bench.shards.cancelling([lease.run_id for lease in self.tenures])
+                if self.bench.sharing:
+                    asked |= await self.bench.shared_runs.failing(self.bench.sharing)
             except StoreUnavailable:
                 continue
             for lease, tenure in self.tenures.items():
@@ -119,6 +122,8 @@ class Crew:
         metrics.RUNS_ACTIVE.inc()
         self.sparing.begin()
         structlog.contextvars.bind_contextvars(run_id=run_id, sync_id=claim.sync_id)
+        if claim.is_shared:
+            self.bench.sharing.add(run_id)
         try:
             await carry_out(claim, self.bench, tenure)
         except Exception:  # noqa: BLE001 - one run's bug must not end the others: its lease runs out, another tries
@@ -127,5 +132,10 @@ class Crew:
             metrics.RUNS_ACTIVE.dec()
             metrics.RUN_DURATION.observe(self.bench.clock.monotonic() - started)
             del self.tenures[claim.lease]
+            self._forget_shared(run_id)
             self.sparing.end()
             self.wake.set()
+
+    def _forget_shared(self, run_id: RunId) -> None:
+        if run_id in self.bench.sharing and all(lease.run_id != run_id for lease in self.tenures):
+            self.bench.sharing.discard(run_id)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 from tailrace.connector_kit.destination import Destination, Target, WritePlan
@@ -29,45 +30,45 @@ from tailrace.store.connections import StoredConnection
 from tailrace.store.shards import Claim
 from tailrace_executor.bench import Bench, SyncSnapshot
 from tailrace_executor.ledger import RunLedger
+from tailrace_executor.share import is_last, may_share, share_out
 
 _OPEN_S = 30.0
 _Told = TypeVar("_Told")
 
 
 @asynccontextmanager
-async def open_route(claim: Claim, bench: Bench, tenure: Tenure, ledger: RunLedger) -> AsyncIterator[Route]:
+async def open_route(ledger: RunLedger, bench: Bench, tenure: Tenure) -> AsyncIterator[Route]:
     """The route of a run for as long as the scope lasts; the destination has agreed to it before a row is read.
 
     :raises TailraceError: what cannot be opened, and what to do about it.
     """
+    claim = ledger.claim
     definition = await bench.syncs.definition(claim.sync_id, claim.sync_version)
     only = await bench.dead_letters.keys_of_replay(claim.lease.run_id) if claim.kind is RunKind.REPLAY else None
     async with AsyncExitStack() as stack, AsyncExitStack() as warehouse_scope:
         warehouse = await _open_warehouse(warehouse_scope, definition, bench)
         stored, destination = await _open_destination(stack, definition, bench)
-        policy = definition.delivery
-        window = _window(policy, bench)
+        window = _window(definition.delivery, bench)
         accepted = await _accepted(destination, definition)
+        if bench.rows_per_shard and may_share(claim, definition):
+            await share_out(ledger, bench, definition, warehouse, accepted)
+            claim = ledger.claim
         plan = await _plan(destination, rows_target(definition), window)
+        recipe = _recipe(claim, definition, plan, bench)
         deletes_too = definition.sync_mode is SyncMode.MIRROR
-        is_append = definition.sync_mode is SyncMode.APPEND
-        lineage = claim.lease.run_id if is_append else claim.sync_id
-        keeps_rows = is_append and claim.kind is RunKind.REPLAY
+        keeps_rows = definition.sync_mode is SyncMode.APPEND and claim.kind is RunKind.REPLAY
+        brake = Brake(definition.delivery.failure_thresholds)
         yield Route(
             definition=definition,
             deletes_confirmed=claim.deletes_confirmed,
             start=ledger.position,
+            until=claim.until,
+            is_last=partial(is_last, ledger, bench),
             only=only,
             warehouse=warehouse,
             leave_warehouse=warehouse_scope.aclose,
-            snapshot=SyncSnapshot(bench.snapshots, claim.lease, claim.sync_id, only),
-            recipe=Recipe(
-                lineage=lineage,
-                mode=definition.sync_mode,
-                kind=claim.kind,
-                plan=plan,
-                still_dead=lambda keys: bench.dead_letters.still_dead(claim.sync_id, keys),
-            ),
+            snapshot=SyncSnapshot(bench.snapshots, claim.lease, claim.sync_id, only, claim.until),
+            recipe=recipe,
             columns=ledger.columns,
             spools=bench.spools,
             flight=Flight(
@@ -80,12 +81,10 @@ async def open_route(claim: Claim, bench: Bench, tenure: Tenure, ledger: RunLedg
                     tenure=tenure,
                     random=bench.random,
                     patience=bench.patience,
-                    on_ambiguous=policy.on_ambiguous,
-                    lineage=lineage,
+                    on_ambiguous=definition.delivery.on_ambiguous,
+                    lineage=recipe.lineage,
                 ),
-                settler=Settler(
-                    ledger, window, Brake(policy.failure_thresholds), bench.clock, every_s=bench.checkpoint_s
-                ),
+                settler=Settler(ledger, window, brake, bench.clock, every_s=bench.checkpoint_s),
                 window=window,
                 tenure=tenure,
             ),
@@ -94,6 +93,16 @@ async def open_route(claim: Claim, bench: Bench, tenure: Tenure, ledger: RunLedg
             close_mended=lambda codes: _close_mended(bench, claim, codes),
             delete_plan=await _plan(destination, deletes_target(definition), window) if deletes_too else None,
         )
+
+
+def _recipe(claim: Claim, definition: SyncDefinition, plan: WritePlan, bench: Bench) -> Recipe:
+    return Recipe(
+        lineage=claim.lease.run_id if definition.sync_mode is SyncMode.APPEND else claim.sync_id,
+        mode=definition.sync_mode,
+        kind=claim.kind,
+        plan=plan,
+        still_dead=lambda keys: bench.dead_letters.still_dead(claim.sync_id, keys),
+    )
 
 
 async def _open_warehouse(stack: AsyncExitStack, definition: SyncDefinition, bench: Bench) -> Warehouse:

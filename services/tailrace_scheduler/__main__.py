@@ -17,6 +17,7 @@ from tailrace.store.outbox import Outbox
 from tailrace.store.runs import Runs
 from tailrace.store.schedules import Schedules
 from tailrace.store.shards import Shards
+from tailrace.store.shared_runs import SharedRuns
 from tailrace.store.syncs import Syncs
 from tailrace_scheduler.firing import Firing
 from tailrace_scheduler.handlers import Admission
@@ -49,6 +50,7 @@ def _rounds(chassis: Chassis) -> Iterator[Round]:
         database=chassis.database,
         abandoned=AbandonedRuns(chassis.database),
         shards=Shards(chassis.database),
+        shared_runs=SharedRuns(chassis.database),
         clock=chassis.clock,
         owner=chassis.settings.pod_name,
         dead_for_s=chassis.settings.takeover_grace_s + _EXECUTORS_HAVE_S,

@@ -8,13 +8,14 @@ import structlog
 from tailrace.core.clock import Clock
 from tailrace.core.errors import LeaseLost
 from tailrace.core.outgoing import OutgoingEvent
-from tailrace.core.runs import RunName, RunStatus
-from tailrace.events.run_events import CANCELLED, run_finished, run_queued
+from tailrace.core.runs import CANCELLED, RunName, RunStatus
+from tailrace.events.run_events import run_finished, run_queued
 from tailrace.observe import fields, metrics
 from tailrace.store.abandoned import AbandonedRuns, Adopted, Waiting
 from tailrace.store.database import Database
 from tailrace.store.outbox import enqueue
 from tailrace.store.shards import Ending, Shards
+from tailrace.store.shared_runs import SharedRuns
 
 WAITS_LONG_S = 60.0
 """Executors look for themselves every few seconds; a run that waits longer is told of once more, once a minute."""
@@ -32,6 +33,7 @@ class Reaping:
     database: Database
     abandoned: AbandonedRuns
     shards: Shards
+    shared_runs: SharedRuns
     clock: Clock
     owner: str
     dead_for_s: float
@@ -42,7 +44,8 @@ class Reaping:
             owner=self.owner, dead_for_s=self.dead_for_s, ttl_s=_TTL_S
         ):
             try:
-                await self.shards.finish(adopted.lease, self._ending(adopted))
+                if not await self._close(adopted):
+                    continue
             except LeaseLost:
                 continue
             metrics.RUNS.labels(RunStatus.CANCELLED).inc()
@@ -58,10 +61,18 @@ class Reaping:
         async with self.database.transaction() as connection:
             await enqueue(connection, [_again(run, minute) for run in waiting])
 
-    def _ending(self, adopted: Adopted) -> Ending:
+    async def _close(self, adopted: Adopted) -> bool:
+        """Close the shard, and its run if it is the last."""
+        books = adopted.books
+        if adopted.is_shared:
+            total = await self.shared_runs.leave(adopted.lease, code=CANCELLED)
+            if total is None:
+                return False
+            books = total.books
         name = RunName(adopted.lease.run_id, adopted.sync_id, adopted.workspace_id)
-        told = run_finished(name, RunStatus.CANCELLED, adopted.books, at=self.clock.now(), error_code=CANCELLED)
-        return Ending(RunStatus.CANCELLED, told, CANCELLED)
+        told = run_finished(name, RunStatus.CANCELLED, books, at=self.clock.now(), error_code=CANCELLED)
+        await self.shards.finish(adopted.lease, Ending(RunStatus.CANCELLED, told, CANCELLED))
+        return True
 
 
 def _again(run: Waiting, minute: int) -> OutgoingEvent:

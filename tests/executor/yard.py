@@ -106,7 +106,7 @@ class Yard:
         )
 
     @asynccontextmanager
-    async def executor(self, **settings: float) -> AsyncIterator[asyncio.Event]:
+    async def executor(self, **settings: float | str) -> AsyncIterator[asyncio.Event]:
         """An executor at work; the event it gives stops it, as leaving the scope does."""
         stopping = asyncio.Event()
         changed = self.chassis.settings.model_copy(update={"poll_s": 0.1, "checkpoint_s": 0.05} | settings)

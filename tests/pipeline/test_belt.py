@@ -252,7 +252,7 @@ def test_run_by_way_of_the_disk_sends_and_books_what_a_direct_one_does(
         assert asyncio.run(told(spools)) == asyncio.run(told(None))
 
 
-async def _stopped(walking: Coroutine[object, object, None]) -> StopReason:
+async def _stopped(walking: Coroutine[object, object, bool]) -> StopReason:
     with pytest.raises(Stopped) as caught:
         await walking
     return caught.value.reason

@@ -15,6 +15,7 @@ from tailrace.store.abandoned import AbandonedRuns
 from tailrace.store.database import Record
 from tailrace.store.runs import CancelRequest, Runs
 from tailrace.store.shards import Shards
+from tailrace.store.shared_runs import SharedRuns
 from tailrace_scheduler.reaping import WAITS_LONG_S, Reaping
 from tests.store.conftest import A_WORKSPACE, Stage
 from tests.store.letters import Grave
@@ -41,6 +42,7 @@ def reaping(stage: Stage) -> Reaping:
         database=stage.database,
         abandoned=AbandonedRuns(stage.database),
         shards=Shards(stage.database),
+        shared_runs=SharedRuns(stage.database),
         clock=StoppedClock(),
         owner="scheduler-0",
         dead_for_s=DEAD_FOR_S,

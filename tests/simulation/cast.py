@@ -125,6 +125,7 @@ async def schedule(seat: Seat) -> None:
         database=None,  # type: ignore[arg-type]  # only tells executors again, which these rounds do not do
         abandoned=ports.MemoryAbandoned(store, road),
         shards=shards,
+        shared_runs=ports.NoSharedRuns(),
         clock=clock,
         owner=seat.process.name,
         dead_for_s=_DEAD_FOR_S,
@@ -167,6 +168,7 @@ def bench_of(seat: Seat) -> Bench:
         checkpoint_s=0.2,
         patience=_PATIENCE,
         shards=ports.MemoryShards(store, road),
+        shared_runs=ports.NoSharedRuns(),
         checkpoints=ports.MemoryCheckpoints(store, road),
         snapshots=ports.MemorySnapshots(store, road),
         connections=ports.MemoryConnections(road, world.bounds),

@@ -20,6 +20,7 @@ from tailrace.store.limits import SharedLimits
 from tailrace.store.runs import AnnounceRun
 from tailrace.store.schedules import Fired, Schedules
 from tailrace.store.shards import Claim, Ending, Shards, Sighting
+from tailrace.store.shared_runs import SharedRuns
 from tailrace.store.snapshots import Snapshots
 from tailrace.store.syncs import Syncs
 from tests.simulation import limits, schedules
@@ -69,6 +70,13 @@ class MemoryShards(Shards):
         await self._road(lambda: self._store.finish(lease, ending))
 
 
+class NoSharedRuns(SharedRuns):
+    """Executors of a story share no runs."""
+
+    def __init__(self) -> None:
+        pass
+
+
 class MemoryCheckpoints(Checkpoints):
     def __init__(self, store: MemoryStore, road: Road) -> None:
         self._store = store
@@ -84,7 +92,7 @@ class MemorySnapshots(Snapshots):
         self._road = road
 
     async def entries(
-        self, sync_id: SyncId, *, after: RowKey | None = None, gone: bool = False
+        self, sync_id: SyncId, *, after: RowKey | None = None, until: RowKey | None = None, gone: bool = False
     ) -> AsyncIterator[list[Entry]]:
         last = after
         while page := await self._page(sync_id, last, gone=gone):

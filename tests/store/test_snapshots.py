@@ -1,7 +1,7 @@
 """Snapshots in PostgreSQL: merging page by page comes to the same as a dict."""
 
 import random
-from itertools import chain
+from itertools import chain, pairwise
 
 from tailrace.core.rows import RowHash, RowKey
 from tailrace.core.runs import Lease
@@ -32,6 +32,11 @@ async def everything(stage: Stage, after: RowKey | None = None) -> list[Entry]:
     return list(chain.from_iterable(read))
 
 
+async def between(stage: Stage, after: RowKey | None, until: RowKey | None) -> list[Entry]:
+    read = [page async for page in Snapshots(stage.database).entries(stage.sync_id, after=after, until=until)]
+    return list(chain.from_iterable(read))
+
+
 async def test_merging_many_rounds_of_changes_comes_to_the_same_as_a_dict(stage: Stage) -> None:
     chance = random.Random(20)
     snapshots = Snapshots(stage.database)
@@ -48,6 +53,38 @@ async def test_merging_many_rounds_of_changes_comes_to_the_same_as_a_dict(stage:
     left = [expected[key] for key in sorted(expected) if not expected[key].is_tombstone]
     assert await everything(stage) == left
     assert await everything(stage, after=left[1234].key) == left[1235:]
+
+
+async def test_parts_between_cuts_are_about_as_large_and_together_all(stage: Stage) -> None:
+    lease = await lease_of(stage)
+    await settle(stage, [entry(number, 1) for number in range(6000)])
+    snapshots = Snapshots(stage.database)
+    await snapshots.merge(lease, stage.sync_id)
+
+    cuts = await snapshots.cuts(stage.sync_id, 3)
+    bounds = [None, *cuts, None]
+    parts = [await between(stage, *ends) for ends in pairwise(bounds)]
+
+    assert [len(part) for part in parts] == [2000, 2000, 2000]
+    assert [*chain.from_iterable(parts)] == await everything(stage)
+
+
+async def test_what_ends_in_the_middle_of_a_page_ends_there(stage: Stage) -> None:
+    lease = await lease_of(stage)
+    await settle(stage, [entry(number, 1) for number in range(3000)])
+    await Snapshots(stage.database).merge(lease, stage.sync_id)
+    known = await everything(stage)
+
+    assert await between(stage, known[10].key, known[1500].key) == known[11:1501]
+    assert await between(stage, None, known[0].key) == known[:1]
+
+
+async def test_small_snapshot_is_not_cut(stage: Stage) -> None:
+    lease = await lease_of(stage)
+    await settle(stage, [entry(number, 1) for number in range(10)])
+    await Snapshots(stage.database).merge(lease, stage.sync_id)
+
+    assert await Snapshots(stage.database).cuts(stage.sync_id, 4) == []
 
 
 async def test_entries_are_found_by_their_keys(stage: Stage) -> None:

@@ -41,6 +41,9 @@ class DeliveryPolicy(BaseModel):
         default=5.0, ge=0.5, le=3600, description="nothing new is sent while a row sent longer ago has no checkpoint"
     )
     strict: bool = Field(default=False, description="one batch at a time, with a checkpoint behind each")
+    shards: int = Field(
+        default=8, ge=1, le=64, description="executors that share a run over very many rows, at most; 1 for no sharing"
+    )
     on_ambiguous: OnAmbiguous = Field(
         default=OnAmbiguous.RETRY,
         description="inserts whose answer is lost: sent again, or kept as dead letters IN_DOUBT",

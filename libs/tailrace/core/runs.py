@@ -12,6 +12,9 @@ from tailrace.core.ids import RunId, SyncId, WorkspaceId
 DELETE_GUARD = "DELETE_GUARD"
 """The error code of a run that would have deleted more than it may."""
 
+CANCELLED = "CANCELLED"
+"""The error code of a run that somebody ended."""
+
 
 class RunKind(StrEnum):
     """How much of the query a run sends."""

@@ -5,12 +5,9 @@ from typing import Protocol
 
 from tailrace.core.ids import RunId, SyncId, WorkspaceId
 from tailrace.core.outgoing import OutgoingEvent
-from tailrace.core.runs import Books, RunStatus
+from tailrace.core.runs import CANCELLED, Books, RunStatus
 from tailrace.events.models import RunFinished, RunQueued
 from tailrace.events.outgoing import outgoing
-
-CANCELLED = "CANCELLED"
-"""The error code of a run that somebody ended."""
 
 
 class NamedRun(Protocol):

@@ -59,7 +59,7 @@ class Mapper:
         self._key_fields = [field for field, mapping in zip(self._fields, mappings, strict=True) if mapping.key]
         self._key_names = [field.name for field in self._key_fields]
         self._tells_key = self._compiled is None and all(field.is_whole_number for field in self._key_fields)
-        is_compared = self.order.is_by_key and not self._are_events and keys_may_meet(definition, accepted)
+        is_compared = self.order.is_by_key and not self._are_events and keys_may_meet(definition, accepted, columns)
         self._sent_keys = SentKeys() if is_compared else None
         keys_go_as_they_come = all(field.is_whole_number or field.convert is None for field in self._key_fields)
         is_plain = self._compiled is None and keys_go_as_they_come

@@ -53,6 +53,11 @@ async def _keep_open() -> None:
     """Leave the warehouse to whoever opened it."""
 
 
+async def _share_nothing() -> bool:
+    """Nobody else has a part of the run."""
+    return True
+
+
 class Snapshot(Marked, Watched, Protocol):
     """What was delivered by earlier runs, as it stood when this run began."""
 
@@ -68,8 +73,9 @@ class Route:
     `delete_plan` is for rows that left the query, in the mode that deletes them. `kept_rows` gives the rows of a replay
     that are not to be read again, in the mode that sends them for what they say. So many deletes as are confirmed pass
     the guard. `close_mended` is told what of all that is wrong with rows was looked for in the whole query.
-    `leave_warehouse` ends the connection, which the rest of the way does not need. Without `spools`, what waits for the
-    destination waits in memory and in the warehouse.
+    `leave_warehouse` ends the connection, which the rest of the way does not need. A shard ends with the key `until`,
+    and asks whether it `is_last` once its rows are settled: what is done once for a run is for that one to do. Without
+    `spools`, what waits for the destination waits in memory and in the warehouse.
     """
 
     definition: SyncDefinition
@@ -86,33 +92,42 @@ class Route:
     deletes_confirmed: int = 0
     close_mended: Callable[[Sequence[str]], Awaitable[None]] | None = None
     leave_warehouse: Callable[[], Awaitable[None]] = _keep_open
+    until: RowKey | None = None
+    is_last: Callable[[], Awaitable[bool]] = _share_nothing
     spools: Spools | None = None
 
 
-async def walk(route: Route) -> None:
+async def walk(route: Route) -> bool:
     """Carry every row of the query, and every row that left it, from where the run stands to its outcome.
+
+    Gives False where others have still to carry their part of the rows: the last of them ends the run.
 
     :raises TailraceError: why it stopped; what was settled before stays settled, the rest will be read again.
     """
-    if route.kept_rows is None and route.start.phase is Phase.ROWS:
-        await _walk_rows(route)
+    reads_rows = route.kept_rows is None and route.start.phase is Phase.ROWS
+    cursor = await _walk_rows(route) if reads_rows else None
     await route.leave_warehouse()
     if route.kept_rows is not None:
         changes = diff(kept(route.kept_rows()), route.snapshot.entries(after=route.start.after))
         await deliver_and_settle(batch(changes, route.recipe, route.start), route.flight)
+    if not await route.is_last():
+        return False
+    if reads_rows and route.only is None:
+        await _end_reading(route, cursor)
     if route.delete_plan is not None:
         await _walk_deletes(route, route.delete_plan)
+    return True
 
 
-async def _walk_rows(route: Route) -> None:
+async def _walk_rows(route: Route) -> CursorColumn | None:
+    """All rows of the query, as far as the run is to read them; gives the cursor of the sync."""
     definition = route.definition if route.only is None else by_key(route.definition)
     check_readable(definition, route.warehouse)
     with closing(Belt(route.spools, sent_changes(route.recipe.mode, route.recipe.kind))) as belt:
         async with side_by_side() as tasks:
             cursor = await _read(route, definition, belt, tasks)
             await route.leave_warehouse()
-    if route.only is None:
-        await _end_reading(route, cursor)
+    return cursor
 
 
 async def _read(route: Route, definition: SyncDefinition, belt: Belt, tasks: asyncio.TaskGroup) -> CursorColumn | None:
@@ -122,7 +137,7 @@ async def _read(route: Route, definition: SyncDefinition, belt: Belt, tasks: asy
             columns = await route.columns.of(route.warehouse, definition)
             mapper = Mapper(definition, columns, route.start, route.accepted)
             recipe = await _recipe(route, mapper.order)
-            reading = what_to_read(recipe, mapper.order, definition, route.start)
+            reading = replace(what_to_read(recipe, mapper.order, definition, route.start), until=route.until)
             if route.only is not None:
                 reading = reading_of_some(definition, route.only, route.start)
             failpoint("exec.before_first_read")
@@ -170,7 +185,7 @@ async def _hashed(
     definition, warehouse = route.definition, route.warehouse
     is_of_use = mapper.order.is_by_key and route.only is None and not definition.resend
     # Rows whose keys may become one have to be seen, all of them, to be told apart.
-    is_of_use = is_of_use and not keys_may_meet(definition, route.accepted)
+    is_of_use = is_of_use and not keys_may_meet(definition, route.accepted, columns)
     if not is_of_use or definition.sync_mode is SyncMode.APPEND or not isinstance(warehouse, HashesRows):
         return None
     name = await warehouse.row_hash()

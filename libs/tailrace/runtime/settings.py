@@ -144,6 +144,9 @@ class Settings(KafkaSettings, StoreSettings):
     shutdown_grace_s: float = Field(30, gt=0, le=3600, description="Longest time to drain after SIGTERM.")
     executor_max_runs: int = Field(50, ge=1, le=10_000, description="Runs that one executor works on at once.")
     window_rows: int = Field(2000, ge=1, le=1_000_000, description="Rows sent without a checkpoint at most.")
+    rows_per_shard: int = Field(
+        1_000_000, ge=0, description="Rows that make a part of a run worth an executor of its own; 0 to share none."
+    )
     checkpoint_s: float = Field(0.5, gt=0, le=5, description="Longest time between checkpoints while rows flow.")
 
     spool_after_s: float = Field(

@@ -21,7 +21,8 @@ UPDATE run_shards AS shards SET state = 'running', lease_epoch = lease_epoch + 1
   lease_owner = $1, lease_expires_at = clock_timestamp() + $3::interval, heartbeat_seq = heartbeat_seq + 1
 FROM picked JOIN runs ON runs.id = picked.run_id
 WHERE shards.run_id = picked.run_id AND shards.shard = picked.shard
-RETURNING shards.*, runs.workspace_id, runs.sync_id
+RETURNING shards.*, runs.workspace_id, runs.sync_id,
+  (SELECT count(*) FROM run_shards AS every WHERE every.run_id = shards.run_id) > 1 AS is_shared
 """
 _FORGOTTEN = """
 SELECT id, workspace_id, sync_id FROM runs
@@ -38,6 +39,7 @@ class Adopted:
     workspace_id: WorkspaceId
     sync_id: SyncId
     books: Books
+    is_shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,9 @@ class AbandonedRuns:
         row = await self._database.fetchrow(_ADOPT, owner, timedelta(seconds=dead_for_s), timedelta(seconds=ttl_s))
         if row is None:
             return None
-        return Adopted(lease_in(row), WorkspaceId(row["workspace_id"]), SyncId(row["sync_id"]), books_in(row))
+        return Adopted(
+            lease_in(row), WorkspaceId(row["workspace_id"]), SyncId(row["sync_id"]), books_in(row), row["is_shared"]
+        )
 
     async def waiting(self, *, for_s: float, limit: int) -> Sequence[Waiting]:
         """Runs that have been queued for longer, the longest first."""

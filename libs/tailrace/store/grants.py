@@ -31,7 +31,7 @@ GRANTS: Mapping[str, Mapping[str, str]] = {
     "previews": {"gateway": "SID"},
     "rate_limits": {"gateway": "SIU", "executor": "SIU"},
     "run_moments": {"gateway": "SI", "scheduler": "SI", "executor": "SI"},
-    "run_shards": {"gateway": "SIU", "scheduler": "SIU", "executor": "SU"},
+    "run_shards": {"gateway": "SIU", "scheduler": "SIU", "executor": "SIU"},
     "runs": {"gateway": "SIU", "scheduler": "SIU", "executor": "SU"},
     "schedule_ticks": {"scheduler": "SIUD"},
     "schema_migrations": dict.fromkeys(_EVERY, "S"),

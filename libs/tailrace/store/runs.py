@@ -48,11 +48,13 @@ _WHY_NOT = f"""
 SELECT enabled, ({_ACTIVE}) AS active FROM syncs WHERE workspace_id = $1 AND id = $2 AND deleted_at IS NULL
 """  # noqa: S608 - a constant
 _COUNTS = ", ".join(f"sum(rows_{name})::bigint AS {name}" for name in COUNTS)
-_WAITS = "FILTER (WHERE state = 'queued' AND not_before > clock_timestamp())"
+_IS_PAUSED = "bool_and(state = 'done' OR (state = 'queued' AND not_before > clock_timestamp()))"
+_WAITS = "FILTER (WHERE state <> 'done')"
 _SELECT = f"""
 SELECT runs.*, books.* FROM runs CROSS JOIN LATERAL (
   SELECT {_COUNTS}, jsonb_agg(reasons) AS reasons,
-    max(not_before) {_WAITS} AS paused_until, max(pause_reason) {_WAITS} AS pause_reason
+    CASE WHEN {_IS_PAUSED} THEN min(not_before) {_WAITS} END AS paused_until,
+    CASE WHEN {_IS_PAUSED} THEN max(pause_reason) {_WAITS} END AS pause_reason
   FROM run_shards WHERE run_id = runs.id) AS books
 """  # noqa: S608 - the names of the counters are constants
 _GET = _SELECT + " WHERE workspace_id = $1 AND id = $2"

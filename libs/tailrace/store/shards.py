@@ -9,6 +9,7 @@ from uuid import UUID
 from tailrace.core.errors import LeaseLost
 from tailrace.core.ids import RunId, SyncId, WorkspaceId
 from tailrace.core.outgoing import OutgoingEvent
+from tailrace.core.rows import RowKey
 from tailrace.core.runs import COUNTS, Books, Lease, RunKind, RunStatus
 from tailrace.store.database import Connection, Database, Record, touched
 from tailrace.store.dead_letters import end_replay
@@ -20,7 +21,7 @@ LONGEST_WAIT = timedelta(minutes=70)
 _CLAIM = """
 WITH picked AS (
   SELECT shards.run_id, shards.shard FROM run_shards AS shards JOIN runs ON runs.id = shards.run_id
-  WHERE (shards.state = 'queued' AND (shards.not_before IS NULL OR shards.not_before <= clock_timestamp()
+  WHERE ((shards.state = 'queued' AND (shards.not_before IS NULL OR shards.not_before <= clock_timestamp()
       OR shards.not_before > clock_timestamp() + $9::interval))
     OR (shards.state = 'running' AND EXISTS (
       SELECT FROM unnest($4::text[], $5::smallint[], $6::uuid[], $7::bigint[], $8::boolean[])
@@ -28,7 +29,8 @@ WITH picked AS (
       WHERE (seen.run_id, seen.shard, seen.token, seen.heartbeat_seq)
           = (shards.run_id, shards.shard, shards.lease_token, shards.heartbeat_seq)
         AND (shards.lease_expires_at < clock_timestamp() - $3::interval
-          OR (seen.for_long AND shards.lease_expires_at > clock_timestamp() + 2 * $2::interval))))
+          OR (seen.for_long AND shards.lease_expires_at > clock_timestamp() + 2 * $2::interval)))))
+    AND NOT (shards.shard > 0 AND shards.lease_epoch = 0 AND shards.run_id = ANY ($10))
   ORDER BY shards.queued_at LIMIT 1 FOR UPDATE OF shards, runs SKIP LOCKED
 ), begun AS (
   UPDATE runs SET status = CASE status WHEN 'queued' THEN 'running' ELSE status END,
@@ -41,7 +43,8 @@ UPDATE run_shards AS shards SET state = 'running', lease_epoch = lease_epoch + 1
 FROM picked, begun WHERE shards.run_id = picked.run_id AND shards.shard = picked.shard
 RETURNING shards.*, begun.workspace_id, begun.sync_id, begun.sync_version, begun.kind, begun.status,
   begun.deletes_confirmed,
-  coalesce(extract(epoch FROM clock_timestamp() - paused_since), 0)::float8 AS paused_for_s
+  coalesce(extract(epoch FROM clock_timestamp() - paused_since), 0)::float8 AS paused_for_s,
+  (SELECT count(*) FROM run_shards AS every WHERE every.run_id = shards.run_id) > 1 AS is_shared
 """
 _SIGHTED = "SELECT run_id, shard, lease_token, heartbeat_seq FROM run_shards WHERE state = 'running'"
 _HEARTBEAT = """
@@ -76,7 +79,8 @@ class Claim:
     """A shard that is ours: what to run, and where the owner before us had got to.
 
     `pauses` and `paused_for_s` tell of the waits for its destination since a row last got through, `deletes_confirmed`
-    how many rows it may delete whatever the guard allows.
+    how many rows it may delete whatever the guard allows. Of a run that `is_shared` it is one shard of several, and
+    ends with the key `until`, if not with the query.
     """
 
     lease: Lease
@@ -92,6 +96,8 @@ class Claim:
     pauses: int = 0
     paused_for_s: float = 0.0
     deletes_confirmed: int = 0
+    is_shared: bool = False
+    until: RowKey | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +121,11 @@ class Ending:
 
 
 class Shards:
-    """The work of executors."""
+    """The work of executors. Of the runs that a process is `sharing`, it leaves shards nobody has begun to others."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, sharing: Collection[RunId] = ()) -> None:
         self._database = database
+        self._sharing = sharing
 
     async def claim(
         self,
@@ -138,7 +145,7 @@ class Shards:
         seen = ([getattr(one, name) for one in silent] for name in ("run_id", "shard", "token", "heartbeat_seq"))
         for_long = [one in long_silent for one in silent]
         terms = (owner, timedelta(seconds=ttl_s), timedelta(seconds=grace_s))
-        row = await self._database.fetchrow(_CLAIM, *terms, *seen, for_long, LONGEST_WAIT)
+        row = await self._database.fetchrow(_CLAIM, *terms, *seen, for_long, LONGEST_WAIT, list(self._sharing))
         return None if row is None else _claim(row)
 
     async def sighted(self) -> list[Sighting]:
@@ -219,4 +226,6 @@ def _claim(row: Record) -> Claim:
         pauses=row["pauses"],
         paused_for_s=row["paused_for_s"],
         deletes_confirmed=row["deletes_confirmed"] or 0,
+        is_shared=row["is_shared"],
+        until=None if row["key_until"] is None else RowKey(tuple(row["key_until"])),
     )

@@ -36,6 +36,7 @@ _PLAIN_COLUMNS = ("entries", "delivered", "gone", "has_tombstones", "algorithm",
 _BASE_AFTER = """
 SELECT last_key, body, algorithm FROM snapshot_pages
 WHERE sync_id = $1 AND level = 0 AND ($2::text[] IS NULL OR last_key > $2) AND (gone > 0 OR NOT $4)
+  AND ($5::text[] IS NULL OR first_key <= $5)
 ORDER BY first_key LIMIT $3
 """
 _BASE_OF_KEYS = """
@@ -95,6 +96,12 @@ _CENSUS = """
 SELECT coalesce(sum(coalesce(delivered, entries)), 0)::bigint AS delivered, coalesce(sum(gone), 0)::bigint AS gone
 FROM snapshot_pages WHERE sync_id = $1 AND level = 0
 """
+_CUTS = """
+SELECT DISTINCT ON (part) last_key, ceil(upto * $2::numeric / total) AS part FROM (
+  SELECT last_key, sum(entries) OVER (ORDER BY first_key) AS upto, sum(entries) OVER () AS total
+  FROM snapshot_pages WHERE sync_id = $1 AND level = 0) AS pages
+ORDER BY part, upto DESC
+"""
 _SIZE = """
 SELECT coalesce(sum(entries), 0)::bigint, coalesce(sum(length(body)), 0)::bigint FROM snapshot_pages
 WHERE sync_id = $1
@@ -108,17 +115,16 @@ class Snapshots:
         self._database = database
 
     async def entries(
-        self, sync_id: SyncId, *, after: RowKey | None = None, gone: bool = False
+        self, sync_id: SyncId, *, after: RowKey | None = None, until: RowKey | None = None, gone: bool = False
     ) -> AsyncIterator[Sequence[Entry]]:
-        """The base in key order behind a key, a page at a time; `gone` restricts it to gone entries.
+        """The base in key order behind a key and up to another; `gone` restricts it to gone entries.
 
-        Holds no connection between pages.
+        A page at a time; holds no connection between pages.
         """
-        position = None if after is None else list(after)
-        while found := await self._database.fetch(_BASE_AFTER, sync_id, position, _PAGES_PER_FETCH, gone):
+        position, end = (None if key is None else list(key) for key in (after, until))
+        while found := await self._database.fetch(_BASE_AFTER, sync_id, position, _PAGES_PER_FETCH, gone, end):
             for row in found:
-                known = unpack(row["body"], row["algorithm"])
-                some = known if after is None else known[bisect_right(known.keys, after) :]
+                some = _between(unpack(row["body"], row["algorithm"]), after, until)
                 yield some.gone() if gone else some
             position = found[-1]["last_key"]
 
@@ -164,6 +170,11 @@ class Snapshots:
         """How many entries of the base were delivered, and how many of those are gone from the query."""
         row = await self._database.fetchrow(_CENSUS, sync_id)
         return (0, 0) if row is None else (row["delivered"], row["gone"])
+
+    async def cuts(self, sync_id: SyncId, parts: int) -> list[RowKey]:
+        """The keys that end all parts but the last, where the base is cut into that many of about as many entries."""
+        rows = await self._database.fetch(_CUTS, sync_id, parts)
+        return [RowKey(tuple(row["last_key"])) for row in rows[:-1]]
 
     async def watermark(self, sync_id: SyncId) -> Watermark:
         """The cursor's value up to which all rows are settled."""
@@ -233,6 +244,12 @@ async def _merge_page(connection: Connection, sync_id: SyncId, above: EntryColum
         below = EntryColumns.of([]) if taken is None else unpack(taken["body"], taken["algorithm"])
         if made := list(pages(below.overlaid(share))):
             await connection.execute(_INSERT_ALWAYS, *_insertable(sync_id, BASE, made))
+
+
+def _between(known: EntryColumns, after: RowKey | None, until: RowKey | None) -> EntryColumns:
+    first = 0 if after is None else bisect_right(known.keys, after)
+    end = len(known) if until is None else bisect_right(known.keys, until)
+    return known[first:end] if first or end < len(known) else known
 
 
 def _shares(starts: list[list[str]], above: EntryColumns) -> Iterator[tuple[list[str] | None, EntryColumns]]:

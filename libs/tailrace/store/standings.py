@@ -40,7 +40,10 @@ WHERE EXISTS (SELECT FROM run_shards WHERE run_id = lately.id AND rows_delivered
 ORDER BY lately.queued_at DESC LIMIT 2
 """
 _RUNS_LOOKED_AT = 200
-_CHECKPOINTS = "SELECT checkpoint FROM run_shards WHERE run_id = $1"
+_CHECKPOINTS = """
+SELECT checkpoint, key_until IS NULL OR $2 <= key_until COLLATE "C" AS holds_key
+FROM run_shards WHERE run_id = $1 ORDER BY shard
+"""
 
 
 class Standings:
@@ -106,14 +109,11 @@ class Standings:
             return None
         if run.status is RunStatus.SUCCEEDED:
             return True
-        rows = await self._database.fetch(_CHECKPOINTS, run.id)
-        positions = [position_of(row["checkpoint"]) for row in rows]
-        return any(
-            position.phase is not Phase.ROWS
-            or position.null_rows > 0
-            or (position.after is not None and key <= position.after)
-            for position in positions
-        )
+        rows = await self._database.fetch(_CHECKPOINTS, run.id, list(key))
+        if any(position_of(row["checkpoint"]).phase is not Phase.ROWS for row in rows):
+            return True
+        position = position_of(next(row["checkpoint"] for row in rows if row["holds_key"]))
+        return position.null_rows > 0 or (position.after is not None and key <= position.after)
 
 
 async def _merged(

@@ -1,0 +1,88 @@
+"""Shares a run over many rows with other executors: it is cut by key before its first row is sent."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import structlog
+
+from tailrace.connector_kit.key_samples import SamplesKeys
+from tailrace.connector_kit.warehouse import Reading, Warehouse
+from tailrace.core.rows import RowKey
+from tailrace.core.runs import RunKind
+from tailrace.core.syncs import SyncDefinition
+from tailrace.mapping.accepted import Accepted
+from tailrace.mapping.sent_keys import keys_may_meet
+from tailrace.pipeline.tenure import Stopped, StopReason
+from tailrace.store.shards import Claim
+from tailrace_executor.bench import Bench
+from tailrace_executor.ledger import RunLedger
+
+_KEYS_PER_SHARD = 500
+
+_log = structlog.get_logger(__name__)
+
+
+def may_share(claim: Claim, definition: SyncDefinition) -> bool:
+    """Whether the run may be cut: it stands at its beginning, and reads all of its query in the order of keys."""
+    is_whole = not claim.is_shared and not claim.checkpoint_seq and claim.kind is not RunKind.REPLAY
+    is_by_key = definition.cursor is None and bool(definition.key_columns)
+    return is_whole and is_by_key and definition.delivery.shards > 1
+
+
+async def share_out(
+    ledger: RunLedger, bench: Bench, definition: SyncDefinition, warehouse: Warehouse, accepted: Accepted
+) -> None:
+    """Cut the run into shards of so many rows that each is worth it; the first stays here.
+
+    Rows whose keys may become one have to be seen by one executor, to be told apart.
+
+    :raises LeaseLost: the run is somebody else's.
+    """
+    claim = ledger.claim
+    columns = await ledger.columns.of(warehouse, definition)
+    cuts = () if keys_may_meet(definition, accepted, columns) else await _cuts(claim, bench, definition, warehouse)
+    if not cuts:
+        return
+    # Before the others are there to be claimed, by ourselves too.
+    bench.sharing.add(claim.lease.run_id)
+    await bench.shared_runs.share_out(claim.lease, cuts, columns=ledger.columns.digest)
+    ledger.claim = replace(claim, is_shared=True, until=cuts[0])
+    _log.info("run.shared_out", run_id=claim.lease.run_id, sync_id=claim.sync_id, shards=len(cuts) + 1)
+
+
+async def is_last(ledger: RunLedger, bench: Bench) -> bool:
+    """Whether the rows of all other shards are settled; if not, the shard is closed, and the run is theirs.
+
+    :raises Stopped: another shard failed.
+    :raises LeaseLost: the shard is somebody else's.
+    """
+    claim = ledger.claim
+    if not claim.is_shared:
+        return True
+    total = await bench.shared_runs.leave(claim.lease)
+    if total is not None and total.error_code is not None:
+        raise Stopped(StopReason.CANCELLED)
+    return total is not None
+
+
+async def _cuts(claim: Claim, bench: Bench, definition: SyncDefinition, warehouse: Warehouse) -> Sequence[RowKey]:
+    """Where to cut: by what is known of earlier runs, or else by a sample of what is in the warehouse."""
+    most = definition.delivery.shards
+    known, _ = await bench.snapshots.size(claim.sync_id)
+    parts = min(most, known // bench.rows_per_shard)
+    if parts > 1 and (cuts := await bench.snapshots.cuts(claim.sync_id, parts)):
+        return cuts
+    if not isinstance(warehouse, SamplesKeys):
+        return ()
+    about = await warehouse.rows_about(definition.source_query)
+    if about < 2 * bench.rows_per_shard:
+        return ()
+    part = min(1.0, most * _KEYS_PER_SHARD / about)
+    sample = await warehouse.key_sample(Reading(definition.source_query, definition.key_columns), part=part)
+    return cuts_of(sample, min(most, int(len(sample) / part) // bench.rows_per_shard))
+
+
+def cuts_of(sample: Sequence[RowKey], parts: int) -> Sequence[RowKey]:
+    """The keys that end all parts but the last, where a sample is cut into so many of about the same size."""
+    ordered = sorted(sample)
+    return sorted({ordered[len(ordered) * part // parts] for part in range(1, parts)}) if ordered else ()

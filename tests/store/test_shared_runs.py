@@ -1,0 +1,132 @@
+"""Runs that are cut into shards: who may cut, what each is given, and who closes the run."""
+
+import pytest
+
+from tailrace.core.errors import LeaseLost
+from tailrace.core.rows import RowKey
+from tailrace.core.runs import CANCELLED
+from tailrace.store.runs import Runs
+from tailrace.store.shards import Claim, Shards
+from tailrace.store.shared_runs import SharedRuns
+from tailrace.store.standings import Standings
+from tailrace.store.timelines import Timelines
+from tests.store.conftest import A_WORKSPACE, Stage
+
+CUTS = [RowKey(("g",)), RowKey(("p",))]
+_STAND = """
+UPDATE run_shards SET checkpoint = stands FROM jsonb_array_elements($1::jsonb) WITH ORDINALITY AS given (stands, number)
+WHERE shard = number - 1
+"""
+
+
+async def cut(stage: Stage) -> Claim:
+    """A claimed run, cut in three."""
+    await stage.start_run()
+    claim = await claimed(stage)
+    await SharedRuns(stage.database).share_out(claim.lease, CUTS, columns="their digest")
+    return claim
+
+
+async def claimed(stage: Stage) -> Claim:
+    claim = await Shards(stage.database).claim(owner="executor-0", ttl_s=30.0, grace_s=0.0)
+    assert claim is not None
+    return claim
+
+
+async def states(stage: Stage, claim: Claim) -> list[str]:
+    return [shard.state for shard in await Timelines(stage.database).shards(claim.lease.run_id)]
+
+
+async def test_each_shard_begins_behind_the_one_before_and_agrees_on_columns(stage: Stage) -> None:
+    first = await cut(stage)
+
+    others = [await claimed(stage), await claimed(stage)]
+
+    assert (first.is_shared, [claim.is_shared for claim in others]) == (False, [True, True])
+    assert [(claim.checkpoint or {})["after"] for claim in others] == [["g"], ["p"]]
+    assert [(claim.checkpoint or {})["columns"] for claim in others] == ["their digest"] * 2
+    assert [claim.until for claim in others] == [("p",), None]
+    assert await Shards(stage.database).claim(owner="executor-1", ttl_s=30.0, grace_s=0.0) is None
+
+
+async def test_first_shard_keeps_its_end_when_it_is_claimed_anew(stage: Stage) -> None:
+    first = await cut(stage)
+    await Shards(stage.database).hand_back(first.lease)
+
+    claims = [await claimed(stage) for _ in range(3)]
+
+    [again] = [claim for claim in claims if claim.lease.shard == 0]
+    assert (again.until, again.is_shared, again.checkpoint) == (("g",), True, None)
+
+
+async def test_run_is_cut_once_and_by_its_owner(stage: Stage) -> None:
+    first = await cut(stage)
+    shared = SharedRuns(stage.database)
+
+    with pytest.raises(LeaseLost):
+        await shared.share_out(first.lease, CUTS, columns=None)
+    assert len(await states(stage, first)) == 3
+
+
+async def test_process_leaves_shards_of_a_run_it_shares_to_others_until_they_are_begun(stage: Stage) -> None:
+    first = await cut(stage)
+    ours = Shards(stage.database, sharing={first.lease.run_id})
+
+    fresh = await ours.claim(owner="us", ttl_s=30.0, grace_s=0.0)
+    theirs = await claimed(stage)
+    await Shards(stage.database).hand_back(theirs.lease)
+    begun = await ours.claim(owner="us", ttl_s=30.0, grace_s=0.0)
+
+    assert fresh is None
+    assert begun is not None
+    assert begun.lease.shard == theirs.lease.shard
+
+
+async def test_all_leave_but_the_last_who_is_told_what_all_come_to(stage: Stage) -> None:
+    first = await cut(stage)
+    second, third = await claimed(stage), await claimed(stage)
+    await stage.database.execute("UPDATE run_shards SET rows_read = 1 + shard, rows_delivered = 1 + shard")
+    shared = SharedRuns(stage.database)
+
+    left = [await shared.leave(claim.lease) for claim in (third, first)]
+    total = await shared.leave(second.lease)
+
+    assert left == [None, None]
+    assert total is not None
+    assert (total.books.read, total.books.delivered, total.error_code) == (6, 6, None)
+    assert await states(stage, first) == ["done", "running", "done"]
+
+
+async def test_shard_that_was_left_can_not_be_left_again(stage: Stage) -> None:
+    first = await cut(stage)
+    shared = SharedRuns(stage.database)
+    await shared.leave(first.lease)
+
+    with pytest.raises(LeaseLost):
+        await shared.leave(first.lease)
+
+
+async def test_failure_closes_what_nobody_works_on_and_is_told_to_who_does(stage: Stage) -> None:
+    first = await cut(stage)
+    second = await claimed(stage)
+    shared = SharedRuns(stage.database)
+    run_id = first.lease.run_id
+
+    before = await shared.failing({run_id})
+    left = await shared.leave(first.lease, code="FAILURE_THRESHOLD", message="too many")
+    after = await shared.failing({run_id})
+    total = await shared.leave(second.lease, code=CANCELLED)
+
+    assert (before, left, after) == (set(), None, {run_id})
+    assert await states(stage, first) == ["done", "running", "done"]
+    assert total is not None
+    assert (total.error_code, total.error_message) == ("FAILURE_THRESHOLD", "too many")
+
+
+@pytest.mark.parametrize(("key", "is_passed"), [("c", True), ("e", False), ("k", False), ("h", True), ("z", False)])
+async def test_row_is_passed_where_its_own_shard_has_settled_it(stage: Stage, key: str, *, is_passed: bool) -> None:
+    first = await cut(stage)
+    await stage.database.execute(_STAND, [{"after": ["d"], "null_rows": 0}, {"after": ["i"], "null_rows": 0}])
+    run = await Runs(stage.database).get(A_WORKSPACE, first.lease.run_id)
+
+    assert await Standings(stage.database).passed(run, RowKey((key,))) is is_passed
