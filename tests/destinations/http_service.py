@@ -18,6 +18,7 @@ class PeopleService(LoopbackService):
         self.token = token
         self.people: dict[str, dict[str, str | None]] = {}
         self.refused_names: set[str] = set()
+        self.echoes = False
 
     async def answer(self, request: web.Request) -> web.Response:
         if request.headers.get("Authorization") != f"Bearer {self.token}":
@@ -28,7 +29,7 @@ class PeopleService(LoopbackService):
         await self.turn(request)
         return web.json_response({"results": [self._apply(batch["operation"], row) for row in batch["rows"]]})
 
-    def _apply(self, operation: str, row: dict[str, Any]) -> dict[str, str]:
+    def _apply(self, operation: str, row: dict[str, Any]) -> dict[str, Any]:
         exists = row["id"] in self.people
         if operation == "delete":
             self.people.pop(row["id"], None)
@@ -40,4 +41,4 @@ class PeopleService(LoopbackService):
             return {"status": "rejected", "code": "NOT_FOUND", "message": "there is nobody of this id"}
         else:
             self.people[row["id"]] = row
-        return {"status": "ok"}
+        return {"status": "ok", "record": row} if self.echoes else {"status": "ok"}

@@ -4,6 +4,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from aiohttp import web
 
@@ -69,4 +70,4 @@ class Rerouted(HttpClient):
         url = request.url
         for origin in self._origins:
             url = url.replace(origin, self._url)
-        return await self._http.send(HttpRequest(request.method, url, request.headers, request.body))
+        return await self._http.send(replace(request, url=url))

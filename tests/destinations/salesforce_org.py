@@ -24,6 +24,7 @@ class Org(HttpClient):
     def __init__(self) -> None:
         self.accounts: dict[str, dict[str, Any]] = {}
         self.calls: list[tuple[str, str]] = []
+        self.takes_bytes: dict[str, int] = {}
         self.forms: list[dict[str, list[str]]] = []
         self.jobs: dict[str, dict[str, Any]] = {}
         self.looks_until_done = 0
@@ -40,6 +41,7 @@ class Org(HttpClient):
         assert request.headers["Authorization"] == f"Bearer token-{self.token}"
         call = (request.method, path.removeprefix(API))
         self.calls.append(call)
+        self.takes_bytes[path.rpartition("/")[2]] = request.takes_bytes
         told = self.overrides.get(call, [])
         given = told.pop(0) if told else None
         if isinstance(given, Exception):

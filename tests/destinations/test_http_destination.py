@@ -4,9 +4,9 @@ import pytest_asyncio
 
 from tailrace.connector_kit.registry import destination_type
 from tailrace.destinations.http import HttpDestination
-from tailrace.testing.destination_contract import DestinationContract
 from tests.destinations.http_rig import SECRET, HttpRig, opened, settings
 from tests.destinations.http_service import PeopleService
+from tests.destinations.people_rig import PeopleContract
 
 
 @pytest_asyncio.fixture
@@ -16,7 +16,7 @@ async def rig() -> AsyncIterator[HttpRig]:
         yield HttpRig(destination, service)
 
 
-class TestHttpDestination(DestinationContract):
+class TestHttpDestination(PeopleContract):
     pass
 
 

@@ -10,7 +10,7 @@ from tailrace.core.batches import Batch, BatchResult
 from tailrace.core.errors import BatchRefused, DestinationUnavailable, InDoubt, Unfinished
 from tailrace.core.rows import DELIVERED, Operation, Row, RowKey
 from tailrace.core.snapshots import hash_row
-from tailrace.destinations.salesforce import SalesforceDestination
+from tailrace.destinations.salesforce import BATCH_BYTES, SalesforceDestination
 from tailrace.testing.fake_http import answer
 from tests.destinations.salesforce_org import Org
 from tests.destinations.test_salesforce_destination import TARGET, batch, opened, rejections
@@ -112,6 +112,15 @@ async def test_key_that_several_records_have_is_rejected_and_the_others_go() -> 
 
     assert rejections(result.outcomes) == {5: "AMBIGUOUS_KEY"}
     assert sorted(org.accounts) == ["e5"]
+
+
+async def test_results_of_a_job_may_be_every_row_and_what_is_wrong_with_it() -> None:
+    org = an_org()
+
+    async with opened(org, bulk_from_rows=100) as destination:
+        await delete(destination)
+
+    assert min(org.takes_bytes["failedResults"], org.takes_bytes["unprocessedrecords"]) > 3 * BATCH_BYTES
 
 
 async def test_keys_that_a_job_takes_for_one_are_sent_apart() -> None:

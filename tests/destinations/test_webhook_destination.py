@@ -8,8 +8,8 @@ from tailrace.connector_kit.manifest.rehearsal import PROMISES, Promise, rehears
 from tailrace.connector_kit.registry import destination_type, validate_settings
 from tailrace.core.clock import SystemClock
 from tailrace.destinations.webhook import WebhookDestination, WebhookSettings, described
-from tailrace.testing.destination_contract import DestinationContract
 from tests.destinations.http_service import PeopleService
+from tests.destinations.people_rig import PeopleContract
 from tests.destinations.webhook_rig import SECRET, WebhookRig, opened, settings
 
 APIS: dict[str, dict[str, Any]] = {
@@ -43,7 +43,7 @@ async def rig() -> AsyncIterator[WebhookRig]:
         yield WebhookRig(destination, service)
 
 
-class TestWebhookDestination(DestinationContract):
+class TestWebhookDestination(PeopleContract):
     pass
 
 

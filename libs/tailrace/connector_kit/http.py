@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+LONG_ANSWER_BYTES = 16 << 20
+"""What an answer that lists objects, or says something of each of many rows, may come to."""
+
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:

@@ -8,6 +8,7 @@ from tailrace.connector_kit.manifest.attribution import Reason
 from tailrace.connector_kit.manifest.calls import Answer, Caller
 from tailrace.connector_kit.manifest.encoding import as_text, dumped
 from tailrace.connector_kit.manifest.parts import number_at, text_at
+from tailrace.connector_kit.manifest.questions import Question
 from tailrace.connector_kit.manifest.writes import Method
 from tailrace.core.clock import Clock
 from tailrace.core.errors import DestinationUnavailable, InDoubt, Unfinished
@@ -24,6 +25,7 @@ ENDS = frozenset({"JobComplete", "Failed", "Aborted"})
 """The states of a job that nothing more becomes of."""
 
 _POLL_S = 2.0
+_RESULT_BYTES = 64 << 20  # every row again, each with what is wrong with it
 _CLOSED = dumped({"state": "UploadComplete"})
 
 
@@ -104,7 +106,8 @@ class Jobs:
         return {**left, **failed}
 
     async def _told(self, job_id: str, which: str, load: Load) -> dict[str, RowOutcome]:
-        answer = await self.caller.send("GET", f"{self.path}/{job_id}/{which}", media="text/csv")
+        asked = Question("GET", f"{self.path}/{job_id}/{which}", media="text/csv", takes_bytes=_RESULT_BYTES)
+        answer = await self.caller.request(asked)
         return {row.get(load.key_name) or "": _outcome(row, load.reason) for row in rows_of(answer.body)}
 
 

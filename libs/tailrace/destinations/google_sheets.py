@@ -22,7 +22,7 @@ from pydantic import Field as Setting
 
 from tailrace.connector_kit.answers import raise_for_status
 from tailrace.connector_kit.destination import Destination, Field, Level, Object, Target, WritePlan
-from tailrace.connector_kit.http import HttpClient, HttpRequest
+from tailrace.connector_kit.http import LONG_ANSWER_BYTES, HttpClient, HttpRequest
 from tailrace.connector_kit.manifest.auth import JwtBearer
 from tailrace.connector_kit.manifest.encoding import Digits, Encoding, as_text, dumped
 from tailrace.connector_kit.manifest.parts import list_at, look_up, read_json, text_at
@@ -47,7 +47,6 @@ CELL_CHARACTERS = 50_000
 
 _MODES = frozenset({SyncMode.UPSERT, SyncMode.UPDATE, SyncMode.DELETE, SyncMode.MIRROR})
 _DIGITS = 15
-_COLUMN_BYTES = 16 << 20
 _HEADERS = {"Accept": "application/json", "Content-Type": "application/json"}
 _AUTH = JwtBearer(
     token_url=TOKENS,
@@ -204,7 +203,7 @@ class GoogleSheetsDestination(Destination):
 
     async def _ask(self, method: str, path: str, body: bytes = b"") -> object:
         url = f"{API}/{self._settings.spreadsheet_id}{path}"
-        request = HttpRequest(method, url, _HEADERS, body, takes_bytes=_COLUMN_BYTES)
+        request = HttpRequest(method, url, _HEADERS, body, takes_bytes=LONG_ANSWER_BYTES)
         response = await self._sign_in.send(request, is_expired=lambda told: told.status == 401)  # noqa: PLR2004 - HTTP
         try:
             raise_for_status(response, now=self._clock.now())

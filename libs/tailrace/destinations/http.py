@@ -35,7 +35,7 @@ from tailrace.connector_kit.attribution import refusal, row_outcomes
 from tailrace.connector_kit.destination import Destination, Level, Object, Target, WritePlan
 from tailrace.connector_kit.destination import Field as ObjectField
 from tailrace.connector_kit.header_rules import SecretHeader, check_header_names
-from tailrace.connector_kit.http import HttpClient, HttpRequest, HttpResponse
+from tailrace.connector_kit.http import LONG_ANSWER_BYTES, HttpClient, HttpRequest, HttpResponse
 from tailrace.connector_kit.masking import masked, secret_words
 from tailrace.connector_kit.signatures import SigningSecret, signature_headers, signing_key
 from tailrace.core.batches import Batch, BatchResult
@@ -188,7 +188,9 @@ class HttpDestination(Destination):
             headers |= signature_headers(self._keys, message_id=batch.idempotency_key, sent_at=now, body=body)
         settings, is_delete = self._settings, target.operation is Operation.DELETE
         template = settings.delete_url if is_delete and settings.delete_url else settings.url
-        return HttpRequest(settings.method, _with_object(template, target.object_name), headers, body)
+        return HttpRequest(
+            settings.method, _with_object(template, target.object_name), headers, body, LONG_ANSWER_BYTES
+        )
 
     def _check_offered(self, object_name: str) -> None:
         offered = self._settings.objects

@@ -28,7 +28,6 @@ from tailrace.core.errors import (
 )
 
 _SUCCESS = range(200, 300)
-_LISTING_BYTES = 16 << 20
 
 
 class RefusedWith(BatchRefused):
@@ -88,9 +87,8 @@ class Caller:
         """
         self.pressure.check()
         url = (self.base_url or await self.sign_in.base_url() or self._address()) + asked.path
-        takes_bytes = _LISTING_BYTES if asked.method == "GET" else 0
         response = await self.sign_in.send(
-            HttpRequest(asked.method, url, self.headers(asked), asked.body, takes_bytes),
+            HttpRequest(asked.method, url, self.headers(asked), asked.body, asked.takes_bytes),
             is_expired=lambda told: self._meaning(told, rules) is Then.SIGN_IN,
         )
         self.pressure.learn(response)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from tailrace.connector_kit.http import LONG_ANSWER_BYTES
 from tailrace.connector_kit.manifest.writes import Method
 
 JSON = "application/json"
@@ -22,3 +23,4 @@ class Question:
     media: str = JSON
     headers: Mapping[str, str] = field(default_factory=dict)
     batch_id: str = ""
+    takes_bytes: int = LONG_ANSWER_BYTES
