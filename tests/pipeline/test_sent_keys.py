@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from tailrace.core.batches import Batch
+from tailrace.core.errors import DestinationUnavailable
 from tailrace.core.mappings import Cast, Hash
 from tailrace.core.rows import DELIVERED, Operation, Row, RowKey, RowOutcome, rejected
 from tailrace.core.runs import RunKind
@@ -55,6 +56,10 @@ def addresses(*names: str) -> list[tuple[str | None, str]]:
 
 def refuses_bad(batch: Batch) -> Sequence[RowOutcome]:
     return [rejected("BAD", "no") if name_in(row) == "bad" else DELIVERED for row in batch.rows]
+
+
+def is_down(_: Batch) -> Sequence[RowOutcome]:
+    raise DestinationUnavailable("down")
 
 
 def dead(world: World) -> Counter[str]:
@@ -167,6 +172,35 @@ async def test_replay_rejects_a_row_whose_key_another_row_has() -> None:
     books = await world.run(RunKind.REPLAY, only=["ada@example.com"])
 
     assert (books.reasons["rejected.DUPLICATE_MAPPED_KEY"], world.records) == (1, ["ADA"])
+
+
+async def test_run_that_goes_on_rejects_a_row_whose_key_one_that_was_settled_has() -> None:
+    world = MappedWorld(addresses("ADA", *(name.upper() for name in MANY), "ada"), window_rows=10)
+    world.destination.answers = [lambda batch: [DELIVERED] * len(batch.rows)]
+    world.destination.always = is_down
+    with pytest.raises(DestinationUnavailable):
+        await world.run()
+    world.destination.always = None
+
+    books = await world.run(resume=True)
+
+    assert (books.delivered, books.reasons["rejected.DUPLICATE_MAPPED_KEY"]) == (31, 1)
+    assert "ADA" in world.records
+
+
+async def test_run_that_goes_on_sends_rows_that_were_delivered_before_and_not_seen_yet() -> None:
+    world = MappedWorld(addresses(*MANY), window_rows=10)
+    await world.run()
+    world.rows = [(key, f"new {name}") for key, name in world.rows]
+    world.destination.answers = [lambda batch: [DELIVERED] * len(batch.rows)]
+    world.destination.always = is_down
+    with pytest.raises(DestinationUnavailable):
+        await world.run()
+    world.destination.always = None
+
+    books = await world.run(resume=True)
+
+    assert (books.delivered, books.rejected) == (30, 0)
 
 
 async def test_replay_sends_a_row_whose_record_a_rejected_row_had_before() -> None:

@@ -75,18 +75,16 @@ class Mapper:
         """The rows of a block, in order; rows that were settled before the start are left out."""
         return self._map_plain(block) or self._map_exactly(block)
 
-    async def heed(self, others: AsyncIterator[Sequence[Entry]], own: Sequence[RowKey]) -> None:
-        """Take the records of entries as had by earlier rows, but for those of `own` keys.
+    async def heed(self, others: AsyncIterator[Sequence[Entry]]) -> None:
+        """Where keys may become one, take the records of entries as had by rows that came before.
 
         What was found to share its key with another row has no record of its own.
         """
         if self._sent_keys is None:
             return
-        left_out = {*own}
         async for entries in others:
             for each in entries:
-                is_there = each.delivered is not None and each.dead != UNKNOWN_VERSION and not each.is_gone
-                if is_there and each.key not in left_out:
+                if each.delivered is not None and each.dead != UNKNOWN_VERSION and not each.is_gone:
                     self._sent_keys.is_first(keys.key_record(self._key_names, each))
 
     def _map_plain(self, block: Block) -> PlainRows | None:

@@ -163,9 +163,22 @@ async def _changes(
     blocks = await stack.enter_async_context(route.warehouse.read(reading))
     if route.only is not None and cursor is not None:
         blocks = newest_of_each(blocks, cursor)
-    elif route.only is not None:
-        await mapper.heed(route.snapshot.all_entries(), route.only)
+    else:
+        await mapper.heed(_not_read(route))
     return diff(map_fields(blocks, mapper), route.snapshot.entries(after=route.start.after))
+
+
+async def _not_read(route: Route) -> AsyncIterator[Sequence[Entry]]:
+    """What is known of the rows that a replay, or a run that goes on, leaves out."""
+    after = route.start.after
+    if route.only is not None:
+        own = {*route.only}
+        async for entries in route.snapshot.all_entries():
+            yield [entry for entry in entries if entry.key not in own]
+    elif after is not None:
+        await route.snapshot.merge()
+        async for entries in route.snapshot.all_entries():
+            yield [entry for entry in entries if entry.key <= after]
 
 
 def _changes_by_hashes(route: Route, view: HashedRows, mapper: Mapper, stack: AsyncExitStack) -> Changes:
