@@ -115,6 +115,16 @@ _TESTED: Json = {
     "notes": ["This was a real write.", "Runs do not know of it: the next run sends this row again."],
 }
 
+_SNAPSHOT: Json = {
+    "rows": 12839,
+    "delivered": 12795,
+    "leaving": 0,
+    "size_bytes": 198231,
+    "sync_version": 1,
+    "kept": True,
+    "imported_at": None,
+}
+
 
 def _rejected() -> Json:
     attributes = {name: value for name, value in _LETTER.items() if name not in {"id", "version", "duplicate"}}
@@ -177,6 +187,7 @@ MANAGEMENT_TOLD: dict[str, Any] = {
     "testRow": _one("row_test", _SYNC, _TESTED),
     "findRow": _one("row", "acc_88291", _ROW),
     "listRejectedRows": _rejected(),
+    "getSnapshot": _one("snapshot", _SYNC, _SNAPSHOT),
     "followRun": 'id: 1.26.succeeded\nevent: end\ndata: {"id":"retl_run_01j9k7p2q3r4s5t6"}\n\n',
 }
 """Answers."""

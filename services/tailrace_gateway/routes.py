@@ -52,6 +52,7 @@ from tailrace_gateway.run_answers import (
     RunBrief,
     StartedSync,
 )
+from tailrace_gateway.snapshots_api import SNAPSHOTS
 from tailrace_gateway.sync_bodies import CreateSync, UpdateSync
 from tailrace_gateway.timeline_api import TIMELINES
 from tailrace_gateway.tokens_api import TOKENS
@@ -324,7 +325,11 @@ SECTIONS = (
     Section("Runs", "Planasonix contract: runs, started and followed. Beside it: one run with its books.", RUNS),
     Section("Versions", "What a sync was before, going back to it, and pausing.", VERSIONS),
     Section("Trials", "What a run would do, and what the destination says of one row.", TRIALS),
-    Section("Histories", "What happened to a run and to a single row, and what is happening.", (*TIMELINES, *ROWS)),
+    Section(
+        "Histories",
+        "What happened to a run and to a single row, and what is happening.",
+        (*TIMELINES, *ROWS, *SNAPSHOTS),
+    ),
     Section("Discovery", "Planasonix contract: what destinations take, asked from them live.", DISCOVERY),
     Section("Dead letters", "Planasonix contract: rows that were not taken, each with its reason.", DEAD_LETTERS),
     Section("Connections", "RudderStack contract: its connection is a sync, its sync a run.", RUDDERSTACK),

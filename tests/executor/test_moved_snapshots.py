@@ -157,7 +157,10 @@ async def test_known_rows_are_counted(yard: Yard) -> None:
     assert (known.imported_at, known.active_run) == (None, None)
 
 
-async def test_nothing_is_exported_before_a_run(yard: Yard) -> None:
+async def test_nothing_is_known_and_exported_before_a_run(yard: Yard) -> None:
+    known = await SnapshotTransfers(yard.chassis.database).known(yard.sync)
+
+    assert (known.entries, known.version, known.is_of_use) == (0, None, True)
     with pytest.raises(NotFound, match="no run of it has read any"):
         await exported(yard)
 

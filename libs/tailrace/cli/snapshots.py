@@ -47,7 +47,9 @@ def _show(sync_id: _SyncId, *, as_json: AsJson = False) -> None:
     lines = [
         f"{known.entries} rows in {known.size_bytes} bytes{each}",
         f"{known.delivered} were delivered, {known.gone} of them have left the query",
-        f"known since version {known.version} of the sync ran"
+        "no run has read any yet"
+        if known.version is None
+        else f"known since version {known.version} of the sync ran"
         + ("" if known.is_of_use else "; the next run forgets it, for the sync writes elsewhere or otherwise by now"),
     ]
     lines += [f"imported at {known.imported_at:%Y-%m-%d %H:%M:%SZ}"] if known.imported_at else []

@@ -60,14 +60,15 @@ SET version = excluded.version, watermark = excluded.watermark, imported_at = ex
 class Known:
     """How much is known of a sync's rows; with a run that was broken off, a row may be counted twice.
 
-    `is_of_use` unless the next run forgets it, because the sync writes elsewhere or otherwise by now.
+    `version` is that of the sync that ran last, None before any run. `is_of_use` unless the next run forgets all of it,
+    because the sync writes elsewhere or otherwise by now.
     """
 
     entries: int
     delivered: int
     gone: int
     size_bytes: int
-    version: int
+    version: int | None
     is_of_use: bool
     watermark: str | None
     imported_at: datetime | None
@@ -81,21 +82,15 @@ class SnapshotTransfers:
         self._database = database
 
     async def known(self, sync: Sync) -> Known:
-        """How much is known.
-
-        :raises NotFound: `NOTHING_KNOWN`: no run has got that far.
-        """
-        found = await self._database.fetchrow(_KNOWN, sync.id)
-        sizes = await self._database.fetchrow(_SIZES, sync.id)
-        if found is None or sizes is None:
-            raise _nothing()
+        """How much is known."""
+        found = dict(await self._database.fetchrow(_KNOWN, sync.id) or {})
         return Known(
-            **dict(sizes),
-            version=found["version"],
+            **dict(await self._database.fetchrow(_SIZES, sync.id) or {}),
+            version=found.get("version"),
             is_of_use=await Standings(self._database).speaks_of(sync.id, sync.version),
-            watermark=found["watermark"],
-            imported_at=found["imported_at"],
-            active_run=found["active_run"],
+            watermark=found.get("watermark"),
+            imported_at=found.get("imported_at"),
+            active_run=found.get("active_run"),
         )
 
     async def export(self, sync: Sync, file: BinaryIO) -> int:

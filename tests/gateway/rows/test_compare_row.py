@@ -8,6 +8,7 @@ import pytest
 from tailrace.core.runs import RunKind
 from tailrace.core.syncs import SyncMode
 from tailrace.store.tokens import NewToken, Role, Tokens
+from tailrace_gateway import row_reading
 from tests.executor.sink import Sink
 from tests.executor.yard import Yard
 from tests.gateway.caller import Caller, Json
@@ -23,6 +24,12 @@ async def _compare(caller: Caller, yard: Yard, key: str = "2") -> Json:
 
 def _told(found: Json) -> tuple[Any, ...]:
     return found["source"]["comparison"], found["source"]["sends"]
+
+
+async def _is_quiet(yard: Yard) -> bool:
+    return not await yard.warehouse.fetchval(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'"
+    )
 
 
 async def test_row_that_has_not_changed_is_the_same(editor: Caller, yard: Yard, sink: Sink) -> None:
@@ -152,6 +159,19 @@ async def test_source_that_refuses_says_so(editor: Caller, yard: Yard) -> None:
     assert (asked.status, asked.json["code"]) == (422, "SOURCE_QUERY")
 
 
+async def test_warehouse_that_takes_too_long_is_left(
+    editor: Caller, yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(row_reading, "LOOK_S", 0.5)
+    await yard.change_sync(source_query="SELECT id, email || pg_sleep(60)::text AS email FROM people")
+    await yard.add_people(2, 2)
+
+    asked = await editor.get(f"/api/syncs/{yard.sync.id}/row?key=2&compare=true")
+
+    assert (asked.status, asked.json["code"]) == (424, "SOURCE_UNAVAILABLE")
+    await yard.until(lambda: _is_quiet(yard))
+
+
 @pytest.mark.parametrize("value", ["perhaps", ""])
 async def test_other_words_are_refused(editor: Caller, yard: Yard, value: str) -> None:
     asked = await editor.get(f"/api/syncs/{yard.sync.id}/row?key=2&compare={value}")
@@ -177,3 +197,16 @@ class TestWhichRunDelivered:
         found = await _compare(editor, yard)
 
         assert (found["delivered"]["by_run"], found["delivered"]["by_run_at_latest"]) == (None, second.id)
+
+
+async def test_snapshot_tells_how_much_is_known(editor: Caller, yard: Yard) -> None:
+    path = f"/api/syncs/{yard.sync.id}/snapshot"
+    before = (await editor.get(path)).attributes
+    await yard.add_people(1, 3)
+    await yard.run()
+
+    known = (await editor.get(path)).attributes
+
+    assert (before["rows"], before["sync_version"], before["kept"]) == (0, None, True)
+    assert (known["rows"], known["delivered"], known["sync_version"], known["kept"]) == (3, 3, 1, True)
+    assert known["size_bytes"] > 0
