@@ -1,11 +1,15 @@
 """What PostgreSQL says when it cannot go on, and what a caller hears of it."""
 
+import asyncio
+
 import asyncpg
 import pytest
 
 from tailrace.core.errors import StoreUnavailable
-from tailrace.store.database import Database
+from tailrace.store.database import Connection, Database
+from tailrace.testing.eventually import eventually
 
+_ASLEEP = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
 _RAISE = "DO $$ BEGIN RAISE EXCEPTION 'asked for' USING ERRCODE = '{}'; END $$"
 
 
@@ -38,4 +42,22 @@ async def test_mistake_in_a_statement_is_no_outage(database: Database) -> None:
     with pytest.raises(asyncpg.UndefinedTableError):
         await database.execute("SELECT * FROM nowhere")
 
+    assert await database.fetchval("SELECT 1") == 1
+
+
+async def test_cancel_that_comes_as_the_connection_breaks_is_no_outage(database: Database) -> None:
+    connections: list[Connection] = []
+
+    async def ask() -> None:
+        async with database.connection() as connection:
+            connections.append(connection)
+            await connection.execute("SELECT pg_sleep(60)")
+
+    async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+        asking = tasks.create_task(ask())
+        await eventually(lambda: database.fetchval(_ASLEEP), 1)
+        asking.cancel()
+        connections[0]._con._transport.abort()
+
+    assert asking.cancelled()
     assert await database.fetchval("SELECT 1") == 1

@@ -1,5 +1,6 @@
 """PostgreSQL with a bound on every wait: the only way to a connection outside the migrations."""
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
@@ -103,6 +104,7 @@ class Database:
         :raises StoreUnavailable: the server is lost, frozen, full or broke off a deadlock; what the command did is
             unknown.
         """
+        cancels = _cancels()
         try:
             connection = await self._pool.acquire(timeout=self._waits.acquire_s)
             try:
@@ -117,6 +119,9 @@ class Database:
         except _LOST as error:
             if isinstance(error, _STALE):
                 await self._pool.expire_connections()
+            # A connection that broke as its task was cancelled cannot be released; the cancel must not be lost in that.
+            if _cancels() > cancels:
+                raise asyncio.CancelledError from error
             raise StoreUnavailable(f"the state store does not answer: {type(error).__name__}") from error
 
     @asynccontextmanager
@@ -178,6 +183,12 @@ def touched(status: str) -> int:
     """The row count at the end of a command status such as `UPDATE 3`."""
     count = status.rpartition(" ")[2]
     return int(count) if count.isdigit() else 0
+
+
+def _cancels() -> int:
+    """How often the task at work was asked to end."""
+    task = asyncio.current_task()
+    return task.cancelling() if task else 0
 
 
 async def _connect(*arguments: Any, **options: Any) -> "asyncpg.Connection[Record]":  # noqa: ANN401 - asyncpg's own

@@ -171,6 +171,13 @@ MUTATIONS = (
         ("tests/architecture/test_house.py::test_every_module_keeps_the_rule[waiting for a connection has a timeout]",),
     ),
     Mutation(
+        "a cancel is lost where the connection breaks at the same moment",
+        "libs/tailrace/store/database.py",
+        "            if _cancels() > cancels:\n",
+        "            if False:\n",
+        ("tests/store/test_database.py::test_cancel_that_comes_as_the_connection_breaks_is_no_outage",),
+    ),
+    Mutation(
         "tombstones do not forget",
         "libs/tailrace/core/entry_columns.py",
         " if not (isinstance(one, Entry) and one.is_tombstone)}",
