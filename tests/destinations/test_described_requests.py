@@ -84,6 +84,7 @@ async def test_request_is_as_the_vendor_describes_it(name: str) -> None:
         (CUSTOMERIO, "customerio delete", {"id": 42}),
         (EVENTS, "customerio events", {"id": 42, "name": "bought", "timestamp": "2026-11-22T10:00:00Z"}),
         (ITERABLE, "iterable upsert", {"userId": 42, "other_field": True}),
+        (ITERABLE, "iterable upsert", {"userId": 42, "email": None}),
     ],
 )
 async def test_key_that_is_a_number_is_sent_as_the_vendor_describes_it(

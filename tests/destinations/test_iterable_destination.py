@@ -24,7 +24,7 @@ def user(identity: dict[str, object], fields: dict[str, object]) -> object:
 def by_id(told: HttpResponse, means: list[str] | str) -> Sample:
     users = [
         user({"userId": "u1", "email": "A@x.example"}, {"score": 1.5}),
-        user({"userId": "U2", "email": None}, {"tags": ["a"]}),
+        user({"userId": "U2"}, {"tags": ["a"]}),
     ]
     return Sample(
         about=Operation.UPSERT,
@@ -35,6 +35,24 @@ def by_id(told: HttpResponse, means: list[str] | str) -> Sample:
         means=means,
         asks=("POST", f"{API}/api/users/bulkUpdate", {"createNewFields": True, "users": users}),
         shows=SHOWS,
+        settings=SETTINGS,
+    )
+
+
+def of_one_family(told: HttpResponse, means: list[str] | str) -> Sample:
+    rows: list[dict[str, object]] = [
+        {"userId": "u1", "email": "a@x.example"},
+        {"userId": "u2", "email": "A@x.example"},
+    ]
+    asked = {"createNewFields": True, "users": [user(each, {}) for each in rows]}
+    return Sample(
+        about=Operation.UPSERT,
+        object_name="users",
+        key="userId",
+        rows=rows,
+        answers=[told],
+        means=means,
+        asks=("POST", f"{API}/api/users/bulkUpdate", asked),
         settings=SETTINGS,
     )
 
@@ -101,6 +119,12 @@ UPDATED = (
         for name in REASONS
     ),
     by_id(listed("invalidUserIds", "somebody"), "IN_DOUBT"),
+    by_id(answer(200, ANSWERED | {"invalidUserIds": ["u1"]}), ["rejected:INVALID", "delivered"]),
+    by_address(answer(200, ANSWERED | {"invalidEmails": ["b@x.example"]}), ["delivered", "rejected:INVALID"]),
+    by_id(listed("conflictEmails", "a@x.example"), ["rejected:CONFLICT", "delivered"]),
+    of_one_family(answer(200, {"successCount": 2, "failCount": 0}), ["delivered", "delivered"]),
+    of_one_family(listed("invalidUserIds", "u2"), ["delivered", "rejected:INVALID"]),
+    of_one_family(listed("conflictEmails", "a@x.example"), "DESTINATION_VALIDATION"),
     by_id(answer(400, {"code": "RequestFieldsTypesMismatched", "msg": "no"}), "DESTINATION_VALIDATION"),
     by_id(answer(401, {"code": "BadApiKey"}), "CREDENTIALS_REFUSED"),
     by_id(answer(429, {"code": "RateLimitExceeded", "params": {"rateLimitReset": 7}}), "RATE_LIMIT:7"),

@@ -32,6 +32,7 @@ REASONS = {
     "forgotten": ("FORGOTTEN", "this user asked to be forgotten and is never taken again"),
     "invalidData": ("INVALID_DATA", "a field's value is not of the type that the field has in the project"),
 }
+PLACES = {"failedUpdates.": REASONS, "": {"invalid": REASONS["invalid"]}}
 
 MANIFEST = Manifest(
     name="iterable",
@@ -81,8 +82,9 @@ MANIFEST = Manifest(
             is_idempotent=True,
             attribution=Keyed(
                 lists=tuple(
-                    RejectedKeys(at=f"failedUpdates.{name}{kind}", code=code, message=message)
-                    for name, (code, message) in REASONS.items()
+                    RejectedKeys(at=f"{place}{name}{kind}", code=code, message=message)
+                    for place, names in PLACES.items()
+                    for name, (code, message) in names.items()
                     for kind in ("UserIds", "Emails")
                 ),
                 fold="lower",

@@ -26,11 +26,12 @@ Meaning = Literal["delivered", "skipped", "rejected", "retry"]
 class Sent:
     """What was sent of a row that an answer can point at: its key as the vendor compares it, and its trace id.
 
-    Where answers name the vendor's own id, that stands for the key.
+    Where answers name the vendor's own id, that stands for the key. `aliases` is what else the vendor knows it by.
     """
 
     key: str
     trace: str
+    aliases: frozenset[str] = frozenset()
 
 
 class Reason(Part):
@@ -182,9 +183,7 @@ class Keyed(Attribution):
     def outcomes(self, document: object, sent: Sequence[Sent]) -> list[RowOutcome]:
         if not isinstance(document, dict):
             raise InDoubt("the answer is no JSON object")
-        failed = self._named(document)
-        if not failed.keys() <= {row.key for row in sent}:
-            raise InDoubt("the answer names a key that was not sent")
+        failed = _by_row(self._named(document), sent)
         counted = None if self.failed_count is None else number_at(document, self.failed_count)
         if self.failed_count is not None and counted != len(failed):
             raise InDoubt(f"the answer counts {counted} failures and names {len(failed)}")
@@ -308,6 +307,24 @@ def _entries(document: object, path: str) -> Sequence[object]:
     if not isinstance(found, list):
         raise InDoubt(f"the answer's {path!r} is no list")
     return found
+
+
+def _by_row(named: Mapping[str, RowOutcome], sent: Sequence[Sent]) -> Mapping[str, RowOutcome]:
+    """The outcomes by the keys of their rows, which may be named by an alias.
+
+    :raises InDoubt: a name was not sent.
+    :raises BatchRefused: several rows go by a name.
+    """
+    keys = {row.key for row in sent}
+    failed = {name: outcome for name, outcome in named.items() if name in keys}
+    for name in named.keys() - keys:
+        rows = [row.key for row in sent if name in row.aliases]
+        if not rows:
+            raise InDoubt("the answer names a key that was not sent")
+        if len(rows) > 1:
+            raise BatchRefused("the answer names a row by what several rows have")
+        failed.setdefault(rows[0], named[name])
+    return failed
 
 
 def _count(results: Sequence[object] | None) -> str:

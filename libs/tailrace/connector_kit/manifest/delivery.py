@@ -12,7 +12,7 @@ from tailrace.connector_kit.manifest.encoding import Digits, as_text, dumped
 from tailrace.connector_kit.manifest.parts import MISSING, list_at, look_up, read_json, text_at
 from tailrace.connector_kit.manifest.questions import JSON, Question
 from tailrace.connector_kit.manifest.rendering import Frame, Rendered, body_of, fill, headers_of, path_of
-from tailrace.connector_kit.manifest.writes import Ask, LookedUpKey, Write
+from tailrace.connector_kit.manifest.writes import Ask, IdentityKey, LookedUpKey, Write
 from tailrace.connector_kit.twins import refuse_twins
 from tailrace.core.clock import Clock
 from tailrace.core.errors import BatchRefused, DestinationUnavailable, InDoubt, Invalid, Unavailable
@@ -167,9 +167,15 @@ class Delivery:
             return [Sent(as_text(row.key), row.trace) for row in rows]
         if read.names == "found":
             return [Sent(row.found, row.trace) for row in rows]
-        sent = [Sent(read.folded(as_text(row.key)), row.trace) for row in rows]
+        sent = [Sent(read.folded(as_text(row.key)), row.trace, self._aliases(read, row)) for row in rows]
         refuse_twins([row.key for row in sent])
         return sent
+
+    def _aliases(self, read: Keyed, row: Rendered) -> frozenset[str]:
+        """What the vendor knows the row by besides, where a batch may come again in which two rows have it."""
+        if not isinstance(self.write.key, IdentityKey) or not self.write.is_idempotent:
+            return frozenset()
+        return frozenset(read.folded(as_text(row.fields.get(name))) for name in row.identity) - {""}
 
     def _refused(self, refused: BatchRefused) -> RowOutcome:
         """What the answer says about the only row of a refused batch."""

@@ -168,7 +168,7 @@ def _slot(hole: Hole, frame: Frame, row: Rendered) -> object:  # noqa: PLR0911 -
         case Slot.OTHERS:
             return {name: value for name, value in row.fields.items() if name not in row.identity}
         case Slot.IDENTITY:
-            return {name: value for name, value in row.fields.items() if name in row.identity}
+            return {name: value for name, value in row.fields.items() if name in row.identity and value is not None}
         case Slot.TRACE:
             return row.trace
         case Slot.ULID:
