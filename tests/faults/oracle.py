@@ -5,14 +5,17 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from tailrace.core.runs import RunStatus
+from tailrace.core.runs import Books, RunStatus
 from tailrace.store.runs import Run
 from tests.faults.sink import Row
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What was seen of one run. `source` was there for all of the run, and nothing else was."""
+    """What was seen of one run, and of `earlier` ones that were broken off before it.
+
+    `source` was there for all that time, and nothing else was.
+    """
 
     source: Collection[Row]
     arrived: Counter[Row]
@@ -22,6 +25,7 @@ class Facts:
     window_rows: int
     lost_rows: int = 0
     """Rows that the store knew of and forgot."""
+    earlier: Sequence[Run] = ()
 
     @property
     def repeated(self) -> int:
@@ -30,12 +34,12 @@ class Facts:
 
     @property
     def repeats_allowed(self) -> int:
-        """Each owner that was lost may have sent so much that nobody knew of."""
-        return self.takeovers * self.window_rows + self.lost_rows
+        """Each owner that was lost, with its run or not, may have sent so much that nobody knew of."""
+        return (self.takeovers + len(self.earlier)) * self.window_rows + self.lost_rows
 
 
 def breaches(facts: Facts) -> list[str]:
-    """What does not hold of a run that sends its whole source; empty if all is well."""
+    """What does not hold of runs that send a whole source; empty if all is well."""
     return [*_rows(facts), *_books(facts)]
 
 
@@ -68,17 +72,23 @@ def _rows(facts: Facts) -> Iterator[str]:
 
 
 def _books(facts: Facts) -> Iterator[str]:
-    run, books = facts.run, facts.run.books
+    run, before = facts.run, sum((run.books for run in facts.earlier), start=Books())
     if run.status is not RunStatus.SUCCEEDED:
         yield f"every run ends: this one is {run.status}, {run.error_code}: {run.error_message}"
-    told = {"read": books.read, "delivered": books.delivered, "rejected": books.rejected, "skipped": books.skipped}
+    books = before + run.books
+    told = {
+        "read": run.books.read,
+        "delivered": books.delivered,
+        "rejected": books.rejected,
+        "skipped": run.books.skipped,
+    }
     seen = {
         "read": len(facts.source),
         "delivered": len(facts.source) - len(facts.dead),
         "rejected": len(facts.dead),
-        "skipped": 0,
+        "skipped": before.delivered + before.rejected,
     }
-    if told != seen or not books.balance:
+    if told != seen or not all(one.books.balance for one in (*facts.earlier, run)):
         yield f"books: they say {told}, seen was {seen}"
 
 

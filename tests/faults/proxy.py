@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import urlsplit
@@ -31,29 +31,29 @@ class Proxy:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry one connection for as long as it lasts."""
-        with suppress(OSError):
+        with ExitStack() as ends:
+            ends.callback(writer.transport.abort)
+            ends.enter_context(suppress(OSError))
             there, to_server = await asyncio.open_connection(*self.target)
-            try:
-                async with asyncio.TaskGroup() as tasks:
-                    answers = tasks.create_task(_carry(there, writer))
-                    last = await self._carry_to_cut(reader, to_server)
-                    answers.cancel()
-                    await asyncio.wait({answers})
-                if last:
-                    to_server.write(last)
-                    await there.read(1)
-            finally:
-                to_server.transport.abort()
-                writer.transport.abort()
+            ends.callback(to_server.transport.abort)
+            async with asyncio.TaskGroup() as tasks:
+                answers = tasks.create_task(_carry(there, writer))
+                last = await self._carry_to_cut(reader, to_server)
+                answers.cancel()
+                await asyncio.wait({answers})
+            if last:
+                to_server.write(last)
+                await there.read(1)
 
     async def _carry_to_cut(self, reader: asyncio.StreamReader, to_server: asyncio.StreamWriter) -> bytes:
         """Carry what the client says up to a commit that is cut; gives what only the server shall hear."""
-        while piece := await reader.read(_PIECE_BYTES):
-            cut = self._due() if piece == _COMMIT else None
-            if cut is not None:
-                return piece if cut is Cut.UNTOLD else b""
-            to_server.write(piece)
-            await to_server.drain()
+        with suppress(OSError):
+            while piece := await reader.read(_PIECE_BYTES):
+                cut = self._due() if piece == _COMMIT else None
+                if cut is not None:
+                    return piece if cut is Cut.UNTOLD else b""
+                to_server.write(piece)
+                await to_server.drain()
         return b""
 
     def _due(self) -> Cut | None:

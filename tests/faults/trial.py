@@ -1,7 +1,7 @@
 """One trial: a sync in some mode, with a source and a sink of its own, whose runs are disturbed."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -60,22 +60,24 @@ class Trial:
         """What the source holds."""
         return {(row["id"], row["email"]) for row in await self.yard.warehouse.fetch(_PEOPLE)}
 
-    async def facts(self, run: Run, *, lost_rows: int = 0) -> Facts:
-        """What was seen of the first run; the store has lost its knowledge of so many rows."""
+    async def facts(self, run: Run, *, lost_rows: int = 0, earlier: Sequence[Run] = ()) -> Facts:
+        """What was seen of the first run that was not broken off; the store has lost its knowledge of so many rows."""
         dead = await self.ground.chassis.database.fetch(_DEAD, self.yard.sync.id)
+        takeovers = [await self.ground.takeovers(one.id) for one in (*earlier, run)]
         return Facts(
             source=await self.people(),
             arrived=self.sink.rows(),
             dead={row["id"] for row in dead},
             run=run,
-            takeovers=(await self.ground.shard(run.id))["lease_epoch"] - 1,
+            takeovers=sum(takeovers),
             window_rows=WINDOW_ROWS,
             lost_rows=lost_rows,
+            earlier=earlier,
         )
 
-    async def breaches_after(self, run: Run, *, lost_rows: int = 0) -> list[str]:
+    async def breaches_after(self, run: Run, *, lost_rows: int = 0, earlier: Sequence[Run] = ()) -> list[str]:
         """What does not hold after the first run, and after a second that nothing disturbs and that the test awaits."""
-        facts = await self.facts(run, lost_rows=lost_rows)
+        facts = await self.facts(run, lost_rows=lost_rows, earlier=earlier)
         found = breaches(facts)
         _log.info("%s: %d rows came again, %d may", self.mode, facts.repeated, facts.repeats_allowed)
         page, table = self.sink.page, await self._change()

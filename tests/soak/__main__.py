@@ -1,4 +1,4 @@
-"""`make soak ARGS="--minutes 60 --json PATH"`: kills, freezes, stops and outages under load, until the time is up.
+"""`make soak ARGS="--minutes 60 --json PATH"`: kills, freezes, stops, outages and mixes of faults, until time is up.
 
 Exit code 1 if anything was lost, invented, repeated too often, or did not end.
 """
@@ -8,8 +8,7 @@ import sys
 import time
 from argparse import ArgumentParser, Namespace
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -20,15 +19,14 @@ import orjson
 from tailrace.core.syncs import SyncMode
 from tailrace.embedded.postgres import EmbeddedPostgres
 from tailrace.store import migrations
-from tests.faults.ground import open_ground
-from tests.faults.trial import ROWS, Trial, open_trial
+from tests.faults.trial import ROWS
 from tests.fixtures.postgres import PostgresServer
 from tests.fixtures.trials import Outcome
 from tests.soak.faults import FAULTS
 from tests.soak.load import Load, keep_busy
+from tests.soak.site import Site
 
 TRIALS_AT_MOST = 960
-MODES = (SyncMode.UPSERT, SyncMode.INSERT, SyncMode.UPDATE, SyncMode.DELETE, SyncMode.MIRROR)
 
 _DEFAULT_MINUTES = 2.0
 
@@ -85,41 +83,24 @@ async def _soak(wanted: Namespace) -> Report:
             server = PostgresServer(postgres.dsn("postgres"))
             template = await stack.enter_async_context(server.fresh_database())
             await migrations.upgrade(server.dsn(template))
-            async with (
-                asyncio.TaskGroup() as tasks,
-                _trials(server, template, Path(folder), (SyncMode.UPSERT,)) as [busy],
-            ):
+            site = Site(server, template, Path(folder))
+            async with asyncio.TaskGroup() as tasks, site.trials([SyncMode.UPSERT]) as [busy]:
                 working = tasks.create_task(keep_busy(busy, report.load, done))
                 while time.monotonic() - began < wanted.minutes * 60 and len(report.outcomes) < wanted.trials:
-                    await _round(server, template, Path(folder), chance, report)
+                    await _round(site, chance, report)
                     report.took_s = time.monotonic() - began
                 done.set()
                 await asyncio.wait({working})
     return report
 
 
-async def _round(server: PostgresServer, template: str, folder: Path, chance: Random, report: Report) -> None:
+async def _round(site: Site, chance: Random, report: Report) -> None:
     [fault] = chance.choices([fault for fault, _ in FAULTS], [weight for _, weight in FAULTS])
-    async with _trials(server, template, folder, MODES) as trials:
-        breaches, outcomes = await fault(trials[0].ground, trials, chance)
+    breaches, outcomes = await fault(site, chance)
     report.breaches += breaches
     report.outcomes += outcomes
     sys.stderr.writelines(f"{breach}\n" for breach in breaches)
     sys.stderr.write(f"{len(report.outcomes)} trials, {len(report.breaches)} breaches; {fault.__name__}\n")
-
-
-@asynccontextmanager
-async def _trials(
-    server: PostgresServer, template: str, folder: Path, modes: tuple[SyncMode, ...]
-) -> AsyncIterator[list[Trial]]:
-    """A trial in each mode, on a ground of their own."""
-    with TemporaryDirectory(dir=folder) as logs:
-        async with (
-            server.fresh_database(template=template) as state,
-            open_ground(server.dsn(state), Path(logs)) as ground,
-            AsyncExitStack() as stack,
-        ):
-            yield [await stack.enter_async_context(open_trial(server, ground, mode)) for mode in modes]
 
 
 def _arguments() -> Namespace:
