@@ -7,14 +7,17 @@ from dataclasses import dataclass
 import orjson
 import pytest
 
+from tailrace.connector_kit.destination import Field
+from tailrace.connector_kit.field_kinds import FieldKind
 from tailrace.core.batches import Batch
 from tailrace.core.errors import DestinationUnavailable
 from tailrace.core.mappings import Cast, Hash
-from tailrace.core.rows import DELIVERED, Operation, Row, RowKey, RowOutcome, rejected
+from tailrace.core.rows import DELIVERED, Column, ColumnKind, Operation, Row, RowKey, RowOutcome, rejected
 from tailrace.core.runs import RunKind
 from tailrace.core.snapshots import UNKNOWN_VERSION, Entry
 from tailrace.core.syncs import FieldMapping, SyncDefinition, SyncMode
-from tailrace.mapping.sent_keys import SentKeys
+from tailrace.mapping.accepted import Accepted
+from tailrace.mapping.sent_keys import SentKeys, keys_may_meet
 from tailrace.pipeline.mirror import deletes
 from tests.pipeline.hashing_warehouse import HashingWarehouse
 from tests.pipeline.world import World, name_in
@@ -237,6 +240,28 @@ async def test_full_run_rejects_the_same_row_again() -> None:
 
     assert books.reasons["rejected.DUPLICATE_MAPPED_KEY"] == 1
     assert world.records == ["ADA"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "field", "may_meet"),
+    [
+        ([ColumnKind.INTEGER], FieldKind.INTEGER, False),
+        ([ColumnKind.TIMESTAMP], FieldKind.TIMESTAMP, False),
+        ([ColumnKind.TEXT], FieldKind.TEXT, False),
+        ([ColumnKind.TEXT], FieldKind.INTEGER, True),
+        ([ColumnKind.DECIMAL], FieldKind.INTEGER, True),
+        ([], FieldKind.TEXT, False),
+        ([], FieldKind.INTEGER, True),
+    ],
+)
+def test_keys_may_meet_where_values_are_made_others_or_nobody_knows(
+    columns: Sequence[ColumnKind], field: FieldKind, *, may_meet: bool
+) -> None:
+    accepted = Accepted({"id": Field("id", "id", "theirs", kind=field)})
+
+    told = keys_may_meet(MappedWorld([], key=PLAIN).definition, accepted, [Column("id", kind) for kind in columns])
+
+    assert told is may_meet
 
 
 def test_keys_behind_the_most_are_not_held() -> None:

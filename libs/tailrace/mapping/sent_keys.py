@@ -1,12 +1,12 @@
 """Keys that are two in the query and one at the destination, where a mapping casts, hashes or fits them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from hashlib import blake2b
 
-from tailrace.connector_kit.field_kinds import FieldKind
 from tailrace.core.rows import Column, ColumnKind, rejected
-from tailrace.core.syncs import FieldMapping, SyncDefinition
+from tailrace.core.syncs import SyncDefinition
 from tailrace.mapping.accepted import Accepted
+from tailrace.mapping.fields import conversions
 
 DUPLICATE_MAPPED_KEY = "DUPLICATE_MAPPED_KEY"
 TAKEN = rejected(
@@ -16,22 +16,17 @@ TAKEN = rejected(
 
 _MOST = 1_000_000
 _DIGEST_BYTES = 16
-_AS_THEY_COME = frozenset({FieldKind.TEXT, FieldKind.ANY})
-_WHOLE_NUMBERS_FIT = frozenset({FieldKind.INTEGER, FieldKind.NUMBER})
 
 
 def keys_may_meet(definition: SyncDefinition, accepted: Accepted, columns: Sequence[Column] = ()) -> bool:
     """Whether two keys of the query may be sent as one, as far as its columns are known."""
-    whole = {column.name for column in columns if column.kind is ColumnKind.INTEGER}
-    return any(_may_meet(mapping, accepted, whole) for mapping in definition.field_mappings if mapping.key)
-
-
-def _may_meet(mapping: FieldMapping, accepted: Accepted, whole: Collection[str]) -> bool:
-    if not mapping.is_plain:
-        return True
-    field = accepted.fields.get(mapping.destination)
-    as_it_comes = _AS_THEY_COME if mapping.source not in whole else _AS_THEY_COME | _WHOLE_NUMBERS_FIT
-    return field is not None and field.kind not in as_it_comes
+    kinds, policy = {column.name: column.kind for column in columns}, definition.on_type_mismatch
+    for mapping in (each for each in definition.field_mappings if each.key):
+        # Of text, which a column that is not known may hold, every field makes what it takes.
+        kind = kinds.get(mapping.source or "", ColumnKind.TEXT)
+        if not mapping.is_plain or conversions(mapping, kind, accepted, policy).steps:
+            return True
+    return False
 
 
 class SentKeys:
