@@ -46,20 +46,22 @@ class RowNow:
     sends: Operation | None
 
 
-async def look_at_source(stores: Stores, sync: Sync, key: RowKey, known: Entry | None) -> RowNow:
+async def look_at_source(
+    stores: Stores, sync: Sync, key: RowKey, known: Entry | None, *, within_s: float = LOOK_S
+) -> RowNow:
     """Read the row and compare it with what is known of it; nothing is written.
 
     :raises Invalid, Unavailable, InDoubt: the source or the destination does not answer as it should, or not in time.
     """
     definition = sync.definition
-    ends = stores.discovery.ends_of(sync.workspace_id, definition, within_s=_OPEN_S + LOOK_S)
+    ends = stores.discovery.ends_of(sync.workspace_id, definition, within_s=_OPEN_S + within_s)
     async with ends as (warehouse, destination):
         accepted = await accepted_by(destination, definition.object_name)
         try:
-            async with asyncio.timeout(LOOK_S):
+            async with asyncio.timeout(within_s):
                 mapped = await read_row(warehouse, definition, key, accepted)
         except TimeoutError as error:
-            raise SourceUnavailable(f"the warehouse did not find the row within {LOOK_S:g} s") from error
+            raise SourceUnavailable(f"the warehouse did not find the row within {within_s:g} s") from error
     comparison = await _compare(stores, sync, mapped, known)
     return RowNow(mapped, comparison, _sends(definition, comparison, known))
 

@@ -5,10 +5,15 @@ from typing import Any
 
 import pytest
 
+from tailrace.core.errors import SourceUnavailable
+from tailrace.core.rows import RowKey
 from tailrace.core.runs import RunKind
 from tailrace.core.syncs import SyncMode
+from tailrace.runtime.http import AiohttpClient
+from tailrace.store.syncs import Syncs
 from tailrace.store.tokens import NewToken, Role, Tokens
-from tailrace_gateway import row_reading
+from tailrace_gateway.row_reading import look_at_source
+from tailrace_gateway.stores import open_stores
 from tests.executor.sink import Sink
 from tests.executor.yard import Yard
 from tests.gateway.caller import Caller, Json
@@ -159,16 +164,15 @@ async def test_source_that_refuses_says_so(editor: Caller, yard: Yard) -> None:
     assert (asked.status, asked.json["code"]) == (422, "SOURCE_QUERY")
 
 
-async def test_warehouse_that_takes_too_long_is_left(
-    editor: Caller, yard: Yard, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(row_reading, "LOOK_S", 0.5)
+async def test_warehouse_that_takes_too_long_is_left(yard: Yard) -> None:
     await yard.change_sync(source_query="SELECT id, email || pg_sleep(60)::text AS email FROM people")
     await yard.add_people(2, 2)
+    sync = await Syncs(yard.chassis.database).get(yard.sync.workspace_id, yard.sync.id)
 
-    asked = await editor.get(f"/api/syncs/{yard.sync.id}/row?key=2&compare=true")
+    async with AiohttpClient.open(allow_private=True) as http:
+        with pytest.raises(SourceUnavailable, match="did not find the row"):
+            await look_at_source(open_stores(yard.chassis, http), sync, RowKey(("2",)), None, within_s=0.5)
 
-    assert (asked.status, asked.json["code"]) == (424, "SOURCE_UNAVAILABLE")
     await yard.until(lambda: _is_quiet(yard))
 
 
