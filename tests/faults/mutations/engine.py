@@ -147,11 +147,11 @@ MUTATIONS = (
         (f"{_WALK}::test_rows_without_key_and_further_rows_of_a_key_are_kept_with_their_reason",),
     ),
     Mutation(
-        "a row that was delivered keeps its letter",
+        "a row that left the query keeps its letter",
         "libs/tailrace/pipeline/tally.py",
         "            self.cleared[dedupe_key(change.known.key)] = len(self.letters)\n",
         "            pass\n",
-        ("tests/pipeline/test_mirror.py::test_replay_of_a_row_that_left_the_query_since_deletes_what_was_there",),
+        ("tests/pipeline/test_mirror.py::test_row_that_was_never_delivered_needs_no_delete",),
     ),
     Mutation(
         "a dead row is sent again in each run",
