@@ -86,8 +86,7 @@ def _unpack(body: bytes, *, has_sources: bool) -> EntryColumns:
     ends_at = hashes_at + entries * HASH_BYTES
     sources: Sequence[SourceHash] | None = unpack_from(f">{entries}q", body, ends_at) if has_sources else None
     keys = _keys(orjson.loads(zlib.decompress(body[_HEAD.size : hashes_at])))
-    hashes = [body[at : at + HASH_BYTES] for at in range(hashes_at, ends_at, HASH_BYTES)]
-    told = cast("list[Told]", hashes)
+    told = cast("list[Told]", list(unpack_from(f"{HASH_BYTES}s" * entries, body, hashes_at)))
     if odd:
         raw = memoryview(zlib.decompress(body[ends_at + entries * HASH_BYTES * has_sources :]))
         at = 0
