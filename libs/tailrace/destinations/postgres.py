@@ -1,10 +1,9 @@
 """PostgreSQL as a destination: a batch is one statement, made from the rows' JSON as it is.
 
 The server reads the batch with `json_to_recordset`, with each field as the type of its column, so that numbers and
-times keep what they have: the batch itself is the set that is merged into the table, and needs no table in between, no
-right to make one, and no connection that stays the same. Tables and fields are those of the catalogue and nothing else.
-A batch is applied whole or not at all; a batch that some row spoils is refused, and a row that is alone is rejected
-with PostgreSQL's own words.
+times keep what they have: the batch itself is the set that is merged into the table, and needs no table in between and
+no right to make one. Tables and fields are those of the catalogue and nothing else. A batch is applied whole or not at
+all; a batch that some row spoils is refused, and a row that is alone is rejected with PostgreSQL's own words.
 
 To mirror is to merge the batches of what is new or changed, and then, once the whole query was read, to delete batches
 of keys that left it. Other sessions see each batch at once, and the mirror as a whole only at the end of the run. Rows
