@@ -46,6 +46,7 @@ _LEVELS = {"error", "critical"}
 _DRIVERS = ("aiokafka",)
 _OWNER = "SELECT lease_owner FROM run_shards WHERE run_id = $1"
 _SHARD = "SELECT * FROM run_shards WHERE run_id = $1"
+_TAKEOVERS = "SELECT sum(greatest(lease_epoch - 1, 0)) FROM run_shards WHERE run_id = $1"
 _STATUS = "SELECT status FROM runs WHERE id = $1"
 _HELD = "SELECT scope, slot FROM destination_slots WHERE lease_token IS NOT NULL AND lease_token <> ALL ($1::uuid[])"
 _TOKENS = "SELECT DISTINCT lease_token FROM destination_slots WHERE scope = $1 AND lease_token IS NOT NULL"
@@ -108,6 +109,10 @@ class Ground:
         row = await self.chassis.database.fetchrow(_SHARD, run_id)
         assert row is not None
         return row
+
+    async def takeovers(self, run_id: RunId) -> int:
+        """How many owners of the run, or of its shards, were not the first."""
+        return int(await self.chassis.database.fetchval(_TAKEOVERS, run_id))
 
     async def ended(self, run_id: RunId, *, within_s: float = PATIENCE_S) -> RunStatus:
         """How a run ended, once it has; the store may be away in between."""

@@ -10,7 +10,8 @@ from tailrace.store.database import Database
 
 _KEEP = """
 CREATE TABLE history (
-  place bigserial PRIMARY KEY, run_id text NOT NULL, sync_id text, status text, epoch bigint, token uuid, seq bigint);
+  place bigserial PRIMARY KEY, run_id text NOT NULL, sync_id text, status text, shard int, epoch bigint,
+  token uuid, seq bigint);
 CREATE TABLE told (event_id text PRIMARY KEY, type text NOT NULL, key text NOT NULL);
 CREATE FUNCTION keep_run() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -19,8 +20,8 @@ BEGIN
 END $$;
 CREATE FUNCTION keep_shard() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  INSERT INTO history (run_id, epoch, token, seq)
-  VALUES (NEW.run_id, NEW.lease_epoch, NEW.lease_token, NEW.checkpoint_seq);
+  INSERT INTO history (run_id, shard, epoch, token, seq)
+  VALUES (NEW.run_id, NEW.shard, NEW.lease_epoch, NEW.lease_token, NEW.checkpoint_seq);
   RETURN NULL;
 END $$;
 CREATE FUNCTION keep_event() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -33,7 +34,9 @@ CREATE TRIGGER keep_run AFTER INSERT OR UPDATE ON runs FOR EACH ROW EXECUTE FUNC
 CREATE TRIGGER keep_shard AFTER INSERT OR UPDATE ON run_shards FOR EACH ROW EXECUTE FUNCTION keep_shard();
 """
 _STATES = "SELECT run_id, sync_id, status FROM history WHERE status IS NOT NULL ORDER BY place"
-_TENURES = "SELECT run_id, epoch, token::text, seq FROM history WHERE epoch IS NOT NULL ORDER BY run_id, place"
+_TENURES = """
+SELECT run_id, shard, epoch, token::text, seq FROM history WHERE epoch IS NOT NULL ORDER BY run_id, shard, place
+"""
 _TOLD = "SELECT event_id, key FROM told WHERE type = $1"
 
 
@@ -48,9 +51,10 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Tenure:
-    """The shard of a run was written under this epoch and token, at this checkpoint."""
+    """A shard of a run was written under this epoch and token, at this checkpoint."""
 
     run_id: str
+    shard: int
     epoch: int
     token: str | None
     seq: int
@@ -58,7 +62,7 @@ class Tenure:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """All states in the order of their coming, and all tenures in the order of each run."""
+    """All states in the order of their coming, and all tenures in the order of each shard."""
 
     states: Sequence[State]
     tenures: Sequence[Tenure]
@@ -67,7 +71,7 @@ class History:
         """What must never have been, at any time."""
         yield from _two_at_once(self.states)
         yield from _changed_ends(self.states)
-        for _, tenures in groupby(self.tenures, lambda tenure: tenure.run_id):
+        for _, tenures in groupby(self.tenures, lambda tenure: (tenure.run_id, tenure.shard)):
             yield from _steps_back(list(tenures))
 
 
@@ -83,7 +87,7 @@ async def history_of(database: Database) -> History:
     tenures = await database.fetch(_TENURES)
     return History(
         [State(row["run_id"], row["sync_id"], RunStatus(row["status"])) for row in states],
-        [Tenure(row["run_id"], row["epoch"], row["token"], row["seq"]) for row in tenures],
+        [Tenure(row["run_id"], row["shard"], row["epoch"], row["token"], row["seq"]) for row in tenures],
     )
 
 
