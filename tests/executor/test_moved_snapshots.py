@@ -1,7 +1,8 @@
 """A sync moves to another installation without sending everything again, and nothing unsound is brought in."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
+from dataclasses import replace
 from io import BytesIO
 
 import asyncpg
@@ -16,6 +17,7 @@ from tailrace.core.snapshots import Entry
 from tailrace.core.syncs import SyncMode
 from tailrace.events.run_events import run_queued
 from tailrace.store.connections import ConnectionDraft
+from tailrace.store.database import Database, Waits
 from tailrace.store.runs import NewRun, Runs
 from tailrace.store.snapshot_files import SnapshotReader
 from tailrace.store.snapshot_transfers import SnapshotTransfers
@@ -40,6 +42,14 @@ async def other(
         yard.chassis, source, ConnectionDraft("sink", batches, {}), definition_of(QUERY, ("id", "email"))
     )
     return Yard(yard.chassis, warehouse, sync)
+
+
+@pytest_asyncio.fixture
+async def patient(yard: Yard, database_url: str) -> AsyncIterator[Yard]:
+    """The same yard, whose statements wait for locks for as long as a busy machine takes."""
+    waits = Waits(acquire_s=60, command_s=60)
+    async with Database.open(database_url, application_name="test", waits=waits) as database:
+        yield replace(yard, chassis=replace(yard.chassis, database=database))
 
 
 async def exported(yard: Yard) -> BytesIO:
@@ -241,38 +251,40 @@ class TestRefused:
 
         assert await pages_of(yard) == before
 
-    async def test_run_that_is_being_started_is_seen(self, yard: Yard) -> None:
-        await yard.add_people(1, 3)
-        await yard.run()
-        file, database = await exported(yard), yard.chassis.database
-        new = NewRun(new_run_id(), yard.sync.workspace_id, yard.sync.id, RunKind.INCREMENTAL, RunTrigger.API, "a test")
+    async def test_run_that_is_being_started_is_seen(self, patient: Yard) -> None:
+        await patient.add_people(1, 3)
+        await patient.run()
+        file, database = await exported(patient), patient.chassis.database
+        new = NewRun(
+            new_run_id(), patient.sync.workspace_id, patient.sync.id, RunKind.INCREMENTAL, RunTrigger.API, "a test"
+        )
 
-        async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+        async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
             async with database.transaction() as connection:
                 await Runs(database).start(connection, new, run_queued(new))
-                importing = tasks.create_task(_outcome(bring_in(yard, file)))
-                await yard.until(lambda: _is_waiting(yard))
+                importing = tasks.create_task(_outcome(bring_in(patient, file)))
+                await patient.until(lambda: _is_waiting(patient))
             refused = await importing
 
         assert isinstance(refused, Conflict)
         assert refused.existing_id == new.run_id
 
-    async def test_start_waits_for_an_import_and_finds_what_it_left(self, yard: Yard, sink: Sink) -> None:
-        await yard.add_people(1, 30)
-        await yard.run()
-        file, database = await exported(yard), yard.chassis.database
+    async def test_start_waits_for_an_import_and_finds_what_it_left(self, patient: Yard, sink: Sink) -> None:
+        await patient.add_people(1, 30)
+        await patient.run()
+        file, database = await exported(patient), patient.chassis.database
         await database.execute("DELETE FROM snapshot_pages")
         sink.rows.clear()
         reader = SnapshotReader(file)
 
-        async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+        async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
             async with database.transaction() as connection:
-                await SnapshotTransfers(database).bring_in(connection, yard.sync, reader)
-                starting = tasks.create_task(yard.start())
-                await yard.until(lambda: _is_waiting(yard))
+                await SnapshotTransfers(database).bring_in(connection, patient.sync, reader)
+                starting = tasks.create_task(patient.start())
+                await patient.until(lambda: _is_waiting(patient))
             run_id = await starting
-        async with yard.executor():
-            run = await yard.ended(run_id)
+        async with patient.executor():
+            run = await patient.ended(run_id)
 
         assert (run.status, run.books.skipped, sink.rows) == (RunStatus.SUCCEEDED, 30, [])
 
