@@ -27,7 +27,9 @@ from tests.gateway.caller import Caller
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
 
 SERVICES = ("gateway", "scheduler", "executor", "executor", "dlq")
-RESTARTS = 6
+RESTARTS = 20
+MORE_PEOPLE = (10_001, 10_000 + RESTARTS * WINDOW_ROWS)
+"""Enough that there is something to send after each restart."""
 SLOW_S = 0.3
 """With so slow a sink, a run lasts through what befalls it."""
 
@@ -80,6 +82,7 @@ async def test_services_outlive_restarts_of_postgres_and_the_run_goes_on(
     postgres_server: PostgresServer, postgres: EmbeddedPostgres, tmp_path: Path, count: Count
 ) -> None:
     async with open_site(postgres_server, postgres.dsn("state"), tmp_path, *SERVICES) as trial:
+        await trial.yard.add_people(*MORE_PEOPLE)
         run_id = await trial.yard.start()
         await trial.sink.holds(WINDOW_ROWS)
         took: list[float] = []

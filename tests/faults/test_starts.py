@@ -1,4 +1,4 @@
-"""Many want the same sync to run at the same moment: one run begins, and everybody is told which."""
+"""Many want the same sync to run, or its run to end, at the same moment: it is one run, and it ends once."""
 
 import asyncio
 from collections import Counter
@@ -6,10 +6,10 @@ from collections import Counter
 import pytest
 
 from tailrace.core.ids import DeadLetterId
-from tailrace.core.runs import RunTrigger
+from tailrace.core.runs import RunStatus, RunTrigger
 from tailrace.core.syncs import IntervalSchedule, SyncMode
 from tests.faults.clients import caller_of, open_session, token_of
-from tests.faults.ground import PATIENCE_S, Ground
+from tests.faults.ground import PATIENCE_S, WINDOW_ROWS, Ground
 from tests.faults.trial import Trial, open_trial
 from tests.fixtures.postgres import PostgresServer
 from tests.fixtures.trials import Count, Outcome
@@ -17,6 +17,7 @@ from tests.fixtures.trials import Count, Outcome
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
 
 STARTS = 500
+CANCELS = 50
 ROUNDS = 6
 SYNC = "/api/reverse-etl/sync/run"
 _DUE = "UPDATE syncs SET schedule = $2, next_run_at = clock_timestamp() WHERE id = $1"
@@ -44,6 +45,28 @@ async def test_five_hundred_starts_at_once_are_one_run_and_its_id_for_the_others
     assert won.json["data"]["id"] == run["id"]
     assert {answer.json["existing_id"] for answer in lost} == {run["id"]}
     count([Outcome("500 starts at once")])
+    assert await trial.ground.breaches() == []
+
+
+async def test_fifty_cancels_at_once_are_one_end_and_the_next_run_goes_on(trial: Trial, count: Count) -> None:
+    trial.sink.delay_s = 0.2
+    await trial.ground.executor()
+    gateway = await trial.ground.start("gateway")
+    async with open_session() as clients:
+        caller = await caller_of(gateway, clients, await token_of(trial.ground, trial.yard.sync.workspace_id))
+        run_id = await trial.yard.start()
+        await trial.sink.holds(WINDOW_ROWS)
+        path = f"/api/runs/{run_id}/cancel"
+        answers = await asyncio.gather(*(caller.post(path) for _ in range(CANCELS)))
+        cancelled = await trial.ended(run_id)
+        again = await caller.post(path)
+    trial.sink.delay_s = 0.0
+    following = await trial.run()
+
+    assert {answer.status for answer in (*answers, again)} == {200}
+    assert (cancelled.status, again.attributes["status"]) == (RunStatus.CANCELLED, "cancelled")
+    assert await trial.breaches_after(following, earlier=[cancelled]) == []
+    count([Outcome("50 cancels at once")])
     assert await trial.ground.breaches() == []
 
 

@@ -9,16 +9,19 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.structs import OffsetAndMetadata
 
-from tailrace.bus.base import Received
+from tailrace.bus.base import Received, Subscription
 from tailrace.bus.cloudevents import decode
 from tailrace.bus.kafka import KafkaBus
 from tailrace.bus.kafka_access import KafkaAccess
+from tailrace.core.ids import RunId
 from tailrace.events.models import Event, RunQueued
 from tailrace.events.topics import TopicNames
+from tests.faults.crowd import Crowd
 from tests.faults.ground import PATIENCE_S, Ground
 from tests.walks.installation import told
 
 _LOOK_S = 0.1
+_EPOCHS = "SELECT array_agg(DISTINCT lease_epoch) FROM run_shards"
 
 
 async def use_kafka(ground: Ground, bootstrap: str, prefix: str) -> None:
@@ -86,6 +89,25 @@ async def caught_up(bootstrap: str, names: TopicNames, service: str, event: type
     finally:
         await consumer.stop()
         await admin.close()
+
+
+async def everything(subscription: Subscription) -> list[Received]:
+    """What is on the topics."""
+    found: list[Received] = []
+    async with asyncio.timeout(PATIENCE_S):
+        while some := await subscription.receive(at_most=1000, wait_s=3.0):
+            found += some
+    return found
+
+
+async def carried_out(crowd: Crowd, run_ids: Sequence[RunId]) -> list[str]:
+    """What of these runs did not go as if nothing were the matter."""
+    statuses = await asyncio.gather(*(crowd.trial.ground.ended(run_id) for run_id in run_ids))
+    epochs = await crowd.trial.ground.chassis.database.fetchval(_EPOCHS)
+    return [
+        *(f"{run_id} is {status}" for run_id, status in zip(run_ids, statuses, strict=True) if status != "succeeded"),
+        *([] if epochs == [1] else [f"owners: {epochs}"]),
+    ]
 
 
 def _are_reached(ends: Mapping[TopicPartition, int], committed: Mapping[TopicPartition, OffsetAndMetadata]) -> bool:
