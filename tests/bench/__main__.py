@@ -1,7 +1,7 @@
 """Medians of interleaved rounds, as ratios to a loop without guarantees that is measured in the same run.
 
-`--only` names one case and may be given several times. `api`, `growth`, `trigger` and `slow_runs` count other
-things than rows; the first two run only where they are named.
+`--only` names one case and may be given several times. `api`, `growth`, `shards`, `trigger` and `slow_runs` count other
+things than rows; the first three run only where they are named.
 """
 
 import asyncio
@@ -16,16 +16,18 @@ from tests.bench.growth import measure_growth
 from tests.bench.options import parser_of, report_to, rows_of
 from tests.bench.report import Report
 from tests.bench.rows import measure_rows
+from tests.bench.shards import measure_shards
 from tests.bench.slow_runs import measure_slow_runs
 from tests.bench.trigger import measure_trigger
 
 OTHERS = {
     "api": measure_starts,
     "growth": measure_growth,
+    "shards": measure_shards,
     "trigger": measure_trigger,
     "slow_runs": measure_slow_runs,
 }
-"""What counts something else than rows; `api` and `growth` only where they are asked for."""
+"""What counts something else than rows; `api`, `growth` and `shards` only where they are asked for."""
 
 _ALWAYS = ("trigger", "slow_runs")
 

@@ -116,7 +116,7 @@ CASES: Mapping[str, Case] = {
 
 
 async def _first_run(place: Place, rows_per_request: int, in_flight: int | None, **definition: object) -> Timed:
-    async with _yard(place, rows_per_request, in_flight, definition) as yard:
+    async with open_yard(place, rows_per_request, in_flight, definition) as yard:
         return await _timed_run(yard)
 
 
@@ -125,7 +125,7 @@ async def _second_run(place: Place, *, changed: bool = True, **definition: objec
     async with (
         connected(place.warehouse_url) as warehouse,
         changing(warehouse, place.table) as copy,
-        _yard(replace(place, table=copy.table), ROWS_PER_REQUEST, IN_FLIGHT, definition) as yard,
+        open_yard(replace(place, table=copy.table), ROWS_PER_REQUEST, IN_FLIGHT, definition) as yard,
     ):
         first = await _timed_run(yard)
         if changed:
@@ -146,9 +146,10 @@ async def _timed_run(yard: Yard) -> Timed:
 
 
 @asynccontextmanager
-async def _yard(
+async def open_yard(
     place: Place, rows_per_request: int, in_flight: int | None, definition: Mapping[str, object]
 ) -> AsyncIterator[Yard]:
+    """A sync from the table to the sink, in a state store that has nothing else."""
     source = ConnectionDraft("warehouse", {"url": "***", "allow_superuser": True}, {"/url": place.warehouse_url})
     settings = {"url": place.sink_url, "rows_per_batch": rows_per_request}
     sink = ConnectionDraft("sink", settings, {}, max_in_flight=in_flight)

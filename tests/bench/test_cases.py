@@ -4,7 +4,8 @@ from tests.bench.__main__ import main
 from tests.bench.case import CASES
 from tests.bench.ground import changing, connected, make_table
 from tests.bench.growth import grown
-from tests.bench.sink import open_sink
+from tests.bench.shards import MAPPINGS, shared_run
+from tests.bench.sink import Terms, open_sink
 from tests.bench.slow_runs import hold_runs
 from tests.bench.trigger import Site, first_requests
 from tests.bench.work import ROWS_PER_REQUEST, Place
@@ -25,6 +26,19 @@ async def test_case_takes_every_row_of_the_table_to_the_sink(
     assert timed.rows == ROWS
     assert timed.wall_s > 0
     assert sink.close().rows == CASES[name].sends(ROWS)
+
+
+async def test_shared_run_is_cut_and_takes_every_row_to_the_sink(database_url: str, empty_database_url: str) -> None:
+    async with connected(empty_database_url) as warehouse:
+        await make_table(warehouse, f"people_{ROWS}", ROWS)
+
+    with open_sink(Terms()) as sink:
+        place = Place(empty_database_url, f"people_{ROWS}", database_url, sink.url)
+        run = await shared_run(place, MAPPINGS["templates"], 2, rows_per_shard=ROWS // 4)
+
+    assert run.took_s > 0
+    assert run.shards > 1
+    assert sink.close().rows == ROWS
 
 
 @pytest.mark.parametrize("name", ["snapshot", "cursor"])
