@@ -17,6 +17,7 @@ DEFAULT = {
     "strict": False,
     "on_ambiguous": "retry",
     "failure_thresholds": {"ratio": 0.5, "minimum": 100, "consecutive": 1000},
+    "shards": 8,
 }
 _PAUSE = """
 UPDATE run_shards SET state = 'queued', not_before = clock_timestamp() + interval '1 hour', pause_reason = 'waiting'
