@@ -88,6 +88,8 @@ class Mix:
         await self._heal()
         await asyncio.gather(*driving)
         outcomes = await asyncio.gather(*map(self._judge, self.trials))
+        # Who is told to stop before it listens to signals does not end in order.
+        await asyncio.gather(*(process.ready() for process in self._at_work(*WANTED)))
         keeping.cancel()
         await asyncio.wait({keeping})
         self.found += await self.ground.breaches()
