@@ -12,6 +12,7 @@ from tailrace.connector_kit.warehouse import Reading, Warehouse
 from tailrace.core.errors import Invalid, SourceInvalid, SourceUnavailable
 from tailrace.core.rows import Column, ColumnKind
 from tailrace.testing.cursor_contract import CursorContract
+from tailrace.testing.key_sample_contract import KeySampleContract
 from tailrace.testing.warehouse_contract import WarehouseContract, WarehouseRig, collect, keys, read, rows, told
 from tailrace.warehouses.duckdb import LOCAL_FILES, DuckDbSettings, DuckDbWarehouse
 
@@ -54,7 +55,7 @@ class DuckDbRig(WarehouseRig):
         return DuckDbWarehouse.open(settings(database="elsewhere.duckdb"))
 
 
-class TestDuckDbWarehouse(WarehouseContract, CursorContract):
+class TestDuckDbWarehouse(WarehouseContract, CursorContract, KeySampleContract):
     pass
 
 

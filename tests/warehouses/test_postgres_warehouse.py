@@ -9,6 +9,7 @@ from tailrace.core.errors import Invalid, SourceInvalid, SourceUnavailable
 from tailrace.core.rows import ColumnKind, RowKey
 from tailrace.testing.cursor_contract import CursorContract
 from tailrace.testing.eventually import eventually
+from tailrace.testing.key_sample_contract import KeySampleContract
 from tailrace.testing.row_hash_contract import RowHashContract
 from tailrace.testing.warehouse_contract import CredentialsContract, WarehouseContract, collect, keys, read, rows, told
 from tailrace.warehouses.postgres import PostgresWarehouse, PostgresWarehouseSettings
@@ -19,7 +20,7 @@ _TEXT = ColumnKind.TEXT
 _TIME = ColumnKind.TIMESTAMP
 
 
-class TestPostgresWarehouse(WarehouseContract, CredentialsContract, CursorContract, RowHashContract):
+class TestPostgresWarehouse(WarehouseContract, CredentialsContract, CursorContract, RowHashContract, KeySampleContract):
     pass
 
 

@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tailrace.connector_kit.key_samples import MOST_KEYS
 from tailrace.connector_kit.row_order import RowOrder, within_bounds
 from tailrace.connector_kit.warehouse import Reading
 
 ROWS = "tailrace_rows"
 """The view that stands for the user's query."""
+
+COUNT_ROWS = f"SELECT count(*) FROM {ROWS}"  # noqa: S608 - a constant
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,13 @@ def statement(reading: Reading, columns: Sequence[ReadColumn]) -> tuple[str, Seq
     by = order.by(order.keys)
     by.append(f"(CASE WHEN {order.has_null} THEN {ROWS}::VARCHAR END) COLLATE C")
     return f"SELECT {selected} FROM {ROWS} {condition} ORDER BY {', '.join(by)}", arguments  # noqa: S608 - quoted names
+
+
+def sampled_statement(reading: Reading, columns: Sequence[ReadColumn], part: float) -> str:
+    """The SQL that gives the texts of some keys, drawn at random; none with a NULL."""
+    order = _order_of(reading, columns)
+    drawn = f"random() < {part:.12f} AND NOT ({order.has_null})"
+    return f"SELECT {', '.join(order.keys)} FROM {ROWS} WHERE {drawn} LIMIT {MOST_KEYS}"  # noqa: S608 - quoted names
 
 
 def quote_name(name: str) -> str:
