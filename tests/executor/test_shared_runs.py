@@ -8,10 +8,13 @@ import pytest_asyncio
 
 from tailrace.core.ids import RunId
 from tailrace.core.policies import DeliveryPolicy, FailureThresholds
+from tailrace.core.rows import RowKey
 from tailrace.core.runs import RunStatus
 from tailrace.core.syncs import SyncMode
 from tailrace.runtime.service import Chassis
 from tailrace.store.runs import Run
+from tailrace.store.shards import Claim, Shards
+from tailrace.store.shared_runs import SharedRuns
 from tailrace.store.timelines import ShardState, Timelines
 from tests.executor.modes import REMOVED, SNAPSHOT, Way, open_way
 from tests.executor.sink import Sink
@@ -57,6 +60,12 @@ async def shared(yard: Yard, **settings: float) -> Run:
     run_id = await yard.start()
     async with two_executors(yard, **settings):
         return await yard.ended(run_id)
+
+
+async def claimed(shards: Shards) -> Claim:
+    claim = await shards.claim(owner="a test", ttl_s=60.0, grace_s=0.0)
+    assert claim is not None
+    return claim
 
 
 async def test_first_run_is_cut_by_a_sample_and_every_row_comes_once(peopled: Yard, sink: Sink) -> None:
@@ -127,8 +136,8 @@ async def test_sync_that_wants_no_sharing_has_one_shard(peopled: Yard, sink: Sin
 async def test_too_many_rejections_in_one_shard_end_the_whole_run(peopled: Yard, sink: Sink) -> None:
     thresholds = FailureThresholds(ratio=0.5, minimum=20, consecutive=None)
     await peopled.change_sync(delivery=DeliveryPolicy(failure_thresholds=thresholds))
-    sink.is_bad = lambda row: str(row["id"]) >= "7"
-    sink.delay_s = 0.05
+    sink.is_bad = lambda row: str(row["id"]) < "3"
+    sink.delay_s = 1.0
 
     run = await shared(peopled)
     sink.is_bad, sink.delay_s = lambda _: False, 0.0
@@ -136,6 +145,7 @@ async def test_too_many_rejections_in_one_shard_end_the_whole_run(peopled: Yard,
 
     assert (run.status, run.error_code) == (RunStatus.FAILED, "FAILURE_THRESHOLD")
     assert run.books.balance
+    assert run.books.delivered < PEOPLE // 4
     assert {shard.state for shard in await shards_of(peopled, run.id)} == {"done"}
     assert after.status is RunStatus.SUCCEEDED
     assert set(sink.times_by_id.values()) == {1}
@@ -203,6 +213,37 @@ async def test_mirror_deletes_what_is_gone_from_all_shards(mirror: Way) -> None:
     assert (run.status, run.books.deleted, run.books.removed) == (RunStatus.SUCCEEDED, len(REMOVED), len(REMOVED))
     assert len(await shards_of(mirror.yard, run.id)) > 2
     assert await mirror.contacts() == mirror.expected(run.kind)
+
+
+async def test_mirror_deletes_nothing_where_another_shard_failed(mirror: Way) -> None:
+    await mirror.change()
+    run_id = await mirror.yard.start()
+    store = mirror.yard.chassis.database
+    shards, shared_runs = Shards(store), SharedRuns(store)
+    failing = await claimed(shards)
+    await shared_runs.share_out(failing.lease, [RowKey(("10",))], columns=None)
+    last = await claimed(shards)
+
+    await shared_runs.leave(failing.lease, code="DESTINATION_INVALID", message="it is gone")
+    await shards.hand_back(last.lease)
+    async with mirror.yard.executor():
+        run = await mirror.yard.ended(run_id)
+
+    assert (run.status, run.error_code, run.error_message) == (RunStatus.FAILED, "DESTINATION_INVALID", "it is gone")
+    assert (run.books.removed, run.books.deleted, run.books.balance) == (0, 0, True)
+
+
+async def test_rows_whose_keys_may_become_one_are_not_shared_out(peopled: Yard, sink: Sink) -> None:
+    mappings = [
+        {"source": "id", "destination": "id", "key": True, "cast": "string"},
+        {"source": "email", "destination": "email"},
+    ]
+    await peopled.change_sync(field_mappings=mappings)
+
+    run = await shared(peopled)
+
+    assert len(await shards_of(peopled, run.id)) == 1
+    assert run.books.delivered == PEOPLE
 
 
 async def test_guard_of_deletes_looks_at_the_whole_and_not_at_a_shard(mirror: Way) -> None:

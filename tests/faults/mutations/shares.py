@@ -1,0 +1,74 @@
+"""Runs that executors share without one of the mechanisms."""
+
+from tests.faults.mutations.mutation import Mutation
+
+_SHARE = "services/tailrace_executor/share.py"
+_SHARED_RUNS = "libs/tailrace/store/shared_runs.py"
+_TESTS = "tests/executor/test_shared_runs.py"
+_STORE_TESTS = "tests/store/test_shared_runs.py"
+
+MUTATIONS = (
+    Mutation(
+        "a shard is read to the end of the query",
+        "libs/tailrace/pipeline/walk.py",
+        ", until=route.until)",
+        ", until=None)",
+        (f"{_TESTS}::test_first_run_is_cut_by_a_sample_and_every_row_comes_once",),
+    ),
+    Mutation(
+        "a shard takes what is known behind its end for gone",
+        "services/tailrace_executor/bench.py",
+        "after=after, until=self.until)",
+        "after=after)",
+        (f"{_TESTS}::test_mirror_deletes_what_is_gone_from_all_shards",),
+    ),
+    Mutation(
+        "the first shard that is done closes the run",
+        _SHARED_RUNS,
+        'if any(shard["state"] != "done" for shard in shards if shard["shard"] != lease.shard):',
+        "if False:",
+        (f"{_STORE_TESTS}::test_all_leave_but_the_last_who_is_told_what_all_come_to",),
+    ),
+    Mutation(
+        "two that leave at once both leave",
+        _SHARED_RUNS,
+        'if any(shard["state"] != "done" for shard in shards if shard["shard"] != lease.shard):',
+        "if True:",
+        (f"{_STORE_TESTS}::test_all_leave_but_the_last_who_is_told_what_all_come_to",),
+    ),
+    Mutation(
+        "the last shard tells of its own rows only",
+        _SHARED_RUNS,
+        "sum(map(books_in, shards), Books())",
+        "books_in(shards[lease.shard])",
+        (f"{_STORE_TESTS}::test_all_leave_but_the_last_who_is_told_what_all_come_to",),
+    ),
+    Mutation(
+        "deletes though another shard failed",
+        _SHARE,
+        "    if total is not None and total.error_code is not None:\n",
+        "    if False:\n",
+        (f"{_TESTS}::test_mirror_deletes_nothing_where_another_shard_failed",),
+    ),
+    Mutation(
+        "the others go on where a shard failed",
+        "services/tailrace_executor/handlers.py",
+        "                if self.bench.sharing:\n",
+        "                if False:\n",
+        (f"{_TESTS}::test_too_many_rejections_in_one_shard_end_the_whole_run",),
+    ),
+    Mutation(
+        "one executor begins all shards",
+        "libs/tailrace/store/shards.py",
+        "    AND NOT (shards.shard > 0 AND shards.lease_epoch = 0 AND shards.run_id = ANY ($10))\n",
+        "    AND $10::text[] IS NOT NULL\n",
+        (f"{_STORE_TESTS}::test_process_leaves_shards_of_a_run_it_shares_to_others_until_they_are_begun",),
+    ),
+    Mutation(
+        "rows whose keys may become one are shared out",
+        _SHARE,
+        "    cuts = () if keys_may_meet(definition, accepted, columns) else await",
+        "    cuts = await",
+        (f"{_TESTS}::test_rows_whose_keys_may_become_one_are_not_shared_out",),
+    ),
+)
