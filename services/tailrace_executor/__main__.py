@@ -28,6 +28,7 @@ from tailrace_executor.bench import Bench
 from tailrace_executor.handlers import Crew
 from tailrace_executor.ledger import LeaseTerms
 from tailrace_executor.pauses import Pauses
+from tailrace_executor.turns import Turns
 
 _BYTES_PER_MIB = 1 << 20
 
@@ -39,7 +40,9 @@ async def serve(chassis: Chassis) -> None:
     limits = HttpLimits(total_s=settings.request_timeout_s, connections=0, connections_per_host=0)
     with Spools.open(_spool_terms(settings), chassis.clock) as spools:
         async with AiohttpClient.open(allow_private=settings.allow_private_destinations, limits=limits) as http:
-            crew = Crew(_bench(chassis, http, spools), settings.executor_max_runs, settings.poll_s)
+            most_of_one = settings.executor_max_runs_of_workspace or settings.executor_max_runs
+            turns = Turns(chassis.clock, settings.executor_max_runs, most_of_one)
+            crew = Crew(_bench(chassis, http, spools), turns, settings.poll_s)
             await _work(chassis, crew)
 
 

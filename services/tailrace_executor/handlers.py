@@ -1,14 +1,14 @@
 """What an executor does: claims runs as long as it has room, works on them, lets go of them in order."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 import structlog
 
 from tailrace.core.errors import StoreUnavailable
-from tailrace.core.ids import RunId
+from tailrace.core.ids import RunId, WorkspaceId
 from tailrace.core.runs import Lease
 from tailrace.observe import metrics
 from tailrace.observe.failpoints import failpoint
@@ -17,6 +17,7 @@ from tailrace.store.shards import Claim, Sighting
 from tailrace_executor.bench import Bench
 from tailrace_executor.carry_out import carry_out
 from tailrace_executor.sparing import Sparing
+from tailrace_executor.turns import Turns
 from tailrace_executor.watch import Watch
 
 _CANCEL_POLL_S = 1.0
@@ -30,7 +31,7 @@ class Crew:
     """The runs that this executor works on, by lease: it may have a run anew before it is done with letting it go."""
 
     bench: Bench
-    max_runs: int
+    turns: Turns
     poll_s: float
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     tenures: dict[Lease, Tenure] = field(default_factory=dict)
@@ -50,15 +51,15 @@ class Crew:
             if loop.time() >= look_at:
                 silent = await self._silent(watch)
                 look_at = loop.time() + self.poll_s * self.bench.random.uniform(1 - _JITTER, 1 + _JITTER)
-            while len(self.tenures) < self.max_runs and not stopping.is_set():
-                if not await self._claim_one(tasks, silent, watch.long_silent):
+            while len(self.tenures) < self.turns.room and not stopping.is_set():
+                if not await self._claim_next(tasks, silent, watch.long_silent):
                     break
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(look_at):
                     await self.wake.wait()
 
     async def heed_cancels(self) -> None:
-        """Tell runs that somebody asked them to end."""
+        """Tell runs that are to end: somebody asked for it, or another shard of theirs failed."""
         while True:
             await self.bench.clock.sleep(_CANCEL_POLL_S)
             if not self.tenures:
@@ -92,29 +93,47 @@ class Crew:
             _log.warning("claim.delayed", code=error.code)
             return ()
 
-    async def _claim_one(
+    async def _claim_next(
         self, tasks: asyncio.TaskGroup, silent: Sequence[Sighting], long_silent: Sequence[Sighting]
     ) -> bool:
-        terms = self.bench.terms
+        """Claim what has waited longest; first of those who have little of the room, if it is time to look for them."""
         stamp = self.bench.clock.monotonic()
+        claim = None
         try:
-            claim = await self.bench.shards.claim(
-                owner=self.bench.owner,
-                ttl_s=terms.ttl_s,
-                grace_s=terms.grace_s,
-                silent=silent,
-                long_silent=long_silent,
-            )
+            if crowding := self.turns.crowding:
+                claim = await self._claim(silent, long_silent, but_for=crowding)
+                if claim is None:
+                    self.turns.nobody_else_waits()
+                    stamp = self.bench.clock.monotonic()
+            claim = claim or await self._claim(silent, long_silent, but_for=self.turns.full)
         except StoreUnavailable as error:
             _log.warning("claim.delayed", code=error.code)
-            return False
         if claim is None:
             return False
-        failpoint("exec.after_claim")
-        tenure = Tenure(self.bench.clock, until=terms.until(stamp))
-        self.tenures[claim.lease] = tenure
-        tasks.create_task(self._work(claim, tenure))
+        self._begin(claim, tasks, stamp)
         return True
+
+    async def _claim(
+        self, silent: Sequence[Sighting], long_silent: Sequence[Sighting], *, but_for: Collection[WorkspaceId]
+    ) -> Claim | None:
+        terms, shards = self.bench.terms, self.bench.shards
+        return await (shards.but_for(but_for) if but_for else shards).claim(
+            owner=self.bench.owner,
+            ttl_s=terms.ttl_s,
+            grace_s=terms.grace_s,
+            silent=silent,
+            long_silent=long_silent,
+        )
+
+    def _begin(self, claim: Claim, tasks: asyncio.TaskGroup, stamp: float) -> None:
+        """Work on a shard that was claimed after the stamp, a monotonic time."""
+        failpoint("exec.after_claim")
+        tenure = Tenure(self.bench.clock, until=self.bench.terms.until(stamp))
+        self.tenures[claim.lease] = tenure
+        self.turns.begin(claim.workspace_id)
+        if claim.is_shared:
+            self.bench.sharing.add(claim.lease.run_id)
+        tasks.create_task(self._work(claim, tenure))
 
     async def _work(self, claim: Claim, tenure: Tenure) -> None:
         run_id = claim.lease.run_id
@@ -122,8 +141,6 @@ class Crew:
         metrics.RUNS_ACTIVE.inc()
         self.sparing.begin()
         structlog.contextvars.bind_contextvars(run_id=run_id, sync_id=claim.sync_id)
-        if claim.is_shared:
-            self.bench.sharing.add(run_id)
         try:
             await carry_out(claim, self.bench, tenure)
         except Exception:  # noqa: BLE001 - one run's bug must not end the others: its lease runs out, another tries
@@ -132,10 +149,11 @@ class Crew:
             metrics.RUNS_ACTIVE.dec()
             metrics.RUN_DURATION.observe(self.bench.clock.monotonic() - started)
             del self.tenures[claim.lease]
+            self.turns.end(claim.workspace_id)
             self._forget_shared(run_id)
             self.sparing.end()
             self.wake.set()
 
     def _forget_shared(self, run_id: RunId) -> None:
-        if run_id in self.bench.sharing and all(lease.run_id != run_id for lease in self.tenures):
+        if all(lease.run_id != run_id for lease in self.tenures):
             self.bench.sharing.discard(run_id)

@@ -18,6 +18,7 @@ from tailrace_executor.bench import Bench
 from tailrace_executor.handlers import Crew
 from tailrace_executor.ledger import LeaseTerms
 from tailrace_executor.pauses import Pauses
+from tailrace_executor.turns import Turns
 from tailrace_scheduler.firing import Firing
 from tailrace_scheduler.reaping import Reaping
 from tests.simulation import ports
@@ -96,7 +97,12 @@ class Seat:
 
 async def execute(seat: Seat) -> None:
     """What `tailrace executor` does, without the bus: claims, works, lets go when it is told to."""
-    await at_work(seat, WatchedCrew(bench_of(seat), _MAX_RUNS, _POLL_S))
+    await at_work(seat, crew_of(bench_of(seat), _MAX_RUNS, _POLL_S))
+
+
+def crew_of(bench: Bench, max_runs: int, poll_s: float) -> WatchedCrew:
+    """A crew that has room for so many runs, all of which may be of one workspace."""
+    return WatchedCrew(bench, Turns(bench.clock, max_runs, max_runs), poll_s)
 
 
 async def at_work(seat: Seat, crew: Crew) -> None:

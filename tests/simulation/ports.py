@@ -49,6 +49,9 @@ class MemoryShards(Shards):
         claim: Claim | None = await self._road(lambda: self._store.claim(ttl_s=ttl_s, grace_s=grace_s, silent=seen))
         return claim
 
+    def but_for(self, workspaces: Collection[WorkspaceId]) -> Shards:
+        return NobodyWaits() if WORKSPACE in workspaces else self
+
     async def sighted(self) -> list[Sighting]:
         found: list[Sighting] = await self._road(self._store.sighted)
         return found
@@ -68,6 +71,16 @@ class MemoryShards(Shards):
 
     async def finish(self, lease: Lease, ending: Ending) -> None:
         await self._road(lambda: self._store.finish(lease, ending))
+
+
+class NobodyWaits(MemoryShards):
+    """What is left without the one workspace of a story."""
+
+    def __init__(self) -> None:
+        pass
+
+    async def claim(self, **_: object) -> None:
+        return None
 
 
 class NoSharedRuns(SharedRuns):

@@ -23,7 +23,7 @@ from tailrace.store.runs import NewRun
 from tailrace.store.shards import LONGEST_WAIT
 from tailrace_executor.ledger import LeaseTerms
 from tailrace_executor.pauses import Pauses
-from tests.simulation.cast import Seat, WatchedCrew, at_work, bench_of
+from tests.simulation.cast import Seat, at_work, bench_of, crew_of
 from tests.simulation.loop import State, a_loop
 from tests.simulation.rows import SourceRow
 from tests.simulation.store import WORKSPACE
@@ -167,7 +167,7 @@ async def _execute(seat: Seat) -> None:
         pauses=Pauses(first_s=setting("outage_pause_s"), limit_s=setting("outage_limit_s")),
         random=Random(seat.world.chance.random()),
     )
-    await at_work(seat, WatchedCrew(bench, int(setting("executor_max_runs")), setting("poll_s")))
+    await at_work(seat, crew_of(bench, int(setting("executor_max_runs")), setting("poll_s")))
 
 
 def _set_up(world: World, mode: SyncMode, people: int) -> None:

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from tailrace.core.errors import Conflict, LeaseLost
+from tailrace.core.ids import WorkspaceId
 from tailrace.core.runs import RunStatus
 from tailrace.events.run_events import run_cancelled_in_queue
 from tailrace.store.database import Database
@@ -31,6 +32,18 @@ async def test_one_of_many_executors_gets_the_run(stage: Stage) -> None:
     claims = await asyncio.gather(*(shards.claim(owner=f"pod-{n}", ttl_s=30, grace_s=5) for n in range(10)))
 
     assert [claim.lease.run_id for claim in claims if claim is not None] == [run_id]
+
+
+async def test_shards_of_some_workspaces_are_left_to_others(stage: Stage) -> None:
+    run_id = await stage.start_run()
+    shards = Shards(stage.database)
+
+    without = await shards.but_for([A_WORKSPACE]).claim(owner="busy", ttl_s=30, grace_s=5)
+    but_for_others = await shards.but_for([WorkspaceId("ws_other")]).claim(owner="idle", ttl_s=30, grace_s=5)
+
+    assert without is None
+    assert but_for_others is not None
+    assert but_for_others.lease.run_id == run_id
 
 
 async def test_a_run_whose_lease_ran_out_is_taken_over_with_another_token(stage: Stage) -> None:

@@ -143,6 +143,9 @@ class Settings(KafkaSettings, StoreSettings):
     )
     shutdown_grace_s: float = Field(30, gt=0, le=3600, description="Longest time to drain after SIGTERM.")
     executor_max_runs: int = Field(50, ge=1, le=10_000, description="Runs that one executor works on at once.")
+    executor_max_runs_of_workspace: int = Field(
+        0, ge=0, le=10_000, description="How many of them may be of one workspace; 0 for all of them."
+    )
     window_rows: int = Field(2000, ge=1, le=1_000_000, description="Rows sent without a checkpoint at most.")
     rows_per_shard: int = Field(
         1_000_000, ge=0, description="Rows that make a part of a run worth an executor of its own; 0 to share none."

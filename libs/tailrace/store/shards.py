@@ -31,6 +31,7 @@ WITH picked AS (
         AND (shards.lease_expires_at < clock_timestamp() - $3::interval
           OR (seen.for_long AND shards.lease_expires_at > clock_timestamp() + 2 * $2::interval)))))
     AND NOT (shards.shard > 0 AND shards.lease_epoch = 0 AND shards.run_id = ANY ($10))
+    AND runs.finished_at IS NULL AND runs.workspace_id <> ALL ($11)
   ORDER BY shards.queued_at LIMIT 1 FOR UPDATE OF shards, runs SKIP LOCKED
 ), begun AS (
   UPDATE runs SET status = CASE status WHEN 'queued' THEN 'running' ELSE status END,
@@ -59,14 +60,19 @@ WHERE run_id = $1 AND shard = $2 AND lease_token = $3 AND state = 'running'
 """
 _PAUSE = """
 UPDATE run_shards SET state = 'queued', lease_token = NULL, lease_expires_at = NULL, attempts_without_progress = 0,
-  not_before = clock_timestamp() + $4::interval, pause_reason = $5, pauses = pauses + 1,
+  not_before = CASE WHEN NOT EXISTS (SELECT FROM run_shards AS other
+    WHERE other.run_id = $1 AND other.error_code IS NOT NULL) THEN clock_timestamp() + $4::interval END,
+  pause_reason = $5, pauses = pauses + 1,
   paused_since = coalesce(paused_since, clock_timestamp())
 WHERE run_id = $1 AND shard = $2 AND lease_token = $3 AND state = 'running'
 """
 _HOLD = (
     "SELECT 1 FROM run_shards WHERE run_id = $1 AND shard = $2 AND lease_token = $3 AND state = 'running' FOR UPDATE"
 )
-_CLOSE_SHARD = "UPDATE run_shards SET state = 'done', lease_expires_at = NULL WHERE run_id = $1 AND shard = $2"
+# Whoever was stopped while it cut the run does not know of the shards that wait.
+_CLOSE_SHARD = """
+UPDATE run_shards SET state = 'done', lease_expires_at = NULL WHERE run_id = $1 AND (shard = $2 OR state = 'queued')
+"""
 _CLOSE_RUN = """
 UPDATE runs SET status = $2, finished_at = clock_timestamp(), error_code = $3,
   error_message = CASE WHEN $2 = 'cancelled' THEN 'cancelled by ' || cancel_requested_by ELSE $4 END
@@ -123,9 +129,16 @@ class Ending:
 class Shards:
     """The work of executors. Of the runs that a process is `sharing`, it leaves shards nobody has begun to others."""
 
-    def __init__(self, database: Database, *, sharing: Collection[RunId] = ()) -> None:
+    def __init__(
+        self, database: Database, *, sharing: Collection[RunId] = (), leaving: Collection[WorkspaceId] = ()
+    ) -> None:
         self._database = database
         self._sharing = sharing
+        self._leaving = leaving
+
+    def but_for(self, workspaces: Collection[WorkspaceId]) -> "Shards":
+        """The same, where claims leave the shards of these workspaces."""
+        return Shards(self._database, sharing=self._sharing, leaving=workspaces)
 
     async def claim(
         self,
@@ -145,7 +158,8 @@ class Shards:
         seen = ([getattr(one, name) for one in silent] for name in ("run_id", "shard", "token", "heartbeat_seq"))
         for_long = [one in long_silent for one in silent]
         terms = (owner, timedelta(seconds=ttl_s), timedelta(seconds=grace_s))
-        row = await self._database.fetchrow(_CLAIM, *terms, *seen, for_long, LONGEST_WAIT, list(self._sharing))
+        left = (list(self._sharing), list(self._leaving))
+        row = await self._database.fetchrow(_CLAIM, *terms, *seen, for_long, LONGEST_WAIT, *left)
         return None if row is None else _claim(row)
 
     async def sighted(self) -> list[Sighting]:
