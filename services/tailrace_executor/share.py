@@ -45,8 +45,9 @@ async def share_out(
         return
     # Before the others are there to be claimed, by ourselves too.
     bench.sharing.add(claim.lease.run_id)
-    await bench.shared_runs.share_out(claim.lease, cuts, columns=ledger.columns.digest)
+    # Whoever is stopped while this is committed has to leave by what the store says.
     ledger.claim = replace(claim, is_shared=True, until=cuts[0])
+    await bench.shared_runs.share_out(claim.lease, cuts, columns=ledger.columns.digest)
     _log.info("run.shared_out", run_id=claim.lease.run_id, sync_id=claim.sync_id, shards=len(cuts) + 1)
 
 
@@ -60,7 +61,9 @@ async def is_last(ledger: RunLedger, bench: Bench) -> bool:
     if not claim.is_shared:
         return True
     total = await bench.shared_runs.leave(claim.lease)
-    if total is not None and total.error_code is not None:
+    if total is None:
+        _log.info("shard.finished", run_id=claim.lease.run_id, shard=claim.lease.shard, code=None)
+    elif total.error_code is not None:
         raise Stopped(StopReason.CANCELLED)
     return total is not None
 

@@ -70,7 +70,7 @@ async def claimed(shards: Shards) -> Claim:
 
 async def test_first_run_is_cut_by_a_sample_and_every_row_comes_once(peopled: Yard, sink: Sink) -> None:
     await peopled.warehouse.execute("INSERT INTO people VALUES (NULL, 'x'), (NULL, 'y'), (7, 'again')")
-    sink.delay_s = 0.02
+    sink.delay_s = 0.1
 
     run = await shared(peopled)
 
@@ -122,6 +122,20 @@ async def test_lone_executor_carries_one_shard_after_the_other(peopled: Yard, si
     assert sink.times_by_id == dict.fromkeys(range(1, PEOPLE + 1), 1)
     assert (run.status, run.books.delivered) == (RunStatus.SUCCEEDED, PEOPLE)
     assert [moment.shard for moment in moments] == [shard.shard for shard in shards]
+
+
+async def test_each_executor_has_one_shard_at_a_time(peopled: Yard, sink: Sink) -> None:
+    sink.delay_s = 1.0
+    run_id = await peopled.start()
+
+    async with two_executors(peopled):
+        await peopled.until(lambda: _are_at_work(peopled, run_id, 2))
+        owners = [shard.lease_owner for shard in await shards_of(peopled, run_id) if shard.state == "running"]
+        sink.delay_s = 0.0
+        run = await peopled.ended(run_id)
+
+    assert sorted(map(str, owners)) == ["a", "b"]
+    assert run.books.delivered == PEOPLE
 
 
 async def test_sync_that_wants_no_sharing_has_one_shard(peopled: Yard, sink: Sink) -> None:

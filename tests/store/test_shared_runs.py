@@ -1,18 +1,22 @@
 """Runs that are cut into shards: who may cut, what each is given, and who closes the run."""
 
+import asyncio
+
 import pytest
 
 from tailrace.core.errors import LeaseLost
 from tailrace.core.rows import RowKey
-from tailrace.core.runs import CANCELLED
+from tailrace.core.runs import CANCELLED, RunStatus
 from tailrace.store.runs import Runs
-from tailrace.store.shards import Claim, Shards
+from tailrace.store.shards import Claim, Ending, Shards
 from tailrace.store.shared_runs import SharedRuns
 from tailrace.store.standings import Standings
 from tailrace.store.timelines import Timelines
-from tests.store.conftest import A_WORKSPACE, Stage
+from tailrace.testing.eventually import eventually
+from tests.store.conftest import A_WORKSPACE, Stage, an_event
 
 CUTS = [RowKey(("g",)), RowKey(("p",))]
+_WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 _STAND = """
 UPDATE run_shards SET checkpoint = stands FROM jsonb_array_elements($1::jsonb) WITH ORDINALITY AS given (stands, number)
 WHERE shard = number - 1
@@ -95,6 +99,42 @@ async def test_all_leave_but_the_last_who_is_told_what_all_come_to(stage: Stage)
     assert total is not None
     assert (total.books.read, total.books.delivered, total.error_code) == (6, 6, None)
     assert await states(stage, first) == ["done", "running", "done"]
+
+
+async def test_of_two_that_leave_at_once_one_stays(stage: Stage) -> None:
+    first = await cut(stage)
+    second, third = await claimed(stage), await claimed(stage)
+    shared = SharedRuns(stage.database)
+    await shared.leave(third.lease)
+
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks, stage.database.transaction() as connection:
+        await connection.execute("SELECT FROM runs FOR UPDATE")
+        leaving = [tasks.create_task(shared.leave(claim.lease)) for claim in (first, second)]
+        await eventually(lambda: stage.database.fetchval(_WAITING), 2)
+
+    assert [task.result() is None for task in leaving].count(True) == 1
+    assert sorted(await states(stage, first)) == ["done", "done", "running"]
+
+
+async def test_shard_does_not_wait_for_its_destination_where_another_failed(stage: Stage) -> None:
+    first = await cut(stage)
+    second = await claimed(stage)
+    shards = Shards(stage.database)
+    await SharedRuns(stage.database).leave(first.lease, code="FAILURE_THRESHOLD", message="too many")
+
+    await shards.pause(second.lease, wait_s=900.0, reason="it is down")
+
+    assert (await claimed(stage)).lease.shard == second.lease.shard
+
+
+async def test_run_that_ends_before_its_owner_knows_that_it_was_cut_leaves_nothing_to_claim(stage: Stage) -> None:
+    first = await cut(stage)
+    shards = Shards(stage.database)
+
+    await shards.finish(first.lease, Ending(RunStatus.CANCELLED, an_event("run"), CANCELLED))
+
+    assert await states(stage, first) == ["done"] * 3
+    assert await shards.claim(owner="executor-1", ttl_s=30.0, grace_s=0.0) is None
 
 
 async def test_shard_that_was_left_can_not_be_left_again(stage: Stage) -> None:

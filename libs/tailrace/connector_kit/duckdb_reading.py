@@ -36,7 +36,7 @@ def sampled_statement(reading: Reading, columns: Sequence[ReadColumn], part: flo
     """The SQL that gives the texts of some keys, drawn at random; none with a NULL."""
     order = _order_of(reading, columns)
     drawn = f"random() < {part:.12f} AND NOT ({order.has_null})"
-    return f"SELECT {', '.join(order.keys)} FROM {ROWS} WHERE {drawn} LIMIT {MOST_KEYS}"  # noqa: S608 - quoted names
+    return f"SELECT {', '.join(order.keys)} FROM {ROWS} WHERE {drawn} ORDER BY random() LIMIT {MOST_KEYS}"  # noqa: S608 - quoted names
 
 
 def quote_name(name: str) -> str:

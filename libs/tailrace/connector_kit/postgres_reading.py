@@ -87,7 +87,7 @@ def sampled_statement(reading: Reading, columns: Sequence[ReadColumn], part: flo
     """The SQL that gives the texts of some keys, drawn at random; none with a NULL."""
     order = _Order.of(reading, columns)
     drawn = f"random() < {part:.12f} AND NOT ({order.has_null})"
-    return f"{wrapped(', '.join(order.texts), reading.query)} WHERE {drawn} LIMIT {MOST_KEYS}"
+    return f"{wrapped(', '.join(order.texts), reading.query)} WHERE {drawn} ORDER BY random() LIMIT {MOST_KEYS}"
 
 
 def placed(keys: Sequence[RowKey]) -> Sequence[RowKey | None]:

@@ -137,7 +137,7 @@ def _condition(reading: Reading, order: RowOrder) -> tuple[str, Sequence[str]]:
 def _by_prefixes(
     here: Sequence[str], given: Sequence[str], values: Sequence[str], last_sign: str
 ) -> tuple[str, Sequence[str]]:
-    """What `(here) > (given)` says, which Snowflake does not know of rows: the arguments of each prefix in turn."""
+    """What `(here) > (given)` says, with any sign, which Snowflake does not know of rows: of each prefix in turn."""
     signs = [last_sign[0]] * (len(here) - 1) + [last_sign]
     equal = [f"{one} = {other}" for one, other in zip(here, given, strict=True)]
     prefixes = (" AND ".join([*equal[:at], f"{here[at]} {sign} {given[at]}"]) for at, sign in enumerate(signs))

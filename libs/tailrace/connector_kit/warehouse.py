@@ -41,6 +41,10 @@ class Reading:
     rows_per_block: int = 1000
     cursor: Cursor | None = None
 
+    def __post_init__(self) -> None:
+        if self.until is not None and (self.cursor is not None or not self.key_columns):
+            raise ValueError("a reading ends with a key only where it is by key")
+
 
 class Warehouse(ABC):
     """A connection to a warehouse. The engine opens one per run and reads one stream at a time from it.

@@ -60,8 +60,8 @@ SET version = excluded.version, watermark = excluded.watermark, imported_at = ex
 class Known:
     """How much is known of a sync's rows; with a run that was broken off, a row may be counted twice.
 
-    `version` is that of the sync that ran last, None before any run. `is_of_use` unless the next run forgets all of it,
-    because the sync writes elsewhere or otherwise by now.
+    `version` is that of the sync that ran last, or that it was imported for, None before either. `is_of_use` unless the
+    next run forgets all of it, because the sync writes elsewhere or otherwise by now.
     """
 
     entries: int

@@ -90,8 +90,10 @@ class Standings:
         The first is known where only one run can have. Both are None where none has since an import, or the version
         is not known.
         """
+        if entry.delivered in {None, UNKNOWN_VERSION}:
+            return None, None
         rows = await self._database.fetch(_DELIVERERS, sync_id, _RUNS_LOOKED_AT)
-        if not rows or entry.delivered in {None, UNKNOWN_VERSION}:
+        if not rows:
             return None, None
         at_latest = RunId(rows[0]["id"])
         return at_latest if len(rows) == 1 and rows[0]["are_all"] else None, at_latest
@@ -104,7 +106,7 @@ class Standings:
             position = found[-1]["first_key"]
 
     async def passed(self, run: Run, key: RowKey) -> bool | None:
-        """Whether the run has settled all rows up to the key; None for a replay, which reads only some."""
+        """Whether the run has come past the key; None for a replay, which reads only some."""
         if run.kind is RunKind.REPLAY:
             return None
         if run.status is RunStatus.SUCCEEDED:

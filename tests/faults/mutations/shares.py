@@ -3,6 +3,7 @@
 from tests.faults.mutations.mutation import Mutation
 
 _SHARE = "services/tailrace_executor/share.py"
+_SHARDS = "libs/tailrace/store/shards.py"
 _SHARED_RUNS = "libs/tailrace/store/shared_runs.py"
 _TESTS = "tests/executor/test_shared_runs.py"
 _STORE_TESTS = "tests/store/test_shared_runs.py"
@@ -30,11 +31,18 @@ MUTATIONS = (
         (f"{_STORE_TESTS}::test_all_leave_but_the_last_who_is_told_what_all_come_to",),
     ),
     Mutation(
-        "two that leave at once both leave",
+        "the last one leaves too",
         _SHARED_RUNS,
         'if any(shard["state"] != "done" for shard in shards if shard["shard"] != lease.shard):',
         "if True:",
         (f"{_STORE_TESTS}::test_all_leave_but_the_last_who_is_told_what_all_come_to",),
+    ),
+    Mutation(
+        "two that leave at once both leave",
+        _SHARED_RUNS,
+        "            await connection.execute(_LOCK_RUN, lease.run_id)\n",
+        "",
+        (f"{_STORE_TESTS}::test_of_two_that_leave_at_once_one_stays",),
     ),
     Mutation(
         "the last shard tells of its own rows only",
@@ -46,8 +54,8 @@ MUTATIONS = (
     Mutation(
         "deletes though another shard failed",
         _SHARE,
-        "    if total is not None and total.error_code is not None:\n",
-        "    if False:\n",
+        "    elif total.error_code is not None:\n",
+        "    elif False:\n",
         (f"{_TESTS}::test_mirror_deletes_nothing_where_another_shard_failed",),
     ),
     Mutation(
@@ -59,10 +67,31 @@ MUTATIONS = (
     ),
     Mutation(
         "one executor begins all shards",
-        "libs/tailrace/store/shards.py",
+        _SHARDS,
         "    AND NOT (shards.shard > 0 AND shards.lease_epoch = 0 AND shards.run_id = ANY ($10))\n",
         "    AND $10::text[] IS NOT NULL\n",
         (f"{_STORE_TESTS}::test_process_leaves_shards_of_a_run_it_shares_to_others_until_they_are_begun",),
+    ),
+    Mutation(
+        "one executor begins a shard while it is about to begin another",
+        "services/tailrace_executor/handlers.py",
+        "            self.bench.sharing.add(claim.lease.run_id)\n",
+        "            pass\n",
+        (f"{_TESTS}::test_each_executor_has_one_shard_at_a_time",),
+    ),
+    Mutation(
+        "a stop while a run is cut leaves its other parts in the queue",
+        _SHARDS,
+        " AND (shard = $2 OR state = 'queued')\n",
+        " AND shard = $2\n",
+        (f"{_STORE_TESTS}::test_run_that_ends_before_its_owner_knows_that_it_was_cut_leaves_nothing_to_claim",),
+    ),
+    Mutation(
+        "a shard waits for its destination though its run is to end",
+        _SHARDS,
+        "WHERE other.run_id = $1 AND other.error_code IS NOT NULL)",
+        "WHERE false)",
+        (f"{_STORE_TESTS}::test_shard_does_not_wait_for_its_destination_where_another_failed",),
     ),
     Mutation(
         "rows whose keys may become one are shared out",
