@@ -98,7 +98,7 @@ def _of_run(run: Run | None, *, passed: bool | None) -> str:
         case RunStatus.SUCCEEDED, _:
             return f"The last run, {run.id}, read the whole query."
         case _, True:
-            return f"The last run, {run.id}, has settled all rows up to this key."
+            return f"The last run, {run.id}, has come past this key."
         case ((RunStatus.FAILED | RunStatus.CANCELLED), _):
             return f"The last run, {run.id}, ended before it came to this key; the next one reads it."
         case _:

@@ -95,7 +95,7 @@ class RowSource(Told):
 
 
 class RowLastRun(Told):
-    """The newest run. `passed` tells whether it has settled all rows up to this key; null for a replay."""
+    """The newest run. `passed` tells whether it has come past this key; null for a replay."""
 
     id: str
     status: RunWord

@@ -13,8 +13,8 @@ from tailrace_gateway.wire import item, one, seconds
 class SnapshotAttributes(Told):
     """How many rows are known, and what that takes in the state store.
 
-    `sync_version` is the version that ran last, null before any run. `kept` is false where the next run forgets all of
-    it, because the sync writes elsewhere or otherwise by now.
+    `sync_version` is the version that ran last, or that it was imported for; null before either. `kept` is false where
+    the next run forgets all of it, because the sync writes elsewhere or otherwise by now.
     """
 
     rows: Count

@@ -49,7 +49,7 @@ def _show(sync_id: _SyncId, *, as_json: AsJson = False) -> None:
         f"{known.delivered} were delivered, {known.gone} of them have left the query",
         "no run has read any yet"
         if known.version is None
-        else f"known since version {known.version} of the sync ran"
+        else f"known for version {known.version} of the sync"
         + ("" if known.is_of_use else "; the next run forgets it, for the sync writes elsewhere or otherwise by now"),
     ]
     lines += [f"imported at {known.imported_at:%Y-%m-%d %H:%M:%SZ}"] if known.imported_at else []
@@ -134,6 +134,8 @@ def _new_file(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         partial.rename(path)
+    except OSError as error:
+        fail(Invalid(f"{partial} cannot be written: {error.strerror}"))
     finally:
         partial.unlink(missing_ok=True)
 

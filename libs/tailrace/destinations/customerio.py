@@ -5,7 +5,7 @@ attribute, an address too. Attributes are made as they come. Of a batch, Custome
 position what is not. It says nothing about how long to wait.
 
 Events are appended: map `id` (the person's), `name` and `timestamp`; what else is mapped becomes their attributes. Each
-carries a ULID, by which Customer.io takes an event that is sent again for the same.
+carries a ULID, by which Customer.io takes the events of a batch that is sent again for the same.
 """
 
 from datetime import date

@@ -179,6 +179,8 @@ async def _not_read(route: Route) -> AsyncIterator[Sequence[Entry]]:
         await route.snapshot.merge()
         async for entries in route.snapshot.all_entries():
             yield [entry for entry in entries if entry.key <= after]
+            if entries and entries[-1].key > after:
+                return
 
 
 def _changes_by_hashes(route: Route, view: HashedRows, mapper: Mapper, stack: AsyncExitStack) -> Changes:
