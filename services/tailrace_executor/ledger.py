@@ -57,6 +57,11 @@ class RunLedger:
         self.position = position_of(claim.checkpoint)
         self.columns = PinnedColumns((claim.checkpoint or {}).get("columns"))
 
+    @property
+    def has_not_begun(self) -> bool:
+        """Whether nothing of the shard has been settled yet."""
+        return not self._seq
+
     async def commit(self, settlement: Settlement) -> None:
         """Write one checkpoint; while the store is away, ask again until the lease runs out.
 

@@ -30,7 +30,7 @@ from tailrace.store.connections import StoredConnection
 from tailrace.store.shards import Claim
 from tailrace_executor.bench import Bench, SyncSnapshot
 from tailrace_executor.ledger import RunLedger
-from tailrace_executor.share import is_last, may_share, share_out
+from tailrace_executor.share import check_shared, is_last, may_share, share_out
 
 _OPEN_S = 30.0
 _Told = TypeVar("_Told")
@@ -50,7 +50,9 @@ async def open_route(ledger: RunLedger, bench: Bench, tenure: Tenure) -> AsyncIt
         stored, destination = await _open_destination(stack, definition, bench)
         window = _window(definition.delivery, bench)
         accepted = await _accepted(destination, definition)
-        if bench.rows_per_shard and may_share(claim, definition):
+        if claim.is_shared:
+            await check_shared(ledger, definition, warehouse, accepted)
+        elif bench.rows_per_shard and may_share(ledger, definition, warehouse):
             await share_out(ledger, bench, definition, warehouse, accepted)
             claim = ledger.claim
         plan = await _plan(destination, rows_target(definition), window)

@@ -7,11 +7,13 @@ import structlog
 
 from tailrace.connector_kit.key_samples import SamplesKeys
 from tailrace.connector_kit.warehouse import Reading, Warehouse
+from tailrace.core.errors import SourceInvalid, SourceUnavailable
 from tailrace.core.rows import RowKey
 from tailrace.core.runs import RunKind
 from tailrace.core.syncs import SyncDefinition
 from tailrace.mapping.accepted import Accepted
 from tailrace.mapping.sent_keys import keys_may_meet
+from tailrace.pipeline.columns import SCHEMA_CHANGED
 from tailrace.pipeline.tenure import Stopped, StopReason
 from tailrace.store.shards import Claim
 from tailrace_executor.bench import Bench
@@ -22,11 +24,12 @@ _KEYS_PER_SHARD = 500
 _log = structlog.get_logger(__name__)
 
 
-def may_share(claim: Claim, definition: SyncDefinition) -> bool:
+def may_share(ledger: RunLedger, definition: SyncDefinition, warehouse: Warehouse) -> bool:
     """Whether the run may be cut: it stands at its beginning, and reads all of its query in the order of keys."""
-    is_whole = not claim.is_shared and not claim.checkpoint_seq and claim.kind is not RunKind.REPLAY
+    is_whole = not ledger.claim.is_shared and ledger.claim.kind is not RunKind.REPLAY
     is_by_key = definition.cursor is None and bool(definition.key_columns)
-    return is_whole and is_by_key and definition.delivery.shards > 1
+    wants_it = definition.delivery.shards > 1 and not definition.delivery.strict
+    return is_whole and ledger.has_not_begun and is_by_key and wants_it and warehouse.reads_up_to_a_key
 
 
 async def share_out(
@@ -49,6 +52,19 @@ async def share_out(
     ledger.claim = replace(claim, is_shared=True, until=cuts[0])
     await bench.shared_runs.share_out(claim.lease, cuts, columns=ledger.columns.digest)
     _log.info("run.shared_out", run_id=claim.lease.run_id, sync_id=claim.sync_id, shards=len(cuts) + 1)
+
+
+async def check_shared(ledger: RunLedger, definition: SyncDefinition, warehouse: Warehouse, accepted: Accepted) -> None:
+    """Return if what a run was cut by still holds.
+
+    :raises SourceInvalid: `SCHEMA_CHANGED`.
+    """
+    columns = await ledger.columns.of(warehouse, definition)
+    if keys_may_meet(definition, accepted, columns):
+        raise SourceInvalid(
+            "the destination's key fields changed while executors shared the run: start the sync again",
+            code=SCHEMA_CHANGED,
+        )
 
 
 async def is_last(ledger: RunLedger, bench: Bench) -> bool:
@@ -77,11 +93,18 @@ async def _cuts(claim: Claim, bench: Bench, definition: SyncDefinition, warehous
         return cuts
     if not isinstance(warehouse, SamplesKeys):
         return ()
-    about = await warehouse.rows_about(definition.source_query)
-    if about < 2 * bench.rows_per_shard:
+    try:
+        about = await warehouse.rows_about(definition.source_query)
+        if about < 2 * bench.rows_per_shard:
+            return ()
+        part = min(1.0, most * _KEYS_PER_SHARD / about)
+        sample = await warehouse.key_sample(Reading(definition.source_query, definition.key_columns), part=part)
+    except SourceUnavailable as error:
+        if error.code == SourceUnavailable.code:
+            raise
+        # The query may well be read in time, though not be looked through: then it is read by one.
+        _log.warning("run.not_shared_out", run_id=claim.lease.run_id, code=error.code)
         return ()
-    part = min(1.0, most * _KEYS_PER_SHARD / about)
-    sample = await warehouse.key_sample(Reading(definition.source_query, definition.key_columns), part=part)
     return cuts_of(sample, min(most, int(len(sample) / part) // bench.rows_per_shard))
 
 

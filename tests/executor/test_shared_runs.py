@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import asyncpg
+import pytest
 import pytest_asyncio
 
 from tailrace.core.ids import RunId
@@ -138,8 +139,11 @@ async def test_each_executor_has_one_shard_at_a_time(peopled: Yard, sink: Sink) 
     assert run.books.delivered == PEOPLE
 
 
-async def test_sync_that_wants_no_sharing_has_one_shard(peopled: Yard, sink: Sink) -> None:
-    await peopled.change_sync(delivery=DeliveryPolicy(shards=1))
+@pytest.mark.parametrize("policy", [DeliveryPolicy(shards=1), DeliveryPolicy(strict=True)])
+async def test_sync_that_wants_no_sharing_or_one_batch_at_a_time_has_one_shard(
+    peopled: Yard, sink: Sink, policy: DeliveryPolicy
+) -> None:
+    await peopled.change_sync(delivery=policy)
 
     run = await shared(peopled)
 

@@ -10,6 +10,13 @@ from tailrace.store.shards import Shards
 from tailrace.store.snapshots import Snapshots
 from tests.store.conftest import Stage, add_settled
 
+_ADD_PAGES = """
+INSERT INTO snapshot_pages (sync_id, level, first_key, last_key, entries, delivered, gone, has_tombstones, algorithm,
+  body)
+SELECT $1, 1, ARRAY[to_char(n, 'fm000000')], ARRAY[to_char(n, 'fm000000') || 'z'], 1000, 1000, 0, false, 2, ''
+FROM generate_series(1, $2::int) AS n
+"""
+
 
 def entry(number: int, content: int | None) -> Entry:
     """An entry of a key; without content it is forgotten."""
@@ -53,6 +60,16 @@ async def test_merging_many_rounds_of_changes_comes_to_the_same_as_a_dict(stage:
     left = [expected[key] for key in sorted(expected) if not expected[key].is_tombstone]
     assert await everything(stage) == left
     assert await everything(stage, after=left[1234].key) == left[1235:]
+
+
+async def test_large_pages_become_the_base_as_they_are_however_many_there_are(stage: Stage) -> None:
+    lease = await lease_of(stage)
+    await stage.database.execute(_ADD_PAGES, stage.sync_id, 1700)
+
+    await Snapshots(stage.database).merge(lease, stage.sync_id)
+
+    levels = await stage.database.fetch("SELECT level, count(*) AS pages FROM snapshot_pages GROUP BY level")
+    assert [(row["level"], row["pages"]) for row in levels] == [(0, 1700)]
 
 
 async def test_parts_between_cuts_are_about_as_large_and_together_all(stage: Stage) -> None:

@@ -63,6 +63,9 @@ class Warehouse(ABC):
     has_cursors: ClassVar[bool] = False
     """Whether it knows readings with a cursor, and readings without key columns."""
 
+    reads_up_to_a_key: ClassVar[bool] = False
+    """Whether it heeds `Reading.until`: without, no run of its is shared by executors."""
+
     @classmethod
     @abstractmethod
     def open(cls, settings: BaseModel) -> AbstractAsyncContextManager[Self]:

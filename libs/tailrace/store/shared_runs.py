@@ -7,18 +7,21 @@ from tailrace.core.errors import LeaseLost
 from tailrace.core.ids import RunId
 from tailrace.core.rows import RowKey
 from tailrace.core.runs import CANCELLED, Books, Lease
-from tailrace.store.database import Connection, Database
+from tailrace.store.database import Connection, Database, touched
 from tailrace.store.shards import books_in, hold
 
 # The first shard keeps its owner and its place; the others wait, each behind the key with which the one before it ends.
 _END_FIRST = """
-UPDATE run_shards SET key_until = $4::text[]
+UPDATE run_shards SET key_until = $4::text[], checkpoint = $5
 WHERE run_id = $1 AND shard = $2 AND lease_token = $3 AND state = 'running' AND checkpoint_seq = 0
   AND NOT EXISTS (SELECT FROM run_shards AS other WHERE other.run_id = $1 AND other.shard <> $2)
 """
 _ADD_OTHER = "INSERT INTO run_shards (run_id, shard, checkpoint, key_until) VALUES ($1, $2, $3, $4::text[])"
 _LOCK_RUN = "SELECT FROM runs WHERE id = $1 FOR UPDATE"
-_SAY_WHY = "UPDATE run_shards SET error_code = $3, error_message = $4 WHERE run_id = $1 AND shard = $2"
+# What is said first stays: who takes a shard over that has failed only knows that it is to end.
+_SAY_WHY = """
+UPDATE run_shards SET error_code = $3, error_message = $4 WHERE run_id = $1 AND shard = $2 AND error_code IS NULL
+"""
 _CLOSE_WAITING = "UPDATE run_shards SET state = 'done' WHERE run_id = $1 AND state = 'queued'"
 _CLOSE = "UPDATE run_shards SET state = 'done', lease_expires_at = NULL WHERE run_id = $1 AND shard = $2"
 _SHARDS = "SELECT * FROM run_shards WHERE run_id = $1 ORDER BY shard"
@@ -49,11 +52,12 @@ class SharedRuns:
         :raises LeaseLost: nothing was changed.
         """
         async with self._database.transaction() as connection:
-            if not await connection.fetchval(f"{_END_FIRST} RETURNING 1", *lease.identity, list(cuts[0])):
+            starts = [{"after": after, "null_rows": 0, "columns": columns} for after in (None, *cuts)]
+            first = (*lease.identity, list(cuts[0]), starts[0])
+            if not touched(await connection.execute(_END_FIRST, *first)):
                 raise LeaseLost(f"run {lease.run_id} has other owners by now")
             ends = [*(list(cut) for cut in cuts[1:]), None]
-            for shard, (after, until) in enumerate(zip(cuts, ends, strict=True), lease.shard + 1):
-                start = {"after": after, "null_rows": 0, "columns": columns}
+            for shard, (start, until) in enumerate(zip(starts[1:], ends, strict=True), lease.shard + 1):
                 await connection.execute(_ADD_OTHER, lease.run_id, shard, start, until)
 
     async def leave(self, lease: Lease, *, code: str | None = None, message: str | None = None) -> Sum | None:

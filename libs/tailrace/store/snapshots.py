@@ -19,6 +19,7 @@ BASE = 0
 SETTLED = 1
 
 _PAGES_PER_FETCH = 8
+_PAGES_PER_PROMOTION = 500
 _INSERT = """
 INSERT INTO snapshot_pages (sync_id, level, first_key, last_key, entries, delivered, gone, has_tombstones, algorithm,
   body)
@@ -46,12 +47,20 @@ JOIN (SELECT ARRAY(SELECT jsonb_array_elements_text(parts)) AS key FROM jsonb_ar
 WHERE pages.sync_id = $1 AND pages.level = 0 ORDER BY pages.first_key
 """
 # Pages of the base do not overlap: if the last one that begins in time ends before, none is in the way.
+# Some at a time: the look back goes past all that this very statement has promoted, which it cannot see yet.
 _PROMOTE = """
-UPDATE snapshot_pages AS settled SET level = 0
-WHERE sync_id = $1 AND level = 1 AND entries >= $2 AND NOT has_tombstones AND coalesce((
-  SELECT base.last_key < settled.first_key FROM snapshot_pages AS base
-  WHERE base.sync_id = $1 AND base.level = 0 AND base.first_key <= settled.last_key
-  ORDER BY base.first_key DESC LIMIT 1), true)
+WITH following AS (
+  SELECT first_key FROM snapshot_pages
+  WHERE sync_id = $1 AND level = 1 AND ($4::text[] IS NULL OR first_key > $4) ORDER BY first_key LIMIT $3
+), promoted AS (
+  UPDATE snapshot_pages AS settled SET level = 0
+  WHERE sync_id = $1 AND level = 1 AND first_key BETWEEN (SELECT min(first_key) FROM following)
+    AND (SELECT max(first_key) FROM following) AND entries >= $2 AND NOT has_tombstones AND coalesce((
+      SELECT base.last_key < settled.first_key FROM snapshot_pages AS base
+      WHERE base.sync_id = $1 AND base.level = 0 AND base.first_key <= settled.last_key
+      ORDER BY base.first_key DESC LIMIT 1), true)
+)
+SELECT max(first_key) FROM following
 """
 _NEXT_SETTLED = """
 SELECT first_key, body, algorithm FROM snapshot_pages WHERE sync_id = $1 AND level = 1 ORDER BY first_key LIMIT 1
@@ -160,9 +169,13 @@ class Snapshots:
 
         :raises LeaseLost: the sync's run belongs to another executor; what was merged stays right.
         """
-        async with self._database.transaction() as connection:
-            await hold(connection, lease)
-            await connection.execute(_PROMOTE, sync_id, ENTRIES_PER_PAGE // 2)
+        after: list[str] | None = None
+        while True:
+            async with self._database.transaction() as connection:
+                await hold(connection, lease)
+                after = await connection.fetchval(_PROMOTE, sync_id, ENTRIES_PER_PAGE // 2, _PAGES_PER_PROMOTION, after)
+            if after is None:
+                break
         while await self._merge_one(lease, sync_id):
             pass
 

@@ -41,7 +41,8 @@ ORDER BY lately.queued_at DESC LIMIT 2
 """
 _RUNS_LOOKED_AT = 200
 _CHECKPOINTS = """
-SELECT checkpoint, key_until IS NULL OR $2 <= key_until COLLATE "C" AS holds_key
+SELECT checkpoint, key_until IS NULL OR $2 <= key_until COLLATE "C" AS holds_key,
+  state = 'done' AND lease_token IS NOT NULL AND error_code IS NULL AS is_through
 FROM run_shards WHERE run_id = $1 ORDER BY shard
 """
 
@@ -114,8 +115,9 @@ class Standings:
         rows = await self._database.fetch(_CHECKPOINTS, run.id, list(key))
         if any(position_of(row["checkpoint"]).phase is not Phase.ROWS for row in rows):
             return True
-        position = position_of(next(row["checkpoint"] for row in rows if row["holds_key"]))
-        return position.null_rows > 0 or (position.after is not None and key <= position.after)
+        own = next(row for row in rows if row["holds_key"])
+        position = position_of(own["checkpoint"])
+        return own["is_through"] or position.null_rows > 0 or (position.after is not None and key <= position.after)
 
 
 async def _merged(

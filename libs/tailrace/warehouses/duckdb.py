@@ -90,6 +90,7 @@ class DuckDbWarehouse(Warehouse):
     level, verified_against = Level.GOLD, "the real DuckDB, which runs in this process"
     settings_type = DuckDbSettings
     has_cursors = True
+    reads_up_to_a_key = True
 
     def __init__(self, connection: "duckdb.DuckDBPyConnection", thread: ThreadPoolExecutor, limit_s: float) -> None:
         self._connection = connection

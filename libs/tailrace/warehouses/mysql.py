@@ -89,6 +89,7 @@ class MySqlWarehouse(Warehouse):
     level, verified_against = Level.SILVER, "a real MariaDB server; not against MySQL itself"
     settings_type = MySqlSettings
     has_cursors = True
+    reads_up_to_a_key = True
 
     def __init__(self, settings: MySqlSettings) -> None:
         self._settings = settings

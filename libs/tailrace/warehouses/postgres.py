@@ -85,6 +85,7 @@ class PostgresWarehouse(Warehouse):
     level, verified_against = Level.GOLD, "real PostgreSQL servers, versions 15 and 18"
     settings_type = PostgresWarehouseSettings
     has_cursors = True
+    reads_up_to_a_key = True
 
     def __init__(self, connection: "asyncpg.Connection[asyncpg.Record]", settings: PostgresWarehouseSettings) -> None:
         self._connection = connection

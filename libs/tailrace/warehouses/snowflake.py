@@ -54,6 +54,7 @@ class SnowflakeWarehouse(Warehouse):
     level, verified_against = Level.BRONZE, "its public emulator fakesnow; not verified against Snowflake itself"
     settings_type = SnowflakeSettings
     has_cursors = True
+    reads_up_to_a_key = True
 
     def __init__(self, session: "_Session", settings: SnowflakeSettings) -> None:
         self._session = session
