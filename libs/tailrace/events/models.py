@@ -39,7 +39,7 @@ class RunQueued(Event):
 
 
 class BatchCompleted(Event):
-    """A checkpoint was written: the counts since the one before. Newer (epoch, seq) win, repeats are dropped."""
+    """A checkpoint was written: the counts since the one before. Of a shard, newer (epoch, seq) win."""
 
     type: ClassVar[str] = "tailrace.batch.completed.v1"
 
