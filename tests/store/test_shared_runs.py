@@ -64,6 +64,16 @@ async def test_first_shard_keeps_its_end_when_it_is_claimed_anew(stage: Stage) -
     assert again.checkpoint == {"after": None, "null_rows": 0, "columns": "their digest"}
 
 
+async def test_shard_that_was_left_has_passed_all_of_its_rows(stage: Stage) -> None:
+    first = await cut(stage)
+    run = await Runs(stage.database).get(A_WORKSPACE, first.lease.run_id)
+
+    await SharedRuns(stage.database).leave(first.lease)
+
+    passed = [await Standings(stage.database).passed(run, RowKey((key,))) for key in "fgh"]
+    assert passed == [True, True, False]
+
+
 async def test_run_is_cut_once_and_by_its_owner(stage: Stage) -> None:
     first = await cut(stage)
     shared = SharedRuns(stage.database)

@@ -42,7 +42,8 @@ ORDER BY lately.queued_at DESC LIMIT 2
 _RUNS_LOOKED_AT = 200
 _CHECKPOINTS = """
 SELECT checkpoint, key_until IS NULL OR $2 <= key_until COLLATE "C" AS holds_key,
-  state = 'done' AND lease_token IS NOT NULL AND error_code IS NULL AS is_through
+  (shard > 0 OR key_until IS NOT NULL) AND state = 'done' AND lease_token IS NOT NULL AND error_code IS NULL
+    AS is_through
 FROM run_shards WHERE run_id = $1 ORDER BY shard
 """
 
