@@ -155,5 +155,6 @@ class Crew:
             self.wake.set()
 
     def _forget_shared(self, run_id: RunId) -> None:
-        if all(lease.run_id != run_id for lease in self.tenures):
+        # Few runs are shared; to look through thousands of others at each end would take long.
+        if run_id in self.bench.sharing and all(lease.run_id != run_id for lease in self.tenures):
             self.bench.sharing.discard(run_id)

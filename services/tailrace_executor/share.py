@@ -1,7 +1,8 @@
 """Shares a run over many rows with other executors: it is cut by key before its first row is sent."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import structlog
 
@@ -20,6 +21,8 @@ from tailrace_executor.bench import Bench
 from tailrace_executor.ledger import RunLedger
 
 _KEYS_PER_SHARD = 500
+
+Told = TypeVar("Told")
 
 _log = structlog.get_logger(__name__)
 
@@ -41,9 +44,14 @@ async def share_out(
 
     :raises LeaseLost: the run is somebody else's.
     """
-    claim = ledger.claim
-    columns = await ledger.columns.of(warehouse, definition)
-    cuts = () if keys_may_meet(definition, accepted, columns) else await _cuts(claim, bench, definition, warehouse)
+    claim, worth_it = ledger.claim, 2 * bench.rows_per_shard
+    known, _ = await bench.snapshots.size(claim.sync_id)
+    about = known if known >= worth_it else await _rows_about(claim, definition, warehouse)
+    if about < worth_it or keys_may_meet(definition, accepted, await ledger.columns.of(warehouse, definition)):
+        return
+    parts = min(definition.delivery.shards, known // bench.rows_per_shard)
+    cuts: Sequence[RowKey] = await bench.snapshots.cuts(claim.sync_id, parts) if known >= worth_it else ()
+    cuts = cuts or await _sampled_cuts(claim, bench, definition, warehouse, about)
     if not cuts:
         return
     # Before the others are there to be claimed, by ourselves too.
@@ -84,28 +92,35 @@ async def is_last(ledger: RunLedger, bench: Bench) -> bool:
     return total is not None
 
 
-async def _cuts(claim: Claim, bench: Bench, definition: SyncDefinition, warehouse: Warehouse) -> Sequence[RowKey]:
-    """Where to cut: by what is known of earlier runs, or else by a sample of what is in the warehouse."""
-    most = definition.delivery.shards
-    known, _ = await bench.snapshots.size(claim.sync_id)
-    parts = min(most, known // bench.rows_per_shard)
-    if parts > 1 and (cuts := await bench.snapshots.cuts(claim.sync_id, parts)):
-        return cuts
+async def _rows_about(claim: Claim, definition: SyncDefinition, warehouse: Warehouse) -> int:
+    """How many rows the run will read, as far as the warehouse tells."""
+    if not isinstance(warehouse, SamplesKeys):
+        return 0
+    return await _in_time(warehouse.rows_about(definition.source_query), claim) or 0
+
+
+async def _sampled_cuts(
+    claim: Claim, bench: Bench, definition: SyncDefinition, warehouse: Warehouse, about: int
+) -> Sequence[RowKey]:
+    """Where to cut by a sample of what is in the warehouse, which has about so many rows."""
     if not isinstance(warehouse, SamplesKeys):
         return ()
+    most = definition.delivery.shards
+    part = min(1.0, most * _KEYS_PER_SHARD / about)
+    reading = Reading(definition.source_query, definition.key_columns)
+    sample = await _in_time(warehouse.key_sample(reading, part=part), claim) or ()
+    return cuts_of(sample, min(most, int(len(sample) / part) // bench.rows_per_shard))
+
+
+async def _in_time(asked: Awaitable[Told], claim: Claim) -> Told | None:
+    """What the warehouse tells, None where that takes it too long: the query may well be read in time, by one."""
     try:
-        about = await warehouse.rows_about(definition.source_query)
-        if about < 2 * bench.rows_per_shard:
-            return ()
-        part = min(1.0, most * _KEYS_PER_SHARD / about)
-        sample = await warehouse.key_sample(Reading(definition.source_query, definition.key_columns), part=part)
+        return await asked
     except SourceUnavailable as error:
         if error.code == SourceUnavailable.code:
             raise
-        # The query may well be read in time, though not be looked through: then it is read by one.
         _log.warning("run.not_shared_out", run_id=claim.lease.run_id, code=error.code)
-        return ()
-    return cuts_of(sample, min(most, int(len(sample) / part) // bench.rows_per_shard))
+        return None
 
 
 def cuts_of(sample: Sequence[RowKey], parts: int) -> Sequence[RowKey]:
