@@ -127,6 +127,15 @@ async def test_query_with_parameters_is_refused(rig: PostgresWarehouseRig) -> No
     assert refused.value.code == "SOURCE_QUERY"
 
 
+async def test_query_that_would_write_is_refused_in_plain_words(rig: PostgresWarehouseRig) -> None:
+    deletes = "DELETE FROM pg_class RETURNING relname"
+
+    with pytest.raises(SourceInvalid, match="must be a SELECT that only reads"):
+        await rig.warehouse.columns(deletes)
+    with pytest.raises(SourceInvalid, match="must be a SELECT that only reads"):
+        await rig.warehouse.rows_about(deletes)
+
+
 async def test_columns_are_told_without_running_the_query(rig: PostgresWarehouseRig) -> None:
     query = "SELECT x::text AS id, 1 / x AS n, pg_sleep(60)::text AS s FROM generate_series(0, 1) AS x"
 

@@ -143,6 +143,7 @@ class PostgresWarehouse(Warehouse):
         async with self._transaction():
             with _translated():
                 await self._attributes(query)
+                await self._try_out(wrapped("1", query))
             return rows_planned(await self.plan(wrapped("1", query), ()))
 
     async def key_sample(self, reading: Reading, *, part: float) -> Sequence[RowKey]:
