@@ -5,12 +5,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from tailrace.connector_kit.key_samples import MOST_KEYS
+from tailrace.connector_kit.row_order import RowOrder, within_bounds
 from tailrace.connector_kit.sql import by_code_point, one_statement, quote_name
 from tailrace.connector_kit.warehouse import Reading
 from tailrace.core.rows import Block, RowKey
 
 ROWS = '"tailrace_rows"'
 """The name of the user's query in the statement around it."""
+
+_PLACE = "\0"
+"""Stands for an argument until all of them are numbered; no name in PostgreSQL has it."""
 
 _SEARCHED = frozenset(
     f'"pg_catalog"."{name}"'
@@ -63,16 +67,16 @@ def statement(
     `place` is what stands in it for an argument, by its number and its text. Keys that `were_seen` are texts of values
     of their columns: an index on these can find them.
     """
-    order = _Order.of(reading, columns)
-    selected = [column.projection for column in columns] + order.texts
-    by = [by_code_point(text, encoding=encoding) for text in order.texts]
+    order = _order_of(reading, columns)
+    selected = [*(column.projection for column in columns), *order.keys]
+    by = [by_code_point(text, encoding=encoding) for text in order.keys]
     if order.cursor is not None:
         # Rows whose key has a NULL come last of those that have no place.
         last = [order.key_has_null] if reading.key_columns else []
         by = [f"CASE WHEN {order.has_null} THEN NULL ELSE {order.cursor} END", *last, *by]
-    elif len(order.texts) > 1:
+    elif len(order.keys) > 1:
         # NULL in any part puts the row last; as one expression, the sort can still abbreviate it.
-        first = f"(CASE WHEN {order.has_null} THEN NULL ELSE {order.texts[0]} END)"
+        first = f"(CASE WHEN {order.has_null} THEN NULL ELSE {order.keys[0]} END)"
         selected[len(columns)], by[0] = first, by_code_point(first, encoding=encoding)
     condition, arguments = _condition(reading, order, encoding, place)
     if were_seen:
@@ -85,9 +89,9 @@ def statement(
 
 def sampled_statement(reading: Reading, columns: Sequence[ReadColumn], part: float) -> str:
     """The SQL that gives the texts of some keys, drawn at random; none with a NULL."""
-    order = _Order.of(reading, columns)
+    order = _order_of(reading, columns)
     drawn = f"random() < {part:.12f} AND NOT ({order.has_null})"
-    return f"{wrapped(', '.join(order.texts), reading.query)} WHERE {drawn} ORDER BY random() LIMIT {MOST_KEYS}"
+    return f"{wrapped(', '.join(order.keys), reading.query)} WHERE {drawn} ORDER BY random() LIMIT {MOST_KEYS}"
 
 
 def placed(keys: Sequence[RowKey]) -> Sequence[RowKey | None]:
@@ -106,29 +110,15 @@ def wrapped(projections: str, query: str) -> str:
     return f"SELECT {projections} FROM (\n{one_statement(query)}\n) AS {ROWS}"  # noqa: S608 - read-only by transaction
 
 
-@dataclass(frozen=True, slots=True)
-class _Order:
-    """By what rows are ordered: the texts of their key, before them the value of a cursor; and which have no place."""
-
-    texts: list[str]
-    key_has_null: str
-    cursor: str | None
-    cursor_type: str
-
-    @property
-    def has_null(self) -> str:
-        return self.key_has_null if self.cursor is None else f"({self.key_has_null} OR {self.cursor} IS NULL)"
-
-    @classmethod
-    def of(cls, reading: Reading, columns: Sequence[ReadColumn]) -> "_Order":
-        keys = [f"{ROWS}.{quote_name(name)}" for name in reading.key_columns]
-        texts = [f'({key})::text COLLATE "C"' for key in keys] or [f'md5(({ROWS}.*)::text) COLLATE "C"']
-        key_has_null = f"num_nulls({', '.join(keys)}) > 0" if keys else "false"
-        if reading.cursor is None:
-            return cls(texts, key_has_null, None, "")
-        [type_name] = [column.type_name for column in columns if column.name == reading.cursor.column]
-        cursor = f"{ROWS}.{quote_name(reading.cursor.column)}"
-        return cls(texts, key_has_null, cursor, type_name)
+def _order_of(reading: Reading, columns: Sequence[ReadColumn]) -> RowOrder:
+    keys = [f"{ROWS}.{quote_name(name)}" for name in reading.key_columns]
+    texts = [f'({key})::text COLLATE "C"' for key in keys] or [f'md5(({ROWS}.*)::text) COLLATE "C"']
+    key_has_null = f"num_nulls({', '.join(keys)}) > 0" if keys else "false"
+    if reading.cursor is None:
+        return RowOrder(texts, key_has_null, None, "")
+    [type_name] = [column.type_name for column in columns if column.name == reading.cursor.column]
+    cursor = f"{ROWS}.{quote_name(reading.cursor.column)}"
+    return RowOrder(texts, key_has_null, cursor, f"{_PLACE}::text::{type_name}")
 
 
 def _literal(_: int, text: str) -> str:
@@ -136,32 +126,16 @@ def _literal(_: int, text: str) -> str:
 
 
 def _condition(
-    reading: Reading, order: _Order, encoding: str, place: Callable[[int, str], str]
+    reading: Reading, order: RowOrder, encoding: str, place: Callable[[int, str], str]
 ) -> tuple[str, Sequence[object]]:
-    def given(key: RowKey, first: int) -> list[str]:
-        places = (place(number, text) for number, text in enumerate(key, first))
-        return [by_code_point(f"{text}::text", encoding=encoding) for text in places]
-
     if reading.only is not None:
-        return _only(reading.only, order.texts)
-    since = None if reading.cursor is None else reading.cursor.since
-    here = [by_code_point(text, encoding=encoding) for text in order.texts]
-    bounds: list[str] = []
-    arguments: list[object] = []
-    if reading.until is not None:
-        arguments += reading.until
-        bounds += [f"({', '.join(here)}) <= ({', '.join(given(reading.until, 1))})", f"NOT ({order.has_null})"]
-    if since is not None:
-        arguments.append(since)
-        bounds.append(f"{order.cursor} >= $1::text::{order.cursor_type}")
-    if reading.after is not None:
-        last = given(reading.after, len(arguments) + 1)
-        arguments += reading.after
-        if since is not None:
-            here, last = [str(order.cursor), *here], [f"$1::text::{order.cursor_type}", *last]
-        bounds.append(f"({', '.join(here)}) {'>' if reading.key_columns else '>='} ({', '.join(last)})")
-    without_place = f" OR {order.has_null}" if reading.until is None else ""
-    return (f"WHERE {' AND '.join(bounds)}{without_place}" if bounds else ""), arguments
+        return _only(reading.only, order.keys)
+    here = [by_code_point(text, encoding=encoding) for text in order.keys]
+    given = [by_code_point(f"{_PLACE}::text", encoding=encoding) for _ in here]
+    condition, arguments = within_bounds(reading, order, here, given)
+    first, *rest = condition.split(_PLACE)
+    places = map(place, range(1, len(arguments) + 1), arguments)
+    return first + "".join(map("".join, zip(places, rest, strict=True))), arguments
 
 
 def _searches(reading: Reading, columns: Sequence[ReadColumn]) -> Iterator[str]:
