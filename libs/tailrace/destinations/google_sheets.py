@@ -11,7 +11,7 @@ two syncs write to it, rows can be hit that have just moved. Share the spreadshe
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, Self
 from urllib.parse import quote
@@ -24,14 +24,15 @@ from tailrace.connector_kit.answers import raise_for_status
 from tailrace.connector_kit.destination import Destination, Field, Level, Object, Target, WritePlan
 from tailrace.connector_kit.http import LONG_ANSWER_BYTES, HttpClient, HttpRequest
 from tailrace.connector_kit.manifest.auth import JwtBearer
-from tailrace.connector_kit.manifest.encoding import Digits, Encoding, as_text, dumped
+from tailrace.connector_kit.manifest.encoding import Encoding, as_text, dumped
 from tailrace.connector_kit.manifest.parts import list_at, look_up, read_json, text_at
 from tailrace.connector_kit.manifest.sign_in import SignIn
+from tailrace.connector_kit.sheet_changes import SheetChanges
 from tailrace.connector_kit.twins import refuse_twins
 from tailrace.core.batches import Batch, BatchResult
 from tailrace.core.clock import Clock, SystemClock
 from tailrace.core.errors import BatchRefused, DestinationInvalid, DestinationUnavailable, InDoubt, Throttled
-from tailrace.core.rows import DELIVERED, Operation, RowOutcome, rejected
+from tailrace.core.rows import rejected
 from tailrace.core.syncs import SyncMode
 
 API = "https://sheets.googleapis.com/v4/spreadsheets"
@@ -42,11 +43,7 @@ LIMITS = "https://developers.google.com/workspace/sheets/api/limits"
 REQUEST_BYTES = 2_000_000
 REQUESTS_PER_S = 0.4
 QUOTA_S = 60.0
-CELL_CHARACTERS = 50_000
-"""https://support.google.com/drive/answer/37603, looked at on 2026-11-22."""
-
 _MODES = frozenset({SyncMode.UPSERT, SyncMode.UPDATE, SyncMode.DELETE, SyncMode.MIRROR})
-_DIGITS = 15
 _HEADERS = {"Accept": "application/json", "Content-Type": "application/json"}
 _AUTH = JwtBearer(
     token_url=TOKENS,
@@ -55,8 +52,6 @@ _AUTH = JwtBearer(
     audience=TOKENS,
     scope="https://www.googleapis.com/auth/spreadsheets",
 )
-_AMBIGUOUS = rejected("AMBIGUOUS_KEY", "this key stands in the sheet several times")
-_MISSING = rejected("NOT_FOUND", "no row of the sheet has this key")
 _ENCODING = Encoding(array="text", nested="text")
 
 
@@ -138,7 +133,7 @@ class GoogleSheetsDestination(Destination):
             columns = {name: at for at, name in enumerate(header)}
             _check(plan.target, header)
             places = await self._places(plan.target.object_name, columns[plan.target.key_fields[0]])
-            changes = _Changes(int(str(plan.details["sheet_id"])), columns, places, plan.target)
+            changes = SheetChanges(int(str(plan.details["sheet_id"])), columns, places, plan.target)
             rows = [_ENCODING.fields(body) for body in batch.bodies]
             refuse_twins([key for each in rows if (key := as_text(each.get(plan.target.key_fields[0])))])
             outcomes = [changes.take(each) for each in rows]
@@ -210,86 +205,6 @@ class GoogleSheetsDestination(Destination):
         except Throttled as error:
             raise Throttled(error.message, retry_after_s=error.retry_after_s or QUOTA_S) from error
         return read_json(response.body)
-
-
-class _Changes:
-    """The one request that a batch makes."""
-
-    def __init__(
-        self, sheet_id: int, columns: Mapping[str, int], places: Mapping[str, Sequence[int]], target: Target
-    ) -> None:
-        self._sheet_id = sheet_id
-        self._columns = columns
-        self._places = places
-        self._target = target
-        self._updates: list[object] = []
-        self._added: list[object] = []
-        self._gone: list[int] = []
-
-    def take(self, fields: Mapping[str, object]) -> RowOutcome:
-        """Take in a row; what it says holds once the request is applied."""
-        key = as_text(fields.get(self._target.key_fields[0]))
-        if not key:
-            return rejected("EMPTY_KEY", f"a row needs a value in {self._target.key_fields[0]}")
-        places = self._places.get(key, ())
-        if len(places) > 1:
-            return _AMBIGUOUS
-        if self._target.operation is Operation.DELETE:
-            self._gone += places
-            return DELIVERED
-        if not places and self._target.operation is Operation.UPDATE:
-            return _MISSING
-        long = next((name for name, value in fields.items() if len(as_text(value)) > CELL_CHARACTERS), None)
-        if long is not None:
-            return rejected("CELL_TOO_LONG", f"a cell holds {CELL_CHARACTERS} characters", field=long)
-        cells = {self._columns[name]: _cell(value) for name, value in fields.items()}
-        if not _is_kept(key):
-            cells[self._columns[self._target.key_fields[0]]] = {"userEnteredValue": {"stringValue": key}}
-        if places:
-            self._updates += self._update(places[0], cells)
-        else:
-            self._added.append({"values": [cells.get(at, {}) for at in range(max(cells) + 1)]})
-        return DELIVERED
-
-    def requests(self) -> list[object]:
-        """Changes, then new rows; rows are taken away from the last upwards, so that none moves before its turn."""
-        added = {"appendCells": {"sheetId": self._sheet_id, "rows": self._added, "fields": "userEnteredValue"}}
-        gone = [
-            {
-                "deleteDimension": {
-                    "range": {"sheetId": self._sheet_id, "dimension": "ROWS", "startIndex": at, "endIndex": at + 1}
-                }
-            }
-            for at in sorted(self._gone, reverse=True)
-        ]
-        return [*self._updates, *([added] if self._added else []), *gone]
-
-    def _update(self, row: int, cells: Mapping[int, object]) -> Iterator[object]:
-        """A request for each run of neighbouring columns."""
-        for first in sorted(at for at in cells if at - 1 not in cells):
-            values: list[object] = []
-            while first + len(values) in cells:
-                values.append(cells[first + len(values)])
-            start = {"sheetId": self._sheet_id, "rowIndex": row, "columnIndex": first}
-            yield {"updateCells": {"start": start, "rows": [{"values": values}], "fields": "userEnteredValue"}}
-
-
-def _cell(value: object) -> object:
-    """A value as a cell that says nothing but it; one that says nothing is emptied."""
-    match value:
-        case None:
-            return {}
-        case bool():
-            return {"userEnteredValue": {"boolValue": value}}
-        case Digits() if sum(each.isdigit() for each in value.lower().partition("e")[0]) <= _DIGITS:
-            return {"userEnteredValue": {"numberValue": value}}
-    return {"userEnteredValue": {"stringValue": as_text(str(value))}}
-
-
-def _is_kept(key: str) -> bool:
-    """Whether a key that is a number would be read again as it was written: 1.50 would not."""
-    number = read_json(key.encode())
-    return not isinstance(number, float) or as_text(number) == key
 
 
 def _check(target: Target, header: Sequence[str]) -> None:
