@@ -20,7 +20,9 @@ from tailrace.store.secrets import SecretBox
 
 _NO_DIGEST = bytes(32)
 _PARTS = ("workspace_id", "actor", "address", "action", "object_id", "before", "after")
-_AT_ONCE = 1000
+# Few enough that the event loop does not stand still for them.
+_CHAINED_AT_ONCE = 100
+_READ_AT_ONCE = 1000
 
 _WAITED_FOR = "SELECT DISTINCT workspace_id FROM audit_waiting"
 _IS_WAITED_FOR = "SELECT EXISTS (SELECT FROM audit_waiting WHERE workspace_id = $1)"
@@ -96,9 +98,9 @@ class AuditChain:
                 if head is None:
                     log.error("audit.chain_broken", workspace_id=workspace_id)
                     return count
-                waiting = await connection.fetch(_WAITING, workspace_id, last_id, _AT_ONCE)
+                waiting = await connection.fetch(_WAITING, workspace_id, last_id, _CHAINED_AT_ONCE)
                 count += await self._put(connection, head, [row for row in waiting if self._is_as_recorded(row)])
-            if len(waiting) < _AT_ONCE:
+            if len(waiting) < _CHAINED_AT_ONCE:
                 return count
             last_id = waiting[-1]["id"]
 
@@ -134,7 +136,7 @@ class AuditChain:
         # One view of the chain and its end, also while records are added.
         async with self._database.connection() as connection, connection.transaction(isolation="repeatable_read"):
             [head] = await connection.fetch(_HEAD, workspace_id)
-            while rows := await connection.fetch(_AFTER, workspace_id, number, _AT_ONCE):
+            while rows := await connection.fetch(_AFTER, workspace_id, number, _READ_AT_ONCE):
                 for row in rows:
                     if row["number"] != number + 1:
                         return Verdict(workspace_id, number, f"record {number + 1} is gone")
