@@ -115,5 +115,6 @@ def a_page(_right: bytes) -> bytes:
 
 
 def _abort(request: web.Request) -> None:
-    assert request.transport is not None
-    request.transport.abort()
+    # The caller may have gone before: killed, or told to stop.
+    if request.transport is not None:
+        request.transport.abort()
