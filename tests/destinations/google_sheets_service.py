@@ -10,6 +10,7 @@ from aiohttp import web
 from tests.destinations.loopback_service import LoopbackService
 
 Grid = list[list[Any]]
+SPARE_ROWS = 100
 TEXTS = {"stringValue": str, "numberValue": (int, float), "boolValue": bool}
 
 
@@ -21,6 +22,7 @@ class SpreadsheetService(LoopbackService):
         self.grid: Grid = [["id", "name", "score", "notes"]]
         self.refused_names: set[str] = set()
         self.knows_us = True
+        self.counts_rows = True
         self.asked: list[dict[str, Any]] = []
         self.next_answer: web.Response | None = None
         self.column_answer: web.Response | None = None
@@ -33,9 +35,10 @@ class SpreadsheetService(LoopbackService):
         if request.method == "POST":
             return await self._update(request, json.loads(await request.read(), parse_float=str, parse_int=str))
         if "/values/" in request.path:
-            is_column = not request.path.endswith("!1:1")
-            return self.column_answer if is_column and self.column_answer else web.json_response(self._values(request))
-        sheets = [{"properties": {"sheetId": 7, "title": "people", "sheetType": "GRID"}}]
+            return self.column_answer or self._values(request)
+        if "ranges" in request.query:
+            return self._header(request)
+        sheets = [{"properties": {"title": "people", "sheetType": "GRID"}}]
         return web.json_response({"sheets": [*sheets, {"properties": {"title": "chart", "sheetType": "OBJECT"}}]})
 
     def _token(self, form: dict[str, list[str]]) -> web.Response:
@@ -44,15 +47,32 @@ class SpreadsheetService(LoopbackService):
             return web.json_response({"error": "invalid_grant"}, status=400)
         return web.json_response({"access_token": "google-token", "expires_in": 3599, "token_type": "Bearer"})
 
-    def _values(self, request: web.Request) -> object:
+    def _header(self, request: web.Request) -> web.Response:
+        asked = "sheets(properties(sheetId,gridProperties.rowCount),data.rowData.values.effectiveValue)"
+        assert (request.query["ranges"], request.query["fields"]) == ("'people'!1:1", asked)
+        cells = [{"effectiveValue": {"stringValue": name}} if name else {} for name in self.grid[0]]
+        data = [{"rowData": [{"values": cells}]}] if cells else [{}]
+        properties = {"sheetId": 7, "gridProperties": {"rowCount": self._rows} if self.counts_rows else {}}
+        return web.json_response({"sheets": [{"properties": properties, "data": data}]})
+
+    @property
+    def _rows(self) -> int:
+        """Of the grid: those that have never been used too."""
+        return len(self.grid) + SPARE_ROWS
+
+    def _values(self, request: web.Request) -> web.Response:
         title, _, cells = request.path.rpartition("/")[2].partition("!")
-        assert (title, request.query["valueRenderOption"]) == ("'people'", "UNFORMATTED_VALUE")
-        if cells == "1:1":
-            return {"values": [self.grid[0]]} if self.grid[0] else {}
-        [letter] = set(cells.split(":"))
-        column = ord(letter) - ord("A")
-        values = [row[column] if len(row) > column else "" for row in self.grid]
-        return {"majorDimension": "COLUMNS", "values": [values]}
+        asked = {"majorDimension": "COLUMNS", "valueRenderOption": "UNFORMATTED_VALUE", "prettyPrint": "false"}
+        assert (title, dict(request.query)) == ("'people'", asked)
+        first, last = (int(cell[1:]) for cell in cells.split(":"))
+        assert cells[0] == cells.partition(":")[2][0]
+        if first > self._rows:
+            return _error(400, "INVALID_ARGUMENT")
+        column = ord(cells[0]) - ord("A")
+        values = [row[column] if len(row) > column else "" for row in self.grid[first - 1 : last]]
+        while values and values[-1] == "":
+            values.pop()
+        return web.json_response({"majorDimension": "COLUMNS"} | ({"values": [values]} if values else {}))
 
     async def _update(self, request: web.Request, body: dict[str, Any]) -> web.Response:
         self.asked.append(body)

@@ -13,9 +13,17 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from tailrace.connector_kit.destination import Destination, Target
 from tailrace.connector_kit.registry import validate_settings
-from tailrace.core.errors import BatchRefused, DestinationInvalid, InDoubt, Invalid, TailraceError, Throttled
+from tailrace.core.errors import (
+    BatchRefused,
+    DestinationInvalid,
+    DestinationUnavailable,
+    InDoubt,
+    Invalid,
+    TailraceError,
+    Throttled,
+)
 from tailrace.core.rows import DELIVERED, Operation, Verdict
-from tailrace.destinations.google_sheets import GoogleSheetsDestination, GoogleSheetsSettings
+from tailrace.destinations.google_sheets import ROWS_PER_READ, GoogleSheetsDestination, GoogleSheetsSettings
 from tailrace.runtime.http import AiohttpClient
 from tailrace.testing.destination_contract import (
     FIELDS,
@@ -107,6 +115,31 @@ class TestGoogleSheets(DestinationContract):
         assert again == [DELIVERED]
         assert len(rig.service.grid) == 2
 
+    @pytest.mark.parametrize(
+        ("rows", "length"),
+        [pytest.param(ROWS_PER_READ + 5, 1, id="many"), pytest.param(400, 50_000, id="long: 20 MB")],
+    )
+    async def test_row_is_found_in_a_column_that_no_answer_holds(self, rig: SheetsRig, rows: int, length: int) -> None:
+        rig.service.grid += [[f"{n:0>{length}}", "old"] for n in range(rows)]
+
+        await write(rig, Operation.UPSERT, person(f"{rows - 1:0>{length}}", "new"))
+
+        assert len(rig.service.grid) == rows + 1
+        assert [row[1] for row in rig.service.grid[-2:]] == ["old", "new"]
+
+    async def test_row_below_empty_ones_is_found(self, rig: SheetsRig) -> None:
+        rig.service.grid += [*[[]] * ROWS_PER_READ, ["1", "old"]]
+
+        await write(rig, Operation.UPSERT, person("1", "new"))
+
+        assert rig.service.grid[ROWS_PER_READ + 1 :] == [["1", "new", ""]]
+
+    async def test_longer_sheet_is_written_to_at_a_lower_pace(self, rig: SheetsRig) -> None:
+        short = await rig.plan(Operation.UPSERT)
+        rig.service.grid += [[]] * 2 * ROWS_PER_READ
+
+        assert (short.requests_per_s, (await rig.plan(Operation.UPSERT)).requests_per_s) == (0.4, 0.2)
+
     async def test_many_rows_are_taken_away_without_hitting_others(self, rig: SheetsRig) -> None:
         rig.service.grid += [[str(n), f"name {n}"] for n in range(30)]
 
@@ -147,11 +180,29 @@ class TestGoogleSheets(DestinationContract):
         assert isinstance(refusal, BatchRefused)
         assert rig.service.asked == []
 
-    async def test_keys_that_google_does_not_tell_stop_the_batch(self, rig: SheetsRig) -> None:
+    @pytest.mark.parametrize(
+        ("status", "body", "error", "told"),
+        [
+            (400, b"{}", DestinationInvalid, "does not take the question"),
+            (200, b"<html>", DestinationUnavailable, "is no JSON object"),
+        ],
+    )
+    async def test_keys_that_google_does_not_tell_stop_the_batch(
+        self, rig: SheetsRig, status: int, body: bytes, error: type[Exception], told: str
+    ) -> None:
         plan = await rig.plan(Operation.UPSERT)
-        rig.service.column_answer = web.Response(status=400, body=b"{}")
+        rig.service.column_answer = web.Response(status=status, body=body)
 
-        with pytest.raises(DestinationInvalid, match="does not take the question"):
+        with pytest.raises(error, match=told):
+            await rig.destination.write(plan, batch_of(Operation.UPSERT, person("1", "Ada")))
+
+        assert rig.service.asked == []
+
+    async def test_rows_that_google_does_not_count_stop_the_batch(self, rig: SheetsRig) -> None:
+        plan = await rig.plan(Operation.UPSERT)
+        rig.service.counts_rows = False
+
+        with pytest.raises(DestinationUnavailable, match="how many rows"):
             await rig.destination.write(plan, batch_of(Operation.UPSERT, person("1", "Ada")))
 
         assert rig.service.asked == []

@@ -10,7 +10,14 @@ import pytest
 
 from tailrace.connector_kit.fence import fenced
 from tailrace.connector_kit.http import HttpRequest
-from tailrace.core.errors import DestinationInvalid, DestinationUnavailable, InDoubt, LeaseLost, TailraceError
+from tailrace.core.errors import (
+    AnswerTooLong,
+    DestinationInvalid,
+    DestinationUnavailable,
+    InDoubt,
+    LeaseLost,
+    TailraceError,
+)
 from tailrace.runtime.http import AiohttpClient, HttpLimits
 from tailrace.testing.eventually import eventually
 from tests.runtime.certificates import self_signed
@@ -120,7 +127,7 @@ async def test_answer_is_as_large_as_the_request_takes_and_no_larger() -> None:
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 1500000\r\n\r\n" + b"x" * 1_500_000
     async with raw_server(answer, answer) as server, AiohttpClient.open(allow_private=True) as client:
         response = await client.send(HttpRequest("GET", server.url, takes_bytes=2_000_000))
-        with pytest.raises(InDoubt, match="longer than 1048576 bytes"):
+        with pytest.raises(AnswerTooLong, match="longer than 1048576 bytes"):
             await client.send(HttpRequest("GET", server.url))
 
     assert len(response.body) == 1_500_000

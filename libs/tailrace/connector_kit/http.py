@@ -35,7 +35,8 @@ class HttpClient(Protocol):
         """Send and read the answer, whatever its status.
 
         :raises DestinationUnavailable: no connection was made, so nothing was sent.
-        :raises InDoubt: the request may have been received and the answer is lost or too large.
+        :raises InDoubt: the request may have been received and the answer is lost; `AnswerTooLong` where it is
+            larger than `takes_bytes`.
         :raises DestinationInvalid: the address is forbidden or malformed.
         """
         ...

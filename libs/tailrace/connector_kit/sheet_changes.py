@@ -1,4 +1,4 @@
-"""What a batch changes in a sheet of Google Sheets: the requests of one update, which is applied whole or not at all."""
+"""What a batch changes in a sheet of Google Sheets: the requests of one update, applied whole or not at all."""
 
 from collections.abc import Iterator, Mapping, Sequence
 

@@ -16,6 +16,7 @@
     │   ├── StoreUnavailable
     │   └── BusUnavailable
     ├── InDoubt                 the destination may or may not have applied the batch
+    │   └── AnswerTooLong       it answered, with more than is taken
     ├── BatchRefused            a row of the batch is bad, the destination does not say which
     └── LeaseLost               another executor owns the work: stop, write nothing
 
@@ -129,6 +130,10 @@ class InDoubt(TailraceError):
     """The batch was sent and the answer is lost or unreadable: it may have been applied."""
 
     code = "IN_DOUBT"
+
+
+class AnswerTooLong(InDoubt):
+    """The answer is longer than what is taken: what only reads can ask for less."""
 
 
 class BatchRefused(TailraceError):

@@ -11,8 +11,9 @@ two syncs write to it, rows can be hit that have just moved. Share the spreadshe
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Annotated, Self
 from urllib.parse import quote
 
@@ -31,17 +32,27 @@ from tailrace.connector_kit.sheet_changes import SheetChanges
 from tailrace.connector_kit.twins import refuse_twins
 from tailrace.core.batches import Batch, BatchResult
 from tailrace.core.clock import Clock, SystemClock
-from tailrace.core.errors import BatchRefused, DestinationInvalid, DestinationUnavailable, InDoubt, Throttled
+from tailrace.core.errors import (
+    AnswerTooLong,
+    BatchRefused,
+    DestinationInvalid,
+    DestinationUnavailable,
+    InDoubt,
+    Throttled,
+)
 from tailrace.core.rows import rejected
 from tailrace.core.syncs import SyncMode
 
 API = "https://sheets.googleapis.com/v4/spreadsheets"
 TOKENS = "https://oauth2.googleapis.com/token"
 LIMITS = "https://developers.google.com/workspace/sheets/api/limits"
-"""Looked at on 2026-11-22: 60 reads and 60 writes a minute for a user, 2 MB a request advised. A batch reads twice."""
+"""Looked at on 2026-11-22: 60 reads and 60 writes a minute for a user, 2 MB a request advised."""
 
 REQUEST_BYTES = 2_000_000
-REQUESTS_PER_S = 0.4
+READS_PER_S = 0.8
+ROWS_PER_READ = 200_000
+"""Of the key's column; where such an answer is too long, fewer."""
+
 QUOTA_S = 60.0
 _MODES = frozenset({SyncMode.UPSERT, SyncMode.UPDATE, SyncMode.DELETE, SyncMode.MIRROR})
 _HEADERS = {"Accept": "application/json", "Content-Type": "application/json"}
@@ -112,30 +123,31 @@ class GoogleSheetsDestination(Destination):
         return [Object(title, title, _MODES) for title in await self._sheets()]
 
     async def fields(self, object_name: str) -> Sequence[Field]:
-        await self._sheet_id(object_name)
-        return [Field(name, name, "any", external_id=True) for name in await self._header(object_name) if name]
+        sheet = await self._known_sheet(object_name)
+        return [Field(name, name, "any", external_id=True) for name in sheet.header if name]
 
     async def plan(self, target: Target) -> WritePlan:
-        sheet_id, header = await self._sheet_id(target.object_name), await self._header(target.object_name)
-        _check(target, header)
+        sheet = await self._known_sheet(target.object_name)
+        _check(target, sheet.header)
         return WritePlan(
             target=target,
             rows_per_batch=self._settings.rows_per_batch,
             bytes_per_batch=self._settings.bytes_per_batch,
             is_idempotent=True,
-            requests_per_s=REQUESTS_PER_S,
-            details={"sheet_id": sheet_id},
+            requests_per_s=READS_PER_S / (2 + sheet.rows // ROWS_PER_READ),
         )
 
     async def write(self, plan: WritePlan, batch: Batch) -> BatchResult:
         async with self._writing:
-            header = await self._header(plan.target.object_name)
-            columns = {name: at for at, name in enumerate(header)}
-            _check(plan.target, header)
-            places = await self._places(plan.target.object_name, columns[plan.target.key_fields[0]])
-            changes = SheetChanges(int(str(plan.details["sheet_id"])), columns, places, plan.target)
+            sheet = await self._sheet(plan.target.object_name)
+            _check(plan.target, sheet.header)
+            columns = {name: at for at, name in enumerate(sheet.header)}
             rows = [_ENCODING.fields(body) for body in batch.bodies]
-            refuse_twins([key for each in rows if (key := as_text(each.get(plan.target.key_fields[0])))])
+            [key_field] = plan.target.key_fields
+            keys = [key for each in rows if (key := as_text(each.get(key_field)))]
+            refuse_twins(keys)
+            places = await self._places(sheet, _letters(columns[key_field]), set(keys))
+            changes = SheetChanges(sheet.sheet_id, columns, places, plan.target)
             outcomes = [changes.take(each) for each in rows]
             body = dumped({"requests": changes.requests()})
             if len(body) > REQUEST_BYTES and len(batch.rows) > 1:
@@ -150,51 +162,64 @@ class GoogleSheetsDestination(Destination):
                 outcomes = [rejected("REFUSED", refused.message)]
         return BatchResult(batch, outcomes)
 
-    async def _sheets(self) -> Mapping[str, str]:
-        document = await self._get("?fields=sheets.properties(sheetId,title,sheetType)")
+    async def _sheets(self) -> Sequence[str]:
+        document = await self._get("?fields=sheets.properties(title,sheetType)")
         sheets = [look_up(each, "properties") for each in list_at(document, "sheets") or ()]
-        return {
-            text_at(sheet, "title"): text_at(sheet, "sheetId") or "0"
-            for sheet in sheets
-            if text_at(sheet, "sheetType") in {"GRID", ""}
-        }
+        return [text_at(sheet, "title") for sheet in sheets if text_at(sheet, "sheetType") in {"GRID", ""}]
 
-    async def _sheet_id(self, title: str) -> str:
-        sheets = await self._sheets()
-        if title not in sheets:
-            raise DestinationInvalid(f"the spreadsheet has no sheet {title!r}; it has {', '.join(sheets)}")
-        return sheets[title]
+    async def _known_sheet(self, title: str) -> "_Sheet":
+        titles = await self._sheets()
+        if title not in titles:
+            raise DestinationInvalid(f"the spreadsheet has no sheet {title!r}; it has {', '.join(titles)}")
+        return await self._sheet(title)
 
-    async def _header(self, title: str) -> list[str]:
-        cells = await self._cells(title, "1:1", "ROWS")
-        names = [as_text(cell) for cell in cells]
-        if not any(names) or len({*names} - {""}) < len([name for name in names if name]):
+    async def _sheet(self, title: str) -> "_Sheet":
+        told = "sheets(properties(sheetId,gridProperties.rowCount),data.rowData.values.effectiveValue)"
+        document = await self._get(f"?ranges={_range(title, '1:1')}&fields={told}")
+        sheet = look_up(document, "sheets.0")
+        header = [_name(cell) for cell in list_at(sheet, "data.0.rowData.0.values") or ()]
+        if not any(header) or len({*header} - {""}) < len([name for name in header if name]):
             raise DestinationInvalid(f"the first row of sheet {title!r} must name each column, no name twice")
-        return names
+        sheet_id, rows = (text_at(sheet, f"properties.{name}") for name in ("sheetId", "gridProperties.rowCount"))
+        if not rows:
+            raise DestinationUnavailable(f"Google Sheets does not tell how many rows sheet {title!r} has")
+        return _Sheet(title, int(sheet_id or 0), int(rows), header)
 
-    async def _places(self, title: str, column: int) -> dict[str, list[int]]:
-        """The rows, counted from 0, in which each key stands."""
+    async def _places(self, sheet: "_Sheet", column: str, keys: Collection[str]) -> dict[str, list[int]]:
+        """The rows, counted from 0, in which each of the keys stands."""
         places: dict[str, list[int]] = {}
-        letters = _letters(column)
-        for at, cell in enumerate(await self._cells(title, f"{letters}:{letters}", "COLUMNS")):
-            if at > 0 and as_text(cell):
-                places.setdefault(as_text(cell), []).append(at)
+        first, step = 1, ROWS_PER_READ
+        while first < sheet.rows:
+            try:
+                cells = await self._cells(sheet.title, f"{column}{first + 1}:{column}{min(first + step, sheet.rows)}")
+            except AnswerTooLong:
+                if step == 1:
+                    raise
+                step //= 2
+                continue
+            for at, cell in enumerate(cells, first):
+                if (key := as_text(cell)) in keys:
+                    places.setdefault(key, []).append(at)
+            first += step
         return places
 
-    async def _cells(self, title: str, cells: str, dimension: str) -> list[object]:
-        sheet = title.replace("'", "''")
-        place = quote(f"'{sheet}'!{cells}", safe="")
-        path = f"/values/{place}?majorDimension={dimension}&valueRenderOption=UNFORMATTED_VALUE"
-        lines = list_at(await self._get(path), "values") or ()
-        return list(lines[0]) if lines and isinstance(lines[0], list) else []
+    async def _cells(self, title: str, cells: str) -> Sequence[object]:
+        """The cells of a part of a column; empty ones at the end are left out."""
+        asked = "majorDimension=COLUMNS&valueRenderOption=UNFORMATTED_VALUE&prettyPrint=false"
+        return list_at(await self._get(f"/values/{_range(title, cells)}?{asked}"), "values.0") or ()
 
     async def _get(self, path: str) -> object:
         try:
-            return await self._ask("GET", path)
+            document = await self._ask("GET", path)
+        except AnswerTooLong:
+            raise
         except InDoubt as error:
             raise DestinationUnavailable(error.message) from error
         except BatchRefused as error:
             raise DestinationInvalid("Google Sheets does not take the question: check spreadsheet_id") from error
+        if not isinstance(document, dict):
+            raise DestinationUnavailable("the answer of Google Sheets is no JSON object")
+        return document
 
     async def _ask(self, method: str, path: str, body: bytes = b"") -> object:
         url = f"{API}/{self._settings.spreadsheet_id}{path}"
@@ -205,6 +230,16 @@ class GoogleSheetsDestination(Destination):
         except Throttled as error:
             raise Throttled(error.message, retry_after_s=error.retry_after_s or QUOTA_S) from error
         return read_json(response.body)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sheet:
+    """A sheet as it is now; `rows` are those of its grid, the empty ones too."""
+
+    title: str
+    sheet_id: int
+    rows: int
+    header: Sequence[str]
 
 
 def _check(target: Target, header: Sequence[str]) -> None:
@@ -218,6 +253,16 @@ def _check(target: Target, header: Sequence[str]) -> None:
         )
     if SyncMode(target.operation) not in _MODES:
         raise DestinationInvalid("Google Sheets takes upsert, update and delete: after a lost insert nobody can tell")
+
+
+def _range(title: str, cells: str) -> str:
+    quoted = title.replace("'", "''")
+    return quote(f"'{quoted}'!{cells}", safe="")
+
+
+def _name(cell: object) -> str:
+    value = look_up(cell, "effectiveValue")
+    return as_text(next(iter(value.values()), None)) if isinstance(value, dict) else ""
 
 
 def _letters(column: int) -> str:

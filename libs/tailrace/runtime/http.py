@@ -29,7 +29,7 @@ from yarl import URL
 
 from tailrace.connector_kit.fence import pass_fence
 from tailrace.connector_kit.http import HttpClient, HttpRequest, HttpResponse
-from tailrace.core.errors import DestinationInvalid, DestinationUnavailable, InDoubt
+from tailrace.core.errors import AnswerTooLong, DestinationInvalid, DestinationUnavailable, InDoubt
 from tailrace.observe.failpoints import failpoint
 from tailrace.runtime.addresses import AddressForbidden, guarded_socket
 
@@ -134,7 +134,7 @@ class AiohttpClient(HttpClient):
             body += piece
             if len(body) > most_bytes:
                 response.close()
-                raise InDoubt(f"the destination's answer is longer than {most_bytes} bytes")
+                raise AnswerTooLong(f"the destination's answer is longer than {most_bytes} bytes")
         headers = {name.lower(): value for name, value in response.headers.items()}
         return HttpResponse(response.status, headers, bytes(body))
 
