@@ -27,6 +27,22 @@ DESTINATION = """
 """
 
 
+UNDESCRIBED = """
+    from collections.abc import Callable
+
+    from pydantic import BaseModel
+
+    from tailrace.destinations.http import HttpDestination
+
+    class Settings(BaseModel):
+        sign: Callable[[bytes], bytes]
+
+    class Theirs(HttpDestination):
+        name = "undescribed"
+        settings_type = Settings
+"""
+
+
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
     """Put a package of somebody else on the path: its name, its entry point, its only module."""
@@ -73,6 +89,9 @@ def test_connector_of_somebody_else_is_found_by_its_entry_point(install: Install
         ("broken_c", "broken = broken_c:Theirs", DESTINATION.format(name="other"), "no Destination with the name"),
         ("broken_d", "broken = broken_d:Theirs", "class Theirs: name = 'broken'", "no Destination with the name"),
         ("broken_e", "broken = broken_e", "this is no Python", "broken_e"),
+        ("broken_f", "broken = tailrace.of_no_name", "", "No module named 'tailrace.of_no_name'"),
+        ("broken_g", "broken = broken_g", "limit = nothing_of_that_name", "NameError: .*nothing_of_that_name"),
+        ("broken_h", "broken = broken_h", "raise RuntimeError('set ACME_HOME')", "RuntimeError: set ACME_HOME"),
     ],
 )
 def test_broken_connector_breaks_nobody_else(
@@ -86,6 +105,15 @@ def test_broken_connector_breaks_nobody_else(
     assert "broken" not in found
     with pytest.raises(Invalid, match=f"{package}.*{told_about}|{told_about}"):
         destination_type("broken")
+
+
+def test_connector_that_cannot_be_described_breaks_nobody_else(install: Install) -> None:
+    install("undescribed", "undescribed = undescribed", UNDESCRIBED)
+
+    found = [entry.name for entry in catalogue()]
+
+    assert {"http", "postgres"} <= set(found)
+    assert "undescribed" not in found
 
 
 def test_name_that_is_offered_twice_is_nobody_s(install: Install) -> None:

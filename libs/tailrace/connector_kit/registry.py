@@ -12,7 +12,7 @@ from functools import cache, lru_cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from inspect import cleandoc
-from pkgutil import ModuleInfo, iter_modules, resolve_name
+from pkgutil import ModuleInfo, iter_modules
 from types import ModuleType
 from typing import Any, Literal, TypeVar
 
@@ -80,14 +80,14 @@ def about(kind: Kind, name: str) -> str:
 
 
 def catalogue() -> Sequence[Entry]:
-    """Every connector that can be loaded, by kind and name; one that cannot is logged."""
+    """Every connector that can be loaded and described, by kind and name; one that cannot is logged."""
     found: list[Entry] = []
     for kind, find in _FINDERS.items():
         for name in names(kind):
             try:
                 found.append(_entry(kind, find(name)))
-            except Invalid as error:
-                _log.warning("connector.load_failed", connector=name, error=error.message)
+            except Exception as error:  # noqa: BLE001 - one that cannot be described must not hide the others
+                _log.warning("connector.load_failed", connector=name, error=str(error))
     return found
 
 
@@ -150,9 +150,9 @@ def _modules(kind: Kind) -> Sequence[ModuleInfo]:
 def _load(name: str, origin: EntryPoint, wanted: type[_Connector]) -> type[_Connector]:
     """The class or manifest that the origin names, or the one of that name in the module that it names."""
     try:
-        loaded = resolve_name(origin.value)
-    except (ImportError, AttributeError, ValueError, SyntaxError) as error:
-        raise Invalid(f"{_told(origin)} cannot be loaded: {error}") from error
+        loaded = origin.load()
+    except Exception as error:
+        raise Invalid(f"{_told(origin)} cannot be loaded: {type(error).__name__}: {error}") from error
     held = list(vars(loaded).values()) if isinstance(loaded, ModuleType) else [loaded]
     candidates = sorted(held, key=lambda each: isinstance(each, Manifest))  # a class may build on its manifest
     for found in candidates:
