@@ -1,5 +1,6 @@
 """The RudderStack contract: start, list, look at and stop the syncs of a connection, which we call runs of a sync."""
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -57,19 +58,21 @@ async def list_syncs(call: Call[NoBody, SyncsQuery]) -> Answer:
     """The connection's runs, newest first."""
     query, workspace_id = call.query, call.identity.workspace_id
     offset = (query.page - 1) * query.per_page
-    if offset + query.per_page > REACH:
-        detail = f"page x per_page must be at most {REACH}; narrow started_after and started_before"
-        raise Unprocessable([Fault.at_parameter("page", "too_far", detail)])
     sync = await call.stores.syncs.get(workspace_id, call.path["connection_id"])
     wanted = RunFilter(
         sync_id=sync.id,
         statuses=rudderstack_statuses(query.status) if query.status else (),
-        started_after=query.started_after,
+        started_after=_last_shown_as(query.started_after),
         started_before=query.started_before,
     )
     total = await call.stores.runs.count(workspace_id, wanted)
-    runs = await call.stores.runs.list(workspace_id, wanted, offset=offset, limit=query.per_page)
     paging: dict[str, Any] = {"total": total}
+    if offset >= total:
+        return Answer({"syncs": [], "paging": paging})
+    if offset + query.per_page > REACH:
+        detail = f"page x per_page must be at most {REACH}; narrow started_after and started_before"
+        raise Unprocessable([Fault.at_parameter("page", "too_far", detail)])
+    runs = await call.stores.runs.list(workspace_id, wanted, offset=offset, limit=query.per_page)
     if offset + query.per_page < min(total, REACH):
         paging["next"] = str(call.url.update_query(page=query.page + 1))
     return Answer({"syncs": [rudderstack_run(run) for run in runs], "paging": paging})
@@ -98,6 +101,11 @@ async def stop_sync(call: Call[NoBody, NoQuery]) -> Answer:
     answer = await once_by_key(call, act)
     await forget_repeat(call.stores, identity, sync.id)
     return answer
+
+
+def _last_shown_as(moment: datetime | None) -> datetime | None:
+    """The end of the millisecond: a run that was shown with this very time did not start after it."""
+    return None if moment is None else moment.replace(microsecond=moment.microsecond // 1000 * 1000 + 999)
 
 
 def _kind(body: StartSync) -> RunKind:

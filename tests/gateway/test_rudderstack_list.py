@@ -6,6 +6,12 @@ import pytest_asyncio
 from tests.gateway.caller import Caller
 from tests.gateway.engine import Engine
 
+_MANY_RUNS = """
+INSERT INTO runs (id, workspace_id, sync_id, sync_version, kind, trigger, requested_by, status)
+SELECT id || number, workspace_id, sync_id, sync_version, kind, trigger, requested_by, status
+  FROM runs, generate_series(1, 10000) number WHERE id = $1
+"""
+
 PREFIXES = pytest.mark.parametrize("prefix", ["/v2", ""], ids=["with /v2", "without"])
 
 
@@ -66,10 +72,36 @@ async def test_next_is_a_path_on_this_host_with_the_query_kept(
     assert [each["id"] for each in shown] == [run_ids[3], run_ids[0]]
 
 
-async def test_page_behind_the_last_is_empty(admin: Caller, sync_id: str, run_ids: list[str]) -> None:
-    listed = await admin.get(f"/v2/retl-connections/{sync_id}/syncs?page=9")
+@pytest.mark.parametrize("page", ["9", "201", "99999999999999999999999999"], ids=["near", "far", "out of sight"])
+async def test_page_behind_the_last_is_empty(admin: Caller, sync_id: str, run_ids: list[str], page: str) -> None:
+    listed = await admin.get(f"/v2/retl-connections/{sync_id}/syncs?page={page}")
 
-    assert listed.json == {"syncs": [], "paging": {"total": len(run_ids)}}
+    assert (listed.status, listed.json) == (200, {"syncs": [], "paging": {"total": len(run_ids)}})
+
+
+async def test_page_too_far_back_is_refused_where_there_are_runs(
+    admin: Caller, engine: Engine, sync_id: str, run_ids: list[str]
+) -> None:
+    await engine.database.execute(_MANY_RUNS, run_ids[0])
+
+    refused = await admin.get(f"/v2/retl-connections/{sync_id}/syncs?per_page=1000&page=11")
+
+    assert refused.status == 422
+    assert refused.json["errors"][0]["parameter"] == "page"
+    assert "narrow started_after and started_before" in refused.json["error"]
+
+
+async def test_run_did_not_start_after_the_time_that_is_shown_of_it(
+    admin: Caller, engine: Engine, sync_id: str
+) -> None:
+    before = await _a_run(admin, engine, sync_id, "succeeded", at="2024-04-20T05:41:18.871999Z")
+    after = await _a_run(admin, engine, sync_id, "running", at="2024-04-20T05:41:18.872000Z")
+
+    shown = await admin.get(f"/v2/retl-connections/{sync_id}/syncs/{before}")
+    listed = await admin.get(f"/v2/retl-connections/{sync_id}/syncs?started_after={shown.json['startedAt']}")
+
+    assert shown.json["startedAt"] == "2024-04-20T05:41:18.871Z"
+    assert [each["id"] for each in listed.json["syncs"]] == [after]
 
 
 @pytest.mark.parametrize(
@@ -79,13 +111,11 @@ async def test_page_behind_the_last_is_empty(admin: Caller, sync_id: str, run_id
         "page=0",
         "per_page=0",
         "per_page=1001",
-        "per_page=1000&page=11",
         "page=1&page=2",
         "started_after=yesterday",
         "started_after=0001-01-01T00:00:00%2B14:00",
         "started_befor=2024-04-20T05:30:00Z",
         "status=%00",
-        "page=99999999999999999999999999",
     ],
 )
 async def test_query_that_makes_no_sense_is_422(admin: Caller, sync_id: str, query: str) -> None:
