@@ -189,7 +189,7 @@ class CreateRetlConnection(Body):
 
 
 class UpdateRetlConnection(Body):
-    """What is to change of a connection: what is left out stays, an empty list clears."""
+    """What a connection's schedule is, and what else is to change: what is left out stays, an empty list clears."""
 
     refused = dict.fromkeys(
         [
@@ -205,7 +205,7 @@ class UpdateRetlConnection(Body):
     )
 
     enabled: bool | None = None
-    schedule: RetlSchedule | None = None
+    schedule: RetlSchedule
     sync_settings: SyncSettings | None = None
     identifiers: Identifiers | None = None
     mappings: Pairs | None = None

@@ -104,7 +104,7 @@ async def update_connection(call: Call[UpdateRetlConnection, NoQuery]) -> Answer
             link = replace(link, paused_with_model=body.enabled and await _is_held(stores, call, link))
         change = SyncChange(
             definition=changed_definition(body, old.definition, event),
-            schedule=None if body.schedule is None else schedule_of(body.schedule),
+            schedule=schedule_of(body.schedule),
             enabled=None if body.enabled is None else body.enabled and not link.paused_with_model,
         )
         sync = await stores.syncs.update(workspace_id, old.id, change)

@@ -65,7 +65,7 @@ DEEDS: dict[str, Deed] = {
     "setRetlSourceExternalId": Deed("PUT", "/v2/retl-sources/{model}/external-id", {"externalId": "x"}),
     "startPreview": Deed("POST", "/v2/retl-sources/preview", {"accountId": "{source}", "sql": "SELECT 1 AS id"}),
     "createRetlConnection": Deed("POST", "/v2/retl-connections", a_retl_connection("{model}", "{destination}")),
-    "updateRetlConnection": Deed("PUT", "/v2/retl-connections/{connection}", {"enabled": False}),
+    "updateRetlConnection": Deed("PUT", "/v2/retl-connections/{connection}", {"schedule": {"type": "manual"}}),
     "deleteRetlConnection": Deed("DELETE", "/v2/retl-connections/{connection}"),
     "setRetlConnectionExternalId": Deed("PUT", "/v2/retl-connections/{connection}/external-id", {"externalId": "x"}),
     "startJob": Deed("POST", "/api/v1/connections/{idle_sync}/sync"),

@@ -178,7 +178,8 @@ class TestConnections:
         model_id = (await admin.post("/v2/retl-sources", a_retl_source(source_id))).json["id"]
 
         made = await admin.post(CONNECTIONS, a_retl_connection(model_id, destination_id, **self.PARTS))
-        kept = await admin.put(f"{CONNECTIONS}/{made.json['id']}", {"mappings": self.PARTS["mappings"]})
+        said = {"schedule": {"type": "manual"}, "mappings": self.PARTS["mappings"]}
+        kept = await admin.put(f"{CONNECTIONS}/{made.json['id']}", said)
         shown = await admin.get(f"{SYNCS}/{made.json['id']}")
 
         assert (made.json.items() >= self.PARTS.items(), kept.json.items() >= self.PARTS.items()) == (True, True)

@@ -15,14 +15,14 @@ AN_EVENT: dict[str, Any] = {
     "identifiers": [{"from": "email", "to": "user_id"}],
     "mappings": [{"from": "name", "to": "first_name"}],
 }
+MANUAL = {"schedule": {"type": "manual"}}
 _TIMES = {"createdAt", "updatedAt"}
 
 
 async def _made(admin: Caller, model_id: str, destination_id: str, **changes: Json) -> dict[str, Json]:
     made = await admin.post(CONNECTIONS, a_retl_connection(model_id, destination_id, **changes))
     assert made.status == 200, made.raw
-    told: dict[str, Json] = made.json
-    return told
+    return dict(made.json)
 
 
 @pytest.mark.parametrize("prefix", ["/v2", ""], ids=["with /v2", "without prefix"])
@@ -32,7 +32,7 @@ async def _made(admin: Caller, model_id: str, destination_id: str, **changes: Js
         {},
         {"externalId": "crm", "constants": [{"key": "Origin__c", "value": "warehouse"}], "enabled": False},
         {"schedule": {"type": "cron", "cronExpression": "30 13 * * *"}, "cursorColumn": "updated_at"},
-        {"schedule": {"type": "manual"}, "syncBehaviour": "full"},
+        MANUAL | {"syncBehaviour": "full"},
         {
             "syncSettings": {
                 "syncLogsConfig": {"enabled": True, "logRetentionInDays": 30, "snapshotsToRetain": 5},
@@ -176,7 +176,7 @@ class TestUpdate:
             constants=[{"key": "Origin__c", "value": "w"}],
             syncSettings={"syncLogsConfig": {"enabled": False}},
         )
-        said = {"schedule": {"type": "manual"}, "constants": [], "mappings": [{"from": "phone", "to": "Phone"}]}
+        said = MANUAL | {"constants": [], "mappings": [{"from": "phone", "to": "Phone"}]}
 
         updated = await admin.put(f"{CONNECTIONS}/{before['id']}", said)
 
@@ -191,19 +191,20 @@ class TestUpdate:
         event = {"type": "track", "nameColumn": "kind"}
         before = await _made(admin, model_id, destination_id, **AN_EVENT | {"event": event})
 
-        updated = await admin.put(
-            f"{CONNECTIONS}/{before['id']}", {"identifiers": [{"from": "id", "to": "anonymous_id"}]}
-        )
+        said = {"identifiers": [{"from": "id", "to": "anonymous_id"}]}
+        updated = await admin.put(f"{CONNECTIONS}/{before['id']}", said | MANUAL)
 
-        assert updated.json["identifiers"] == [{"from": "id", "to": "anonymous_id"}]
+        assert updated.json.items() >= said.items()
         assert (updated.json["event"], updated.json["mappings"]) == (event, before["mappings"])
 
-    async def test_new_schedule_is_effective_at_the_next_tick(self, admin: Caller, connection_id: str) -> None:
+    async def test_required_schedule_is_effective_at_the_next_tick(self, admin: Caller, connection_id: str) -> None:
         before = await admin.get(f"/api/reverse-etl/syncs/{connection_id}")
 
+        unsaid = await admin.put(f"{CONNECTIONS}/{connection_id}", {"enabled": False})
         await admin.put(f"{CONNECTIONS}/{connection_id}", {"schedule": {"type": "basic", "everyMinutes": 5}})
 
         after = await admin.get(f"/api/reverse-etl/syncs/{connection_id}")
+        assert (unsaid.status, unsaid.json["details"]) == (422, {"schedule": "is required"})
         assert after.attributes["next_run_at"] < before.attributes["next_run_at"]
 
     @pytest.mark.parametrize(
@@ -212,15 +213,15 @@ class TestUpdate:
     async def test_what_cannot_change_is_refused_with_what_to_do(
         self, admin: Caller, connection_id: str, name: str
     ) -> None:
-        refused = await admin.put(f"{CONNECTIONS}/{connection_id}", {"schedule": {"type": "manual"}, name: "x"})
+        refused = await admin.put(f"{CONNECTIONS}/{connection_id}", MANUAL | {name: "x"})
 
         assert refused.status == 422
         assert f"/{name}: cannot be changed: delete the connection" in refused.json["error"]
 
     async def test_pause_and_resume(self, admin: Caller, connection_id: str) -> None:
-        paused = await admin.put(f"{CONNECTIONS}/{connection_id}", {"enabled": False, "schedule": {"type": "manual"}})
+        paused = await admin.put(f"{CONNECTIONS}/{connection_id}", {"enabled": False} | MANUAL)
         refused = await admin.post(f"{CONNECTIONS}/{connection_id}/start")
-        resumed = await admin.put(f"{CONNECTIONS}/{connection_id}", {"enabled": True})
+        resumed = await admin.put(f"{CONNECTIONS}/{connection_id}", {"enabled": True} | MANUAL)
         started = await admin.post(f"{CONNECTIONS}/{connection_id}/start")
 
         assert (paused.json["enabled"], resumed.json["enabled"]) == (False, True)
@@ -229,16 +230,15 @@ class TestUpdate:
     async def test_connection_switched_on_under_a_source_that_is_off_waits_for_it(
         self, admin: Caller, model_id: str, connection_id: str
     ) -> None:
-        await admin.put(f"{CONNECTIONS}/{connection_id}", {"enabled": False})
+        await admin.put(f"{CONNECTIONS}/{connection_id}", {"enabled": False} | MANUAL)
         await admin.put(f"/v2/retl-sources/{model_id}", {"enabled": False})
-        waiting = await admin.put(f"{CONNECTIONS}/{connection_id}", {"enabled": True})
+        waiting = await admin.put(f"{CONNECTIONS}/{connection_id}", {"enabled": True} | MANUAL)
         held = await admin.get(f"/api/reverse-etl/syncs/{connection_id}")
         await admin.put(f"/v2/retl-sources/{model_id}", {"enabled": True})
 
-        goes_on = await admin.get(f"/api/reverse-etl/syncs/{connection_id}")
+        now = await admin.get(f"/api/reverse-etl/syncs/{connection_id}")
 
-        assert waiting.json["enabled"] is True
-        assert (held.attributes["enabled"], goes_on.attributes["enabled"]) == (False, True)
+        assert (waiting.json["enabled"], held.attributes["enabled"], now.attributes["enabled"]) == (True, False, True)
 
 
 class TestList:
@@ -341,7 +341,7 @@ async def test_connection_of_another_workspace_is_404(admin: Caller, stranger: C
 
     answers = [
         await stranger.get(path),
-        await stranger.put(path, {"enabled": False}),
+        await stranger.put(path, {"enabled": False} | MANUAL),
         await stranger.put(f"{path}/external-id", {"externalId": "mine"}),
         await stranger.delete(path),
     ]

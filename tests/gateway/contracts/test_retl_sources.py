@@ -92,7 +92,7 @@ async def test_source_that_is_switched_off_pauses_its_connections_until_it_goes_
 async def test_connection_that_was_paused_by_itself_stays_so_when_its_source_goes_on(
     admin: Caller, model_id: str, connection_id: str
 ) -> None:
-    await admin.put(f"/v2/retl-connections/{connection_id}", {"enabled": False})
+    await admin.put(f"/v2/retl-connections/{connection_id}", {"enabled": False, "schedule": {"type": "manual"}})
     await admin.put(f"{SOURCES}/{model_id}", {"enabled": False})
     await admin.put(f"{SOURCES}/{model_id}", {"enabled": True})
 
