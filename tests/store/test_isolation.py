@@ -132,6 +132,19 @@ async def test_query_without_a_filter_shows_nothing_of_others(full: Database, no
         assert set((await _counts(connection)).values()) == {0}
 
 
+@pytest.mark.parametrize(
+    ("table", "whole"),
+    [("run_shards", "run_id"), ("run_moments", "run_id"), ("schedule_ticks", "sync_id"), ("sync_versions", "sync_id")],
+)
+async def test_what_a_row_is_a_part_of_is_looked_up_by_its_key(
+    full: Database, nobody: asyncpg.Connection, table: str, whole: str
+) -> None:
+    async with OneWorkspace(full, A_WORKSPACE, statement_s=5).connection() as connection:
+        plan = await connection.fetch(f"EXPLAIN SELECT FROM {table}")
+
+    assert f"id = {table}.{whole}" in str(plan)
+
+
 async def test_row_of_another_workspace_cannot_be_written(full: Database, nobody: asyncpg.Connection) -> None:
     with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
         await OneWorkspace(full, OTHERS, statement_s=5).execute(
