@@ -55,8 +55,16 @@ def authorize(identity: Identity, route: Route) -> None:
         raise Unauthenticated("the platform's token opens no workspace: use a token of the workspace")
     if identity != PLATFORM and route.audience is Audience.PLATFORM:
         raise Forbidden("this needs the platform's token, which is the setting TAILRACE_PLATFORM_TOKEN")
-    if not identity.role.covers(route.role):
-        raise Forbidden(f"this needs a token with the role {route.role}; yours is {identity.role}")
+    require_role(identity, route.role)
+
+
+def require_role(identity: Identity, needed: Role, *, for_what: str = "this") -> None:
+    """Return if the caller's role covers the one that is needed.
+
+    :raises Forbidden: it does not.
+    """
+    if not identity.role.covers(needed):
+        raise Forbidden(f"{for_what} needs a token with the role {needed}; yours is {identity.role}")
 
 
 def _header(request: web.Request) -> str:

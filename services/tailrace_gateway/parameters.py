@@ -36,7 +36,7 @@ _DESCRIPTIONS = {
     "version": "The number of the version.",
     "against": "The version to compare with; left out, the one before.",
     "key": "The text of the row's key; for a key of several columns a JSON array of their texts.",
-    "compare": "Look the row up in the source too, and compare it with what was delivered: a query to the warehouse.",
+    "compare": "Look the row up in the source too, and compare it with what was delivered; needs the role editor.",
     "code": "Only those refused with this code.",
     "search": "Only those whose name or label holds this text, in any case.",
     "object_name": "The object's name.",

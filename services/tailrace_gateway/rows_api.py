@@ -17,6 +17,7 @@ from tailrace.store.runs import RunFilter
 from tailrace.store.syncs import Sync
 from tailrace.store.tokens import Role
 from tailrace_gateway.answers import DeadLetterAttributes
+from tailrace_gateway.auth import require_role
 from tailrace_gateway.calls import Answer, Call, Route
 from tailrace_gateway.envelopes import Count, Item, One, PageMeta, RunWord, Seconds, Told
 from tailrace_gateway.models import NoBody, Query
@@ -39,7 +40,7 @@ KeyText = Annotated[str, Field(min_length=1, max_length=4096)]
 class RowQuery(Query):
     """Which row: the text of its key; for a key of several columns a JSON array of their texts.
 
-    With `compare` the source is asked for the row as it is now, which costs the warehouse a query.
+    With `compare` the source is asked for the row as it is now: as a query to the warehouse, that is for editors.
     """
 
     key: KeyText
@@ -78,7 +79,7 @@ class RowSource(Told):
     """The row as it would be sent now, beside what was delivered; looked at when the answer was made.
 
     `sends` is what the next run sends of it: null for nothing, and where a cursor decides. `code` and `message` tell
-    why it cannot be sent. `fields` are for editors, and null where they are too large to show.
+    why it cannot be sent. `fields` are null where they are too large to show.
     """
 
     comparison: Annotated[
@@ -137,9 +138,11 @@ Row: TypeAlias = Item[Literal["row"], RowAttributes]
 async def find_row(call: Call[NoBody, RowQuery]) -> Answer:
     """What happened to one row: the version delivered last, its dead letters, and how far the last run got.
 
-    With `compare`, also whether what would be sent now is what was delivered last. What the destination did with the
-    row after it had accepted it is not known here.
+    With `compare`, which needs the role editor, also whether what would be sent now is what was delivered last. What
+    the destination did with the row after it had accepted it is not known here.
     """
+    if call.query.compare:
+        require_role(call.identity, Role.EDITOR, for_what="compare")
     stores, workspace_id = call.stores, call.identity.workspace_id
     sync = await stores.syncs.get(workspace_id, call.path["sync_id"])
     key = row_key(sync.definition, call.query.key)
@@ -158,7 +161,7 @@ async def find_row(call: Call[NoBody, RowQuery]) -> Answer:
         "delivered": await _delivered(stores, sync, known, letters),
         "letters": [_letter(letter) for letter in letters],
         "last_run": None if run is None else last_run(run) | {"passed": passed},
-        "source": None if found is None else _source(found, call.identity.role),
+        "source": None if found is None else _source(found),
         "notes": [
             *notes_on(state, sync.definition, run, passed=passed),
             *([] if found is None else notes_on_source(found.comparison, sync.definition, run)),
@@ -195,7 +198,7 @@ ROWS = (
         operation_id="findRow",
         answer=One[Row],
         query=RowQuery,
-        errors=(424,),
+        errors=(403, 424),
     ),
     Route(
         "GET",
@@ -264,10 +267,10 @@ async def _look(stores: Stores, sync: Sync, key: RowKey, known: Entry | None) ->
     return await look_at_source(stores, sync, key, known if is_kept else None)
 
 
-def _source(found: RowNow, role: Role) -> dict[str, Any]:
+def _source(found: RowNow) -> dict[str, Any]:
     mapped = found.mapped
     problem = None if mapped is None else mapped.problem
-    is_shown = mapped is not None and role.covers(Role.EDITOR) and len(mapped.row.body) <= SAMPLE_LIMIT_BYTES
+    is_shown = mapped is not None and len(mapped.row.body) <= SAMPLE_LIMIT_BYTES
     return {
         "comparison": found.comparison,
         "sends": found.sends,

@@ -142,18 +142,22 @@ async def test_rows_of_an_append_are_not_compared(editor: Caller, yard: Yard) ->
     assert _told(await _compare(editor, yard)) == ("not_kept", "insert")
 
 
-async def test_viewer_is_told_the_comparison_and_nothing_of_the_row(editor: Caller, yard: Yard) -> None:
-    await yard.add_people(1, 3)
+async def test_viewer_cannot_make_the_warehouse_work(editor: Caller, yard: Yard) -> None:
+    await yard.change_sync(source_query="SELECT id, email FROM nowhere")
     _, text = await Tokens(yard.chassis.database, yard.chassis.box).create(
         NewToken(yard.sync.workspace_id, "looks", Role.VIEWER)
     )
 
-    found = await editor.get(f"/api/syncs/{yard.sync.id}/row?key=2")
-    seen = await replace(editor, token=text).get(f"/api/syncs/{yard.sync.id}/row?key=2&compare=true")
+    viewer = replace(editor, token=text)
 
-    assert found.attributes["source"] is None
-    assert (_told(seen.attributes), seen.attributes["source"]["fields"]) == (("undelivered", "upsert"), None)
-    assert b"p2@example.com" not in seen.raw
+    found = await viewer.get(f"/api/syncs/{yard.sync.id}/row?key=2")
+    refused = await viewer.get(f"/api/syncs/{yard.sync.id}/row?key=2&compare=true")
+
+    assert (found.status, found.attributes["source"]) == (200, None)
+    assert (refused.status, refused.json["detail"]) == (
+        403,
+        "compare needs a token with the role editor; yours is viewer",
+    )
 
 
 async def test_source_that_refuses_says_so(editor: Caller, yard: Yard) -> None:
