@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from tailrace.core.errors import Unavailable
+from tailrace.core.ids import RunId
 from tailrace.core.outgoing import OutgoingEvent
 from tailrace.events.models import RunQueued
 from tailrace.pipeline.breaker import BreakerTerms
@@ -131,7 +132,7 @@ async def schedule(seat: Seat) -> None:
         database=None,  # type: ignore[arg-type]  # only tells executors again, which these rounds do not do
         abandoned=ports.MemoryAbandoned(store, road),
         shards=shards,
-        shared_runs=ports.NoSharedRuns(),
+        shared_runs=ports.MemorySharedRuns(store, road),
         clock=clock,
         owner=seat.process.name,
         dead_for_s=_DEAD_FOR_S,
@@ -167,14 +168,17 @@ def bench_of(seat: Seat) -> Bench:
     """What an executor of a story works with, on short terms."""
     world = seat.world
     store, road = world.store, world.call
+    sharing: set[RunId] = set()
     return Bench(
         owner=seat.process.name,
         terms=TERMS,
         window_rows=WINDOW_ROWS,
         checkpoint_s=0.2,
         patience=_PATIENCE,
-        shards=ports.MemoryShards(store, road),
-        shared_runs=ports.NoSharedRuns(),
+        shards=ports.MemoryShards(store, road, sharing),
+        shared_runs=ports.MemorySharedRuns(store, road),
+        rows_per_shard=world.rows_per_shard,
+        sharing=sharing,
         checkpoints=ports.MemoryCheckpoints(store, road),
         snapshots=ports.MemorySnapshots(store, road),
         connections=ports.MemoryConnections(road, world.bounds),

@@ -52,8 +52,7 @@ def change_row(world: World, source: str, *, before: int = 0) -> None:
     at = world.tick - before
     roll = chance.random()
     if roll < 0.15 and rows:
-        gone = chance.choice(rows).key
-        rows[:] = [row for row in rows if row.key != gone]
+        remove_row(world, source, chance.choice(rows).key)
     elif roll < 0.2:
         rows.append(SourceRow(key, name, at))
     else:
@@ -61,6 +60,13 @@ def change_row(world: World, source: str, *, before: int = 0) -> None:
         rows.append(SourceRow(key, name, _moment(world, source, at)))
     for row, times in Counter(rows).items():
         world.ever[source, row] = max(times, world.ever.get((source, row), 0))
+    world.changed_at[source] = world.loop.time()
+
+
+def remove_row(world: World, source: str, key: str | None) -> None:
+    """Have the rows of a key go."""
+    rows = world.sources[source]
+    rows[:] = [row for row in rows if row.key != key]
     world.changed_at[source] = world.loop.time()
 
 

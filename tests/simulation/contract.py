@@ -15,6 +15,7 @@ from tailrace.store.checkpoints import Checkpoints, Place
 from tailrace.store.dead_letters import DeadLetters
 from tailrace.store.limits import SharedLimits
 from tailrace.store.shards import Claim, Ending, Shards
+from tailrace.store.shared_runs import SharedRuns
 from tailrace.store.snapshots import Snapshots
 from tests.simulation.store import WORKSPACE
 
@@ -33,6 +34,9 @@ class Stage(Protocol):
     dead_letters: DeadLetters
     limits: SharedLimits
     abandoned: AbandonedRuns
+    shared_runs: SharedRuns
+    sharing: set[RunId]
+    """Runs that whoever claims has a shard of."""
 
     async def start(self, kind: RunKind = RunKind.INCREMENTAL) -> RunId:
         """Queue a run."""
@@ -56,6 +60,10 @@ class Stage(Protocol):
 
     async def status(self, run_id: RunId) -> RunStatus:
         """Where a run stands."""
+        ...
+
+    async def passed(self, run_id: RunId, key: RowKey) -> bool | None:
+        """Whether a run has come past a key."""
         ...
 
     async def told(self) -> Sequence[str]:

@@ -102,15 +102,19 @@ class SimulatedDestination(Destination):
     def _request(self, plan: WritePlan, batch: Batch) -> Request:
         world, lease = self._world, LEASE.get()
         assert lease is not None
+        mode = world.definition_of(lease.run_id).sync_mode
+        deletes_what_left = mode is SyncMode.MIRROR and batch.operation is Operation.DELETE
         return Request(
             at=world.loop.time(),
             run_id=lease.run_id,
+            shard=lease.shard,
             epoch=lease.epoch,
             operation=batch.operation,
             place=f"{self._place}.{plan.target.object_name}",
             rows=[Sent(row.key[0], row.body) for row in batch.rows],
-            is_current=world.store.tables.runs[lease.run_id].is_held_by(lease),
-            tells_events=world.definition_of(lease.run_id).sync_mode is SyncMode.APPEND,
+            is_early=deletes_what_left and not world.store.tables.runs[lease.run_id].is_through_but_for(lease.shard),
+            is_current=world.store.tables.shard(lease).is_held_by(lease),
+            tells_events=mode is SyncMode.APPEND,
         )
 
     def _arrive(

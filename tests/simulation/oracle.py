@@ -65,6 +65,9 @@ def _moment(row: SourceRow) -> int:
 
 def check_end(world: World, run: RunRecord) -> None:
     """What must hold at the moment at which a run succeeds: nothing is lost, the books balance."""
+    left = [shard.number for shard in run.shards if shard.state != "done"]
+    if left:
+        world.breach(f"ends: {run.id} has ended as {run.status}, its shards {left} have not")
     if run.status is not RunStatus.SUCCEEDED:
         return
     definition = world.definition_of(run.id)
@@ -153,7 +156,7 @@ def check_all(world: World) -> None:
         sent = by_run[run.id]
         for told in (*_repeats(world, run, sent), *_books(world, run, sent), *_out_of_order(world, run, sent)):
             world.breach(told)
-    for told in (*_invented(world), *_zombies(world), *_events(world), *_limits(world)):
+    for told in (*_invented(world), *_zombies(world), *_early(world), *_events(world), *_limits(world)):
         world.breach(told)
 
 
@@ -167,9 +170,10 @@ def _repeats(world: World, run: RunRecord, requests: Sequence[Request]) -> Itera
                 alike[body_of(world, definition, row)] = times
     repeated = sum(max(0, times - max(1, alike[sent.body])) for sent, times in taken.items())
     doubtful = sum(len(request.rows) for request in requests if request.is_in_doubt)
-    allowed = max(0, run.epoch - 1) * WINDOW_ROWS + doubtful
+    epochs = [shard.epoch for shard in run.shards]
+    allowed = sum(max(0, epoch - 1) for epoch in epochs) * WINDOW_ROWS + doubtful
     if repeated > allowed:
-        yield f"repeats: {repeated} rows of {run.id} came again, {allowed} may (epoch {run.epoch}, in doubt {doubtful})"
+        yield f"repeats: {repeated} rows of {run.id} came again, {allowed} may (epochs {epochs}, in doubt {doubtful})"
 
 
 def _out_of_order(world: World, run: RunRecord, requests: Sequence[Request]) -> Iterator[str]:
@@ -227,24 +231,33 @@ def _zombies(world: World) -> Iterator[str]:
             yield f"fencing: a request of {request.run_id} left under epoch {request.epoch}, which was over"
 
 
+def _early(world: World) -> Iterator[str]:
+    """A row that one executor does not see may be another's."""
+    for request in world.requests:
+        if request.is_early:
+            yield f"deletes: {request.run_id} deleted before all of its shards were read"
+
+
 def _events(world: World) -> Iterator[str]:
     progress: dict[str, list[BatchCompleted]] = {}
-    ends: Counter[str] = Counter()
+    ends: dict[str, list[RunFinished]] = {}
     for told in world.store.tables.outbox:
         if told.event.type == BatchCompleted.type:
             completed = BatchCompleted.model_validate_json(told.event.data)
             progress.setdefault(completed.run_id, []).append(completed)
         elif told.event.type == RunFinished.type:
-            ends[RunFinished.model_validate_json(told.event.data).run_id] += 1
+            finished = RunFinished.model_validate_json(told.event.data)
+            ends.setdefault(finished.run_id, []).append(finished)
     for run in world.store.tables.runs.values():
         parts = progress.get(run.id, [])
-        told_of = [part.seq for part in parts]
-        if told_of != list(range(1, run.checkpoint_seq + 1)):
-            yield f"events: {run.id} has {run.checkpoint_seq} checkpoints, events tell of {told_of}"
+        for shard in run.shards:
+            told_of = [part.seq for part in parts if part.shard == shard.number]
+            if told_of != list(range(1, shard.checkpoint_seq + 1)):
+                yield f"events: {run.id}/{shard.number} has {shard.checkpoint_seq} checkpoints, told of are {told_of}"
         if sum(part.read for part in parts) != run.books.read:
             yield f"events: {run.id} read {run.books.read} rows, events tell of {sum(part.read for part in parts)}"
-        if ends[run.id] != run.status.is_terminal:
-            yield f"events: {run.id} is {run.status} and ended {ends[run.id]} times"
+        if [(end.read, end.delivered) for end in ends.get(run.id, ())] != [(run.books.read, run.books.delivered)]:
+            yield f"events: {run.id} is {run.status} with {run.books}, and its end was told as {ends.get(run.id)}"
 
 
 def _limits(world: World) -> Iterator[str]:
@@ -289,7 +302,7 @@ def is_unknown(world: World, place: str, key: str) -> bool:
     if not came:
         return False
     run = world.store.tables.runs[came[-1].run_id]
-    return run.epoch > came[-1].epoch or run.status is not RunStatus.SUCCEEDED
+    return run.shards[came[-1].shard].epoch > came[-1].epoch or run.status is not RunStatus.SUCCEEDED
 
 
 def misplaced(world: World, sync: SyncRecord, left_out: Mapping[str, str]) -> Iterator[str]:

@@ -20,10 +20,10 @@ from tailrace.store.limits import SharedLimits
 from tailrace.store.runs import AnnounceRun
 from tailrace.store.schedules import Fired, Schedules
 from tailrace.store.shards import Claim, Ending, Shards, Sighting
-from tailrace.store.shared_runs import SharedRuns
+from tailrace.store.shared_runs import SharedRuns, Sum
 from tailrace.store.snapshots import Snapshots
 from tailrace.store.syncs import Syncs
-from tests.simulation import limits, schedules
+from tests.simulation import limits, schedules, shared_runs
 from tests.simulation.loop import START
 from tests.simulation.store import WORKSPACE, MemoryStore
 
@@ -32,9 +32,10 @@ Road = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 
 class MemoryShards(Shards):
-    def __init__(self, store: MemoryStore, road: Road) -> None:
+    def __init__(self, store: MemoryStore, road: Road, sharing: Collection[RunId] = ()) -> None:
         self._store = store
         self._road = road
+        self._sharing = sharing
 
     async def claim(
         self,
@@ -46,7 +47,9 @@ class MemoryShards(Shards):
         long_silent: Collection[Sighting] = (),
     ) -> Claim | None:
         seen = {sighting: sighting in long_silent for sighting in silent}
-        claim: Claim | None = await self._road(lambda: self._store.claim(ttl_s=ttl_s, grace_s=grace_s, silent=seen))
+        claim: Claim | None = await self._road(
+            lambda: self._store.claim(ttl_s=ttl_s, grace_s=grace_s, silent=seen, sharing=[*self._sharing])
+        )
         return claim
 
     def but_for(self, workspaces: Collection[WorkspaceId]) -> Shards:
@@ -83,11 +86,21 @@ class NobodyWaits(MemoryShards):
         return None
 
 
-class NoSharedRuns(SharedRuns):
-    """Executors of a story share no runs."""
+class MemorySharedRuns(SharedRuns):
+    def __init__(self, store: MemoryStore, road: Road) -> None:
+        self._store = store
+        self._road = road
 
-    def __init__(self) -> None:
-        pass
+    async def share_out(self, lease: Lease, cuts: Sequence[RowKey], *, columns: str | None) -> None:
+        await self._road(lambda: shared_runs.share_out(self._store, lease, cuts, columns))
+
+    async def leave(self, lease: Lease, *, code: str | None = None, message: str | None = None) -> Sum | None:
+        total: Sum | None = await self._road(lambda: shared_runs.leave(self._store, lease, code, message))
+        return total
+
+    async def failing(self, run_ids: Collection[RunId]) -> set[RunId]:
+        found: set[RunId] = await self._road(lambda: shared_runs.failing(self._store, run_ids))
+        return found
 
 
 class MemoryCheckpoints(Checkpoints):
@@ -108,21 +121,29 @@ class MemorySnapshots(Snapshots):
         self, sync_id: SyncId, *, after: RowKey | None = None, until: RowKey | None = None, gone: bool = False
     ) -> AsyncIterator[list[Entry]]:
         last = after
-        while page := await self._page(sync_id, last, gone=gone):
+        while page := await self._page(sync_id, last, until, gone=gone):
             yield page
             last = page[-1].key
 
-    async def _page(self, sync_id: SyncId, after: RowKey | None, *, gone: bool) -> list[Entry]:
-        page: list[Entry] = await self._road(lambda: self._store.page_after(sync_id, after, gone=gone))
+    async def _page(self, sync_id: SyncId, after: RowKey | None, until: RowKey | None, *, gone: bool) -> list[Entry]:
+        page: list[Entry] = await self._road(lambda: self._store.snapshot(sync_id).page_after(after, until, gone=gone))
         return page
 
     async def census(self, sync_id: SyncId) -> tuple[int, int]:
-        counted: tuple[int, int] = await self._road(lambda: self._store.census(sync_id))
+        counted: tuple[int, int] = await self._road(lambda: self._store.snapshot(sync_id).census())
         return counted
 
     async def entries_of(self, sync_id: SyncId, keys: Sequence[RowKey]) -> list[Entry]:
-        found: list[Entry] = await self._road(lambda: self._store.entries_of(sync_id, keys))
+        found: list[Entry] = await self._road(lambda: self._store.snapshot(sync_id).entries_of(keys))
         return found
+
+    async def size(self, sync_id: SyncId) -> tuple[int, int]:
+        entries: int = await self._road(lambda: len(self._store.snapshot(sync_id).base))
+        return entries, 0
+
+    async def cuts(self, sync_id: SyncId, parts: int) -> list[RowKey]:
+        cuts: list[RowKey] = await self._road(lambda: self._store.snapshot(sync_id).cuts(parts))
+        return cuts
 
     async def forget_other_target(self, lease: Lease, sync_id: SyncId) -> bool:
         forgot: bool = await self._road(lambda: self._store.forget_other_target(lease, sync_id))

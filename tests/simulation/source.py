@@ -16,6 +16,7 @@ from tests.simulation.world import WORLD, Where, World
 
 _ROWS_PER_BLOCK = 7
 _DIGEST_BYTES = 6
+_SAMPLED = 0.8
 
 
 class SimulatedSource(Warehouse):
@@ -25,6 +26,7 @@ class SimulatedSource(Warehouse):
     label = "Simulated"
     settings_type = Where
     has_cursors = True
+    reads_up_to_a_key = True
 
     def __init__(self, world: World, place: str) -> None:
         self._world = world
@@ -43,6 +45,17 @@ class SimulatedSource(Warehouse):
     async def columns(self, query: str) -> Sequence[Column]:
         await self._weather()
         return (Column("id", ColumnKind.TEXT), Column("name", ColumnKind.TEXT), Column("at", self._kind))
+
+    async def rows_about(self, query: str) -> int:
+        """As the statistics of a table have it: wrong."""
+        await self._weather()
+        return int(len(self._world.sources[self._place]) * self._world.sharing.uniform(0.5, 2.0))
+
+    async def key_sample(self, reading: Reading, *, part: float) -> Sequence[RowKey]:
+        """Most of the keys."""
+        await self._weather()
+        keys = (_key(row, reading) for row in self._world.sources[self._place])
+        return [key for key in keys if key is not None and self._world.sharing.random() < _SAMPLED * part]
 
     @asynccontextmanager
     async def read(self, reading: Reading) -> AsyncIterator[AsyncIterator[Block]]:
@@ -64,6 +77,8 @@ class SimulatedSource(Warehouse):
         has_no_place, at, _, key, _ = _place(row, reading)
         if reading.only is not None:
             return (row.key,) in reading.only
+        if reading.until is not None and (row.key is None or (row.key,) > reading.until):
+            return False
         if has_no_place:
             return True
         since = self._since(reading.cursor)

@@ -4,7 +4,7 @@
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from operator import attrgetter
@@ -23,17 +23,25 @@ from tailrace.store.checkpoints import Announce, Place
 from tailrace.store.dead_letters import LetterState
 from tailrace.store.runs import AnnounceEnd
 from tailrace.store.shards import Claim, Ending, Sighting
-from tests.simulation.tables import LetterRecord, RunRecord, SnapshotRecord, Tables, Told
+from tests.simulation.tables import (
+    ENTRIES_PER_PAGE,
+    LetterRecord,
+    RunRecord,
+    ShardRecord,
+    SnapshotRecord,
+    Tables,
+    Told,
+)
 from tests.simulation.terms import Terms, target_of
 
 WORKSPACE = WorkspaceId("ws_simulated")
-ENTRIES_PER_PAGE = 4
-"""So few that every story has several pages."""
 
 
 @dataclass(slots=True)
 class MemoryStore:
     """`now` is the clock of the database; `on_end` is told of each run that ends, `on_tell` of each event committed.
+
+    `on_share` is told of each run that is cut, or that an executor leaves.
 
     The longest wait and block are shorter than in production, as all times of a story are.
     """
@@ -43,6 +51,7 @@ class MemoryStore:
     tables: Tables = field(default_factory=Tables)
     on_end: Callable[[RunRecord], None] = lambda _: None
     on_tell: Callable[[OutgoingEvent], None] = lambda _: None
+    on_share: Callable[[RunRecord], None] = lambda _: None
     longest_wait: timedelta = timedelta(minutes=20)
     longest_block: timedelta = timedelta(seconds=310)
 
@@ -66,39 +75,44 @@ class MemoryStore:
             return None
         run.cancel_requested_at = self.now()
         if run.status is RunStatus.QUEUED:
-            run.shard_state = "done"
+            run.shards[0].state = "done"
             self._end(run, RunStatus.CANCELLED, "CANCELLED")
             self._tell(announce(RunName(run.id, sync_id, WORKSPACE), self.now()))
         else:
             run.status = RunStatus.CANCELLING
+            for shard in run.shards:
+                shard.not_before = None if shard.state == "queued" else shard.not_before
         return run.id
 
-    def claim(self, *, ttl_s: float, grace_s: float, silent: Mapping[Sighting, bool]) -> Claim | None:
+    def claim(
+        self, *, ttl_s: float, grace_s: float, silent: Mapping[Sighting, bool], sharing: Collection[RunId] = ()
+    ) -> Claim | None:
         """Take the shard that has waited longest, or one of the silent; those known as true have been so for long."""
         now = self.now()
-        terms = Terms(now, timedelta(seconds=ttl_s), timedelta(seconds=grace_s), silent, self.longest_wait)
-        free = [run for run in self.tables.runs.values() if terms.allow(run)]
+        terms = Terms(now, timedelta(seconds=ttl_s), timedelta(seconds=grace_s), silent, self.longest_wait, sharing)
+        free = [shard for shard in self.tables.open_shards if terms.allow(shard)]
         if not free:
             return None
-        run = min(free, key=lambda run: (run.queued_at, run.number))
+        shard = min(free, key=lambda shard: (shard.queued_at, shard.run.number, shard.number))
+        run = shard.run
         run.status = RunStatus.RUNNING if run.status is RunStatus.QUEUED else run.status
-        run.attempts += 1
-        self._lease(run, ttl_s)
-        return _claim(run, now)
+        shard.attempts += 1
+        self._lease(shard, ttl_s)
+        return _claim(shard, now)
 
     def sighted(self) -> list[Sighting]:
         """All leases that somebody holds, or held when it died."""
         return [
-            Sighting(run.id, 0, run.token, run.heartbeat_seq)
-            for run in self.tables.runs.values()
-            if run.shard_state == "running" and run.token is not None
+            Sighting(shard.run.id, shard.number, shard.token, shard.heartbeat_seq)
+            for shard in self.tables.open_shards
+            if shard.state == "running" and shard.token is not None
         ]
 
     def heartbeat(self, lease: Lease, *, ttl_s: float) -> None:
         """:raises LeaseLost: somebody else has the shard, or nobody should."""
-        run = self.hold(lease)
-        run.heartbeat_seq += 1
-        run.expires_at = self.now() + timedelta(seconds=ttl_s)
+        shard = self.hold(lease)
+        shard.heartbeat_seq += 1
+        shard.expires_at = self.now() + timedelta(seconds=ttl_s)
 
     def cancelling(self, run_ids: Sequence[RunId]) -> set[RunId]:
         """Which of the runs were asked to end."""
@@ -106,36 +120,40 @@ class MemoryStore:
 
     def hand_back(self, lease: Lease, *, wait_s: float) -> None:
         """Give the shard up at its checkpoint."""
-        run = self.tables.runs[lease.run_id]
-        if not run.is_held_by(lease):
+        shard = self.tables.shard(lease)
+        if not shard.is_held_by(lease):
             return
-        run.shard_state, run.token, run.expires_at, run.attempts = "queued", None, None, 0
-        run.not_before = self.now() + timedelta(seconds=wait_s) if wait_s else None
+        shard.state, shard.token, shard.expires_at, shard.attempts = "queued", None, None, 0
+        shard.not_before = self.now() + timedelta(seconds=wait_s) if wait_s else None
 
     def pause(self, lease: Lease, *, wait_s: float) -> None:
         """Give the shard up until its destination may be back."""
-        run = self.tables.runs[lease.run_id]
-        if run.is_held_by(lease):
-            self.hand_back(lease, wait_s=wait_s)
-            run.pauses += 1
-            run.paused_since = run.paused_since or self.now()
+        shard = self.tables.shard(lease)
+        if shard.is_held_by(lease):
+            is_to_end = any(other.error_code for other in shard.run.shards)
+            self.hand_back(lease, wait_s=0.0 if is_to_end else wait_s)
+            shard.pauses += 1
+            shard.paused_since = shard.paused_since or self.now()
 
     def finish(self, lease: Lease, ending: Ending) -> None:
         """:raises LeaseLost: nothing was changed."""
-        run = self.hold(lease)
+        shard = self.hold(lease)
+        run = shard.run
         if run.status not in {RunStatus.RUNNING, RunStatus.CANCELLING}:
             raise LeaseLost(f"run {run.id} has ended already")
-        run.shard_state, run.expires_at = "done", None
+        shard.state, shard.expires_at = "done", None
+        for other in run.shards:
+            other.state = "done" if other.state == "queued" else other.state
         self._end(run, ending.status, ending.error_code)
         self._tell(ending.announce)
 
     def commit(self, place: Place, settlement: Settlement, announce: Announce) -> None:
         """:raises LeaseLost: nothing was written."""
-        run = self.tables.runs[place.lease.run_id]
-        is_held = run.is_held_by(place.lease)
-        if is_held and run.checkpoint_seq == place.seq + 1:
+        shard = self.tables.shard(place.lease)
+        run, is_held = shard.run, shard.is_held_by(place.lease)
+        if is_held and shard.checkpoint_seq == place.seq + 1:
             return
-        if not is_held or run.checkpoint_seq != place.seq:
+        if not is_held or shard.checkpoint_seq != place.seq:
             raise LeaseLost(f"run {run.id} belongs to another executor")
         letters = dict(self._add_letter(run, letter) for letter in settlement.letters)
         for letter in self.tables.letters:
@@ -145,27 +163,28 @@ class MemoryStore:
         if settlement.watermark is not None:
             known = self.tables.watermarks.get(run.sync_id, settlement.watermark)
             self.tables.watermarks[run.sync_id] = max(known, settlement.watermark)
-        run.checkpoint_seq += 1
-        run.heartbeat_seq += 1
-        run.attempts = 0
+        shard.checkpoint_seq += 1
+        shard.heartbeat_seq += 1
+        shard.attempts = 0
         position = settlement.position
-        run.checkpoint = {"after": position.after, "null_rows": position.null_rows, "phase": position.phase}
-        run.checkpoint |= {} if place.columns is None else {"columns": place.columns}
+        shard.checkpoint = {"after": position.after, "null_rows": position.null_rows, "phase": position.phase}
+        shard.checkpoint |= {} if place.columns is None else {"columns": place.columns}
         if settlement.books.delivered + settlement.books.deleted:
-            run.pauses, run.paused_since = 0, None
-        run.books += settlement.books
-        run.expires_at = self.now() + timedelta(seconds=place.ttl_s)
-        for event in announce(run.checkpoint_seq, letters):
+            shard.pauses, shard.paused_since = 0, None
+        shard.books += settlement.books
+        shard.expires_at = self.now() + timedelta(seconds=place.ttl_s)
+        for event in announce(shard.checkpoint_seq, letters):
             self._tell(event)
 
     def adopt_cancelled(self, *, dead_for_s: float, ttl_s: float) -> Adopted | None:
-        """Take over a run that is to end and whose owner is gone."""
+        """Take over a shard of a run that is to end, whose owner is gone."""
         before = self.now() - timedelta(seconds=dead_for_s)
-        for run in self.tables.runs.values():
-            since = run.expires_at or run.cancel_requested_at
-            if run.status is RunStatus.CANCELLING and run.shard_state != "done" and since and since < before:
-                self._lease(run, ttl_s)
-                return Adopted(_lease_of(run), WORKSPACE, run.sync_id, run.books)
+        for shard in self.tables.open_shards:
+            run = shard.run
+            since = shard.expires_at or run.cancel_requested_at
+            if run.status is RunStatus.CANCELLING and shard.state != "done" and since and since < before:
+                self._lease(shard, ttl_s)
+                return Adopted(shard.lease, WORKSPACE, run.sync_id, shard.books, run.is_shared)
         return None
 
     def still_dead(self, sync_id: SyncId, keys: Sequence[DedupeKey]) -> dict[DedupeKey, bool]:
@@ -178,12 +197,13 @@ class MemoryStore:
 
     def close_mended(self, lease: Lease, codes: Sequence[str]) -> int:
         """Close letters with these codes that the run has not come across."""
-        run = self.tables.runs[lease.run_id]
+        shard = self.tables.shard(lease)
+        run = shard.run
         unseen = [one for one in self.tables.letters if one.sync_id == run.sync_id and one.run_id != run.id]
         mended = [one for one in unseen if one.state is LetterState.OPEN and one.error_code in codes]
-        for letter in mended if run.is_held_by(lease) else ():
+        for letter in mended if shard.is_held_by(lease) else ():
             self._resolve(letter, "superseded")
-        return len(mended) if run.is_held_by(lease) else 0
+        return len(mended) if shard.is_held_by(lease) else 0
 
     def keys_of_replay(self, run_id: RunId) -> list[RowKey]:
         """The keys that a replay has yet to try, in order."""
@@ -208,12 +228,12 @@ class MemoryStore:
         if letter.state is LetterState.OPEN:
             self._resolve(letter, reason)
 
-    def hold(self, lease: Lease) -> RunRecord:
+    def hold(self, lease: Lease) -> ShardRecord:
         """:raises LeaseLost: the shard is not ours."""
-        run = self.tables.runs[lease.run_id]
-        if not run.is_held_by(lease):
-            raise LeaseLost(f"run {run.id} belongs to another executor")
-        return run
+        shard = self.tables.shard(lease)
+        if not shard.is_held_by(lease):
+            raise LeaseLost(f"run {lease.run_id} belongs to another executor")
+        return shard
 
     def snapshot(self, sync_id: SyncId) -> SnapshotRecord:
         """What was delivered for a sync."""
@@ -221,7 +241,7 @@ class MemoryStore:
 
     def forget_other_target(self, lease: Lease, sync_id: SyncId) -> bool:
         """Forget what was delivered if the run sends elsewhere than the last run that delivered."""
-        run = self.hold(lease)
+        run = self.hold(lease).run
         versions, before = self.tables.syncs[sync_id].versions, self.tables.targets.get(sync_id, run.version)
         self.tables.targets[sync_id] = run.version
         if target_of(versions[before]) == target_of(versions[run.version]):
@@ -245,38 +265,18 @@ class MemoryStore:
     def forget_before(self, lease: Lease, sync_id: SyncId, value: str) -> None:
         """Forget the pages of the base that end before a value."""
         self.hold(lease)
-        base = self.snapshot(sync_id).base
-        keys = sorted(base)
-        pages = [keys[at : at + ENTRIES_PER_PAGE] for at in range(0, len(keys), ENTRIES_PER_PAGE)]
-        for key in (key for page in pages if page[-1] < (value,) for key in page):
-            del base[key]
+        self.snapshot(sync_id).forget_before(value)
 
     def merge_one(self, lease: Lease, sync_id: SyncId) -> bool:
         """Merge a settled page into the base; False when there is none left."""
         self.hold(lease)
         return self.snapshot(sync_id).merge_one()
 
-    def page_after(self, sync_id: SyncId, after: RowKey | None, *, gone: bool) -> list[Entry]:
-        """The next few entries of the base behind a key."""
-        base = self.snapshot(sync_id).base
-        keys = sorted(key for key, entry in base.items() if (after is None or key > after) and entry.is_gone >= gone)
-        return [base[key] for key in keys[:ENTRIES_PER_PAGE]]
-
-    def census(self, sync_id: SyncId) -> tuple[int, int]:
-        """How many entries were delivered, and how many of those are gone."""
-        entries = self.snapshot(sync_id).base.values()
-        return sum(entry.delivered is not None for entry in entries), sum(entry.is_gone for entry in entries)
-
-    def entries_of(self, sync_id: SyncId, keys: Sequence[RowKey]) -> list[Entry]:
-        """What the base knows of some keys, in key order."""
-        base = self.snapshot(sync_id).base
-        return [base[key] for key in sorted(set(keys)) if key in base]
-
-    def _lease(self, run: RunRecord, ttl_s: float) -> None:
-        run.shard_state, run.token = "running", self.new_token()
-        run.epoch += 1
-        run.heartbeat_seq += 1
-        run.expires_at = self.now() + timedelta(seconds=ttl_s)
+    def _lease(self, shard: ShardRecord, ttl_s: float) -> None:
+        shard.state, shard.token = "running", self.new_token()
+        shard.epoch += 1
+        shard.heartbeat_seq += 1
+        shard.expires_at = self.now() + timedelta(seconds=ttl_s)
 
     def _end(self, run: RunRecord, status: RunStatus, code: str | None) -> None:
         assert not run.status.is_terminal, f"run {run.id} has ended as {run.status} and cannot become {status}"
@@ -322,23 +322,21 @@ def _resolved_at(letter: LetterRecord) -> float:
     return math.inf if letter.resolved_at is None else letter.resolved_at.timestamp()
 
 
-def _lease_of(run: RunRecord) -> Lease:
-    assert run.token is not None
-    return Lease(run.id, 0, run.token, run.epoch)
-
-
-def _claim(run: RunRecord, now: datetime) -> Claim:
+def _claim(shard: ShardRecord, now: datetime) -> Claim:
+    run = shard.run
     return Claim(
-        lease=_lease_of(run),
+        lease=shard.lease,
         workspace_id=WORKSPACE,
         sync_id=run.sync_id,
         sync_version=run.version,
         kind=run.kind,
         is_cancelling=run.status is RunStatus.CANCELLING,
-        attempts_without_progress=run.attempts,
-        checkpoint_seq=run.checkpoint_seq,
-        checkpoint=run.checkpoint,
-        books=run.books,
-        pauses=run.pauses,
-        paused_for_s=0.0 if run.paused_since is None else (now - run.paused_since).total_seconds(),
+        attempts_without_progress=shard.attempts,
+        checkpoint_seq=shard.checkpoint_seq,
+        checkpoint=shard.checkpoint,
+        books=shard.books,
+        pauses=shard.pauses,
+        paused_for_s=0.0 if shard.paused_since is None else (now - shard.paused_since).total_seconds(),
+        is_shared=run.is_shared,
+        until=shard.until,
     )

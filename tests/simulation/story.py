@@ -15,7 +15,8 @@ from tailrace.store.dead_letters import SKIPPED, LetterState
 from tailrace.store.runs import NewRun
 from tests.simulation import oracle
 from tests.simulation.cast import Seat, execute, schedule, spread
-from tests.simulation.changes import change_row, some_sync
+from tests.simulation.changes import change_row, remove_row, some_sync
+from tests.simulation.harm import in_shards, share_runs
 from tests.simulation.logs import crashes_noted
 from tests.simulation.loop import State, Stuck, a_loop
 from tests.simulation.store import WORKSPACE
@@ -27,7 +28,9 @@ _HEALED_WITHIN_S = 1800.0
 """A block of the destination may last 310 s by the clock of a database that jumped back."""
 
 _LOOK_S = 1.0
+_TURNED_OVER = 8
 _OLDEST = 600
+_MORE = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +97,12 @@ class _Story:
         world, chance = self.world, self.world.chance
         world.store.on_end = lambda run: oracle.check_end(world, run)
         world.store.on_tell = lambda event: spread(self.seats, event)
+        at_least = share_runs(world, lambda: self.seats)
         for number in range(chance.choice((1, 1, 2))):
             self._add_sync(number)
         executors = chance.randint(1, 3)
         schedulers = chance.randint(0, 2)
+        executors = max(executors, at_least)
         self.seats = [Seat(world, f"executor-{n}", execute, tasks) for n in range(executors)]
         self.seats += [Seat(world, f"scheduler-{n}", schedule, tasks) for n in range(schedulers)]
         for seat in self.seats:
@@ -111,7 +116,7 @@ class _Story:
             chance.choice((None, None, 4.0, 20.0)),
             chance.choice((None, None, 1, 3)),
         )
-        definition = some_sync(world, source, destination)
+        definition = in_shards(world, some_sync(world, source, destination))
         schedules = (
             ManualSchedule(),
             IntervalSchedule(type="interval", every_minutes=1),
@@ -121,7 +126,7 @@ class _Story:
         world.store.tables.syncs[sync_id] = SyncRecord(
             sync_id, {1: definition}, wanted, next_due(wanted, world.database_now())
         )
-        for _ in range(chance.randint(0, 60)):
+        for _ in range(chance.randint(0, 60) + (_MORE if world.rows_per_shard else 0)):
             change_row(world, source, before=chance.randint(0, _OLDEST))
         if definition.sync_mode is SyncMode.DELETE:
             rows = oracle.first_rows(world, definition)
@@ -144,6 +149,8 @@ class _Story:
             (self._freeze, chance.randint(0, 2)),
             (self._stop, chance.randint(0, 1)),
             (self._jump, chance.choice((0, 0, 1))),
+            (self._replay, 2 if world.rows_per_shard else 0),
+            (self._turn_over, 3 if world.rows_per_shard else 0),
         )
         acts, weights = [deed for deed, _ in deeds], [weight for _, weight in deeds]
         for _ in range(chance.randint(6, 18)):
@@ -244,6 +251,16 @@ class _Story:
         for _ in range(world.chance.randint(1, 6)):
             change_row(world, source)
 
+    def _turn_over(self) -> None:
+        """Many rows go and many come, and a run begins."""
+        world = self.world
+        source = world.chance.choice(list(world.sources))
+        for row in world.sources[source][:_TURNED_OVER]:
+            remove_row(world, source, row.key)
+        for _ in range(_TURNED_OVER):
+            change_row(world, source)
+        self._start()
+
     def _cancel(self) -> None:
         store = self.world.store
         store.cancel(self.world.chance.choice(list(store.tables.syncs)), run_cancelled_in_queue)
@@ -304,6 +321,7 @@ class _Story:
 def _counts(world: World) -> dict[str, int]:
     return {
         "runs": len(world.store.tables.runs),
+        "shared": sum(run.is_shared for run in world.store.tables.runs.values()),
         "requests": len(world.requests),
         "rows": sum(len(request.applied) for request in world.requests),
         "crashes": world.crashes,

@@ -1,34 +1,38 @@
 """When a shard may be claimed, and whom a snapshot speaks of."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from tailrace.core.ids import RunId
 from tailrace.core.syncs import SyncDefinition, SyncMode
 from tailrace.store.shards import Sighting
-from tests.simulation.tables import RunRecord
+from tests.simulation.tables import ShardRecord
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """When a shard may be claimed."""
+    """When a shard may be claimed, by one who is `sharing` these runs already."""
 
     now: datetime
     ttl: timedelta
     grace: timedelta
     silent: Mapping[Sighting, bool]
     longest_wait: timedelta
+    sharing: Collection[RunId]
 
-    def allow(self, run: RunRecord) -> bool:
+    def allow(self, shard: ShardRecord) -> bool:
         """Whether nobody has the shard, or its owner is dead."""
-        if run.shard_state == "queued":
-            wait = (run.not_before or self.now) - self.now
-            return not timedelta() < wait <= self.longest_wait
-        if run.shard_state != "running" or run.token is None or run.expires_at is None:
+        if shard.number and not shard.epoch and shard.run.id in self.sharing:
             return False
-        for_long = self.silent.get(Sighting(run.id, 0, run.token, run.heartbeat_seq))
-        is_over = run.expires_at < self.now - self.grace
-        is_beyond_all = run.expires_at > self.now + 2 * self.ttl
+        if shard.state == "queued":
+            wait = (shard.not_before or self.now) - self.now
+            return not timedelta() < wait <= self.longest_wait
+        if shard.state != "running" or shard.token is None or shard.expires_at is None:
+            return False
+        for_long = self.silent.get(Sighting(shard.run.id, shard.number, shard.token, shard.heartbeat_seq))
+        is_over = shard.expires_at < self.now - self.grace
+        is_beyond_all = shard.expires_at > self.now + 2 * self.ttl
         return for_long is not None and (is_over or (for_long and is_beyond_all))
 
 

@@ -80,7 +80,7 @@ async def hour_without_bus(trial: Trial, seen: Seen) -> None:
         while trial.now_s < HOUR_S:
             queued_at = trial.now_s
             trial.start()
-            await trial.until(lambda: trial.run.epoch > 0)
+            await trial.until(lambda: trial.shard.epoch > 0)
             seen.begun_s.append(trial.now_s - queued_at)
             await trial.ended()
             await asyncio.sleep(EACH_S)

@@ -68,9 +68,9 @@ def test_silence_of_an_hour_is_kept_by_all_and_holds_no_executor() -> None:
         trouble = Trouble(trial, HOUR_S)
         trial.world.refusal = trouble.throttled
         trial.start()
-        await trial.until(lambda: trial.run.pauses > 0)
+        await trial.until(lambda: trial.shard.pauses > 0)
         found.append((trouble, trial.now_s))
-        await trial.until(lambda: trial.run.epoch > 1, within_s=2 * HOUR_S)
+        await trial.until(lambda: trial.shard.epoch > 1, within_s=2 * HOUR_S)
         claimed_s = trial.now_s
         await trial.ended()
         found.append((trouble, claimed_s))

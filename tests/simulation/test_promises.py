@@ -73,16 +73,16 @@ def _sent(times: int) -> Callable[[Trial], bool]:
 
 PHASES = (
     Phase("queued", lambda _: True),
-    Phase("claimed", lambda trial: trial.run.epoch == 1),
+    Phase("claimed", lambda trial: trial.shard.epoch == 1),
     Phase("reading", lambda trial: trial.now_s > 20.0, _slow_source),
     Phase("sending", _sent(3)),
     Phase("waiting for answers", _sent(1), _no_answers, request_s=REQUEST_S),
     Phase("backing off", _sent(4), _out_of_order),
     Phase("throttled", _sent(1), _silence(100.0)),
-    Phase("put off for an hour", lambda trial: trial.run.pauses > 0, _silence(3600.0)),
-    Phase("put off by an outage", lambda trial: trial.run.pauses > 2, _out_of_order),
+    Phase("put off for an hour", lambda trial: trial.shard.pauses > 0, _silence(3600.0)),
+    Phase("put off by an outage", lambda trial: trial.shard.pauses > 2, _out_of_order),
     Phase("waiting for its turn", lambda trial: trial.now_s > 15.0, _few_tokens),
-    Phase("writing checkpoints", lambda trial: trial.run.checkpoint_seq > 0, _slow_store),
+    Phase("writing checkpoints", lambda trial: trial.shard.checkpoint_seq > 0, _slow_store),
     Phase(
         "deleting",
         lambda trial: any(request.operation == Operation.DELETE for request in trial.requests),
@@ -131,7 +131,7 @@ def resumed_after(lose: Callable[[Trial], None], instant: int) -> tuple[Trial, f
 
 
 def _claimed(trial: Trial) -> bool:
-    return trial.run.epoch == 1
+    return trial.shard.epoch == 1
 
 
 def _kill(trial: Trial) -> None:

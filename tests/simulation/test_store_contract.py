@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from tailrace.core.clock import SystemClock
 from tailrace.core.ids import RunId, SyncId, new_run_id
+from tailrace.core.rows import RowKey
 from tailrace.core.runs import RunKind, RunName, RunStatus, RunTrigger
 from tailrace.core.syncs import ManualSchedule, SyncDefinition
 from tailrace.events.run_events import run_cancelled_in_queue, run_queued
@@ -22,11 +23,14 @@ from tailrace.store.replays import begin_replay
 from tailrace.store.runs import CancelRequest, NewRun, Runs
 from tailrace.store.secrets import SecretBox
 from tailrace.store.shards import Shards
+from tailrace.store.shared_runs import SharedRuns
 from tailrace.store.snapshots import Snapshots
-from tests.simulation import ports
+from tailrace.store.standings import Standings
+from tests.simulation import ports, shared_runs
 from tests.simulation.contract import Stage, definition
 from tests.simulation.ledger_contract import LedgerContract
 from tests.simulation.run_contract import RunContract
+from tests.simulation.sharing_contract import SharingContract
 from tests.simulation.store import WORKSPACE, MemoryStore
 from tests.simulation.tables import SyncRecord
 
@@ -60,11 +64,14 @@ class MemoryStage:
     dead_letters: DeadLetters = field(init=False)
     limits: SharedLimits = field(init=False)
     abandoned: AbandonedRuns = field(init=False)
+    shared_runs: SharedRuns = field(init=False)
+    sharing: set[RunId] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         parts = (self.store, at_once)
         self.store.tables.syncs[SYNC] = SyncRecord(SYNC, {0: definition("people")}, ManualSchedule())
-        self.shards, self.checkpoints = ports.MemoryShards(*parts), ports.MemoryCheckpoints(*parts)
+        self.shards, self.shared_runs = ports.MemoryShards(*parts, self.sharing), ports.MemorySharedRuns(*parts)
+        self.checkpoints = ports.MemoryCheckpoints(*parts)
         self.snapshots, self.dead_letters = ports.MemorySnapshots(*parts), ports.MemoryDeadLetters(*parts)
         self.limits, self.abandoned = ports.MemoryLimits(*parts), ports.MemoryAbandoned(*parts)
 
@@ -92,6 +99,9 @@ class MemoryStage:
     async def status(self, run_id: RunId) -> RunStatus:
         return self.store.tables.runs[run_id].status
 
+    async def passed(self, run_id: RunId, key: RowKey) -> bool | None:
+        return shared_runs.passed(self.store, run_id, key)
+
     async def told(self) -> Sequence[str]:
         return [told.event.type for told in self.store.tables.outbox]
 
@@ -106,10 +116,13 @@ class PostgresStage:
     dead_letters: DeadLetters = field(init=False)
     limits: SharedLimits = field(init=False)
     abandoned: AbandonedRuns = field(init=False)
+    shared_runs: SharedRuns = field(init=False)
+    sharing: set[RunId] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         database, box = self.database, SecretBox.from_setting(_KEY)
-        self.shards, self.checkpoints = Shards(database), Checkpoints(database, box)
+        self.shards, self.shared_runs = Shards(database, sharing=self.sharing), SharedRuns(database)
+        self.checkpoints = Checkpoints(database, box)
         self.snapshots, self.dead_letters = Snapshots(database), DeadLetters(database, box)
         self.limits, self.abandoned = SharedLimits(database), AbandonedRuns(database)
 
@@ -140,6 +153,10 @@ class PostgresStage:
     async def status(self, run_id: RunId) -> RunStatus:
         return RunStatus(await self.database.fetchval("SELECT status FROM runs WHERE id = $1", run_id))
 
+    async def passed(self, run_id: RunId, key: RowKey) -> bool | None:
+        run = await Runs(self.database).get(WORKSPACE, run_id)
+        return await Standings(self.database).passed(run, key)
+
     async def told(self) -> Sequence[str]:
         return [row["topic"] for row in await self.database.fetch("SELECT topic FROM outbox ORDER BY id")]
 
@@ -149,13 +166,13 @@ async def at_once(transaction: Callable[[], Any]) -> Any:  # noqa: ANN401 - what
     return transaction()
 
 
-class TestMemoryStore(RunContract, LedgerContract):
+class TestMemoryStore(RunContract, LedgerContract, SharingContract):
     @pytest_asyncio.fixture
     async def stage(self) -> Stage:
         return MemoryStage(MemoryStore(SystemClock().now, uuid4))
 
 
-class TestPostgresStore(RunContract, LedgerContract):
+class TestPostgresStore(RunContract, LedgerContract, SharingContract):
     @pytest_asyncio.fixture
     async def stage(self, database_url: str) -> AsyncIterator[Stage]:
         async with Database.open(database_url, application_name="test") as database:

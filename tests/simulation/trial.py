@@ -27,7 +27,7 @@ from tests.simulation.cast import Seat, at_work, bench_of, crew_of
 from tests.simulation.loop import State, a_loop
 from tests.simulation.rows import SourceRow
 from tests.simulation.store import WORKSPACE
-from tests.simulation.tables import RunRecord, SyncRecord
+from tests.simulation.tables import RunRecord, ShardRecord, SyncRecord
 from tests.simulation.world import WORLD, Request, World
 
 SYNC = SyncId("sync")
@@ -68,6 +68,11 @@ class Trial:
         return next(reversed(self.world.store.tables.runs.values()))
 
     @property
+    def shard(self) -> ShardRecord:
+        """The first shard of it."""
+        return self.run.shards[0]
+
+    @property
     def requests(self) -> list[Request]:
         """All that left so far."""
         return self.world.requests
@@ -79,10 +84,8 @@ class Trial:
         self.world.store.start(run_id, SYNC, RunKind.INCREMENTAL, event)
 
     def cancel(self) -> None:
-        """Ask the run to end, and wake it where it waits."""
+        """Ask the run to end."""
         self.world.store.cancel(SYNC, run_cancelled_in_queue)
-        if self.run.shard_state == "queued":
-            self.run.not_before = None
 
     @property
     def owner(self) -> Seat:

@@ -49,15 +49,20 @@ class Sent:
 
 @dataclass(slots=True)
 class Request:
-    """A request that left for the destination: by whom, and what was taken of it."""
+    """A request that left for the destination: by whom, and what was taken of it.
+
+    It `is_early` where it deletes what left the query before all other shards of the run were read to their ends.
+    """
 
     at: float
     run_id: RunId
+    shard: int
     epoch: int
     operation: str
     place: str
     rows: list[Sent]
     is_current: bool
+    is_early: bool
     tells_events: bool
     applied: list[Sent] = field(default_factory=list)
     is_in_doubt: bool = False
@@ -66,11 +71,16 @@ class Request:
 
 @dataclass(slots=True)
 class World:
-    """Everything that the processes of a story share."""
+    """Everything that the processes of a story share.
+
+    `sharing` decides all that has to do with runs that executors share, so that other stories stay what they were.
+    """
 
     seed: int
     loop: SimulatedLoop
     chance: Random = field(init=False)
+    sharing: Random = field(init=False)
+    rows_per_shard: int = 0
     store: MemoryStore = field(init=False)
     weather: Weather = CALM
     block_s: float = 0.0
@@ -95,6 +105,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.chance = Random(self.seed)
+        self.sharing = Random(f"sharing {self.seed}")
         self.store = MemoryStore(self.database_now, lambda: UUID(int=self.chance.getrandbits(128)))
 
     def database_now(self) -> datetime:
