@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
@@ -139,18 +139,24 @@ class Discovery:
 
     @asynccontextmanager
     async def ends_of(
-        self, workspace_id: WorkspaceId, definition: SyncDefinition, *, within_s: float
+        self, workspace_id: WorkspaceId, definition: SyncDefinition, *, within_s: float, opens_s: float = ASK_S
     ) -> AsyncIterator[tuple[Warehouse, Destination]]:
-        """Both ends of a sync for as long as the scope lasts.
+        """Both ends of a sync, each open within `opens_s`, for `within_s` at most; what is read has its own bound.
 
         :raises NotFound: the workspace has no such source or destination.
         :raises Invalid, Unavailable, InDoubt: one of them does not answer as it should, or not in time.
         """
         stored = await self._connections.get(workspace_id, definition.destination_id, kind=ConnectionKind.DESTINATION)
         source = await self._connections.get(workspace_id, definition.source_id, kind=ConnectionKind.SOURCE)
-        opening = open_warehouse(source, self._connections)
-        async with self._destination(stored, within_s) as destination, opening as warehouse:
-            yield warehouse, destination
+        async with AsyncExitStack() as ends:
+            async with _in_time(opens_s, "destination", DestinationUnavailable):
+                await ends.enter_async_context(self._turns)
+                opening = open_destination(stored, self._connections, self._http)
+                destination = await ends.enter_async_context(opening)
+            async with _in_time(opens_s, "warehouse", SourceUnavailable):
+                warehouse = await ends.enter_async_context(open_warehouse(source, self._connections))
+            async with _in_time(within_s, "destination", DestinationUnavailable):
+                yield warehouse, destination
 
     async def first_rows(self, stored: StoredConnection, query: str, *, limit: int) -> list[dict[str, Any]]:
         """The first rows of a source's query; none for a limit of 0, which only checks it.
@@ -208,20 +214,23 @@ class Discovery:
     @asynccontextmanager
     async def _warehouse(self, stored: StoredConnection, within_s: float) -> AsyncIterator[Warehouse]:
         opening = open_warehouse(stored, self._connections)
-        try:
-            async with asyncio.timeout(within_s), self._turns, opening as warehouse:
-                yield warehouse
-        except TimeoutError as error:
-            raise SourceUnavailable(f"the warehouse does not answer within {within_s:g} s") from error
+        async with _in_time(within_s, "warehouse", SourceUnavailable), self._turns, opening as warehouse:
+            yield warehouse
 
     @asynccontextmanager
     async def _destination(self, stored: StoredConnection, within_s: float) -> AsyncIterator[Destination]:
         opening = open_destination(stored, self._connections, self._http)
-        try:
-            async with asyncio.timeout(within_s), self._turns, opening as destination:
-                yield destination
-        except TimeoutError as error:
-            raise DestinationUnavailable(f"the destination does not answer within {within_s:g} s") from error
+        async with _in_time(within_s, "destination", DestinationUnavailable), self._turns, opening as destination:
+            yield destination
+
+
+@asynccontextmanager
+async def _in_time(within_s: float, who: str, unavailable: type[Unavailable]) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(within_s):
+            yield
+    except TimeoutError as error:
+        raise unavailable(f"the {who} does not answer within {within_s:g} s") from error
 
 
 class _Target(NamedTuple):

@@ -33,6 +33,7 @@ from tailrace.pipeline.plain import RowChange
 from tailrace.pipeline.read import check_readable, watched, what_to_read
 from tailrace.pipeline.targets import rows_target
 from tailrace.store.syncs import Sync
+from tailrace_gateway.discovery import ASK_S
 from tailrace_gateway.problems import Fault, Unprocessable
 from tailrace_gateway.stores import Stores
 
@@ -40,8 +41,6 @@ PLAN_S = 20.0
 """So long a plan reads rows; what it has seen by then is what it tells of."""
 
 SAMPLE_LIMIT_BYTES = 16 * 1024
-
-_OPEN_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +146,7 @@ async def make_plan(stores: Stores, sync: Sync, request: PlanRequest) -> Plan:
     :raises Invalid, Unavailable, InDoubt: the run would fail: its source or destination does not answer as it should.
     """
     plan = Plan(sync, request)
-    ends = stores.discovery.ends_of(sync.workspace_id, sync.definition, within_s=PLAN_S + _OPEN_S)
+    ends = stores.discovery.ends_of(sync.workspace_id, sync.definition, within_s=PLAN_S + ASK_S)
     async with ends as (warehouse, destination):
         rehearsing = _rehearsing(destination) if request.dry_run else None
         recipe = await _recipe(stores, sync, destination, request.kind)

@@ -18,12 +18,11 @@ from tailrace.pipeline.places import order_of
 from tailrace.pipeline.plain import MappedRow
 from tailrace.pipeline.read import by_key, newest_of_each, reading_of_some
 from tailrace.store.syncs import Sync
+from tailrace_gateway.discovery import ASK_S
 from tailrace_gateway.stores import Stores
 
 LOOK_S = 15.0
 """So long the warehouse may take to find the row."""
-
-_OPEN_S = 15.0
 
 Comparison: TypeAlias = Literal["same", "different", "undelivered", "held_back", "refused", "absent", "not_kept"]
 _CHANGES: dict[Comparison, Change] = {
@@ -54,25 +53,31 @@ async def look_at_source(
     :raises Invalid, Unavailable, InDoubt: the source or the destination does not answer as it should, or not in time.
     """
     definition = sync.definition
-    ends = stores.discovery.ends_of(sync.workspace_id, definition, within_s=_OPEN_S + within_s)
+    ends = stores.discovery.ends_of(sync.workspace_id, definition, within_s=ASK_S + within_s)
     async with ends as (warehouse, destination):
         accepted = await accepted_by(destination, definition.object_name)
-        try:
-            async with asyncio.timeout(within_s):
-                mapped = await read_row(warehouse, definition, key, accepted)
-        except TimeoutError as error:
-            raise SourceUnavailable(f"the warehouse did not find the row within {within_s:g} s") from error
+        mapped = await read_row(warehouse, definition, key, accepted, within_s=within_s)
     comparison = await _compare(stores, sync, mapped, known)
     return RowNow(mapped, comparison, _sends(definition, comparison, known))
 
 
 async def read_row(
-    warehouse: Warehouse, definition: SyncDefinition, key: RowKey, accepted: Accepted
+    warehouse: Warehouse, definition: SyncDefinition, key: RowKey, accepted: Accepted, *, within_s: float
 ) -> MappedRow | None:
     """The row of a key as a run would send it; of several the one that a run takes. None where the query has none.
 
-    :raises Invalid, Unavailable: as the warehouse's reading does.
+    :raises Invalid, Unavailable: as the warehouse's reading does; `SourceUnavailable` where it takes too long.
     """
+    try:
+        async with asyncio.timeout(within_s):
+            return await _row_of_key(warehouse, definition, key, accepted)
+    except TimeoutError as error:
+        raise SourceUnavailable(f"the warehouse did not find the row within {within_s:g} s") from error
+
+
+async def _row_of_key(
+    warehouse: Warehouse, definition: SyncDefinition, key: RowKey, accepted: Accepted
+) -> MappedRow | None:
     columns = await warehouse.columns(definition.source_query)
     cursor = order_of(definition, columns).cursor
     mapper = Mapper(by_key(definition), columns, Position(), accepted)

@@ -24,6 +24,7 @@ from tailrace_gateway.row_reading import read_row
 from tailrace_gateway.stores import Stores
 
 TEST_S = 60.0
+FIND_S = 30.0
 TURN_S = 10.0
 """So long a row waits for its turn at the destination."""
 
@@ -58,7 +59,7 @@ async def send_row(stores: Stores, sync: Sync, key: RowKey) -> RowTest:
     ends = stores.discovery.ends_of(sync.workspace_id, sync.definition, within_s=TEST_S)
     async with ends as (warehouse, destination):
         accepted = await accepted_by(destination, sync.definition.object_name)
-        mapped = await read_row(warehouse, sync.definition, key, accepted)
+        mapped = await read_row(warehouse, sync.definition, key, accepted, within_s=FIND_S)
         if mapped is None:
             raise NotFound("the query has no row with this key", code="ROW_NOT_FOUND")
         async with _turn(stores, sync):
