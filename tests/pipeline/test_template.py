@@ -69,7 +69,7 @@ def _line(row: list[str | None]) -> bytes:
 
 
 def _block(lines: list[bytes]) -> Block:
-    rows = TextRows(lines, [ColumnKind.INTEGER, *KINDS], [1 + KINDS.index(ColumnKind.TIMESTAMP)])
+    rows = TextRows(b"\n".join(lines), [ColumnKind.INTEGER, *KINDS], [1 + KINDS.index(ColumnKind.TIMESTAMP)])
     return Block(rows, rows.keys())
 
 

@@ -3,13 +3,17 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
-from tailrace.core.rows import Block, RowKey
+from tailrace.connector_kit.copy_text import TextRows
+from tailrace.core.rows import Block, ColumnKind, RowKey
 
 FIRST_ROWS = 20
 """Rows of the first block of a read, of which nothing is known yet."""
 
 BLOCK_CHARACTERS = 16 << 20
 """What the texts of a block may come to, roughly."""
+
+LINE_CHARACTERS = 4 << 20
+"""The same where rows come as lines, of which there are some copies before they are cells."""
 
 
 Fetch: TypeAlias = Callable[[int], Awaitable[Sequence[tuple[Any, ...]]]]
@@ -18,17 +22,33 @@ Fetch: TypeAlias = Callable[[int], Awaitable[Sequence[tuple[Any, ...]]]]
 
 async def fetched_blocks(fetch: Fetch, rows_per_block: int, width: int) -> AsyncIterator[Block]:
     """Blocks of records that have the columns of a row, so many, and behind them the texts of its key."""
-    at_once = min(FIRST_ROWS, rows_per_block)
-    while records := await fetch(at_once):
+    async for records in _fetched(fetch, rows_per_block, BLOCK_CHARACTERS):
         keys = [RowKey(record[width:]) for record in records]
         yield Block([record[:width] for record in records], [None if None in key else key for key in keys])
-        at_once = rows_that_fit(records, at_most=rows_per_block)
 
 
-def rows_that_fit(read: Sequence[Iterable[object]], *, at_most: int) -> int:
+async def text_blocks(
+    fetch: Fetch, rows_per_block: int, kinds: Sequence[ColumnKind], times: Sequence[int]
+) -> AsyncIterator[Block]:
+    """Blocks of records that have a line of text, see `TextRows`, and behind it the numbers of columns of that kind."""
+    places = [at for at, kind in enumerate(kinds) if kind is ColumnKind.FLOAT]
+    async for records in _fetched(fetch, rows_per_block, LINE_CHARACTERS):
+        lines, *numbers = zip(*records, strict=True)
+        rows = TextRows("\n".join(lines).encode(), kinds, times, dict(zip(places, numbers, strict=True)))
+        yield Block(rows, rows.keys())
+
+
+def rows_that_fit(read: Sequence[Iterable[object]], *, at_most: int, characters: int = BLOCK_CHARACTERS) -> int:
     """Rows of the next block, if they are like the largest of a few rows of the one before."""
     largest = max(_characters(row) for row in (read[0], read[len(read) // 2], read[-1]))
-    return max(1, min(at_most, BLOCK_CHARACTERS // (largest + 1)))
+    return max(1, min(at_most, characters // (largest + 1)))
+
+
+async def _fetched(fetch: Fetch, rows_per_block: int, characters: int) -> AsyncIterator[Sequence[tuple[Any, ...]]]:
+    at_once = min(FIRST_ROWS, rows_per_block)
+    while records := await fetch(at_once):
+        yield records
+        at_once = rows_that_fit(records, at_most=rows_per_block, characters=characters)
 
 
 def _characters(row: Iterable[object]) -> int:

@@ -1,11 +1,12 @@
 """The statement that reads a query of DuckDB in the order of a key, or of a cursor and then of a key."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from tailrace.connector_kit.duckdb_values import ReadColumn, quote_name
 from tailrace.connector_kit.key_samples import MOST_KEYS
 from tailrace.connector_kit.row_order import RowOrder, within_bounds
 from tailrace.connector_kit.warehouse import Reading
+from tailrace.core.rows import ColumnKind
 
 ROWS = "tailrace_rows"
 """The view that stands for the user's query."""
@@ -13,23 +14,23 @@ ROWS = "tailrace_rows"
 COUNT_ROWS = f"SELECT count(*) FROM {ROWS}"  # noqa: S608 - a constant
 
 
-@dataclass(frozen=True, slots=True)
-class ReadColumn:
-    """A column of the query: its type in SQL, and how it is selected."""
-
-    name: str
-    type_name: str
-    projection: str
-
-
 def statement(reading: Reading, columns: Sequence[ReadColumn]) -> tuple[str, Sequence[object]]:
     """The SQL and its arguments; it gives the columns of the query, then the texts of the key."""
     order = _order_of(reading, columns)
-    selected = ", ".join([*(column.projection for column in columns), *order.keys])
-    condition, arguments = _condition(reading, order)
-    by = order.by(order.keys)
-    by.append(f"(CASE WHEN {order.has_null} THEN {ROWS}::VARCHAR END) COLLATE C")
-    return f"SELECT {selected} FROM {ROWS} {condition} ORDER BY {', '.join(by)}", arguments  # noqa: S608 - quoted names
+    return _ordered(", ".join([*(column.projection for column in columns), *order.keys]), reading, order)
+
+
+def line_statement(reading: Reading, columns: Sequence[ReadColumn]) -> tuple[str, Sequence[object]]:
+    """The same for a plain reading, all of a row in one text, as `copy_text` reads it; behind that, floating points.
+
+    To write such a number, and to read it again, is more than to give it as it is.
+    """
+    order = _order_of(reading, columns)
+    by_name = {column.name: column for column in columns}
+    numbers = [column.projection for column in columns if column.kind is ColumnKind.FLOAT]
+    cells = [column.cell for column in columns if column.kind is not ColumnKind.FLOAT]
+    cells += [by_name[name].key_cell(text) for name, text in zip(reading.key_columns, order.keys, strict=True)]
+    return _ordered(", ".join([f"concat_ws(chr(9), {', '.join(cells)})", *numbers]), reading, order)
 
 
 def sampled_statement(reading: Reading, columns: Sequence[ReadColumn], part: float) -> str:
@@ -39,9 +40,11 @@ def sampled_statement(reading: Reading, columns: Sequence[ReadColumn], part: flo
     return f"SELECT {', '.join(order.keys)} FROM {ROWS} WHERE {drawn} ORDER BY random() LIMIT {MOST_KEYS}"  # noqa: S608 - quoted names
 
 
-def quote_name(name: str) -> str:
-    """A name as an identifier of DuckDB."""
-    return '"' + name.replace('"', '""') + '"'
+def _ordered(selected: str, reading: Reading, order: RowOrder) -> tuple[str, Sequence[object]]:
+    condition, arguments = _condition(reading, order)
+    by = order.by(order.keys)
+    by.append(f"(CASE WHEN {order.has_null} THEN {ROWS}::VARCHAR END) COLLATE C")
+    return f"SELECT {selected} FROM {ROWS} {condition} ORDER BY {', '.join(by)}", arguments  # noqa: S608 - quoted names
 
 
 def _order_of(reading: Reading, columns: Sequence[ReadColumn]) -> RowOrder:

@@ -44,11 +44,6 @@ class ReadColumn:
     type_name: str
 
 
-def is_plain(reading: Reading) -> bool:
-    """Whether all rows are read in the order of their keys, so that `copied_statement` gives them."""
-    return bool(reading.key_columns) and reading.cursor is None and reading.only is None
-
-
 def copied_statement(reading: Reading, columns: Sequence[ReadColumn], encoding: str) -> str:
     """The SQL for a COPY, which takes no arguments."""
     return statement(reading, columns, encoding, place=_literal)[0]

@@ -45,6 +45,11 @@ class Reading:
         if self.until is not None and (self.cursor is not None or not self.key_columns):
             raise ValueError("a reading ends with a key only where it is by key")
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether all rows are read in the order of their keys, so that they may come as text."""
+        return bool(self.key_columns) and self.cursor is None and self.only is None
+
 
 class Warehouse(ABC):
     """A connection to a warehouse. The engine opens one per run and reads one stream at a time from it.

@@ -7,7 +7,6 @@ characters. The bytes are those that the exact encoder writes.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import repeat
-from math import isfinite
 
 import orjson
 
@@ -33,15 +32,14 @@ class Template:
     def __init__(self, fields: Sequence[TextField]) -> None:
         self._fields = fields
         self._taken = [(field.index, field.kind) for field in fields if field.index is not None]
-        self._may_be_clean = all(kind is not ColumnKind.FLOAT for _, kind in self._taken)
 
     def bodies(self, rows: TextRows) -> list[bytes] | None:
         """The JSON objects of the rows; None where one of them holds what JSON cannot."""
-        write = _clean if rows.is_clean and self._may_be_clean else _written
+        write = _clean if rows.is_clean else _written
         columns: list[Sequence[bytes]] = []
         quoted: list[bool] = []
         for at, kind in self._taken:
-            written = write(kind, rows.cells[at])
+            written = _floats(rows.column(at)) if kind is ColumnKind.FLOAT else write(kind, rows.cells[at])
             if written is None:
                 return None
             columns.append(written[0])
@@ -76,8 +74,6 @@ def _clean(kind: ColumnKind, column: Sequence[bytes]) -> tuple[Sequence[bytes], 
 def _written(kind: ColumnKind, column: Sequence[bytes]) -> tuple[Sequence[bytes], bool] | None:
     """A column as it is filled in, and whether in quotation marks; None where JSON cannot hold a cell."""
     match kind:
-        case ColumnKind.FLOAT:
-            return _floats(column)
         case ColumnKind.JSON:
             return [b"null" if cell == NULL else unescaped(cell) for cell in column], False
         case ColumnKind.TEXT | ColumnKind.TIMESTAMP:
@@ -98,11 +94,10 @@ def _texts(column: Sequence[bytes]) -> tuple[Sequence[bytes], bool]:
     return column, True
 
 
-def _floats(column: Sequence[bytes]) -> tuple[Sequence[bytes], bool] | None:
-    values = [None if cell == NULL else float(cell) for cell in column]
-    if not all(value is None or isfinite(value) for value in values):
-        return None
-    return orjson.dumps(values)[1:-1].split(b","), False
+def _floats(values: Sequence[object]) -> tuple[Sequence[bytes], bool] | None:
+    written = orjson.dumps(values)
+    # It writes `null` for what JSON cannot hold, too.
+    return None if written.count(b"null") != values.count(None) else (written[1:-1].split(b","), False)
 
 
 def _with_null(column: Sequence[bytes]) -> Sequence[bytes]:

@@ -7,7 +7,7 @@ lose something, but for numbers inside lists and structs, which DuckDB's own JSO
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
@@ -17,9 +17,10 @@ from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from tailrace.connector_kit.blocks import fetched_blocks
+from tailrace.connector_kit.blocks import fetched_blocks, text_blocks
 from tailrace.connector_kit.destination import Level
-from tailrace.connector_kit.duckdb_reading import COUNT_ROWS, ROWS, ReadColumn, quote_name, sampled_statement, statement
+from tailrace.connector_kit.duckdb_reading import COUNT_ROWS, ROWS, line_statement, sampled_statement, statement
+from tailrace.connector_kit.duckdb_values import ReadColumn, quote_name
 from tailrace.connector_kit.promised_columns import PromisedColumns, refuse_twins
 from tailrace.connector_kit.warehouse import Reading, Warehouse
 from tailrace.core.errors import SourceInvalid, SourceUnavailable, TailraceError
@@ -35,21 +36,6 @@ LOCAL_FILES = "TAILRACE_LOCAL_FILES"
 
 _CLOSE_S = 10.0
 _KNOCK_S = 0.05
-_KINDS = {
-    **dict.fromkeys(("TINYINT", "SMALLINT", "INTEGER", "BIGINT"), ColumnKind.INTEGER),
-    **dict.fromkeys(("UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"), ColumnKind.INTEGER),
-    **dict.fromkeys(("HUGEINT", "UHUGEINT", "BIGNUM", "DECIMAL"), ColumnKind.DECIMAL),
-    **dict.fromkeys(("FLOAT", "DOUBLE"), ColumnKind.FLOAT),
-    **dict.fromkeys(("DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"), ColumnKind.TIMESTAMP),
-    "TIMESTAMP WITH TIME ZONE": ColumnKind.TIMESTAMP,
-    "BOOLEAN": ColumnKind.BOOLEAN,
-    "JSON": ColumnKind.JSON,
-}
-_AS_THEY_ARE = frozenset({ColumnKind.INTEGER, ColumnKind.BOOLEAN})
-# The shortest decimal of a FLOAT differs from the shortest of the same number as DOUBLE.
-_CASTS = {"FLOAT": "{}::VARCHAR::DOUBLE", "DOUBLE": "{}", "BLOB": "'\\x' || lower(hex({}))", "JSON": "{}::VARCHAR"}
-_TIMES = "replace(replace({}::VARCHAR, '+00', 'Z'), ' ', 'T')"
-_NESTED = ("STRUCT", "MAP", "UNION")
 _READERS = {".parquet": "read_parquet", ".csv": "read_csv", ".json": "read_json", ".jsonl": "read_json"}
 
 _Relative = Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=r"^[^/\\\x00][^\x00]*$")]
@@ -121,21 +107,26 @@ class DuckDbWarehouse(Warehouse):
 
     async def columns(self, query: str) -> Sequence[Column]:
         described = await self._described(query)
-        columns = [Column(name, _kind(type_)) for name, type_ in described]
+        columns = _kinds_of(described)
         self._promised.promise(query, columns)
         return columns
 
     @asynccontextmanager
     async def read(self, reading: Reading) -> AsyncIterator[AsyncIterator[Block]]:
         described = await self._described(reading.query)
-        self._promised.check(reading, [Column(name, _kind(type_)) for name, type_ in described])
-        sql, arguments = statement(
-            reading, [ReadColumn(name, type_, _projection(name, type_)) for name, type_ in described]
-        )
+        self._promised.check(reading, _kinds_of(described))
+        sql, arguments = (line_statement if reading.is_plain else statement)(reading, described)
         cursor = await self._run(lambda: self._connection.execute(sql, arguments))
-        yield fetched_blocks(
-            lambda rows: self._run(partial(cursor.fetchmany, rows)), reading.rows_per_block, len(described)
-        )
+
+        def fetch(rows: int) -> Awaitable[Sequence[tuple[Any, ...]]]:
+            return self._run(partial(cursor.fetchmany, rows))
+
+        if reading.is_plain:
+            kinds = [column.kind for column in described]
+            times = [at for at, kind in enumerate(kinds) if kind is ColumnKind.TIMESTAMP]
+            yield text_blocks(fetch, reading.rows_per_block, kinds, times)
+        else:
+            yield fetched_blocks(fetch, reading.rows_per_block, len(described))
 
     async def rows_about(self, query: str) -> int:
         """How many rows a query has: counted, which takes DuckDB a part of the time of a reading."""
@@ -145,18 +136,16 @@ class DuckDbWarehouse(Warehouse):
 
     async def key_sample(self, reading: Reading, *, part: float) -> Sequence[RowKey]:
         """Keys drawn at random."""
-        described = await self._described(reading.query)
-        columns = [ReadColumn(name, type_, _projection(name, type_)) for name, type_ in described]
-        sql = sampled_statement(reading, columns, part)
+        sql = sampled_statement(reading, await self._described(reading.query), part)
         return [RowKey(row) for row in await self._run(lambda: self._connection.execute(sql).fetchall())]
 
-    async def _described(self, query: str) -> Sequence[tuple[str, str]]:
-        """Name and type of each column; from now on the view of rows stands for the query."""
+    async def _described(self, query: str) -> Sequence[ReadColumn]:
+        """The columns of a query; from now on the view of rows stands for it."""
         found = await self._run(lambda: self._view(query))
-        refuse_twins([name for name, _ in found])
+        refuse_twins([column.name for column in found])
         return found
 
-    def _view(self, query: str) -> Sequence[tuple[str, str]]:
+    def _view(self, query: str) -> Sequence[ReadColumn]:
         statements = self._connection.extract_statements(query)
         if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
             raise SourceInvalid("the query must be one SELECT that only reads", code="SOURCE_QUERY")
@@ -166,7 +155,7 @@ class DuckDbWarehouse(Warehouse):
         names = [row[0] for row in described]
         if len(set(names)) == len(names):
             self._connection.execute(f"CREATE OR REPLACE TEMP VIEW {ROWS} AS {query}")
-        return [(row[0], row[1]) for row in described]
+        return [ReadColumn(row[0], row[1]) for row in described]
 
     async def _run(self, work: Callable[[], _Done]) -> _Done:
         """Work on the connection's thread; when the wait ends early, the statement does too."""
@@ -193,6 +182,10 @@ class DuckDbWarehouse(Warehouse):
                 await asyncio.wait({future}, timeout=_KNOCK_S)
         if not future.cancelled():
             future.exception()
+
+
+def _kinds_of(columns: Sequence[ReadColumn]) -> Sequence[Column]:
+    return [Column(column.name, column.kind) for column in columns]
 
 
 def _directory() -> Path:
@@ -235,23 +228,6 @@ def _below(directory: Path, relative: str) -> Path:
     if not path.is_relative_to(directory):
         raise SourceInvalid(f"{relative!r} leads out of the directory of local files")
     return path
-
-
-def _projection(name: str, type_: str) -> str:
-    column, kind = quote_name(name), _kind(type_)
-    if type_ in _CASTS:
-        return _CASTS[type_].format(column)
-    if kind in _AS_THEY_ARE:
-        return column
-    if kind is ColumnKind.TIMESTAMP:
-        return _TIMES.format(column)
-    return f"to_json({column})::VARCHAR" if kind is ColumnKind.JSON else f"{column}::VARCHAR"
-
-
-def _kind(type_: str) -> ColumnKind:
-    if type_.startswith(_NESTED) or type_.endswith("]"):
-        return ColumnKind.JSON
-    return _KINDS.get(type_.partition("(")[0], ColumnKind.TEXT)
 
 
 def _text(value: str) -> str:

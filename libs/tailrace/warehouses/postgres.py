@@ -31,7 +31,6 @@ from tailrace.connector_kit.postgres_reading import (
     ROWS,
     blocks_of,
     copied_statement,
-    is_plain,
     sampled_statement,
     statement,
     wrapped,
@@ -130,7 +129,7 @@ class PostgresWarehouse(Warehouse):
         async with self._transaction():
             with _translated():
                 attributes, encoding = await self._set_up(reading)
-            if is_plain(reading):
+            if reading.is_plain:
                 sql = copied_statement(reading, list(map(copied_column, attributes)), encoding)
                 async with self.copied(sql, attributes, reading.rows_per_block) as copied:
                     yield copied
@@ -203,7 +202,7 @@ class PostgresWarehouse(Warehouse):
     ) -> AsyncIterator[Block]:
         kinds, times = [column.kind for column in kinds_of(attributes)], times_among(attributes)
         while lines := await self._next_lines(stream):
-            rows = TextRows(lines, kinds, times)
+            rows = TextRows(b"\n".join(lines), kinds, times)
             hashes = list(map(int, rows.cells.pop(len(kinds)))) if has_hashes else None
             yield Block(rows, rows.keys(), cast("list[SourceHash] | None", hashes))
 
