@@ -44,8 +44,9 @@ CALM: dict[str, object] = {
 _LOOK_S = 0.02
 _LEVELS = {"error", "critical"}
 _DRIVERS = ("aiokafka",)
-_OWNER = "SELECT lease_owner FROM run_shards WHERE run_id = $1"
-_SHARD = "SELECT * FROM run_shards WHERE run_id = $1"
+_OWNER = "SELECT lease_owner FROM run_shards WHERE run_id = $1 AND shard = 0"
+_SHARD = "SELECT * FROM run_shards WHERE run_id = $1 AND shard = 0"
+_BEGUN = "SELECT count(*) FROM run_shards WHERE run_id = ANY ($1) AND lease_epoch > 0"
 _TAKEOVERS = "SELECT sum(greatest(lease_epoch - 1, 0)) FROM run_shards WHERE run_id = $1"
 _STATUS = "SELECT status FROM runs WHERE id = $1"
 _HELD = "SELECT scope, slot FROM destination_slots WHERE lease_token IS NOT NULL AND lease_token <> ALL ($1::uuid[])"
@@ -97,7 +98,7 @@ class Ground:
         return await self.start("executor", failpoint, **settings)
 
     async def owner(self, run_id: RunId) -> ServiceProcess:
-        """The process that has the run, once one has it; of several, the last."""
+        """The process that has the run, or its first shard, once one has it; of several, the last."""
         async with asyncio.timeout(PATIENCE_S):
             while (name := await self.chassis.database.fetchval(_OWNER, run_id)) is None:  # noqa: ASYNC110 - another process decides
                 await asyncio.sleep(_LOOK_S)
@@ -105,7 +106,7 @@ class Ground:
         return found
 
     async def shard(self, run_id: RunId) -> Record:
-        """The shard of the run as it stands."""
+        """The shard of the run, or the first of them, as it stands."""
         row = await self.chassis.database.fetchrow(_SHARD, run_id)
         assert row is not None
         return row
@@ -113,6 +114,10 @@ class Ground:
     async def takeovers(self, run_id: RunId) -> int:
         """How many owners of the run, or of its shards, were not the first."""
         return int(await self.chassis.database.fetchval(_TAKEOVERS, run_id))
+
+    async def begun(self, run_ids: Sequence[RunId]) -> int:
+        """How many shards of these runs anybody has worked on."""
+        return int(await self.chassis.database.fetchval(_BEGUN, list(run_ids)))
 
     async def ended(self, run_id: RunId, *, within_s: float = PATIENCE_S) -> RunStatus:
         """How a run ended, once it has; the store may be away in between."""

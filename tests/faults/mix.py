@@ -51,6 +51,7 @@ _LOSE = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid() AND usename = current_user
 """
+_SHARED = "SELECT count(DISTINCT run_id) FROM run_shards WHERE shard > 0"
 _RUNS = "SELECT id FROM runs WHERE sync_id = $1 ORDER BY queued_at"
 
 _Answer = TypeVar("_Answer")
@@ -75,8 +76,11 @@ class Mix:
 
     async def play(self) -> list[Outcome]:
         """Do what the plan says while runs are under way, heal everything, and judge each sync."""
+        self.ground.settings = {"rows_per_shard": self.plan.rows_per_shard}
         for trial in self.trials:
-            trial.sink.delay_s = _SLOW_S
+            # Several at work are done sooner.
+            trial.sink.delay_s = _SLOW_S * (WANTED["executor"] if self.plan.rows_per_shard else 1)
+            await trial.yard.warehouse.execute("ANALYZE people")
         await self.trials[0].limit(_REQUESTS_PER_S)
         keeping = self.tasks.create_task(self._keep_services())
         driving = [self.tasks.create_task(self._drive(trial)) for trial in self.trials]
@@ -92,7 +96,7 @@ class Mix:
         await asyncio.gather(*(process.ready() for process in self._at_work(*WANTED)))
         keeping.cancel()
         await asyncio.wait({keeping})
-        self.found += await self.ground.breaches()
+        self.found += [*await self._unshared(), *await self.ground.breaches()]
         return outcomes
 
     async def _keep_services(self) -> None:
@@ -199,6 +203,11 @@ class Mix:
         self.planted.clear()
         for process in self.doomed:
             await process.kill()
+
+    async def _unshared(self) -> Sequence[str]:
+        """The plan, where it has shared runs and none was."""
+        shared = await self.ground.chassis.database.fetchval(_SHARED)
+        return [] if shared or not self.plan.rows_per_shard else ["shared runs: no run was cut"]
 
     async def _judge(self, trial: Trial) -> Outcome:
         rows = await insist(lambda: self.ground.chassis.database.fetch(_RUNS, trial.yard.sync.id))

@@ -26,6 +26,8 @@ class Facts:
     lost_rows: int = 0
     """Rows that the store knew of and forgot."""
     earlier: Sequence[Run] = ()
+    broken_off: int = 0
+    """Shards of earlier runs that were begun."""
 
     @property
     def repeated(self) -> int:
@@ -35,7 +37,7 @@ class Facts:
     @property
     def repeats_allowed(self) -> int:
         """Each owner that was lost, with its run or not, may have sent so much that nobody knew of."""
-        return (self.takeovers + len(self.earlier)) * self.window_rows + self.lost_rows
+        return (self.takeovers + self.broken_off) * self.window_rows + self.lost_rows
 
 
 def breaches(facts: Facts) -> list[str]:

@@ -24,6 +24,7 @@ SYNCS = 3
 _ONE_MORE = 2
 _SOON_S = (0.2, 1.8)
 _REQUESTS = (1, 2, 3)
+_ROWS_PER_SHARD = 400
 _JUMPS = ("1 hour", "-1 hour")
 _PLACES = (
     "exec.after_claim",
@@ -92,22 +93,25 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The same for the same seed."""
+    """The same for the same seed. With `rows_per_shard` executors share the runs."""
 
     seed: int
     modes: Sequence[SyncMode]
     faults: Sequence[Fault]
+    rows_per_shard: int
 
     def __str__(self) -> str:
-        return "\n  ".join((f"seed {self.seed}, {', '.join(self.modes)}:", *map(str, self.faults)))
+        shards = f" in shards of {self.rows_per_shard} rows" if self.rows_per_shard else ""
+        return "\n  ".join((f"seed {self.seed}, {', '.join(self.modes)}{shards}:", *map(str, self.faults)))
 
 
 def draw(seed: int) -> Plan:
-    """Every deed once and some once more, in any order."""
+    """Every deed once and some once more, in any order; runs are shared in every other plan."""
     chance = Random(seed)
     deeds = [*Deed, *chance.choices(list(Deed), k=_ONE_MORE)]
     chance.shuffle(deeds)
-    return Plan(seed, chance.sample(MODES, SYNCS), [_fault(deed, chance) for deed in deeds])
+    modes, faults = chance.sample(MODES, SYNCS), [_fault(deed, chance) for deed in deeds]
+    return Plan(seed, modes, faults, _ROWS_PER_SHARD if seed % 2 else 0)
 
 
 def _fault(deed: Deed, chance: Random) -> Fault:

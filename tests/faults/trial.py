@@ -73,6 +73,7 @@ class Trial:
             window_rows=WINDOW_ROWS,
             lost_rows=lost_rows,
             earlier=earlier,
+            broken_off=await self.ground.begun([one.id for one in earlier]),
         )
 
     async def breaches_after(self, run: Run, *, lost_rows: int = 0, earlier: Sequence[Run] = ()) -> list[str]:
