@@ -22,6 +22,7 @@ from tailrace.core.runs import CANCELLED, RunName, RunStatus
 from tailrace.events.run_events import run_finished
 from tailrace.observe import metrics
 from tailrace.observe.failpoints import failpoint
+from tailrace.pipeline.brake import FAILURE_THRESHOLD, too_many
 from tailrace.pipeline.tenure import Stopped, StopReason, Tenure
 from tailrace.pipeline.walk import walk
 from tailrace.store.shards import Claim, Ending
@@ -68,6 +69,10 @@ async def _keep_lease(claim: Claim, bench: Bench, tenure: Tenure) -> None:
         except StoreUnavailable as error:
             _log.warning("heartbeat.delayed", run_id=claim.lease.run_id, code=error.code)
             wait_s = _STORE_RETRY_S
+        except LeaseLost:
+            if tenure.is_given_up:
+                return
+            raise
         else:
             tenure.renew(until=bench.terms.until(stamp))
             wait_s = bench.terms.heartbeat_s
@@ -172,11 +177,14 @@ async def _finish(ledger: RunLedger, bench: Bench, tenure: Tenure, error: Tailra
             _log.info("shard.finished", run_id=claim.lease.run_id, shard=claim.lease.shard, code=total.error_code)
             return
         total = left
-    await _finish_run(claim, bench, tenure, total)
+    await _finish_run(ledger, bench, tenure, total)
 
 
-async def _finish_run(claim: Claim, bench: Bench, tenure: Tenure, total: Sum) -> None:
-    books, code, message = total.books, total.error_code, total.error_message
+async def _finish_run(ledger: RunLedger, bench: Bench, tenure: Tenure, total: Sum) -> None:
+    claim, books, code, message = ledger.claim, total.books, total.error_code, total.error_message
+    if code == FAILURE_THRESHOLD:
+        # Others had rows under way when this was first said.
+        message = too_many(ledger.rejections + total.elsewhere).message
     if code is None and not books.balance:
         code, message = "BOOKS_UNBALANCED", "rows are missing in the books of this run: report it as a bug"
     status = _status(code)
@@ -187,6 +195,7 @@ async def _finish_run(claim: Claim, bench: Bench, tenure: Tenure, total: Sum) ->
     await _until_stored(bench, tenure, lambda: bench.shards.finish(claim.lease, ending))
     failpoint("exec.finish_after_commit")
     metrics.RUNS.labels(status=status).inc()
+    metrics.RUN_DURATION.observe(ledger.run_for_s)
     _log.info("run.finished", run_id=claim.lease.run_id, sync_id=claim.sync_id, status=status, code=code)
 
 
@@ -207,6 +216,7 @@ async def _until_stored(bench: Bench, tenure: Tenure, write: Callable[[], Awaita
 
     :raises LeaseLost: it was not written, or was by an attempt whose answer got lost.
     """
+    tenure.is_given_up = True
     while True:
         try:
             return await write()

@@ -1,6 +1,7 @@
 """What an executor does: claims runs as long as it has room, works on them, lets go of them in order."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -28,13 +29,17 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class Crew:
-    """The runs that this executor works on, by lease: it may have a run anew before it is done with letting it go."""
+    """The runs that this executor works on, by lease: it may have a run anew before it is done with letting it go.
+
+    `shards` says how many leases there are of each run.
+    """
 
     bench: Bench
     turns: Turns
     poll_s: float
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     tenures: dict[Lease, Tenure] = field(default_factory=dict)
+    shards: Counter[RunId] = field(default_factory=Counter)
     sparing: Sparing = field(default_factory=Sparing)
 
     async def claim_runs(self, stopping: asyncio.Event, tasks: asyncio.TaskGroup) -> None:
@@ -130,31 +135,34 @@ class Crew:
         failpoint("exec.after_claim")
         tenure = Tenure(self.bench.clock, until=self.bench.terms.until(stamp))
         self.tenures[claim.lease] = tenure
+        self._begin_run(claim.lease.run_id)
         self.turns.begin(claim.workspace_id)
         if claim.is_shared:
             self.bench.sharing.add(claim.lease.run_id)
         tasks.create_task(self._work(claim, tenure))
 
     async def _work(self, claim: Claim, tenure: Tenure) -> None:
-        run_id = claim.lease.run_id
-        started = self.bench.clock.monotonic()
-        metrics.RUNS_ACTIVE.inc()
         self.sparing.begin()
-        structlog.contextvars.bind_contextvars(run_id=run_id, sync_id=claim.sync_id)
+        structlog.contextvars.bind_contextvars(run_id=claim.lease.run_id, sync_id=claim.sync_id)
         try:
             await carry_out(claim, self.bench, tenure)
         except Exception:  # noqa: BLE001 - one run's bug must not end the others: its lease runs out, another tries
             _log.exception("run.crashed")
         finally:
-            metrics.RUNS_ACTIVE.dec()
-            metrics.RUN_DURATION.observe(self.bench.clock.monotonic() - started)
             del self.tenures[claim.lease]
+            self._end_run(claim.lease.run_id)
             self.turns.end(claim.workspace_id)
-            self._forget_shared(run_id)
             self.sparing.end()
             self.wake.set()
 
-    def _forget_shared(self, run_id: RunId) -> None:
-        # Few runs are shared; to look through thousands of others at each end would take long.
-        if run_id in self.bench.sharing and all(lease.run_id != run_id for lease in self.tenures):
+    def _begin_run(self, run_id: RunId) -> None:
+        self.shards[run_id] += 1
+        if self.shards[run_id] == 1:
+            metrics.RUNS_ACTIVE.inc()
+
+    def _end_run(self, run_id: RunId) -> None:
+        self.shards[run_id] -= 1
+        if not self.shards[run_id]:
+            del self.shards[run_id]
+            metrics.RUNS_ACTIVE.dec()
             self.bench.sharing.discard(run_id)

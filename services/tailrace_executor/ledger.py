@@ -11,14 +11,14 @@ from tailrace.core.errors import LeaseLost, StoreUnavailable
 from tailrace.core.ids import DeadLetterId
 from tailrace.core.outgoing import OutgoingEvent
 from tailrace.core.runs import Books
-from tailrace.core.settlements import Settlement
+from tailrace.core.settlements import Rejections, Settlement
 from tailrace.events.models import BatchCompleted, RowFailed
 from tailrace.events.outgoing import outgoing
 from tailrace.observe import metrics
 from tailrace.pipeline.columns import PinnedColumns
 from tailrace.pipeline.tenure import Tenure
 from tailrace.store.checkpoints import Checkpoints, Place, position_of
-from tailrace.store.shards import Claim
+from tailrace.store.shards import Claim, rejections_of
 
 _LETTERS_PER_EVENT = 100
 _RETRY_S = 0.5
@@ -43,7 +43,8 @@ class LeaseTerms:
 class RunLedger:
     """Writes the checkpoints of a claimed shard, one after another; knows what all of them come to.
 
-    `columns` is what every reading of the run has to agree with.
+    `columns` is what every reading of the run has to agree with; `elsewhere` is what other shards of it have sent, as
+    far as is known.
     """
 
     def __init__(self, claim: Claim, checkpoints: Checkpoints, tenure: Tenure, clock: Clock, terms: LeaseTerms) -> None:
@@ -55,6 +56,9 @@ class RunLedger:
         self._seq = claim.checkpoint_seq
         self.books = claim.books
         self.position = position_of(claim.checkpoint)
+        self.rejections = rejections_of(claim.checkpoint)
+        self.elsewhere = claim.elsewhere
+        self._began = clock.monotonic() - max(0.0, claim.begun_for_s)
         self.columns = PinnedColumns((claim.checkpoint or {}).get("columns"))
 
     @property
@@ -62,8 +66,15 @@ class RunLedger:
         """Whether nothing of the shard has been settled yet."""
         return not self._seq
 
-    async def commit(self, settlement: Settlement) -> None:
+    @property
+    def run_for_s(self) -> float:
+        """How long ago the run was first claimed, by whomever."""
+        return self._clock.monotonic() - self._began
+
+    async def commit(self, settlement: Settlement) -> Rejections:
         """Write one checkpoint; while the store is away, ask again until the lease runs out.
+
+        Gives what other shards of the run have sent.
 
         :raises LeaseLost: the run is somebody else's, or may be by now.
         """
@@ -80,9 +91,11 @@ class RunLedger:
         while True:
             stamp = self._clock.monotonic()
             try:
-                await self._checkpoints.commit(
+                elsewhere = await self._checkpoints.commit(
                     place, settlement, lambda seq, letters: list(self._events(seq, settlement.books, letters))
                 )
+                # It is not told again where the answer of the store got lost.
+                self.elsewhere = elsewhere or self.elsewhere
                 break
             except StoreUnavailable as error:
                 if self._tenure.left_s <= _RETRY_S:
@@ -93,7 +106,9 @@ class RunLedger:
         self._seq += 1
         self.books += settlement.books
         self.position = settlement.position
+        self.rejections = settlement.rejections
         _observe(settlement.books, self._clock.monotonic() - stamp)
+        return self.elsewhere
 
     def _events(self, seq: int, books: Books, letters: Mapping[DeadLetterId, str]) -> Iterator[OutgoingEvent]:
         claim = self.claim

@@ -59,13 +59,13 @@ async def open_route(ledger: RunLedger, bench: Bench, tenure: Tenure) -> AsyncIt
         recipe = _recipe(claim, definition, plan, bench)
         deletes_too = definition.sync_mode is SyncMode.MIRROR
         keeps_rows = definition.sync_mode is SyncMode.APPEND and claim.kind is RunKind.REPLAY
-        brake = Brake(definition.delivery.failure_thresholds)
+        brake = Brake(definition.delivery.failure_thresholds, ledger.rejections, ledger.elsewhere)
         yield Route(
             definition=definition,
             deletes_confirmed=claim.deletes_confirmed,
             start=ledger.position,
             until=claim.until,
-            is_last=partial(is_last, ledger, bench),
+            is_last=partial(is_last, ledger, bench, tenure, brake),
             only=only,
             warehouse=warehouse,
             leave_warehouse=warehouse_scope.aclose,

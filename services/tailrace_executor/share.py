@@ -14,8 +14,9 @@ from tailrace.core.runs import RunKind
 from tailrace.core.syncs import SyncDefinition
 from tailrace.mapping.accepted import Accepted
 from tailrace.mapping.sent_keys import keys_may_meet
+from tailrace.pipeline.brake import Brake
 from tailrace.pipeline.columns import SCHEMA_CHANGED
-from tailrace.pipeline.tenure import Stopped, StopReason
+from tailrace.pipeline.tenure import Stopped, StopReason, Tenure
 from tailrace.store.shards import Claim
 from tailrace_executor.bench import Bench
 from tailrace_executor.ledger import RunLedger
@@ -75,21 +76,27 @@ async def check_shared(ledger: RunLedger, definition: SyncDefinition, warehouse:
         )
 
 
-async def is_last(ledger: RunLedger, bench: Bench) -> bool:
+async def is_last(ledger: RunLedger, bench: Bench, tenure: Tenure, brake: Brake) -> bool:
     """Whether the rows of all other shards are settled; if not, the shard is closed, and the run is theirs.
 
     :raises Stopped: another shard failed.
+    :raises Invalid: too many rows of the run were rejected, as can be told now that all were sent.
     :raises LeaseLost: the shard is somebody else's.
     """
     claim = ledger.claim
-    if not claim.is_shared:
-        return True
-    total = await bench.shared_runs.leave(claim.lease)
-    if total is None:
-        _log.info("shard.finished", run_id=claim.lease.run_id, shard=claim.lease.shard, code=None)
-    elif total.error_code is not None:
-        raise Stopped(StopReason.CANCELLED)
-    return total is not None
+    if claim.is_shared:
+        tenure.is_given_up = True
+        total = await bench.shared_runs.leave(claim.lease)
+        tenure.is_given_up = total is None
+        if total is None:
+            _log.info("shard.finished", run_id=claim.lease.run_id, shard=claim.lease.shard, code=None)
+            return False
+        if total.error_code is not None:
+            raise Stopped(StopReason.CANCELLED)
+        brake.heed(total.elsewhere)
+    if (verdict := brake.verdict) is not None:
+        raise verdict
+    return True
 
 
 async def _rows_about(claim: Claim, definition: SyncDefinition, warehouse: Warehouse) -> int:

@@ -22,7 +22,7 @@ class Sink:
 
     `is_bad` picks the rows to reject; while `status` is not 200, every batch is answered with it. From the request
     numbered `fails_from` on, it is out of order. A sink that is
-    `busy_for_s` takes nothing after its third request until that time has passed.
+    `busy_for_s` takes nothing after its third request until that time has passed. Answers wait until `may_answer`.
     """
 
     url: str = ""
@@ -37,6 +37,10 @@ class Sink:
     most_in_flight: int = 0
     is_bad: Callable[[Row], bool] = lambda _: False
     was_asked: asyncio.Event = field(default_factory=asyncio.Event)
+    may_answer: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.may_answer.set()
 
     async def take(self, request: web.Request) -> web.Response:
         """Answer one batch."""
@@ -50,6 +54,7 @@ class Sink:
                 return web.Response(status=503)
             results = [self._result(row) for row in batch["rows"]] if self.status == 200 else []
             self.was_asked.set()
+            await self.may_answer.wait()
             await asyncio.sleep(self.delay_s)
             return web.json_response({"results": results}, status=self.status)
 

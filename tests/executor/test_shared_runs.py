@@ -1,7 +1,6 @@
 """Runs over many rows that several executors share: cut by key, and yet one run with one account of every row."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import asyncpg
 import pytest
@@ -13,16 +12,15 @@ from tailrace.core.rows import RowKey
 from tailrace.core.runs import RunStatus
 from tailrace.core.syncs import SyncMode
 from tailrace.runtime.service import Chassis
-from tailrace.store.runs import Run
-from tailrace.store.shards import Claim, Shards
+from tailrace.store.shards import Shards
 from tailrace.store.shared_runs import SharedRuns
-from tailrace.store.timelines import ShardState, Timelines
+from tailrace.store.timelines import Timelines
 from tests.executor.modes import REMOVED, SNAPSHOT, Way, open_way
+from tests.executor.sharing import SHARED, claimed, shards_of, shared, two_executors
 from tests.executor.sink import Sink
 from tests.executor.yard import Yard
 
 PEOPLE = 1000
-SHARED: dict[str, float] = {"rows_per_shard": 250, "window_rows": 50}
 SHORT_LEASE = {"lease_ttl_s": 1.5, "heartbeat_s": 0.3, "lease_margin_s": 0.2, "request_timeout_s": 50.0}
 
 
@@ -42,31 +40,6 @@ async def mirror(
     async with open_way((SyncMode.MIRROR, SNAPSHOT), chassis, warehouse, empty_database_url) as way:
         await way.first_run()
         yield way
-
-
-@asynccontextmanager
-async def two_executors(yard: Yard, **settings: float) -> AsyncIterator[None]:
-    """Two executors that share runs of that size."""
-    terms = SHARED | settings
-    async with yard.executor(pod_name="a", **terms), yard.executor(pod_name="b", **terms):
-        yield
-
-
-async def shards_of(yard: Yard, run_id: RunId) -> list[ShardState]:
-    return list(await Timelines(yard.chassis.database).shards(run_id))
-
-
-async def shared(yard: Yard, **settings: float) -> Run:
-    """A run from its start to its end, by two executors."""
-    run_id = await yard.start()
-    async with two_executors(yard, **settings):
-        return await yard.ended(run_id)
-
-
-async def claimed(shards: Shards) -> Claim:
-    claim = await shards.claim(owner="a test", ttl_s=60.0, grace_s=0.0)
-    assert claim is not None
-    return claim
 
 
 async def test_first_run_is_cut_by_a_sample_and_every_row_comes_once(peopled: Yard, sink: Sink) -> None:
@@ -152,7 +125,7 @@ async def test_sync_that_wants_no_sharing_or_one_batch_at_a_time_has_one_shard(
 
 
 async def test_too_many_rejections_in_one_shard_end_the_whole_run(peopled: Yard, sink: Sink) -> None:
-    thresholds = FailureThresholds(ratio=0.5, minimum=20, consecutive=None)
+    thresholds = FailureThresholds(ratio=None, consecutive=20)
     await peopled.change_sync(delivery=DeliveryPolicy(failure_thresholds=thresholds))
     sink.is_bad = lambda row: str(row["id"]) < "3"
     sink.delay_s = 1.0

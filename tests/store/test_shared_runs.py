@@ -6,9 +6,12 @@ import pytest
 
 from tailrace.core.errors import LeaseLost
 from tailrace.core.rows import RowKey
-from tailrace.core.runs import CANCELLED, RunStatus
+from tailrace.core.runs import CANCELLED, Books, RunStatus
+from tailrace.core.settlements import NOTHING_SENT, Position, Rejections, Settlement
+from tailrace.store.checkpoints import Checkpoints, Place
 from tailrace.store.runs import Runs
-from tailrace.store.shards import Claim, Ending, Shards
+from tailrace.store.secrets import SecretBox
+from tailrace.store.shards import Claim, Ending, Shards, rejections_of
 from tailrace.store.shared_runs import SharedRuns
 from tailrace.store.standings import Standings
 from tailrace.store.timelines import Timelines
@@ -35,6 +38,14 @@ async def claimed(stage: Stage) -> Claim:
     claim = await Shards(stage.database).claim(owner="executor-0", ttl_s=30.0, grace_s=0.0)
     assert claim is not None
     return claim
+
+
+async def settle(stage: Stage, claim: Claim, rejections: Rejections, *, seq: int = 0) -> Rejections | None:
+    """A checkpoint of a shard that has sent so much; gives what it is told of the others."""
+    place = Place(claim.lease, claim.workspace_id, claim.sync_id, seq, ttl_s=30.0)
+    settlement = Settlement(Position(), Books(), rejections=rejections)
+    checkpoints = Checkpoints(stage.database, SecretBox([bytes(32)]))
+    return await checkpoints.commit(place, settlement, lambda _seq, _letters: [])
 
 
 async def states(stage: Stage, claim: Claim) -> list[str]:
@@ -185,6 +196,51 @@ async def test_failure_closes_what_nobody_works_on_and_is_told_to_who_does(stage
     assert await states(stage, first) == ["done", "running", "done"]
     assert total is not None
     assert (total.error_code, total.error_message) == ("FAILURE_THRESHOLD", "too many")
+
+
+async def test_each_shard_is_told_what_all_the_others_have_sent(stage: Stage) -> None:
+    first = await cut(stage)
+    second = await claimed(stage)
+
+    told = [
+        await settle(stage, first, Rejections(10, 3)),
+        await settle(stage, second, Rejections(20, 5, in_a_row=2)),
+        await settle(stage, first, Rejections(15, 4), seq=1),
+    ]
+    third = await claimed(stage)
+    [left, *_] = [await SharedRuns(stage.database).leave(claim.lease) for claim in (second, third)]
+    total = await SharedRuns(stage.database).leave(first.lease)
+
+    assert told == [NOTHING_SENT, Rejections(10, 3), Rejections(20, 5)]
+    assert (first.elsewhere, second.elsewhere, third.elsewhere) == (NOTHING_SENT, NOTHING_SENT, Rejections(35, 9))
+    assert left is None
+    assert total is not None
+    assert total.elsewhere == Rejections(20, 5)
+
+
+async def test_shard_that_is_claimed_anew_knows_what_it_has_sent(stage: Stage) -> None:
+    first = await cut(stage)
+    await settle(stage, first, Rejections(20, 5, in_a_row=2))
+    await Shards(stage.database).hand_back(first.lease)
+
+    claims = [await claimed(stage) for _ in range(3)]
+
+    [again] = [claim for claim in claims if claim.lease.shard == 0]
+    assert rejections_of(again.checkpoint) == Rejections(20, 5, in_a_row=2)
+    assert again.elsewhere == NOTHING_SENT
+
+
+async def test_run_was_begun_when_its_first_shard_was(stage: Stage) -> None:
+    first = await cut(stage)
+    await stage.database.execute("UPDATE runs SET started_at = started_at - interval '1 hour'")
+
+    second = await claimed(stage)
+
+    assert first.begun_for_s < 3600 <= second.begun_for_s
+
+
+def test_checkpoint_of_an_earlier_release_says_nothing_of_what_was_sent() -> None:
+    assert rejections_of({"after": None, "null_rows": 0}) == NOTHING_SENT
 
 
 @pytest.mark.parametrize(("key", "is_passed"), [("c", True), ("e", False), ("k", False), ("h", True), ("z", False)])

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import blake2b
-from typing import NewType
+from typing import NewType, Self
 
 from tailrace.core.ids import SyncId
 from tailrace.core.rows import Operation, RowHash, RowKey
@@ -57,10 +57,34 @@ class KeptRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Rejections:
+    """How many rows were sent, and how many of them the destination rejected: `in_a_row` since it accepted one.
+
+    Of several shards together none are in a row.
+    """
+
+    sent: int = 0
+    rejected: int = 0
+    in_a_row: int = 0
+
+    def __add__(self, other: Self) -> Self:
+        return type(self)(self.sent + other.sent, self.rejected + other.rejected)
+
+    @property
+    def accepted(self) -> int:
+        """Rows that were sent and not rejected."""
+        return self.sent - self.rejected
+
+
+NOTHING_SENT = Rejections()
+
+
+@dataclass(frozen=True, slots=True)
 class Settlement:
     """Everything that became of the rows up to a position. `cleared` are letters that no longer hold.
 
     `watermark` is the value of the cursor up to which all rows are settled, see `core.watermarks`; it never falls.
+    `rejections` are those of all rows that the shard has sent until then.
     """
 
     position: Position
@@ -69,6 +93,7 @@ class Settlement:
     entries: Sequence[Entry] = ()
     cleared: Sequence[DedupeKey] = ()
     watermark: str | None = None
+    rejections: Rejections = NOTHING_SENT
 
     @property
     def is_odd(self) -> bool:

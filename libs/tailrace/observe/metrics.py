@@ -20,7 +20,12 @@ _ERROR_CODES = frozenset(
 
 RUNS = Counter("tailrace_runs_total", "Runs that ended, by their last status.", ["status"], registry=REGISTRY)
 RUNS_ACTIVE = Gauge("tailrace_runs_active", "Runs that this process works on.", registry=REGISTRY)
-RUN_DURATION = Histogram("tailrace_run_duration_seconds", "From claim to end.", registry=REGISTRY, buckets=_RUN_SECONDS)
+RUN_DURATION = Histogram(
+    "tailrace_run_duration_seconds",
+    "Of runs that ended, from the first claim.",
+    registry=REGISTRY,
+    buckets=_RUN_SECONDS,
+)
 ROWS = Counter("tailrace_rows_total", "Rows that were settled, by what became of them.", ["outcome"], registry=REGISTRY)
 LEASES_LOST = Counter("tailrace_leases_lost_total", "Leases that another executor took over.", registry=REGISTRY)
 CHECKPOINT_DURATION = Histogram(

@@ -8,48 +8,77 @@ from collections.abc import Sequence
 from tailrace.core.errors import Invalid
 from tailrace.core.policies import FailureThresholds
 from tailrace.core.rows import DELIVERED, RowOutcome, Verdict
+from tailrace.core.settlements import NOTHING_SENT, Rejections
 
 FAILURE_THRESHOLD = "FAILURE_THRESHOLD"
 
 
 class Brake:
-    """Counts the outcomes of one run's rows, in order."""
+    """Counts the outcomes of one shard's rows, in order, on top of what was counted `before` and `elsewhere`.
 
-    def __init__(self, thresholds: FailureThresholds) -> None:
+    What other shards have sent is known as it was at the last checkpoint. In a row are rejections within a shard, and
+    those of all shards together as far as none of them can have had a row accepted in between.
+    """
+
+    def __init__(
+        self, thresholds: FailureThresholds, before: Rejections = NOTHING_SENT, elsewhere: Rejections = NOTHING_SENT
+    ) -> None:
         self._thresholds = thresholds
-        self._sent = 0
-        self._rejected = 0
-        self._in_a_row = 0
+        self._sent = before.sent
+        self._rejected = before.rejected
+        self._in_a_row = self._together = before.in_a_row
+        self._elsewhere, self._accepted = NOTHING_SENT, 0
+        self.heed(elsewhere)
 
     def add(self, outcomes: Sequence[RowOutcome]) -> None:
         """Take the outcomes of a batch into account."""
         if outcomes and outcomes.count(DELIVERED) == len(outcomes):
             self._sent += len(outcomes)
-            self._in_a_row = 0
+            self._in_a_row = self._together = 0
             return
         for outcome in outcomes:
             is_rejected = outcome.verdict is Verdict.REJECTED
             self._sent += 1
             self._rejected += is_rejected
             self._in_a_row = self._in_a_row + 1 if is_rejected else 0
+            self._together = self._together + 1 if is_rejected else 0
+
+    def heed(self, elsewhere: Rejections) -> None:
+        """Take into account what the other shards of the run have sent by now."""
+        known, self._elsewhere = self._elsewhere, elsewhere
+        accepted = self.rejections.accepted + elsewhere.accepted
+        if elsewhere.accepted != known.accepted:
+            self._together = 0
+        elif accepted == self._accepted:
+            # What they rejected while this shard had a row accepted may have come before it.
+            self._together += elsewhere.rejected - known.rejected
+        self._accepted = accepted
+
+    @property
+    def rejections(self) -> Rejections:
+        """What this shard has come to."""
+        return Rejections(self._sent, self._rejected, self._in_a_row)
 
     @property
     def verdict(self) -> Invalid | None:
         """Why the run has to stop, or None."""
-        if not self._are_too_many and not self._are_too_many_in_a_row:
-            return None
-        return Invalid(
-            f"the destination rejected {self._rejected} of {self._sent} rows: look at the dead letters,"
-            " mend the mapping or the destination, and start the sync again",
-            code=FAILURE_THRESHOLD,
-        )
+        total = self.rejections + self._elsewhere
+        return too_many(total) if self._are_too_many(total) or self._are_too_many_in_a_row else None
 
-    @property
-    def _are_too_many(self) -> bool:
+    def _are_too_many(self, total: Rejections) -> bool:
         ratio = self._thresholds.ratio
-        return ratio is not None and self._sent >= self._thresholds.minimum and self._rejected > self._sent * ratio
+        return ratio is not None and total.sent >= self._thresholds.minimum and total.rejected > total.sent * ratio
 
     @property
     def _are_too_many_in_a_row(self) -> bool:
         consecutive = self._thresholds.consecutive
-        return consecutive is not None and self._in_a_row >= consecutive
+        return consecutive is not None and max(self._in_a_row, self._together) >= consecutive
+
+
+def too_many(total: Rejections) -> Invalid:
+    """Why a run has to stop that has sent so many rows."""
+    return Invalid(
+        f"the destination rejected {total.rejected} of {total.sent} rows: look at the dead letters,"
+        " mend the mapping or the destination, and start the sync again",
+        code=FAILURE_THRESHOLD,
+    )

@@ -6,13 +6,13 @@ done share one checkpoint. Nothing behind a parcel that failed is settled: it wi
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeAlias
 
 from tailrace.core.batches import BatchResult
 from tailrace.core.clock import Clock
 from tailrace.core.errors import TailraceError
-from tailrace.core.settlements import Settlement
+from tailrace.core.settlements import Rejections, Settlement
 from tailrace.observe.failpoints import failpoint
 from tailrace.pipeline.batch import Parcel
 from tailrace.pipeline.brake import Brake
@@ -24,8 +24,10 @@ _LETTERS_PER_CHECKPOINT = 5000
 class Ledger(Protocol):
     """Where checkpoints are written."""
 
-    async def commit(self, settlement: Settlement) -> None:
+    async def commit(self, settlement: Settlement) -> Rejections | None:
         """Write one checkpoint, repeating until it is known to be written.
+
+        Gives what other shards of the run have sent by now, if that is known.
 
         :raises LeaseLost: the run is somebody else's; nothing more can be written.
         """
@@ -120,7 +122,10 @@ class Settler:
         group, self._group = self._group, []
         self._rows = self._letters = 0
         failpoint("exec.after_response_before_checkpoint")
-        await self._ledger.commit(_settlement([(sent.parcel, result) for sent, result in group]))
+        settlement = _settlement([(sent.parcel, result) for sent, result in group])
+        elsewhere = await self._ledger.commit(replace(settlement, rejections=self._brake.rejections))
+        if elsewhere is not None:
+            self._brake.heed(elsewhere)
         for sent, _ in group:
             sent.passage.end()
 

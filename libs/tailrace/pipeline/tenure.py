@@ -28,11 +28,15 @@ class Stopped(TailraceError):
 
 
 class Tenure:
-    """Asked before every request and in every wait. Times are the local monotonic clock's: no other clock decides."""
+    """Asked before every request and in every wait. Times are the local monotonic clock's: no other clock decides.
+
+    What `is_given_up` is being let go of, or was: it is no loss then that the store knows nothing of the lease.
+    """
 
     def __init__(self, clock: Clock, *, until: float) -> None:
         self._clock = clock
         self._until = until
+        self.is_given_up = False
         self._stop = asyncio.Event()
         self._reason = StopReason.SHUTDOWN
         self._scopes: dict[asyncio.Timeout, None] = {}

@@ -1,7 +1,7 @@
 """The one transaction that makes "no lost row", "no lost dead letter" and "the books balance" true at once."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -12,11 +12,12 @@ from tailrace.core.ids import DeadLetterId, SyncId, WorkspaceId, new_dead_letter
 from tailrace.core.outgoing import OutgoingEvent
 from tailrace.core.rows import RowKey
 from tailrace.core.runs import COUNTS, Books, Lease
-from tailrace.core.settlements import NewDeadLetter, Phase, Position, Settlement, payload_binding
+from tailrace.core.settlements import NewDeadLetter, Phase, Position, Rejections, Settlement, payload_binding
 from tailrace.observe.failpoints import failpoint
 from tailrace.store.database import Connection, Database
 from tailrace.store.outbox import enqueued, enqueueing
 from tailrace.store.secrets import SecretBox
+from tailrace.store.shards import SENT_ELSEWHERE, sent_elsewhere
 from tailrace.store.snapshots import SETTLING_ARGUMENTS, raise_watermark, settled, settling
 
 PAYLOAD_LIMIT_BYTES = 1 << 20
@@ -48,7 +49,7 @@ WITH advanced AS (
   RETURNING run_id
 ), in_snapshot AS ({settling("advanced", first=_FIRST_OF_SNAPSHOT)}
 ), told AS ({enqueueing("advanced", first=_FIRST_OF_EVENTS)})
-SELECT count(*) FROM advanced
+SELECT {SENT_ELSEWHERE} FROM advanced CROSS JOIN (SELECT $1::text AS run_id, $2::smallint AS shard) AS shards
 """  # noqa: S608 - names and numbers of our own
 _ADD_LETTERS = """
 INSERT INTO dead_letters AS known (id, workspace_id, sync_id, run_id, dedupe_key, row_key, operation, row_hash,
@@ -92,9 +93,10 @@ class Checkpoints:
         self._database = database
         self._box = box
 
-    async def commit(self, place: Place, settlement: Settlement, announce: Announce) -> None:
+    async def commit(self, place: Place, settlement: Settlement, announce: Announce) -> Rejections | None:
         """Write a settlement as the checkpoint that follows `place.seq`.
 
+        Gives what the other shards of the run have written of rows they sent; None if the checkpoint stood already.
         Calling again with the same arguments after a broken commit is safe: what was written is not written twice.
 
         :raises LeaseLost: nothing was written.
@@ -102,16 +104,18 @@ class Checkpoints:
         """
         async with self._database.transaction() as connection:
             if settlement.is_odd and await _is_written(connection, place):
-                return
+                return None
             letters = await self._settle_odd(connection, place, settlement) if settlement.is_odd else {}
             failpoint("exec.ckpt_after_dlq_insert")
             arguments = _arguments(place, settlement, announce(place.seq + 1, letters))
-            if not await connection.fetchval(_ADVANCE, *arguments):
+            elsewhere = await connection.fetchrow(_ADVANCE, *arguments)
+            if elsewhere is None:
                 if await _is_written(connection, place):
-                    return
+                    return None
                 raise LeaseLost(f"run {place.lease.run_id} did not stand where it seemed to")
             failpoint("exec.ckpt_after_run_update_before_commit")
         failpoint("exec.ckpt_after_commit")
+        return sent_elsewhere(elsewhere["elsewhere"])
 
     async def _settle_odd(
         self, connection: Connection, place: Place, settlement: Settlement
@@ -178,6 +182,7 @@ def _arguments(place: Place, settlement: Settlement, events: Sequence[OutgoingEv
         "null_rows": position.null_rows,
         "phase": position.phase,
         "columns": place.columns,
+        "rejections": asdict(settlement.rejections),
     }
     reasons = (Books(reasons=place.reasons) + Books(reasons=books.reasons)).reasons
     return (

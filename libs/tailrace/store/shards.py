@@ -1,6 +1,6 @@
 """Shards of runs: claimed by lease, kept by heartbeat, handed back, closed. Every write carries the lease's token."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -11,6 +11,7 @@ from tailrace.core.ids import RunId, SyncId, WorkspaceId
 from tailrace.core.outgoing import OutgoingEvent
 from tailrace.core.rows import RowKey
 from tailrace.core.runs import COUNTS, Books, Lease, RunKind, RunStatus
+from tailrace.core.settlements import NOTHING_SENT, Rejections
 from tailrace.store.database import Connection, Database, Record, touched
 from tailrace.store.dead_letters import end_replay
 from tailrace.store.outbox import enqueue
@@ -18,7 +19,13 @@ from tailrace.store.outbox import enqueue
 LONGEST_WAIT = timedelta(minutes=70)
 """A shard that is to wait for longer was put off before a backward jump of the clock."""
 
-_CLAIM = """
+SENT_ELSEWHERE = """
+(SELECT jsonb_agg(other.checkpoint -> 'rejections') FROM run_shards AS other
+  WHERE other.run_id = shards.run_id AND other.shard <> shards.shard) AS elsewhere
+"""
+"""What the other shards of a run have written of the rows they sent, beside the `shards` of a statement."""
+
+_CLAIM = f"""
 WITH picked AS (
   SELECT shards.run_id, shards.shard FROM run_shards AS shards JOIN runs ON runs.id = shards.run_id
   WHERE ((shards.state = 'queued' AND (shards.not_before IS NULL OR shards.not_before <= clock_timestamp()
@@ -45,8 +52,10 @@ FROM picked, begun WHERE shards.run_id = picked.run_id AND shards.shard = picked
 RETURNING shards.*, begun.workspace_id, begun.sync_id, begun.sync_version, begun.kind, begun.status,
   begun.deletes_confirmed,
   coalesce(extract(epoch FROM clock_timestamp() - paused_since), 0)::float8 AS paused_for_s,
+  extract(epoch FROM clock_timestamp() - begun.started_at)::float8 AS begun_for_s,
+  {SENT_ELSEWHERE},
   (SELECT count(*) FROM run_shards AS every WHERE every.run_id = shards.run_id) > 1 AS is_shared
-"""
+"""  # noqa: S608 - a constant
 _SIGHTED = "SELECT run_id, shard, lease_token, heartbeat_seq FROM run_shards WHERE state = 'running'"
 _HEARTBEAT = """
 UPDATE run_shards SET heartbeat_seq = heartbeat_seq + 1, lease_expires_at = clock_timestamp() + $4::interval
@@ -86,7 +95,8 @@ class Claim:
 
     `pauses` and `paused_for_s` tell of the waits for its destination since a row last got through, `deletes_confirmed`
     how many rows it may delete whatever the guard allows. Of a run that `is_shared` it is one shard of several, and
-    ends with the key `until`, if not with the query.
+    ends with the key `until`, if not with the query; `elsewhere` is what the others have sent. The run was claimed for
+    the first time `begun_for_s` ago.
     """
 
     lease: Lease
@@ -104,6 +114,8 @@ class Claim:
     deletes_confirmed: int = 0
     is_shared: bool = False
     until: RowKey | None = None
+    elsewhere: Rejections = NOTHING_SENT
+    begun_for_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +237,20 @@ def books_in(row: Record) -> Books:
     return Books(**{name: row[f"rows_{name}"] for name in COUNTS}, reasons=row["reasons"])
 
 
+def rejections_of(checkpoint: Mapping[str, Any] | None) -> Rejections:
+    """What a stored checkpoint says of the rows that were sent: nothing if there is none, or an earlier release's."""
+    return _rejections((checkpoint or {}).get("rejections"))
+
+
+def sent_elsewhere(told: Sequence[Mapping[str, int] | None] | None) -> Rejections:
+    """What the column `SENT_ELSEWHERE` comes to."""
+    return sum(map(_rejections, told or ()), NOTHING_SENT)
+
+
+def _rejections(told: Mapping[str, int] | None) -> Rejections:
+    return NOTHING_SENT if told is None else Rejections(told["sent"], told["rejected"], told["in_a_row"])
+
+
 def _claim(row: Record) -> Claim:
     return Claim(
         lease=lease_in(row),
@@ -242,4 +268,6 @@ def _claim(row: Record) -> Claim:
         deletes_confirmed=row["deletes_confirmed"] or 0,
         is_shared=row["is_shared"],
         until=None if row["key_until"] is None else RowKey(tuple(row["key_until"])),
+        elsewhere=sent_elsewhere(row["elsewhere"]),
+        begun_for_s=row["begun_for_s"],
     )

@@ -7,8 +7,9 @@ from tailrace.core.errors import LeaseLost
 from tailrace.core.ids import RunId
 from tailrace.core.rows import RowKey
 from tailrace.core.runs import CANCELLED, Books, Lease
+from tailrace.core.settlements import NOTHING_SENT, Rejections
 from tailrace.store.database import Connection, Database, touched
-from tailrace.store.shards import books_in, hold
+from tailrace.store.shards import books_in, hold, rejections_of
 
 # The first shard keeps its owner and its place; the others wait, each behind the key with which the one before it ends.
 _END_FIRST = """
@@ -30,11 +31,15 @@ _FAILING = "SELECT DISTINCT run_id FROM run_shards WHERE run_id = ANY ($1) AND e
 
 @dataclass(frozen=True, slots=True)
 class Sum:
-    """What all shards of a run come to; the reason is that of the first shard that failed, if one did."""
+    """What all shards of a run come to; the reason is that of the first shard that failed, if one did.
+
+    `elsewhere` is what the other shards have sent.
+    """
 
     books: Books
     error_code: str | None
     error_message: str | None
+    elsewhere: Rejections = NOTHING_SENT
 
 
 class SharedRuns:
@@ -82,11 +87,14 @@ class SharedRuns:
 
 async def _close_or_sum(connection: Connection, lease: Lease) -> Sum | None:
     shards = await connection.fetch(_SHARDS, lease.run_id)
-    if any(shard["state"] != "done" for shard in shards if shard["shard"] != lease.shard):
+    others = [shard for shard in shards if shard["shard"] != lease.shard]
+    if any(shard["state"] != "done" for shard in others):
         await connection.execute(_CLOSE, lease.run_id, lease.shard)
         return None
     told = [(shard["error_code"], shard["error_message"]) for shard in shards if shard["error_code"]]
     # Those that were stopped because another failed say that they were cancelled.
     told.sort(key=lambda why: why[0] == CANCELLED)
     books = sum(map(books_in, shards), Books())
-    return Sum(books, *(told[0] if told else (None, None)))
+    elsewhere = sum((rejections_of(shard["checkpoint"]) for shard in others), NOTHING_SENT)
+    code, message = told[0] if told else (None, None)
+    return Sum(books, code, message, elsewhere)

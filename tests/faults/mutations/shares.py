@@ -7,6 +7,8 @@ _SHARDS = "libs/tailrace/store/shards.py"
 _SHARED_RUNS = "libs/tailrace/store/shared_runs.py"
 _TESTS = "tests/executor/test_shared_runs.py"
 _STORE_TESTS = "tests/store/test_shared_runs.py"
+_THRESHOLDS = "tests/executor/test_shared_thresholds.py"
+_ENDS = "tests/executor/test_shard_ends.py"
 
 MUTATIONS = (
     Mutation(
@@ -26,14 +28,14 @@ MUTATIONS = (
     Mutation(
         "the first shard that is done closes the run",
         _SHARED_RUNS,
-        'if any(shard["state"] != "done" for shard in shards if shard["shard"] != lease.shard):',
+        'if any(shard["state"] != "done" for shard in others):',
         "if False:",
         (f"{_STORE_TESTS}::test_all_leave_but_the_last_who_is_told_what_all_come_to",),
     ),
     Mutation(
         "the last one leaves too",
         _SHARED_RUNS,
-        'if any(shard["state"] != "done" for shard in shards if shard["shard"] != lease.shard):',
+        'if any(shard["state"] != "done" for shard in others):',
         "if True:",
         (f"{_STORE_TESTS}::test_all_leave_but_the_last_who_is_told_what_all_come_to",),
     ),
@@ -54,8 +56,8 @@ MUTATIONS = (
     Mutation(
         "deletes though another shard failed",
         _SHARE,
-        "    elif total.error_code is not None:\n",
-        "    elif False:\n",
+        "        if total.error_code is not None:\n",
+        "        if False:\n",
         (f"{_TESTS}::test_mirror_deletes_nothing_where_another_shard_failed",),
     ),
     Mutation(
@@ -99,5 +101,57 @@ MUTATIONS = (
         "    if about < worth_it or keys_may_meet(",
         "    if about < worth_it or False and keys_may_meet(",
         (f"{_TESTS}::test_rows_whose_keys_may_become_one_are_not_shared_out",),
+    ),
+    Mutation(
+        "thresholds look at the rows of one shard",
+        "libs/tailrace/pipeline/brake.py",
+        "        known, self._elsewhere = self._elsewhere, elsewhere\n",
+        "        known = self._elsewhere\n",
+        (
+            f"{_THRESHOLDS}::test_ratio_counts_the_rows_of_all_shards",
+            f"{_THRESHOLDS}::test_bad_shard_does_not_end_a_run_that_is_good_on_the_whole",
+        ),
+    ),
+    Mutation(
+        "rejections in a row are those of one shard",
+        "libs/tailrace/pipeline/brake.py",
+        "max(self._in_a_row, self._together)",
+        "self._in_a_row",
+        (f"{_THRESHOLDS}::test_rejections_in_a_row_are_counted_over_all_shards",),
+    ),
+    Mutation(
+        "a checkpoint does not tell what other shards have sent",
+        "libs/tailrace/store/checkpoints.py",
+        '        return sent_elsewhere(elsewhere["elsewhere"])\n',
+        "        return None\n",
+        (f"{_STORE_TESTS}::test_each_shard_is_told_what_all_the_others_have_sent",),
+    ),
+    Mutation(
+        "the last shard does not look at what all have sent",
+        _SHARE,
+        "        brake.heed(total.elsewhere)\n",
+        "",
+        (f"{_THRESHOLDS}::test_last_shard_sees_what_none_could_see_before",),
+    ),
+    Mutation(
+        "what was counted is forgotten where a run is handed over",
+        "services/tailrace_executor/route.py",
+        "failure_thresholds, ledger.rejections, ledger.elsewhere)",
+        "failure_thresholds, elsewhere=ledger.elsewhere)",
+        (f"{_THRESHOLDS}::test_what_was_counted_stays_counted_when_a_run_is_handed_over",),
+    ),
+    Mutation(
+        "a heartbeat that is under way as a shard ends loses its lease",
+        "services/tailrace_executor/carry_out.py",
+        "            if tenure.is_given_up:\n                return\n",
+        "",
+        (f"{_ENDS}::test_heartbeat_that_is_under_way_as_a_shard_ends_loses_no_lease",),
+    ),
+    Mutation(
+        "each shard counts as a run",
+        "services/tailrace_executor/handlers.py",
+        "        if self.shards[run_id] == 1:\n",
+        "        if self.shards[run_id]:\n",
+        (f"{_ENDS}::test_two_shards_of_a_run_are_one_run_at_work",),
     ),
 )

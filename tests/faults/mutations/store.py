@@ -51,7 +51,7 @@ MUTATIONS = (
     Mutation(
         "letters of a checkpoint that stands are written again",
         _CHECKPOINTS,
-        "            if settlement.is_odd and await _is_written(connection, place):\n                return\n",
+        "            if settlement.is_odd and await _is_written(connection, place):\n                return None\n",
         "",
         ("tests/store/test_checkpoints.py::test_a_checkpoint_whose_answer_got_lost_is_written_once",),
     ),
