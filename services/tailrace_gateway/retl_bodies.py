@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from tailrace.core.mappings import TEMPLATE_LIMIT, Cast, Hash, OnNull, OnTypeMismatch
 from tailrace_gateway.models import Body, Query
@@ -32,7 +32,16 @@ class TableConfig(Body):
     table: Column
 
 
-AnyConfig = QueryConfig | TableConfig
+def _kind_of(config: object) -> str:
+    """Which of the two it is meant to be, so that what is wrong is told of that one alone."""
+    if isinstance(config, Mapping):
+        return "a table" if config.keys() & {"schema", "table"} else "a query"
+    return "a table" if isinstance(config, TableConfig) else "a query"
+
+
+AnyConfig = Annotated[
+    Annotated[QueryConfig, Tag("a query")] | Annotated[TableConfig, Tag("a table")], Discriminator(_kind_of)
+]
 
 
 class CreateRetlSource(Body):

@@ -133,7 +133,9 @@ async def test_external_id_is_set_and_cleared(admin: Caller, model_id: str) -> N
         ({"sourceDefinitionName": "snowflake"}, 422, "/sourceDefinitionName: this account is postgres"),
         ({"sourceType": "table"}, 422, "/config: a table has schema and table"),
         ({"sourceType": "s3"}, 422, "must be one of 'model' or 'table'"),
-        ({"config": {"primaryKey": "id"}}, 422, "is required"),
+        ({"config": {"primaryKey": "id"}}, 422, "/config/sql: is required"),
+        ({"config": {"sql": "SELECT 1"}}, 422, "/config/primaryKey: is required"),
+        ({"config": {"schema": "public", "table": "accounts"}}, 422, "/config/primaryKey: is required"),
         ({"config": {"primaryKey": "", "sql": "SELECT 1"}}, 422, "must not be empty"),
         ({"accountId": "conn_unknown"}, 404, "no such connection"),
         ({"workspaceId": "ws_other"}, 422, "unknown"),
@@ -147,6 +149,7 @@ async def test_source_that_cannot_work_is_refused(
 
     assert refused.status == status
     assert told in refused.json["error"]
+    assert len(refused.json.get("errors", [])) <= 1
 
 
 async def test_source_of_another_workspace_is_404(admin: Caller, stranger: Caller, model_id: str) -> None:
