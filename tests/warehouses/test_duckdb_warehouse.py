@@ -153,12 +153,13 @@ async def test_files_are_read_without_a_database(files: Path, name: str) -> None
 
 async def test_keys_of_a_column_that_ignores_case_are_told_apart(files: Path) -> None:
     with duckdb.connect(files / "folded.duckdb") as connection:
-        connection.execute("CREATE TABLE t (id VARCHAR COLLATE NOCASE)")
-        connection.execute("INSERT INTO t VALUES ('b'), ('A'), ('a'), ('B')")
+        connection.execute("CREATE TABLE t (id VARCHAR COLLATE NOCASE, name VARCHAR COLLATE NOACCENT DEFAULT 'é')")
+        connection.execute("INSERT INTO t (id) VALUES ('b'), ('A'), ('a'), ('B')")
     async with DuckDbWarehouse.open(settings(database="folded.duckdb")) as warehouse:
         blocks = await read(DuckDbRig(warehouse, files), "SELECT * FROM t", "id")
 
     assert keys(blocks) == [("A",), ("B",), ("a",), ("b",)]
+    assert rows(blocks) == [("A", "é"), ("B", "é"), ("a", "é"), ("b", "é")]
 
 
 @pytest.mark.parametrize(
@@ -263,6 +264,15 @@ async def test_query_that_takes_too_long_is_stopped(files: Path) -> None:
 
         assert stopped.value.code == "SOURCE_TIMEOUT"
         assert not warehouse.is_busy
+
+
+async def test_large_rows_come_in_small_blocks(rig: DuckDbRig) -> None:
+    query = "SELECT n AS id, repeat('x', 1000000) AS text FROM range(30) AS r (n)"
+
+    blocks = await read(rig, query, "id")
+
+    assert [len(block.rows) for block in blocks] == [20, 4, 4, 2]
+    assert {len(str(text)) for _, text in rows(blocks)} == {1000000}
 
 
 async def test_sort_larger_than_the_memory_goes_over_the_disk(files: Path) -> None:
