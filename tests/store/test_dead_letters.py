@@ -9,13 +9,19 @@ import pytest
 from tailrace.core.errors import Conflict, NotFound
 from tailrace.core.ids import DeadLetterId
 from tailrace.core.rows import RowKey
-from tailrace.core.settlements import DedupeKey, dedupe_key
+from tailrace.core.runs import Books
+from tailrace.core.settlements import DedupeKey, Position, Settlement, dedupe_key
 from tailrace.store.checkpoints import PAYLOAD_LIMIT_BYTES
-from tailrace.store.dead_letters import SKIPPED, LetterFilter, LetterState, Resolution
+from tailrace.store.database import Within
+from tailrace.store.dead_letters import SKIPPED, DeadLetters, LetterFilter, LetterState, Resolution
 from tests.store.conftest import A_WORKSPACE, Stage
-from tests.store.letters import ELSEWHERE, INVALID, Grave, another_sync
+from tests.store.letters import BOX, ELSEWHERE, INVALID, Grave, a_letter, another_sync
 
 FIXED = Resolution("fixed_upstream", "ann")
+_READ = """
+SELECT pg_stat_get_xact_tuples_returned(letters) + pg_stat_get_xact_tuples_fetched(letters)
+FROM (VALUES ('dead_letters'::regclass)) AS told (letters)
+"""
 
 
 @pytest.fixture
@@ -66,6 +72,26 @@ async def test_pages_show_each_old_letter_once_while_others_come(grave: Grave) -
     seen = await walk(grave, page=2, between=["new-1", "new-2"])
 
     assert sorted(seen) == sorted(old)
+
+
+@pytest.mark.parametrize("of_sync", [False, True])
+@pytest.mark.parametrize("resolved", [False, True])
+async def test_page_reads_no_more_letters_than_it_shows(grave: Grave, *, of_sync: bool, resolved: bool) -> None:
+    letters = [a_letter(str(number)) for number in range(400)]
+    await grave.settle(Settlement(Position(), Books(), letters=letters))
+    await grave.deliver(*(str(number) for number in range(200)))
+    await grave.database.execute("ANALYZE dead_letters")
+    which = LetterFilter(grave.stage.sync_id if of_sync else None, resolved)
+
+    async with grave.database.transaction() as connection:
+        letters_within = DeadLetters(Within(connection), BOX)
+        first = await letters_within.list(A_WORKSPACE, which, limit=10)
+        after = (first[-1].first_seen_at, first[-1].id)
+        second = await letters_within.list(A_WORKSPACE, which, limit=10, after=after)
+        read = await connection.fetchval(_READ)
+
+    assert len({letter.id for letter in [*first, *second]}) == 20
+    assert read < 40
 
 
 async def test_lists_are_by_sync_and_by_whether_resolved(grave: Grave) -> None:

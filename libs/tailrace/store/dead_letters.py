@@ -130,7 +130,8 @@ class LetterFilter:
         """Add what is asked for to the conditions of a statement."""
         wanted: dict[str, object] = {
             "sync_id = {}": self.sync_id,
-            "(state = 'resolved') = {}": self.resolved,
+            # A value that the planner sees it turns into `state <> 'resolved'`, which no index is on.
+            "(state = 'resolved') = (SELECT {}::bool)": self.resolved,
             "run_id = {}": self.run_id,
             "error_code = {}": self.error_code,
             "row_key = {}": self.row_key and list(self.row_key),
