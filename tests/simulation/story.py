@@ -252,9 +252,13 @@ class _Story:
             change_row(world, source)
 
     def _turn_over(self) -> None:
-        """Many rows go and many come, and a run begins."""
+        """Many rows of a sync whose runs can be cut go and many come, and a run begins."""
         world = self.world
-        source = world.chance.choice(list(world.sources))
+        syncs = [sync.versions[1] for sync in world.store.tables.syncs.values()]
+        sources = [definition.source_id for definition in syncs if not definition.cursor]
+        if not sources:
+            return
+        source = world.chance.choice(sources)
         for row in world.sources[source][:_TURNED_OVER]:
             remove_row(world, source, row.key)
         for _ in range(_TURNED_OVER):
