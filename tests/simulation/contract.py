@@ -7,7 +7,7 @@ from tailrace.core.ids import RunId, SyncId
 from tailrace.core.outgoing import OutgoingEvent, new_event_id
 from tailrace.core.rows import Operation, RowHash, RowKey
 from tailrace.core.runs import Books, RunKind, RunStatus
-from tailrace.core.settlements import NewDeadLetter, Position, Settlement, dedupe_key
+from tailrace.core.settlements import NewDeadLetter, Position, Rejections, Settlement, dedupe_key
 from tailrace.core.snapshots import Entry
 from tailrace.core.syncs import FieldMapping, SyncDefinition, SyncMode
 from tailrace.store.abandoned import AbandonedRuns
@@ -78,11 +78,11 @@ async def claimed(stage: Stage, *, ttl_s: float = TTL_S) -> Claim:
     return claim
 
 
-async def commit(stage: Stage, claim: Claim, settlement: Settlement, *, seq: int = 0) -> None:
-    """Write a checkpoint that tells of itself."""
+async def commit(stage: Stage, claim: Claim, settlement: Settlement, *, seq: int = 0) -> Rejections | None:
+    """Write a checkpoint that tells of itself; gives what it is told of other shards."""
     place = Place(claim.lease, WORKSPACE, stage.sync_id, seq, TTL_S)
     completed = OutgoingEvent("tailrace.batch.completed.v1", claim.lease.run_id, b"{}", new_event_id())
-    await stage.checkpoints.commit(place, settlement, lambda _seq, _letters: [completed])
+    return await stage.checkpoints.commit(place, settlement, lambda _seq, _letters: [completed])
 
 
 async def run_through(stage: Stage, some: Sequence[Entry], *, letters: Sequence[NewDeadLetter] = ()) -> None:

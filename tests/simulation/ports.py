@@ -8,7 +8,7 @@ from uuid import UUID
 from tailrace.core.ids import ConnectionId, RunId, SyncId, WorkspaceId
 from tailrace.core.rows import RowKey
 from tailrace.core.runs import Lease
-from tailrace.core.settlements import DedupeKey, KeptRow, Settlement
+from tailrace.core.settlements import DedupeKey, KeptRow, Rejections, Settlement
 from tailrace.core.snapshots import Entry
 from tailrace.core.syncs import SyncDefinition
 from tailrace.core.watermarks import Watermark
@@ -108,8 +108,9 @@ class MemoryCheckpoints(Checkpoints):
         self._store = store
         self._road = road
 
-    async def commit(self, place: Place, settlement: Settlement, announce: Announce) -> None:
-        await self._road(lambda: self._store.commit(place, settlement, announce))
+    async def commit(self, place: Place, settlement: Settlement, announce: Announce) -> Rejections | None:
+        told: Rejections | None = await self._road(lambda: self._store.commit(place, settlement, announce))
+        return told
 
 
 class MemorySnapshots(Snapshots):

@@ -45,7 +45,8 @@ def leave(store: MemoryStore, lease: Lease, code: str | None, message: str | Non
         return None
     failed = [one for one in run.shards if one.error_code is not None]
     failed.sort(key=lambda one: one.error_code == CANCELLED)
-    return Sum(run.books, failed[0].error_code, failed[0].error_message) if failed else Sum(run.books, None, None)
+    code, message = (failed[0].error_code, failed[0].error_message) if failed else (None, None)
+    return Sum(run.books, code, message, shard.elsewhere)
 
 
 def failing(store: MemoryStore, run_ids: Collection[RunId]) -> set[RunId]:

@@ -6,7 +6,7 @@ from tailrace.core.errors import LeaseLost
 from tailrace.core.ids import RunId
 from tailrace.core.rows import RowKey
 from tailrace.core.runs import CANCELLED, Books, RunStatus
-from tailrace.core.settlements import Phase, Position, Settlement
+from tailrace.core.settlements import NOTHING_SENT, Phase, Position, Rejections, Settlement
 from tailrace.core.snapshots import Entry
 from tailrace.store.shards import Claim
 from tests.simulation.contract import OLD, ONE, THREE, TTL_S, TWO, Stage, claimed, commit, ending, run_through
@@ -93,6 +93,22 @@ class SharingContract:
         assert (total.books.read, total.books.delivered, total.books.skipped) == (3, 1, 2)
         assert total.error_code is None
         assert await stage.status(first.lease.run_id) is RunStatus.SUCCEEDED
+
+    async def test_each_shard_is_told_what_the_others_have_sent(self, stage: Stage) -> None:
+        first, second, third = await cut(stage)
+        ten, twenty = Rejections(10, 3), Rejections(20, 5, in_a_row=2)
+
+        to_first = await commit(stage, first, Settlement(Position(ONE), Books(), rejections=ten))
+        to_second = await commit(stage, second, Settlement(Position(TWO), Books(), rejections=twenty))
+        await stage.shards.hand_back(third.lease)
+        again = await claimed(stage)
+        left = [await stage.shared_runs.leave(claim.lease) for claim in (first, again)]
+        total = await stage.shared_runs.leave(second.lease)
+
+        assert (to_first, to_second, again.elsewhere) == (NOTHING_SENT, ten, ten + twenty)
+        assert left == [None, None]
+        assert total is not None
+        assert total.elsewhere == ten
 
     async def test_shard_that_was_left_is_nobody_s(self, stage: Stage) -> None:
         first, _, _ = await cut(stage)

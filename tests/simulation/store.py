@@ -5,7 +5,7 @@
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from operator import attrgetter
 from uuid import UUID
@@ -15,7 +15,7 @@ from tailrace.core.ids import DeadLetterId, RunId, SyncId, WorkspaceId
 from tailrace.core.outgoing import OutgoingEvent
 from tailrace.core.rows import RowKey
 from tailrace.core.runs import Lease, RunKind, RunName, RunStatus
-from tailrace.core.settlements import DedupeKey, KeptRow, NewDeadLetter, Settlement
+from tailrace.core.settlements import DedupeKey, KeptRow, NewDeadLetter, Rejections, Settlement
 from tailrace.core.snapshots import Entry
 from tailrace.core.watermarks import Watermark
 from tailrace.store.abandoned import Adopted
@@ -147,12 +147,12 @@ class MemoryStore:
         self._end(run, ending.status, ending.error_code)
         self._tell(ending.announce)
 
-    def commit(self, place: Place, settlement: Settlement, announce: Announce) -> None:
+    def commit(self, place: Place, settlement: Settlement, announce: Announce) -> Rejections | None:
         """:raises LeaseLost: nothing was written."""
         shard = self.tables.shard(place.lease)
         run, is_held = shard.run, shard.is_held_by(place.lease)
         if is_held and shard.checkpoint_seq == place.seq + 1:
-            return
+            return None
         if not is_held or shard.checkpoint_seq != place.seq:
             raise LeaseLost(f"run {run.id} belongs to another executor")
         letters = dict(self._add_letter(run, letter) for letter in settlement.letters)
@@ -169,12 +169,14 @@ class MemoryStore:
         position = settlement.position
         shard.checkpoint = {"after": position.after, "null_rows": position.null_rows, "phase": position.phase}
         shard.checkpoint |= {} if place.columns is None else {"columns": place.columns}
+        shard.checkpoint["rejections"] = asdict(settlement.rejections)
         if settlement.books.delivered + settlement.books.deleted:
             shard.pauses, shard.paused_since = 0, None
         shard.books += settlement.books
         shard.expires_at = self.now() + timedelta(seconds=place.ttl_s)
         for event in announce(shard.checkpoint_seq, letters):
             self._tell(event)
+        return shard.elsewhere
 
     def adopt_cancelled(self, *, dead_for_s: float, ttl_s: float) -> Adopted | None:
         """Take over a shard of a run that is to end, whose owner is gone."""
@@ -339,4 +341,5 @@ def _claim(shard: ShardRecord, now: datetime) -> Claim:
         paused_for_s=0.0 if shard.paused_since is None else (now - shard.paused_since).total_seconds(),
         is_shared=run.is_shared,
         until=shard.until,
+        elsewhere=shard.elsewhere,
     )

@@ -10,10 +10,11 @@ from tailrace.core.ids import DeadLetterId, RunId, SyncId
 from tailrace.core.outgoing import OutgoingEvent
 from tailrace.core.rows import Operation, RowHash, RowKey
 from tailrace.core.runs import Books, Lease, RunKind, RunStatus
-from tailrace.core.settlements import DedupeKey
+from tailrace.core.settlements import NOTHING_SENT, DedupeKey, Rejections
 from tailrace.core.snapshots import Entry
 from tailrace.core.syncs import Schedule, SyncDefinition
 from tailrace.store.dead_letters import SKIPPED, LetterState
+from tailrace.store.shards import rejections_of
 
 ENTRIES_PER_PAGE = 4
 """So few that every story has several pages."""
@@ -70,6 +71,12 @@ class ShardRecord:
     def is_through(self) -> bool:
         """Whether its owner left it with all of its rows settled."""
         return self.run.is_shared and self.state == "done" and self.token is not None and self.error_code is None
+
+    @property
+    def elsewhere(self) -> Rejections:
+        """What the other shards of its run have sent."""
+        others = (shard.checkpoint for shard in self.run.shards if shard is not self)
+        return sum(map(rejections_of, others), NOTHING_SENT)
 
     def is_held_by(self, lease: Lease) -> bool:
         """Whether the lease still counts."""
