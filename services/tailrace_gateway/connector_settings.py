@@ -40,16 +40,17 @@ class Parted:
 def settings_type_of(kind: ConnectionKind, connector: str) -> type[BaseModel]:
     """The model of a connector's settings.
 
-    :raises Unprocessable: there is no such connector.
+    :raises Unprocessable: there is no such connector, or it cannot be loaded.
     """
     try:
         if kind is ConnectionKind.DESTINATION:
             return registry.destination_type(connector).settings_type
         return registry.warehouse_type(connector).settings_type
-    except Invalid:
-        known = ", ".join(registry.names("destination" if kind is ConnectionKind.DESTINATION else "warehouse"))
+    except Invalid as error:
+        known = registry.names("destination" if kind is ConnectionKind.DESTINATION else "warehouse")
+        absent = f"no such {kind} connector; there are {', '.join(known)}"
         raise Unprocessable(
-            [Fault("/connector", "connector", f"no such {kind} connector; there are {known}")]
+            [Fault("/connector", "connector", error.message if connector in known else absent)]
         ) from None
 
 

@@ -1,11 +1,13 @@
 """Settings parted from their secrets, whatever form a connector gives them."""
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
 from pydantic import BaseModel, Field, SecretStr, field_validator
 
-from tailrace_gateway.connector_settings import part, secrets_in
+from tailrace.store.connections import ConnectionKind
+from tailrace_gateway.connector_settings import part, secrets_in, settings_type_of
 from tailrace_gateway.problems import Unprocessable
 
 
@@ -89,3 +91,20 @@ def test_message_that_repeats_a_value_is_replaced() -> None:
     assert [(fault.place, fault.detail) for fault in refused.value.faults] == [
         ("/settings/plain", "cannot work with the value given")
     ]
+
+
+def test_connector_that_is_installed_and_cannot_be_loaded_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metadata = tmp_path / "half_there-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: half-there\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[tailrace.destinations]\nhalf_there = half_there\n")
+    (tmp_path / "half_there.py").write_text("import nothing_of_that_name")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    with pytest.raises(Unprocessable) as refused:
+        settings_type_of(ConnectionKind.DESTINATION, "half_there")
+
+    told = "half_there of half-there cannot be loaded: ModuleNotFoundError: No module named 'nothing_of_that_name'"
+    assert refused.value.message == f"/connector: {told}"
