@@ -15,14 +15,16 @@ async def test_new_connector_passes_its_check(tmp_path: Path) -> None:
 
     assert (made.code, checked.code) == (0, 0), checked.stdout
     assert "every promise holds" in checked.stdout
+    assert made.stdout.endswith("\nnext: pip install -e tailrace-my-crm, then pytest tailrace-my-crm\n")
 
 
 async def test_new_connector_in_tailrace_itself_is_two_files(tmp_path: Path) -> None:
     (tmp_path / "libs/tailrace/destinations").mkdir(parents=True)
 
-    await tailrace("connectors", "new", "my_crm", folder=tmp_path)
+    told = await tailrace("connectors", "new", "my_crm", folder=tmp_path)
 
     made = [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.py")]
+    assert told.stdout.endswith("\nnext: tailrace connectors check libs/tailrace/destinations/my_crm.py\n")
     assert sorted(made) == ["libs/tailrace/destinations/my_crm.py", "tests/destinations/test_my_crm_destination.py"]
 
 

@@ -50,7 +50,8 @@ def _new(
         _misused(f"{name!r} is no name for a connector: use small letters, digits and _, such as my_crm")
     if name in registry.names("destination"):
         _misused(f"there is a destination {name!r} already")
-    make = built_in if (folder / _BUILT_IN).is_dir() else package
+    is_inside = (folder / _BUILT_IN).is_dir()
+    make = built_in if is_inside else package
     files = {folder / path: text for path, text in make(name, today=_today()).items()}
     taken = [str(path) for path in files if path.exists()]
     if taken:
@@ -59,6 +60,9 @@ def _new(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         typer.echo(f"written: {path}")
+    first = next(iter(files))
+    check, install = f"tailrace connectors check {first}", f"pip install -e {first.parent}, then pytest {first.parent}"
+    typer.echo(f"next: {check if is_inside else install}")
 
 
 def _check(
