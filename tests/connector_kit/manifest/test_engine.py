@@ -193,6 +193,15 @@ async def test_list_in_place_of_an_object_is_in_doubt() -> None:
         await put(opened(vendor(write(NINE["indexed"])), http), Operation.UPSERT, b'{"id":"1"}')
 
 
+@pytest.mark.parametrize("place", [True, "0", 2, -1])
+@pytest.mark.parametrize("way", ["indexed, and nothing taken", "field indexes"])
+async def test_position_that_no_row_has_is_in_doubt(way: str, place: object) -> None:
+    http = FakeHttp(answer(200, {"errors": [{"index": place}], "invalid": {"name": [place]}}))
+
+    with pytest.raises(InDoubt, match="names no row"):
+        await put(opened(vendor(write(NINE[way])), http), Operation.UPSERT, b'{"id":"1"}', b'{"id":"2"}')
+
+
 async def test_key_that_comes_back_in_small_letters_is_found() -> None:
     key = FOUND.model_copy(update={"fold": "lower"})
     manifest = vendor(*[write(NINE["all or nothing"], key=key, row={"own": Slot.FOUND})] * 4)

@@ -47,14 +47,8 @@ class Reason(Part):
         """The outcome of a row that the entry speaks of."""
         told = text_at(entry, self.code)
         code, message = self.renamed.get(told, told) or "REJECTED", text_at(entry, self.message)
-        match self.meanings.get(told, "rejected"):
-            case "delivered":
-                return DELIVERED
-            case "skipped":
-                return skipped(code)
-            case "retry":
-                return retry(code, message)
-        return rejected(code, message, field=text_at(entry, self.field) or None if self.field else None)
+        field = text_at(entry, self.field) if self.field else None
+        return _meant(self.meanings.get(told, "rejected"), code, message, field=field or None)
 
 
 class Attribution(Part, ABC):
@@ -113,10 +107,7 @@ class Indexed(Attribution):
         entries = _entries(document, self.errors)
         failed: dict[int, RowOutcome] = {}
         for entry in entries:
-            at = look_up(entry, self.index)
-            if not isinstance(at, int) or isinstance(at, bool) or not 0 <= at < len(sent):
-                raise InDoubt(f"an error of the answer names no row of the {len(sent)} sent")
-            failed.setdefault(at, self.reason.outcome(entry))
+            failed.setdefault(_position(look_up(entry, self.index), sent), self.reason.outcome(entry))
         rest = DELIVERED if self.rest == "delivered" or not failed else _not_taken()
         return [failed.get(at, rest) for at in range(len(sent))]
 
@@ -196,7 +187,7 @@ class Keyed(Attribution):
     def _named(self, document: object) -> dict[str, RowOutcome]:
         failed: dict[str, RowOutcome] = {}
         for listed in self.lists:
-            outcome = _meant(listed)
+            outcome = _meant(listed.means, listed.code, listed.message)
             for key in _entries(document, listed.at):
                 failed.setdefault(self.folded(str(key)), outcome)
         for entry in _entries(document, self.errors) if self.errors is not None else ():
@@ -220,9 +211,7 @@ class FieldIndexes(Attribution):
             fields = look_up(document, path)
             for name, positions in fields.items() if isinstance(fields, dict) else ():
                 for at in positions if isinstance(positions, list) else [positions]:
-                    if not isinstance(at, int) or not 0 <= at < len(sent):
-                        raise InDoubt(f"an error of the answer names no row of the {len(sent)} sent")
-                    failed.setdefault(at, rejected(self.code, self.message, field=name))
+                    failed.setdefault(_position(at, sent), rejected(self.code, self.message, field=name))
         rest = _not_taken() if failed else DELIVERED
         return [failed.get(at, rest) for at in range(len(sent))]
 
@@ -335,12 +324,22 @@ def _not_taken() -> RowOutcome:
     return retry("NOT_TAKEN", "another row of the batch was refused, and this one left out with it")
 
 
-def _meant(listed: RejectedKeys) -> RowOutcome:
-    match listed.means:
+def _position(told: object, sent: Sequence[Sent]) -> int:
+    """The place of a row in the batch.
+
+    :raises InDoubt: no row has it.
+    """
+    if not isinstance(told, int) or isinstance(told, bool) or not 0 <= told < len(sent):
+        raise InDoubt(f"an error of the answer names no row of the {len(sent)} sent")
+    return told
+
+
+def _meant(meaning: Meaning, code: str, message: str, *, field: str | None = None) -> RowOutcome:
+    match meaning:
         case "delivered":
             return DELIVERED
         case "skipped":
-            return skipped(listed.code)
+            return skipped(code)
         case "retry":
-            return retry(listed.code, listed.message)
-    return rejected(listed.code, listed.message)
+            return retry(code, message)
+    return rejected(code, message, field=field)
