@@ -15,6 +15,7 @@ from tests.executor.yard import Yard
 
 PEOPLE = 1000
 SHARD = 250
+WAITS = "SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 
 @pytest_asyncio.fixture
@@ -88,23 +89,24 @@ async def test_last_shard_sees_what_none_could_see_before(yard: Yard, sink: Sink
     await set_thresholds(yard, FailureThresholds(minimum=25, consecutive=None))
     sink.is_bad = is_anybody
     run_id = await yard.start()
-    shards = Shards(yard.chassis.database)
-    first = await claimed(shards)
-    await SharedRuns(yard.chassis.database).share_out(first.lease, [RowKey(("0",))], columns=None)
+    store = yard.chassis.database
+    first = await claimed(Shards(store))
+    await SharedRuns(store).share_out(first.lease, [RowKey(("0",))], columns=None)
 
+    sink.may_answer.clear()
     async with yard.executor():
-        await yard.until(lambda: _are_done(yard, first, 1))
-        await _settle(yard, first, rejected=5)
-        await shards.hand_back(first.lease)
+        await sink.was_asked.wait()
+        async with store.transaction() as connection:
+            await connection.execute("SELECT FROM runs FOR NO KEY UPDATE")
+            sink.may_answer.set()
+            # All of its rows are settled, and it is about to look whether others are at work.
+            await yard.until(lambda: store.fetchval(WAITS))
+            await _settle(yard, first, rejected=5)
+            await store.execute("UPDATE run_shards SET state = 'done' WHERE shard = 0")
         run = await yard.ended(run_id)
 
     assert (run.status, run.error_code) == (RunStatus.FAILED, "FAILURE_THRESHOLD")
     assert (run.error_message or "").startswith("the destination rejected 25 of 25 rows: look at")
-
-
-async def _are_done(yard: Yard, claim: Claim, count: int) -> bool:
-    states = [shard.state for shard in await shards_of(yard, claim.lease.run_id)]
-    return states.count("done") == count
 
 
 async def _settle(yard: Yard, claim: Claim, *, rejected: int) -> None:
