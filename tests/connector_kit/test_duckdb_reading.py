@@ -43,7 +43,7 @@ texts_of = {
     "BLOB": st.sampled_from(["\\x00\\x5C\\x0A", "abc"]),
 }
 rows = st.tuples(st.integers(0, 3).map(str), *(st.none() | texts for texts in texts_of.values()))
-KEYS = ("key", "VARCHAR")
+KEYS = ("key", "VARCHAR", "DOUBLE")
 
 
 @settings(deadline=None, max_examples=25)

@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 from tailrace.core.rows import ColumnKind
 
-TEXT_OF_NULL = r"'\N'"
-
 _KINDS = {
     **dict.fromkeys(("TINYINT", "SMALLINT", "INTEGER", "BIGINT"), ColumnKind.INTEGER),
     **dict.fromkeys(("UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"), ColumnKind.INTEGER),
@@ -21,6 +19,9 @@ _AS_THEY_ARE = frozenset({ColumnKind.INTEGER, ColumnKind.BOOLEAN})
 _CASTS = {"FLOAT": "{}::VARCHAR::DOUBLE", "DOUBLE": "{}", "BLOB": "'\\x' || lower(hex({}))", "JSON": "{}::VARCHAR"}
 _TIMES = "replace(replace({}::VARCHAR, '+00', 'Z'), ' ', 'T')"
 _NESTED = ("STRUCT", "MAP", "UNION")
+# The backslash comes first, since those of the others are to stay.
+_ESCAPES = {r"'\'": r"'\\'", "'\t'": r"'\t'", "'\n'": r"'\n'"}
+_TEXT_OF_NULL = r"'\N'"
 _MAY_HOLD_ANYTHING = frozenset({ColumnKind.TEXT, ColumnKind.JSON})
 
 
@@ -55,11 +56,11 @@ class ReadColumn:
         """The text of a value in a line; times still have a space before the time of day, and `+00` for the zone."""
         if self.kind in _MAY_HOLD_ANYTHING:
             return _escaped(self.projection)
-        return f"coalesce({quote_name(self.name)}::VARCHAR, {TEXT_OF_NULL})"
+        return f"coalesce({quote_name(self.name)}::VARCHAR, {_TEXT_OF_NULL})"
 
     def key_cell(self, text: str) -> str:
         """The text of a key in a line, from the text that it is compared by."""
-        return _escaped(text) if self.kind in _MAY_HOLD_ANYTHING else f"coalesce({text}, {TEXT_OF_NULL})"
+        return _escaped(text) if self.kind in _MAY_HOLD_ANYTHING else f"coalesce({text}, {_TEXT_OF_NULL})"
 
 
 def quote_name(name: str) -> str:
@@ -70,7 +71,8 @@ def quote_name(name: str) -> str:
 def _escaped(text: str) -> str:
     """No tab, no line break and no bare backslash is left. To look for them takes less than to replace them."""
     # Columns of different collations do not go into one line.
-    text = f"({text}) COLLATE C"
-    is_odd = " OR ".join(f"contains({text}, {sign})" for sign in (r"'\'", "chr(9)", "chr(10)"))
-    plain = rf"replace(replace(replace({text}, '\', '\\'), chr(9), '\t'), chr(10), '\n')"
-    return f"coalesce(CASE WHEN {is_odd} THEN {plain} ELSE {text} END, {TEXT_OF_NULL})"
+    escaped = text = f"({text}) COLLATE C"
+    for sign, written in _ESCAPES.items():
+        escaped = f"replace({escaped}, {sign}, {written})"
+    is_odd = " OR ".join(f"contains({text}, {sign})" for sign in _ESCAPES)
+    return f"coalesce(CASE WHEN {is_odd} THEN {escaped} ELSE {text} END, {_TEXT_OF_NULL})"
