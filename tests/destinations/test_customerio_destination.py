@@ -8,13 +8,13 @@ import orjson
 from tailrace.connector_kit.destination import Target
 from tailrace.connector_kit.http import HttpResponse
 from tailrace.connector_kit.manifest.engine import destination_of
-from tailrace.connector_kit.manifest.samples import Sample
 from tailrace.core.batches import Batch
 from tailrace.core.rows import DELIVERED, Operation, Row, RowKey
 from tailrace.core.snapshots import hash_row
 from tailrace.destinations.customerio import MANIFEST
 from tailrace.testing.fake_http import FakeHttp, answer
 from tailrace.testing.manifest_contract import ManifestContract
+from tailrace.testing.samples import Sample
 
 API = "https://track.customer.io"
 SETTINGS = {"site_id": "site", "api_key": "made-up-key"}

@@ -3,11 +3,11 @@
 from typing import ClassVar
 
 from tailrace.connector_kit.http import HttpResponse
-from tailrace.connector_kit.manifest.samples import Sample
 from tailrace.core.rows import Operation
 from tailrace.destinations.iterable import MANIFEST, REASONS
 from tailrace.testing.fake_http import answer
 from tailrace.testing.manifest_contract import ManifestContract
+from tailrace.testing.samples import Sample
 
 API = "https://api.iterable.com"
 SETTINGS = {"api_key": "made-up-api-key"}

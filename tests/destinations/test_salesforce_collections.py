@@ -3,11 +3,11 @@
 from typing import ClassVar, Literal
 
 from tailrace.connector_kit.http import HttpResponse
-from tailrace.connector_kit.manifest.samples import Sample
 from tailrace.core.rows import Operation
 from tailrace.destinations.salesforce import API, MANIFEST
 from tailrace.testing.fake_http import answer
 from tailrace.testing.manifest_contract import ManifestContract
+from tailrace.testing.samples import Sample
 
 SETTINGS = {"domain": "acme", "client_id": "3MVG9", "client_secret": "made-up-secret"}
 TOKEN = answer(200, {"access_token": "token-1", "instance_url": "https://own.my.salesforce.com"})

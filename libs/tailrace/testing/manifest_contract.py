@@ -13,7 +13,7 @@ from tailrace.connector_kit import registry
 from tailrace.connector_kit.manifest.engine import destination_of
 from tailrace.connector_kit.manifest.model import Manifest
 from tailrace.connector_kit.manifest.rehearsal import PROMISES, Promise, rehearse
-from tailrace.connector_kit.manifest.samples import Sample, disagreement, mutants
+from tailrace.testing.samples import Sample, disagreement, mutants
 
 
 class ManifestContract:

@@ -54,10 +54,10 @@ _TEST = Template('''\
 
 from typing import ClassVar
 
-from tailrace.connector_kit.manifest.samples import Sample
 from tailrace.core.rows import Operation
 ${inside}from tailrace.testing.fake_http import answer
 from tailrace.testing.manifest_contract import ManifestContract
+from tailrace.testing.samples import Sample
 ${outside}
 SETTINGS = {"token": "made-up"}
 ROWS = ({"id": "1", "name": "Ada"}, {"id": "2", "name": "Bob"})
