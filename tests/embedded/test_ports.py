@@ -17,9 +17,3 @@ def test_port_that_somebody_listens_on_is_not_free() -> None:
 
 def test_port_is_below_the_range_of_outgoing_connections() -> None:
     assert free_port() < 32_768
-
-
-def test_taken_ports_are_not_given_again() -> None:
-    first = free_port()
-
-    assert free_port(taken=frozenset({first})) != first

@@ -12,27 +12,16 @@ _PORTS = range(15_000, 32_000)
 _ATTEMPTS = 200
 
 
-def free_port(*, taken: frozenset[int] = frozenset()) -> int:
-    """A port that nobody listens on now and that is not in `taken`; another process may still come first.
+def free_port() -> int:
+    """A port that nobody listens on now; another process may still come first.
 
     :raises Unavailable: 200 ports in a row were taken.
     """
     for _ in range(_ATTEMPTS):
         port = random.choice(_PORTS)  # noqa: S311  # spreads neighbours, hides nothing
-        if port not in taken and is_free(port):
+        if is_free(port):
             return port
     raise Unavailable(f"no free port on {LOOPBACK} in {_PORTS.start}-{_PORTS.stop}", code="NO_FREE_PORT")
-
-
-def free_ports(count: int) -> tuple[int, ...]:
-    """So many different ports that nobody listens on now.
-
-    :raises Unavailable: as `free_port`.
-    """
-    found: tuple[int, ...] = ()
-    while len(found) < count:
-        found += (free_port(taken=frozenset(found)),)
-    return found
 
 
 def is_free(port: int) -> bool:

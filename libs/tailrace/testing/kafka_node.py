@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from tailrace.embedded.guarded_server import Step
-from tailrace.embedded.ports import LOOPBACK, free_ports
+from tailrace.embedded.ports import LOOPBACK, free_port
 from tailrace.testing.kafka_probe import has_broker
 from tailrace.testing.kafka_programs import KafkaPrograms
 
@@ -37,7 +37,7 @@ class KafkaNode:
     @classmethod
     def on_free_ports(cls, programs: KafkaPrograms, directory: Path, *, session_timeout_ms: int = 9_000) -> Self:
         """A node whose ports are free now."""
-        port, controller_port = free_ports(2)
+        port, controller_port = _free_ports(2)
         return cls(programs, directory, port, controller_port, session_timeout_ms)
 
     @classmethod
@@ -45,7 +45,7 @@ class KafkaNode:
         cls, programs: KafkaPrograms, directory: Path, size: int, *, session_timeout_ms: int = 9_000
     ) -> list[Self]:
         """So many nodes that are one cluster, each with a directory of its own beside that one."""
-        ports, cluster_id = free_ports(2 * size), _new_cluster_id()
+        ports, cluster_id = _free_ports(2 * size), _new_cluster_id()
         return [
             cls(
                 programs,
@@ -131,6 +131,13 @@ class KafkaNode:
             **_SMALL,
         }
         return "".join(f"{name}={value}\n" for name, value in settings.items())
+
+
+def _free_ports(count: int) -> tuple[int, ...]:
+    found: set[int] = set()
+    while len(found) < count:
+        found.add(free_port())
+    return tuple(found)
 
 
 def _new_cluster_id() -> str:
