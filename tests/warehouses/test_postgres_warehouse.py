@@ -129,6 +129,7 @@ async def test_query_with_parameters_is_refused(rig: PostgresWarehouseRig) -> No
 
 async def test_query_that_would_write_is_refused_in_plain_words(rig: PostgresWarehouseRig) -> None:
     deletes = "DELETE FROM pg_class RETURNING relname"
+    assert isinstance(rig.warehouse, PostgresWarehouse)
 
     with pytest.raises(SourceInvalid, match="must be a SELECT that only reads"):
         await rig.warehouse.columns(deletes)
