@@ -21,7 +21,7 @@ _NAMED_AT_MOST = 5
 
 _COLUMNS = """
 SELECT id, workspace_id, sync_id, run_id, operation, row_hash, error_code, message, record_keys, attempts,
-  first_seen_at, last_seen_at, state, resolution, resolved_at, resolved_by, replay_run_id, payload_truncated
+  first_seen_at, last_seen_at, state, resolution, resolved_at, resolved_by, replay_run_id
 FROM dead_letters
 """
 _LIST = _COLUMNS + " WHERE workspace_id = $1"
@@ -109,7 +109,6 @@ class DeadLetter:
     resolved_at: datetime | None
     resolved_by: str | None
     replay_run_id: RunId | None
-    payload_truncated: bool
 
 
 @dataclass(frozen=True, slots=True)
