@@ -11,7 +11,7 @@ import orjson
 
 from tailrace.connector_kit.destination import Destination
 from tailrace.core.batches import Batch
-from tailrace.core.errors import BatchRefused, Conflict, NotFound
+from tailrace.core.errors import BatchRefused, Conflict, InDoubt, NotFound
 from tailrace.core.rows import Operation, RowKey, RowOutcome, rejected
 from tailrace.core.syncs import SyncMode
 from tailrace.mapping.accepted import accepted_by
@@ -25,6 +25,7 @@ from tailrace_gateway.stores import Stores
 
 TEST_S = 60.0
 FIND_S = 30.0
+WRITE_S = 20.0
 TURN_S = 10.0
 """So long a row waits for its turn at the destination."""
 
@@ -46,7 +47,7 @@ def may_double(mode: SyncMode) -> bool:
     return mode in _MAY_DOUBLE
 
 
-async def send_row(stores: Stores, sync: Sync, key: RowKey) -> RowTest:
+async def send_row(stores: Stores, sync: Sync, key: RowKey, *, write_s: float = WRITE_S) -> RowTest:
     """Read a row, map it and write it as a run would; the next run sends it all the same.
 
     :raises Conflict: `RUN_ACTIVE`: a run may be sending the same row.
@@ -63,7 +64,7 @@ async def send_row(stores: Stores, sync: Sync, key: RowKey) -> RowTest:
         if mapped is None:
             raise NotFound("the query has no row with this key", code="ROW_NOT_FOUND")
         async with _turn(stores, sync):
-            return await _write(destination, sync, mapped)
+            return await _write(destination, sync, mapped, write_s)
 
 
 @asynccontextmanager
@@ -86,7 +87,7 @@ async def _turn(stores: Stores, sync: Sync) -> AsyncIterator[None]:
         await stores.limits.release_slots(stored.id, token)
 
 
-async def _write(destination: Destination, sync: Sync, mapped: MappedRow) -> RowTest:
+async def _write(destination: Destination, sync: Sync, mapped: MappedRow, write_s: float) -> RowTest:
     target = rows_target(sync.definition)
     told = RowTest(target.operation, orjson.loads(mapped.row.body), rejected("", ""), was_sent=True)
     if mapped.problem is not None:
@@ -94,8 +95,19 @@ async def _write(destination: Destination, sync: Sync, mapped: MappedRow) -> Row
     plan = await destination.plan(target)
     made = Batch(target.operation, [mapped.row], idempotency_key(sync.id, target.operation, [mapped.row]))
     try:
-        result = await destination.write(plan, made)
+        async with _in_doubt_after(write_s):
+            result = await destination.write(plan, made)
     except BatchRefused as refusal:
         return replace(told, outcome=rejected(refusal.code, refusal.message))
     [outcome] = result.outcomes
     return replace(told, outcome=outcome)
+
+
+@asynccontextmanager
+async def _in_doubt_after(write_s: float) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(write_s):
+            yield
+    except TimeoutError as error:
+        told = f"the destination does not answer within {write_s:g} s: the row may have been written, look there"
+        raise InDoubt(told) from error

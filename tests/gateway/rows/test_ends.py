@@ -6,11 +6,14 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tailrace.core.errors import DestinationUnavailable, SourceUnavailable
+from tailrace.core.errors import DestinationUnavailable, InDoubt, SourceUnavailable
+from tailrace.core.rows import RowKey
 from tailrace.core.syncs import SyncDefinition
 from tailrace.runtime.http import AiohttpClient
 from tailrace.store.connections import ConnectionDraft, ConnectionKind
+from tailrace_gateway.row_tests import send_row
 from tailrace_gateway.stores import Stores, open_stores
+from tests.executor.sink import Sink
 from tests.executor.yard import Yard
 
 
@@ -48,6 +51,16 @@ async def test_what_is_done_with_both_ends_has_its_own_bound(yard: Yard, stores:
     with pytest.raises(DestinationUnavailable, match=r"the destination does not answer within 0.5 s"):
         async with ends:
             await asyncio.Event().wait()
+
+
+async def test_row_whose_write_is_not_answered_may_have_been_written(yard: Yard, stores: Stores, sink: Sink) -> None:
+    await yard.add_people(1, 1)
+    sink.delay_s = 60.0
+
+    with pytest.raises(InDoubt, match=r"the destination does not answer within 5 s: the row may have been written"):
+        await send_row(stores, yard.sync, RowKey(("1",)), write_s=5.0)
+
+    assert sink.times_by_id == {1: 1}
 
 
 async def _open(yard: Yard, stores: Stores, definition: SyncDefinition, *, within_s: float, opens_s: float) -> None:
