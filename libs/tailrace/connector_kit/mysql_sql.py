@@ -60,8 +60,9 @@ def reading_sql(reading: Reading, fields: Sequence[FieldLike]) -> tuple[str, Seq
     """The statement, and its arguments in the driver's form: a percent sign stands doubled."""
     order = _order_of(reading, fields)
     selected = ", ".join([*map(_projection, fields), *order.keys])
-    condition, arguments = _condition(reading, order)
-    by = order.by(map(_bytes, order.keys))
+    keys = [_bytes(key) for key in order.keys]
+    condition, arguments = within_bounds(reading, order, keys, [_bytes("%s") for _ in keys])
+    by = order.by(keys)
     query = _first_statement(reading.query).replace("%", "%%")
     sql = f"""SELECT {selected} FROM (\n{query}\n) AS {_ROWS} {condition}
         ORDER BY {", ".join(by)}, (CASE WHEN {order.has_null} THEN {_digest(fields)} END)
@@ -87,16 +88,6 @@ def _compared(field: FieldLike) -> tuple[str, str]:
     if kind is ColumnKind.TIMESTAMP:
         return column, "CAST(%s AS DATETIME(6))"
     return column, "CAST(%s AS DECIMAL(65, 30))"
-
-
-def _condition(reading: Reading, order: RowOrder) -> tuple[str, Sequence[object]]:
-    here = [_bytes(key) for key in order.keys]
-    given = [_bytes("%s") for _ in order.keys]
-    if reading.only is not None:
-        wanted = ", ".join(f"({', '.join(given)})" for _ in reading.only)
-        among = f"WHERE ({', '.join(here)}) IN ({wanted})" if wanted else "WHERE FALSE"
-        return among, [part for key in reading.only for part in key]
-    return within_bounds(reading, order, here, given)
 
 
 def _projection(field: FieldLike) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from tailrace.connector_kit.warehouse import Reading
+from tailrace.core.rows import RowKey
 
 Compare: TypeAlias = Callable[[Sequence[str], Sequence[str], Sequence[str], str], tuple[str, Sequence[str]]]
 """From what a row has, places for values, the values and a sign to a condition and its arguments."""
@@ -46,6 +47,8 @@ def within_bounds(
     Rows without a place stay, wherever it starts, unless it ends at a key.
     `here` are the keys as they compare, `given` the places for their values.
     """
+    if reading.only is not None:
+        return _among(reading.only, here, given)
     since = None if reading.cursor is None else reading.cursor.since
     bounds: list[str] = []
     arguments: list[str] = []
@@ -66,6 +69,12 @@ def within_bounds(
     if not bounds or reading.until is not None:
         return (f"WHERE {' AND '.join(bounds)}" if bounds else ""), arguments
     return f"WHERE ({' AND '.join(bounds)}) OR {order.has_null}", arguments
+
+
+def _among(keys: Sequence[RowKey], here: Sequence[str], given: Sequence[str]) -> tuple[str, Sequence[str]]:
+    wanted = ", ".join(f"({', '.join(given)})" for _ in keys)
+    condition = f"WHERE ({', '.join(here)}) IN ({wanted})" if wanted else "WHERE FALSE"
+    return condition, [part for key in keys for part in key]
 
 
 def _last(condition: str) -> str:

@@ -94,8 +94,9 @@ def reading_sql(reading: Reading, fields: Sequence[Field]) -> tuple[str, Sequenc
     """The statement and its arguments; it gives the columns of the query, then the texts of the key."""
     order = _order_of(reading, fields)
     selected = ", ".join([*map(_projection, fields), *order.keys])
-    condition, arguments = _condition(reading, order)
-    by = order.by(map(_bytes, order.keys))
+    keys = [_bytes(key) for key in order.keys]
+    condition, arguments = within_bounds(reading, order, keys, [_bytes("?") for _ in keys], _by_prefixes)
+    by = order.by(keys)
     by.append(f"(CASE WHEN {order.has_null} THEN {_digest(fields)} END)")
     sql = f"SELECT {selected} FROM (\n{one_select(reading.query)}\n) AS {_ROWS} {condition} ORDER BY {', '.join(by)}"  # noqa: S608 - looked at
     return sql, arguments
@@ -122,16 +123,6 @@ def _place(field: Field) -> str:
             return "CAST(CAST(? AS TIMESTAMP_NTZ) AS DATE)"
         case _:
             return f"CAST(? AS {field.type_name})"
-
-
-def _condition(reading: Reading, order: RowOrder) -> tuple[str, Sequence[str]]:
-    here = [_bytes(key) for key in order.keys]
-    given = [_bytes("?") for _ in order.keys]
-    if reading.only is not None:
-        wanted = ", ".join(f"({', '.join(given)})" for _ in reading.only)
-        among = f"WHERE ({', '.join(here)}) IN ({wanted})" if wanted else "WHERE FALSE"
-        return among, [part for key in reading.only for part in key]
-    return within_bounds(reading, order, here, given, _by_prefixes)
 
 
 def _by_prefixes(
