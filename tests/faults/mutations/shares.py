@@ -1,6 +1,6 @@
 """Runs that executors share without one of the mechanisms."""
 
-from tests.faults.mutations.mutation import Mutation
+from tests.faults.mutations.mutation import SIMULATION, Mutation
 
 _SHARE = "services/tailrace_executor/share.py"
 _SHARDS = "libs/tailrace/store/shards.py"
@@ -11,6 +11,20 @@ _THRESHOLDS = "tests/executor/test_shared_thresholds.py"
 _ENDS = "tests/executor/test_shard_ends.py"
 
 MUTATIONS = (
+    Mutation(
+        "a shard begins where the query does",
+        "services/tailrace_executor/ledger.py",
+        "        self.position = position_of(claim.checkpoint)\n",
+        "        self.position = position_of(claim.checkpoint if claim.checkpoint_seq else None)\n",
+        (SIMULATION,),
+    ),
+    Mutation(
+        "a shard that is taken over has no end",
+        "services/tailrace_executor/route.py",
+        "            until=claim.until,\n",
+        "            until=claim.until if claim.lease.epoch == 1 else None,\n",
+        (SIMULATION,),
+    ),
     Mutation(
         "a shard is read to the end of the query",
         "libs/tailrace/pipeline/walk.py",
