@@ -54,6 +54,7 @@ async def _work(chassis: Chassis, crew: Crew) -> None:
         await chassis.stopping.wait()
         crew.let_go()
         await asyncio.wait({claims, events})
+        crew.let_go()  # of what was claimed meanwhile, too
         await crew.idle()
         cancels.cancel()
 

@@ -1,6 +1,7 @@
 """Runs carried out on a real store, a real warehouse and a service on loopback."""
 
 import asyncio
+from contextlib import AsyncExitStack
 
 import pytest
 
@@ -11,6 +12,14 @@ from tests.executor.sink import Sink
 from tests.executor.yard import Yard
 
 SHORT_LEASE = {"lease_ttl_s": 1.5, "heartbeat_s": 0.3, "lease_margin_s": 0.2, "request_timeout_s": 50.0}
+_WAITING = """
+SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'run_shards'::regclass
+"""
+
+
+async def claim_waits(yard: Yard) -> bool:
+    """Whether somebody wants to claim a shard and has to wait."""
+    return bool(await yard.chassis.database.fetchval(_WAITING))
 
 
 async def test_rows_arrive_once_and_the_books_balance(yard: Yard, sink: Sink) -> None:
@@ -99,6 +108,27 @@ async def test_stopped_executor_hands_its_run_back_and_the_next_repeats_nothing(
     assert between.status is RunStatus.RUNNING
     assert 0 < between.books.delivered < 400
     assert sink.times_by_id == dict.fromkeys(range(1, 401), 1)
+    assert (run.status, run.books.delivered) == (RunStatus.SUCCEEDED, 400)
+
+
+async def test_run_that_is_claimed_while_the_executor_is_told_to_end_is_handed_back(yard: Yard, sink: Sink) -> None:
+    await yard.add_people(1, 400)
+    sink.delay_s = 0.05
+    run_id = await yard.start()
+
+    async with AsyncExitStack() as held:
+        connection = await held.enter_async_context(yard.chassis.database.transaction())
+        await connection.execute("LOCK TABLE run_shards IN EXCLUSIVE MODE")
+        async with yard.executor(window_rows=50) as stopping:
+            await yard.until(lambda: claim_waits(yard))
+            stopping.set()
+            await held.aclose()
+    between = await yard.look(run_id)
+    async with yard.executor():
+        run = await yard.ended(run_id)
+
+    assert between.status is RunStatus.RUNNING
+    assert between.books.delivered < 400
     assert (run.status, run.books.delivered) == (RunStatus.SUCCEEDED, 400)
 
 
