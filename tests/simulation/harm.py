@@ -11,7 +11,7 @@ from tests.simulation.tables import RunRecord
 from tests.simulation.weather import CALM
 from tests.simulation.world import LONGEST_FREEZE_S, World
 
-_SHARED = 0.2
+_SHARED = 0.17
 _HARMED = 0.4
 _MOST_SHARDS = 4
 _SOON_S = (0.01, 0.1, 1.0, 5.0)

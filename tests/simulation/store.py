@@ -5,7 +5,7 @@
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from operator import attrgetter
 from uuid import UUID
@@ -169,7 +169,8 @@ class MemoryStore:
         position = settlement.position
         shard.checkpoint = {"after": position.after, "null_rows": position.null_rows, "phase": position.phase}
         shard.checkpoint |= {} if place.columns is None else {"columns": place.columns}
-        shard.checkpoint["rejections"] = asdict(settlement.rejections)
+        sent = settlement.rejections
+        shard.checkpoint["rejections"] = {"sent": sent.sent, "rejected": sent.rejected, "in_a_row": sent.in_a_row}
         if settlement.books.delivered + settlement.books.deleted:
             shard.pauses, shard.paused_since = 0, None
         shard.books += settlement.books

@@ -75,7 +75,7 @@ class ShardRecord:
     @property
     def elsewhere(self) -> Rejections:
         """What the other shards of its run have sent."""
-        others = (shard.checkpoint for shard in self.run.shards if shard is not self)
+        others = [shard.checkpoint for shard in self.run.shards if shard is not self]
         return sum(map(rejections_of, others), NOTHING_SENT)
 
     def is_held_by(self, lease: Lease) -> bool:
@@ -237,7 +237,7 @@ class Tables:
     @property
     def open_shards(self) -> list[ShardRecord]:
         """The shards of all runs that have not ended."""
-        return [shard for run in self.runs.values() if run.is_active for shard in run.shards]
+        return [shard for run in self.runs.values() if run.status in ACTIVE for shard in run.shards]
 
     def shard(self, lease: Lease) -> ShardRecord:
         """Which shard a lease is for."""
