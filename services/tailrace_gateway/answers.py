@@ -164,12 +164,12 @@ class DeadLetterStatsAttributes(Told):
 
 
 class ResolvedLettersAttributes(Told):
-    """Letters that are resolved now, or that a run tries again and resolves by delivery."""
+    """Letters that were dealt with; `replaying_ids` are those of them that stay open until a run delivers them."""
 
     resolved_ids: list[str]
     replaying_ids: list[str]
     replay_run_id: str | None
-    resolved_at: Seconds | None
+    resolved_at: Seconds
 
 
 class ConnectorAttributes(Told):

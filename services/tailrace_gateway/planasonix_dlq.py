@@ -95,8 +95,9 @@ async def _replay(
     call: Call[ResolveLetters, NoQuery], connection: Connection, ids: list[DeadLetterId]
 ) -> dict[str, Any]:
     request = ReplayRequest(call.identity.workspace_id, ids, call.identity.name)
-    run = await call.stores.replays.start(connection, request, run_queued)
-    return {"resolved_ids": [], "replaying_ids": ids, "replay_run_id": run.run_id, "resolved_at": None}
+    replay = await call.stores.replays.start(connection, request, run_queued)
+    moment = seconds(replay.queued_at)
+    return {"resolved_ids": ids, "replaying_ids": ids, "replay_run_id": replay.run_id, "resolved_at": moment}
 
 
 async def _known_sync(call: Call[Any, Any], sync_id: str | None) -> SyncId | None:

@@ -125,15 +125,19 @@ class TestResolve:
         assert history.json["data"][0]["attributes"]["resolved"] is True
         assert history.json["data"][0]["attributes"]["resolution"] == "skipped"
 
-    async def test_replay_starts_a_run_and_resolves_nothing_yet(self, admin: Caller, letter_ids: list[str]) -> None:
+    async def test_replay_starts_a_run_and_leaves_letters_open_until_it_delivers(
+        self, admin: Caller, letter_ids: list[str]
+    ) -> None:
         body = {"entryIds": letter_ids[:2], "resolution": "fixed_upstream", "replay": True}
 
         replayed = await admin.post(f"{DLQ}/resolve", body)
 
         run = await admin.get(f"/api/runs/{replayed.attributes['replay_run_id']}")
         assert (run.attributes["kind"], run.attributes["status"]) == ("replay", "queued")
-        assert (replayed.attributes["resolved_ids"], replayed.attributes["resolved_at"]) == ([], None)
-        assert replayed.attributes["replaying_ids"] == letter_ids[:2]
+        still_open = await admin.get(DLQ)
+        assert replayed.attributes["resolved_ids"] == replayed.attributes["replaying_ids"] == letter_ids[:2]
+        assert _SECONDS.fullmatch(replayed.attributes["resolved_at"])
+        assert {entry["id"] for entry in still_open.json["data"]} == set(letter_ids)
 
     async def test_replay_tells_executors(self, gateway: Gateway, admin: Caller, letter_ids: list[str]) -> None:
         replayed = await admin.post(

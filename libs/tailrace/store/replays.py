@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from math import ceil
 
 from tailrace.core.errors import Conflict
@@ -35,13 +36,21 @@ class ReplayRequest:
     requested_by: str
 
 
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """A run that tries letters again, and when it was queued."""
+
+    run_id: RunId
+    queued_at: datetime
+
+
 class Replays:
     """Letters go from open to replaying with the start of a run, and back to open with its end unless delivered."""
 
     def __init__(self, runs: Runs) -> None:
         self._runs = runs
 
-    async def start(self, connection: Connection, request: ReplayRequest, announce: AnnounceRun) -> NewRun:
+    async def start(self, connection: Connection, request: ReplayRequest, announce: AnnounceRun) -> Replay:
         """Queue a run of kind replay and hand all of the letters to it, or raise, in the caller's transaction.
 
         :raises NotFound: names letters that the workspace does not have; or the sync is deleted.
@@ -58,9 +67,9 @@ class Replays:
             trigger=RunTrigger.REPLAY,
             requested_by=request.requested_by,
         )
-        await self._runs.start(connection, new, announce(new))
+        queued_at = await self._runs.start(connection, new, announce(new))
         await begin_replay(connection, request.letter_ids, new.run_id)
-        return new
+        return Replay(new.run_id, queued_at)
 
 
 async def begin_replay(connection: Connection, letter_ids: Sequence[DeadLetterId], run_id: RunId) -> None:
