@@ -9,11 +9,12 @@ import pytest_asyncio
 from tailrace.core.ids import WorkspaceId
 from tailrace.store.audit import Audit, Deed
 from tailrace.store.audit_chain import AuditChain, Verdict
-from tailrace.store.database import Database
+from tailrace.store.database import Database, Within
 from tailrace.store.secrets import SecretBox
 from tailrace.store.workspaces import Workspaces
 
 KEY, FORMER = bytes(32), bytes([1] * 32)
+_GONE_THROUGH = "SELECT seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'audit_records'"
 _UNGUARDED = "ALTER TABLE audit_records DISABLE TRIGGER audit_records_stay"
 
 
@@ -53,6 +54,21 @@ async def test_records_are_listed_newest_first(database: Database, audit: Audit,
     assert listed[0].deed == Deed(
         workspace_id, "token:t", "10.0.0.1", "updateSync", "c", {"n": 1.0, "é": 1e300}, {"n": "\u2028"}
     )
+
+
+async def test_chain_is_not_gone_through_when_a_record_joins_it(
+    database: Database, audit: Audit, chain: AuditChain, workspace_id: WorkspaceId
+) -> None:
+    await record(database, audit, workspace_id, "a", "b")
+    await chain.extend(workspace_id)
+    await database.execute("VACUUM ANALYZE audit_records")
+    await record(database, audit, workspace_id, "c")
+
+    async with database.transaction() as connection:
+        count = await AuditChain(Within(connection), SecretBox([KEY])).extend(workspace_id)
+        gone_through = await connection.fetchval(_GONE_THROUGH)
+
+    assert (count, gone_through) == (1, 0)
 
 
 async def test_whole_chains_are_found_whole(
