@@ -1,7 +1,9 @@
 """Runs the gateway."""
 
 import asyncio
+from contextlib import suppress
 
+from tailrace.core.errors import StoreUnavailable
 from tailrace.runtime.http import AiohttpClient
 from tailrace.runtime.lifecycle import main
 from tailrace.runtime.rounds import go_round
@@ -24,6 +26,9 @@ async def serve(chassis: Chassis) -> None:
         throttle, platform_token = Throttle(pace, chassis.clock), chassis.settings.platform_token
         proxies = Proxies.of(chassis.settings)
         app = make_app(stores, ROUTES, throttle=throttle, platform_token=platform_token, proxies=proxies)
+        # Where there is no server now, connections are opened by those who ask for them.
+        with suppress(StoreUnavailable):
+            await chassis.database.open_all()
         async with listening(app, chassis.settings), asyncio.TaskGroup() as tasks:
             chassis.health.opened(service.name)
             for wanted in upkeep(stores, AuditChain(chassis.database, chassis.box)):

@@ -1,7 +1,9 @@
 """What PostgreSQL says when it cannot go on, and what a caller hears of it."""
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -11,6 +13,11 @@ from tailrace.store.database import Database
 from tailrace.testing.eventually import eventually
 
 _ASLEEP = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
+_OPEN = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1"
+_ASKED_FOR_TYPES = "SELECT count(*) FROM pg_prepared_statements WHERE statement ~ 'type[i]nfo'"
+_ARRAYS = """
+SELECT $1::boolean[], $2::smallint[], $3::int[], $4::bigint[], $5::bytea[], $6::timestamptz[], $7::uuid[]
+"""
 _RAISE = "DO $$ BEGIN RAISE EXCEPTION 'asked for' USING ERRCODE = '{}'; END $$"
 
 
@@ -62,3 +69,21 @@ async def test_cancel_that_comes_as_the_connection_breaks_is_no_outage(database:
 
     assert asking.cancelled()
     assert await database.fetchval("SELECT 1") == 1
+
+
+async def test_arrays_are_asked_for_once_and_not_by_each_connection(database: Database) -> None:
+    given = ([True], [1], [2], [3], [b"4"], [datetime(2026, 1, 1, tzinfo=UTC)], [UUID(int=7)])
+
+    async with database.connection(), database.connection() as second:
+        told = await second.fetchrow(_ARRAYS, *given)
+        asked = await second.fetchval(_ASKED_FOR_TYPES)
+
+    assert tuple(told or ()) == given
+    assert asked == 0
+
+
+async def test_pool_that_is_opened_whole_has_all_its_connections(database_url: str) -> None:
+    async with Database.open(database_url, application_name="rush", max_size=4) as pool:
+        await pool.open_all()
+
+        assert await pool.fetchval(_OPEN, "rush") == 4

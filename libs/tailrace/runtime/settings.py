@@ -39,7 +39,12 @@ class StoreSettings(_Given):
     """Where the state is: all that a migration needs."""
 
     database_url: SecretStr = Field(description="DSN of the PostgreSQL that holds all state.")
-    database_pool_size: int = Field(10, ge=2, le=500, description="Connections that a process may hold at most.")
+    database_pool_size: int = Field(
+        10,
+        ge=2,
+        le=500,
+        description="Connections that a process holds at most; a gateway opens all of them as it starts.",
+    )
     database_acquire_s: float = Field(5, gt=0, le=60, description="Longest wait for a connection, in seconds.")
     database_command_s: float = Field(5, gt=0, le=600, description="Longest time of a statement, in seconds.")
 
