@@ -73,7 +73,7 @@ async def list_syncs(call: Call[NoBody, SyncsQuery]) -> Answer:
         detail = f"page x per_page must be at most {REACH}; narrow started_after and started_before"
         raise Unprocessable([Fault.at_parameter("page", "too_far", detail)])
     runs = await call.stores.runs.list(workspace_id, wanted, offset=offset, limit=query.per_page)
-    if offset + query.per_page < min(total, REACH):
+    if offset + query.per_page < total and offset + 2 * query.per_page <= REACH:
         paging["next"] = str(call.url.update_query(page=query.page + 1))
     return Answer({"syncs": [rudderstack_run(run) for run in runs], "paging": paging})
 

@@ -7,9 +7,10 @@ from tests.gateway.caller import Caller
 from tests.gateway.engine import Engine
 
 _MANY_RUNS = """
-INSERT INTO runs (id, workspace_id, sync_id, sync_version, kind, trigger, requested_by, status)
+WITH many AS (INSERT INTO runs (id, workspace_id, sync_id, sync_version, kind, trigger, requested_by, status)
 SELECT id || number, workspace_id, sync_id, sync_version, kind, trigger, requested_by, status
-  FROM runs, generate_series(1, 10000) number WHERE id = $1
+  FROM runs, generate_series(1, 10000) number WHERE id = $1 RETURNING id)
+INSERT INTO run_shards (run_id, shard) SELECT id, 0 FROM many
 """
 
 PREFIXES = pytest.mark.parametrize("prefix", ["/v2", ""], ids=["with /v2", "without"])
@@ -79,13 +80,15 @@ async def test_page_behind_the_last_is_empty(admin: Caller, sync_id: str, run_id
     assert (listed.status, listed.json) == (200, {"syncs": [], "paging": {"total": len(run_ids)}})
 
 
-async def test_page_too_far_back_is_refused_where_there_are_runs(
+async def test_page_too_far_back_is_refused_where_there_are_runs_and_no_next_leads_there(
     admin: Caller, engine: Engine, sync_id: str, run_ids: list[str]
 ) -> None:
     await engine.database.execute(_MANY_RUNS, run_ids[0])
 
-    refused = await admin.get(f"/v2/retl-connections/{sync_id}/syncs?per_page=1000&page=11")
+    last = await admin.get(f"/v2/retl-connections/{sync_id}/syncs?per_page=900&page=11")
+    refused = await admin.get(f"/v2/retl-connections/{sync_id}/syncs?per_page=900&page=12")
 
+    assert (len(last.json["syncs"]), "next" in last.json["paging"]) == (900, False)
     assert refused.status == 422
     assert refused.json["errors"][0]["parameter"] == "page"
     assert "narrow started_after and started_before" in refused.json["error"]
