@@ -53,8 +53,9 @@ async def _work(chassis: Chassis, crew: Crew) -> None:
         claims = tasks.create_task(crew.claim_runs(chassis.stopping, tasks))
         await chassis.stopping.wait()
         crew.let_go()
-        await asyncio.wait({claims, events})
+        await asyncio.wait({claims})
         crew.let_go()  # of what was claimed meanwhile, too
+        await asyncio.wait({events})
         await crew.idle()
         cancels.cancel()
 

@@ -13,7 +13,8 @@ from tests.executor.yard import Yard
 
 SHORT_LEASE = {"lease_ttl_s": 1.5, "heartbeat_s": 0.3, "lease_margin_s": 0.2, "request_timeout_s": 50.0}
 _WAITING = """
-SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'run_shards'::regclass
+SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database
+WHERE NOT granted AND relation = 'run_shards'::regclass AND datname = current_database()
 """
 
 
