@@ -26,9 +26,10 @@ async def serve(chassis: Chassis) -> None:
         throttle, platform_token = Throttle(pace, chassis.clock), chassis.settings.platform_token
         proxies = Proxies.of(chassis.settings)
         app = make_app(stores, ROUTES, throttle=throttle, platform_token=platform_token, proxies=proxies)
-        # Where there is no server now, connections are opened by those who ask for them.
-        with suppress(StoreUnavailable):
-            await chassis.database.open_all()
+        # What is not opened in time is opened by whoever asks for it.
+        with suppress(StoreUnavailable, TimeoutError):
+            async with asyncio.timeout(chassis.settings.database_acquire_s):
+                await chassis.database.open_all()
         async with listening(app, chassis.settings), asyncio.TaskGroup() as tasks:
             chassis.health.opened(service.name)
             for wanted in upkeep(stores, AuditChain(chassis.database, chassis.box)):

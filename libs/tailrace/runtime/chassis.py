@@ -15,14 +15,21 @@ from tailrace.store.secrets import SecretBox
 
 
 @asynccontextmanager
-async def open_chassis(settings: Settings, name: str, stopping: asyncio.Event) -> AsyncIterator[Chassis]:
+async def open_chassis(
+    settings: Settings, name: str, stopping: asyncio.Event, *, stays_open: bool = False
+) -> AsyncIterator[Chassis]:
     """The chassis for as long as the scope lasts; it opens while PostgreSQL and Kafka are down.
+
+    One that `stays_open` closes no connection to PostgreSQL because nobody uses it.
 
     :raises Invalid: the secret key cannot work.
     """
     box = SecretBox.from_setting(settings.secret_key.get_secret_value())
     clock = SystemClock()
-    async with open_database(settings, name) as database, open_bus(settings, client_id=f"tailrace-{name}") as bus:
+    async with (
+        open_database(settings, name, stays_open=stays_open) as database,
+        open_bus(settings, client_id=f"tailrace-{name}") as bus,
+    ):
         health = Health(clock=clock, stopping=stopping)
         readiness = Readiness(database, settings.database_url.get_secret_value())
         health.check("database", readiness.check_writable)
@@ -41,7 +48,7 @@ async def open_chassis(settings: Settings, name: str, stopping: asyncio.Event) -
 
 
 @asynccontextmanager
-async def open_database(settings: StoreSettings, name: str) -> AsyncIterator[Database]:
+async def open_database(settings: StoreSettings, name: str, *, stays_open: bool = False) -> AsyncIterator[Database]:
     """The pool of a process, known to PostgreSQL as `tailrace-<name>`."""
     waits = Waits(acquire_s=settings.database_acquire_s, command_s=settings.database_command_s)
     async with Database.open(
@@ -49,5 +56,6 @@ async def open_database(settings: StoreSettings, name: str) -> AsyncIterator[Dat
         application_name=f"tailrace-{name}",
         max_size=settings.database_pool_size,
         waits=waits,
+        stays_open=stays_open,
     ) as database:
         yield database

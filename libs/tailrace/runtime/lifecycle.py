@@ -92,7 +92,8 @@ async def _run(service: Service, given: Settings | None) -> None:
         failpoints.arm(failpoints.parse_failpoint(settings.failpoint))
     ending = Ending(grace_s=settings.shutdown_grace_s)
     with ending.by_signals():
-        async with ending.bounded(), open_chassis(settings, service.name, ending.stopping) as chassis:
+        opened = open_chassis(settings, service.name, ending.stopping, stays_open=service.listens)
+        async with ending.bounded(), opened as chassis:
             await serve_all([service], chassis)
     log.info("process.stopped")
 

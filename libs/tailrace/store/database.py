@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -53,6 +54,7 @@ _LOST = (
 )
 _ARRAYS = ("boolean[]", "smallint[]", "integer[]", "bigint[]", "bytea[]", "timestamptz[]", "uuid[]")
 _OIDS = "SELECT array_agg(name::regtype::oid) FROM unnest($1::text[]) AS name"
+_IDLE_S = 300.0
 _KEEPALIVE_S = 10
 _USER_TIMEOUT_MS = 20_000
 
@@ -76,9 +78,19 @@ class Database:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, dsn: str, *, application_name: str, max_size: int = 10, waits: Waits | None = None
+        cls,
+        dsn: str,
+        *,
+        application_name: str,
+        max_size: int = 10,
+        waits: Waits | None = None,
+        stays_open: bool = False,
     ) -> AsyncIterator[Self]:
-        """A pool for as long as the scope lasts; connects on first use, so that it opens while the server is down."""
+        """A pool for as long as the scope lasts; connects on first use, so that it opens while the server is down.
+
+        A connection that nobody uses for minutes is closed, unless the pool `stays_open`: to open one takes 10 ms of
+        the event loop and more.
+        """
         bounds = waits or Waits()
         pool = asyncpg.create_pool(
             dsn,
@@ -86,8 +98,9 @@ class Database:
             max_size=max_size,
             command_timeout=bounds.command_s,
             timeout=bounds.acquire_s,
-            # A rush after a quiet hour would wait for connections to open, each of them for 10 ms of the loop.
-            max_inactive_connection_lifetime=0,
+            max_inactive_connection_lifetime=0 if stays_open else _IDLE_S,
+            # Nor is one closed for the number of its queries, which a rush would notice most.
+            max_queries=sys.maxsize,
             init=_Speech().teach,
             connect=_connect,
             reset=_leave,
