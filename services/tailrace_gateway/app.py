@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import orjson
@@ -65,13 +66,17 @@ def make_app(
     platform_token: SecretStr | None = None,
     proxies: Proxies | None = None,
 ) -> web.Application:
-    """The application for these routes; whoever made the stores closes them. Without a throttle any pace is let in."""
+    """The application for these routes; whoever made the stores closes them. Without a throttle any pace is let in.
+
+    Whatever answers GET answers HEAD with the same status and headers.
+    """
     entrance = _Entrance(stores, Gate(stores.tokens, platform_token), throttle, proxies or Proxies())
     app = web.Application(middlewares=[_measured, _told], client_max_size=BODY_SIZE_LIMIT_BYTES)
     app[STREAMS] = Streams()
     for route in routes:
-        for prefix in route.prefixes:
-            app.router.add_route(route.method, prefix + route.path, _served(route, entrance, app[STREAMS]))
+        methods = (route.method, hdrs.METH_HEAD) if route.method == hdrs.METH_GET else (route.method,)
+        for prefix, method in product(route.prefixes, methods):
+            app.router.add_route(method, prefix + route.path, _served(route, entrance, app[STREAMS]))
     app.on_shutdown.append(app[STREAMS].close)
     add_docs(app)
     app.on_response_prepare.append(_dress)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from tailrace.core.errors import StoreUnavailable
 from tailrace_gateway.problems import TooMany
@@ -74,6 +74,8 @@ class Streams:
         with self._seat(token_id):
             response = web.StreamResponse(headers=_HEADERS)
             await response.prepare(request)
+            if request.method == hdrs.METH_HEAD:
+                return response
             try:
                 async with asyncio.timeout(STREAM_S):
                     await self._send(request, response, stream)

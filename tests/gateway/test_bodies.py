@@ -135,7 +135,7 @@ async def test_unknown_path_is_a_problem_too(admin: Caller) -> None:
 async def test_wrong_method_tells_the_right_ones(admin: Caller) -> None:
     refused = await admin.call("PATCH", "/api/sources")
 
-    assert (refused.status, refused.headers["Allow"]) == (405, "GET,POST")
+    assert (refused.status, refused.headers["Allow"]) == (405, "GET,HEAD,POST")
 
 
 async def test_answers_are_not_cached_and_tell_no_versions(admin: Caller) -> None:

@@ -24,8 +24,8 @@ async def test_empty_body_tells_what_is_wanted(admin: Caller) -> None:
 async def test_wrong_method_tells_those_that_the_path_takes(admin: Caller) -> None:
     refused = await admin.call("PATCH", f"{SYNCS}/retl_sync_x", {})
 
-    assert (refused.status, refused.headers["Allow"]) == (405, "DELETE,GET,PUT")
-    assert refused.json["detail"] == "this path takes DELETE, GET, PUT"
+    assert (refused.status, refused.headers["Allow"]) == (405, "DELETE,GET,HEAD,PUT")
+    assert refused.json["detail"] == "this path takes DELETE, GET, HEAD, PUT"
 
 
 @pytest.mark.parametrize(
