@@ -8,7 +8,7 @@ import pytest
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
-from tailrace.cli.main import build
+from tailrace.cli.command import build
 from tailrace.runtime.settings import Settings, known_variables
 from tailrace.store.grants import ROLES
 
