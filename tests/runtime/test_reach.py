@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from aiohttp import ClientSession, ClientTimeout, TCPConnector, ThreadedResolver
+from aiohttp import TCPConnector, ThreadedResolver
 from aiohttp.abc import ResolveResult
 
 from tailrace.connector_kit.http import HttpClient, HttpRequest
@@ -219,10 +219,8 @@ async def test_canary_would_have_been_reached(canary: Canary) -> None:
 
 
 async def test_guard_in_the_resolver_alone_would_let_them_through(canary: Canary) -> None:
-    connector = TCPConnector(resolver=OnlyInTheResolver())
-    timeout = ClientTimeout(total=LIMITS.total_s)
-    async with ClientSession(connector=connector, timeout=timeout) as session:
-        unguarded = AiohttpClient(session, allow_private=False, limits=LIMITS)
+    async with TCPConnector(resolver=OnlyInTheResolver()) as connector:
+        unguarded = AiohttpClient(connector, allow_private=False, limits=LIMITS)
         await _try(unguarded, [f"https://127.0.0.1:{canary.port}/", f"https://alias.test:{canary.port}/"])
 
     assert len(canary.reached) == 1

@@ -1,40 +1,49 @@
-"""The HTTP client of a process: one session, kept-alive connections, no surprises.
+"""The HTTP client of a process: kept-alive connections, no surprises.
 
 It sends every request exactly once, follows no redirect, reads no proxy from the environment, and looks at the very
 address that it is about to connect to: a guard in the resolver would not see addresses written as numbers.
+
+Connections, their pool and the parser of answers are aiohttp's. Its session is left out: it costs more than all the
+rest, for redirects, cookies, proxies and repeats that nobody wants here.
 """
 
+import asyncio
 import re
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from contextvars import ContextVar
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from io import BytesIO
+from functools import lru_cache
+from http import HTTPStatus
 from typing import Self
 
 from aiohttp import (
+    BaseConnector,
     ClientConnectorCertificateError,
     ClientConnectorError,
     ClientError,
     ClientRequest,
-    ClientResponse,
-    ClientSession,
     ClientTimeout,
-    DummyCookieJar,
     TCPConnector,
 )
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
+from aiohttp.http import HttpProcessingError, StreamWriter
+from multidict import CIMultiDict
 from yarl import URL
 
 from tailrace.connector_kit.fence import pass_fence
 from tailrace.connector_kit.http import HttpClient, HttpRequest, HttpResponse
 from tailrace.core.errors import AnswerTooLong, DestinationInvalid, DestinationUnavailable, InDoubt
+from tailrace.core.waits import side_by_side
 from tailrace.observe.failpoints import failpoint
 from tailrace.runtime.addresses import AddressForbidden, guarded_socket
 
 _HOST = re.compile(r"[\w.:%-]+")
+_HEADERS = {"Accept-Encoding": "identity", "User-Agent": "Tailrace"}
 _ONE_GO_BYTES = 1_048_576
+_PIECE_BYTES = 65_536
+_WAYS_KEPT = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,72 +59,81 @@ class HttpLimits:
     dns_s: int = 60
 
 
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """What requests of one method to one address have in common; connections are opened for `opening`."""
+
+    opening: ClientRequest
+    line: str
+    host: str
+
+
 @dataclass(slots=True)
 class _Progress:
     is_sending: bool = False
 
 
-_progress: ContextVar[_Progress] = ContextVar("progress")
-
-
-class _Request(ClientRequest):
-    async def send(self, conn: Connection) -> ClientResponse:
-        # The connection stands, and no byte of the request has left. A trace would be told too, for more than it costs.
-        pass_fence()
-        _progress.get().is_sending = True
-        return await super().send(conn)
-
-
 class AiohttpClient(HttpClient):
-    """Sends by aiohttp."""
+    """Sends over connections of aiohttp."""
 
-    def __init__(self, session: ClientSession, *, allow_private: bool, limits: HttpLimits) -> None:
-        self._session = session
+    def __init__(self, connector: BaseConnector, *, allow_private: bool, limits: HttpLimits) -> None:
+        self._connector = connector
         self._schemes = {"https", "http"} if allow_private else {"https"}
         self._limits = limits
+        self._opening = ClientTimeout(connect=limits.connect_s)
+        self._way = lru_cache(_WAYS_KEPT)(self._find_way)
 
     @classmethod
     @asynccontextmanager
     async def open(cls, *, allow_private: bool, limits: HttpLimits | None = None) -> AsyncIterator[Self]:
         """A client for as long as the scope lasts; `allow_private` also lets plain http through."""
         bounds = limits or HttpLimits()
-        session = ClientSession(
-            connector=_connector(bounds, allow_private=allow_private),
-            timeout=ClientTimeout(total=bounds.total_s, connect=bounds.connect_s),
-            cookie_jar=DummyCookieJar(),
-            request_class=_Request,
-            headers={"Accept-Encoding": "identity", "User-Agent": "Tailrace"},
-            auto_decompress=False,
-            raise_for_status=False,
-            trust_env=False,
-        )
-        # Otherwise aiohttp sends PUT and DELETE again, unseen, when a kept-alive connection breaks.
-        session._retry_connection = False  # noqa: SLF001 - there is no public switch
-        async with session:
-            yield cls(session, allow_private=allow_private, limits=bounds)
+        async with _connector(bounds, allow_private=allow_private) as connector:
+            yield cls(connector, allow_private=allow_private, limits=bounds)
 
     async def send(self, request: HttpRequest) -> HttpResponse:
-        url, host = self._address(request.url)
-        progress = _Progress()
-        outer = _progress.set(progress)
+        way, progress = self._way(request.method, request.url), _Progress()
         try:
-            async with self._session.request(
-                request.method,
-                url,
-                headers=request.headers,
-                data=_payload(request.body),
-                allow_redirects=False,
-            ) as response:
-                failpoint("exec.after_send_before_response")
-                return await self._whole(response, max(request.takes_bytes, self._limits.response_bytes))
+            async with asyncio.timeout(self._limits.total_s):
+                connection = await self._connector.connect(way.opening, [], self._opening)
+                try:
+                    response = await self._exchange(connection, way, request, progress)
+                except BaseException:
+                    connection.close()
+                    raise
+                connection.release()
+                return response
         except ValueError as error:
-            raise _meaning(
-                error, host, is_sending=progress.is_sending
-            ) from None  # its text may be the address or a header
-        except (ClientError, TimeoutError, OSError) as error:
-            raise _meaning(error, host, is_sending=progress.is_sending) from error
-        finally:
-            _progress.reset(outer)
+            raise _meaning(error, way.host, is_sending=progress.is_sending) from None  # its text may be a header
+        except (ClientError, HttpProcessingError, TimeoutError, OSError) as error:
+            raise _meaning(error, way.host, is_sending=progress.is_sending) from error
+
+    async def _exchange(
+        self, connection: Connection, way: _Way, request: HttpRequest, progress: _Progress
+    ) -> HttpResponse:
+        protocol, most_bytes = _ready(connection, way), max(request.takes_bytes, self._limits.response_bytes)
+        writer = StreamWriter(protocol, asyncio.get_running_loop())
+        await writer.write_headers(way.line, _headers(way, request))
+        # The connection stands, and no byte of the request has left.
+        pass_fence()
+        progress.is_sending = True
+        if len(request.body) > _ONE_GO_BYTES:
+            response, is_sent = await _answer_to_pieces(writer, request.body, protocol, most_bytes)
+        else:
+            await writer.write(request.body, drain=False)
+            response = await _answer(protocol, most_bytes)
+            is_sent = not protocol.writing_paused
+        if not is_sent:
+            connection.close()
+        return response
+
+    def _find_way(self, method: str, address: str) -> _Way:
+        url, host = self._address(address)
+        try:
+            opening = ClientRequest(method, url, headers=_HEADERS)
+        except ValueError as error:
+            raise _meaning(error, host, is_sending=False) from None  # its text may be the address
+        return _Way(opening, f"{opening.method} {opening.url.raw_path_qs} HTTP/1.1", host)
 
     def _address(self, text: str) -> tuple[URL, str]:
         try:
@@ -127,16 +145,6 @@ class AiohttpClient(HttpClient):
             schemes = " or ".join(sorted(self._schemes))
             raise DestinationInvalid(f"the destination's address must be {schemes}://host/..., without user@")
         return url, host
-
-    async def _whole(self, response: ClientResponse, most_bytes: int) -> HttpResponse:
-        body = bytearray()
-        async for piece in response.content.iter_any():
-            body += piece
-            if len(body) > most_bytes:
-                response.close()
-                raise AnswerTooLong(f"the destination's answer is longer than {most_bytes} bytes")
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        return HttpResponse(response.status, headers, bytes(body))
 
 
 def _connector(limits: HttpLimits, *, allow_private: bool) -> TCPConnector:
@@ -150,11 +158,57 @@ def _connector(limits: HttpLimits, *, allow_private: bool) -> TCPConnector:
     )
 
 
-def _payload(body: bytes) -> bytes | BytesIO | None:
-    # aiohttp copies bytes to the socket at one go; a stream it sends piece by piece.
-    if len(body) > _ONE_GO_BYTES:
-        return BytesIO(body)
-    return body or None
+def _ready(connection: Connection, way: _Way) -> ResponseHandler:
+    """The protocol of a connection, ready for an answer."""
+    protocol = connection.protocol
+    if protocol is None:
+        raise ClientError("the connection was closed")
+    is_head = way.opening.method == "HEAD"
+    protocol.set_response_params(skip_payload=is_head, read_until_eof=True, auto_decompress=False)
+    return protocol
+
+
+def _headers(way: _Way, request: HttpRequest) -> CIMultiDict[str]:
+    headers = way.opening.headers.copy()
+    headers.update(request.headers)
+    if request.body:
+        headers["Content-Length"] = str(len(request.body))
+        headers.setdefault("Content-Type", "application/octet-stream")
+    return headers
+
+
+async def _answer_to_pieces(
+    writer: StreamWriter, body: bytes, protocol: ResponseHandler, most_bytes: int
+) -> tuple[HttpResponse, bool]:
+    """The answer to a long body, which may come before all of that was sent; and whether it was."""
+    async with side_by_side() as tasks:
+        writing = tasks.create_task(_write_in_pieces(writer, body))
+        response = await _answer(protocol, most_bytes)
+        is_sent = writing.done()
+        writing.cancel()
+    return response, is_sent
+
+
+async def _write_in_pieces(writer: StreamWriter, body: bytes) -> None:
+    # Who reads the answer is told of a broken connection too, and the answer may have come before.
+    with suppress(OSError):
+        for at in range(0, len(body), _PIECE_BYTES):
+            await writer.write(body[at : at + _PIECE_BYTES])
+
+
+async def _answer(protocol: ResponseHandler, most_bytes: int) -> HttpResponse:
+    """The answer, read whole; what a server says before it is passed over."""
+    message, content = await protocol.read()
+    while message.code < HTTPStatus.OK and message.code != HTTPStatus.SWITCHING_PROTOCOLS:
+        message, content = await protocol.read()
+    failpoint("exec.after_send_before_response")
+    body = bytearray()
+    while not content.at_eof():
+        body += await content.readany()
+        if len(body) > most_bytes:
+            raise AnswerTooLong(f"the destination's answer is longer than {most_bytes} bytes")
+    headers = {name.lower(): value for name, value in message.headers.items()}
+    return HttpResponse(message.code, headers, bytes(body))
 
 
 def _meaning(error: Exception, host: str, *, is_sending: bool) -> Exception:

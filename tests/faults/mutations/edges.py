@@ -40,10 +40,10 @@ MUTATIONS = (
         ("tests/bus/test_relay.py::test_while_the_bus_is_down_events_stay_and_their_shard_is_free",),
     ),
     Mutation(
-        "aiohttp sends again",
+        "a broken request is sent again",
         _HTTP,
-        "session._retry_connection = False",
-        "session._retry_connection = True",
+        "            raise _meaning(error, way.host, is_sending=progress.is_sending) from error\n",
+        "            return await self.send(request)\n",
         ("tests/runtime/test_http.py::test_request_is_never_sent_again_when_a_kept_connection_breaks",),
     ),
     Mutation(
@@ -56,8 +56,9 @@ MUTATIONS = (
     Mutation(
         "redirects are followed",
         _HTTP,
-        "                allow_redirects=False,\n",
-        "                allow_redirects=True,\n",
+        "                return response\n",
+        '                onward = response.headers.get("location")\n'
+        "                return await self.send(HttpRequest(request.method, onward)) if onward else response\n",
         ("tests/runtime/test_http.py::test_redirect_is_not_followed",),
     ),
     Mutation(
