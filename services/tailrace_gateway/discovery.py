@@ -24,6 +24,7 @@ from tailrace.core.errors import (
 from tailrace.core.ids import WorkspaceId
 from tailrace.core.rows import Column
 from tailrace.core.syncs import SyncDefinition
+from tailrace.core.waits import in_time
 from tailrace.mapping.accepted import Accepted, accepted_by
 from tailrace.mapping.checks import mapping_faults
 from tailrace.observe import fields
@@ -42,6 +43,9 @@ LOOK_S = 5.0
 
 REMEMBERED_S = 60.0
 """So long a destination is not asked again for its objects and fields, unless it was changed."""
+
+DESTINATION_SILENT = "the destination does not answer"
+_WAREHOUSE_SILENT = "the warehouse does not answer"
 
 PREVIEW_S = 30.0
 PREVIEW_LIMIT_BYTES = 4 * 1024 * 1024
@@ -139,9 +143,9 @@ class Discovery:
 
     @asynccontextmanager
     async def ends_of(
-        self, workspace_id: WorkspaceId, definition: SyncDefinition, *, within_s: float, opens_s: float = ASK_S
+        self, workspace_id: WorkspaceId, definition: SyncDefinition, *, opens_s: float = ASK_S
     ) -> AsyncIterator[tuple[Warehouse, Destination]]:
-        """Both ends of a sync, each open within `opens_s`, for `within_s` at most; what is read has its own bound.
+        """Both ends of a sync, each open within `opens_s`; what is done with them has bounds of its own.
 
         :raises NotFound: the workspace has no such source or destination.
         :raises Invalid, Unavailable, InDoubt: one of them does not answer as it should, or not in time.
@@ -149,14 +153,13 @@ class Discovery:
         stored = await self._connections.get(workspace_id, definition.destination_id, kind=ConnectionKind.DESTINATION)
         source = await self._connections.get(workspace_id, definition.source_id, kind=ConnectionKind.SOURCE)
         async with AsyncExitStack() as ends:
-            async with _in_time(opens_s, "destination", DestinationUnavailable):
+            async with in_time(opens_s, DestinationUnavailable, DESTINATION_SILENT):
                 await ends.enter_async_context(self._turns)
                 opening = open_destination(stored, self._connections, self._http)
                 destination = await ends.enter_async_context(opening)
-            async with _in_time(opens_s, "warehouse", SourceUnavailable):
+            async with in_time(opens_s, SourceUnavailable, _WAREHOUSE_SILENT):
                 warehouse = await ends.enter_async_context(open_warehouse(source, self._connections))
-            async with _in_time(within_s, "destination", DestinationUnavailable):
-                yield warehouse, destination
+            yield warehouse, destination
 
     async def first_rows(self, stored: StoredConnection, query: str, *, limit: int) -> list[dict[str, Any]]:
         """The first rows of a source's query; none for a limit of 0, which only checks it.
@@ -214,23 +217,14 @@ class Discovery:
     @asynccontextmanager
     async def _warehouse(self, stored: StoredConnection, within_s: float) -> AsyncIterator[Warehouse]:
         opening = open_warehouse(stored, self._connections)
-        async with _in_time(within_s, "warehouse", SourceUnavailable), self._turns, opening as warehouse:
+        async with in_time(within_s, SourceUnavailable, _WAREHOUSE_SILENT), self._turns, opening as warehouse:
             yield warehouse
 
     @asynccontextmanager
     async def _destination(self, stored: StoredConnection, within_s: float) -> AsyncIterator[Destination]:
         opening = open_destination(stored, self._connections, self._http)
-        async with _in_time(within_s, "destination", DestinationUnavailable), self._turns, opening as destination:
+        async with in_time(within_s, DestinationUnavailable, DESTINATION_SILENT), self._turns, opening as destination:
             yield destination
-
-
-@asynccontextmanager
-async def _in_time(within_s: float, who: str, unavailable: type[Unavailable]) -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout(within_s):
-            yield
-    except TimeoutError as error:
-        raise unavailable(f"the {who} does not answer within {within_s:g} s") from error
 
 
 class _Target(NamedTuple):

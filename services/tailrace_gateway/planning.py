@@ -17,13 +17,14 @@ from tailrace.connector_kit.capabilities import RehearsesWrites
 from tailrace.connector_kit.destination import Destination, WritePlan
 from tailrace.connector_kit.warehouse import Warehouse
 from tailrace.core.batches import Batch
-from tailrace.core.errors import BatchRefused
+from tailrace.core.errors import BatchRefused, DestinationUnavailable
 from tailrace.core.keys import key_record
 from tailrace.core.rows import Change, Operation, Row, Verdict, rejected
 from tailrace.core.runs import RunKind
 from tailrace.core.settlements import Position
 from tailrace.core.snapshots import Entry
 from tailrace.core.syncs import SyncMode
+from tailrace.core.waits import in_time
 from tailrace.mapping.accepted import Accepted, accepted_by
 from tailrace.pipeline.batch import Parcel, Recipe, batch, idempotency_key
 from tailrace.pipeline.diff import diff
@@ -33,7 +34,7 @@ from tailrace.pipeline.plain import RowChange
 from tailrace.pipeline.read import check_readable, watched, what_to_read
 from tailrace.pipeline.targets import rows_target
 from tailrace.store.syncs import Sync
-from tailrace_gateway.discovery import ASK_S
+from tailrace_gateway.discovery import ASK_S, DESTINATION_SILENT
 from tailrace_gateway.problems import Fault, Unprocessable
 from tailrace_gateway.stores import Stores
 
@@ -146,8 +147,8 @@ async def make_plan(stores: Stores, sync: Sync, request: PlanRequest) -> Plan:
     :raises Invalid, Unavailable, InDoubt: the run would fail: its source or destination does not answer as it should.
     """
     plan = Plan(sync, request)
-    ends = stores.discovery.ends_of(sync.workspace_id, sync.definition, within_s=PLAN_S + ASK_S)
-    async with ends as (warehouse, destination):
+    bound = in_time(PLAN_S + ASK_S, DestinationUnavailable, DESTINATION_SILENT)
+    async with stores.discovery.ends_of(sync.workspace_id, sync.definition) as (warehouse, destination), bound:
         rehearsing = _rehearsing(destination) if request.dry_run else None
         recipe = await _recipe(stores, sync, destination, request.kind)
         accepted = await accepted_by(destination, sync.definition.object_name)

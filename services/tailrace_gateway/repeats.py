@@ -5,9 +5,11 @@ the key is taken first and given back if nothing came of it.
 """
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import orjson
 
+from tailrace.core.errors import StoreUnavailable
 from tailrace.observe.failpoints import failpoint
 from tailrace.store.database import Connection
 from tailrace.store.idempotency import Answer as KeptAnswer
@@ -47,7 +49,8 @@ async def once_in_store(call: AnyCall, act: Callable[[Stores], Awaitable[Answer]
 async def once_outside(call: AnyCall, act: Callable[[], Awaitable[Answer]]) -> Answer:
     """What `act` answers, which may take a while; with an Idempotency-Key, the same to every repeat for a day.
 
-    A crash on the way leaves the key taken for a few minutes; then a repeat acts again.
+    A crash on the way, or a store that is away after it, leaves the key taken for a few minutes; then a repeat acts
+    again.
 
     :raises Invalid: the key was used for another request.
     :raises Conflict: `IN_PROGRESS`: the same request is being answered.
@@ -62,9 +65,11 @@ async def once_outside(call: AnyCall, act: Callable[[], Awaitable[Answer]]) -> A
     try:
         answer = await act()
     finally:
-        if answer is None:
-            await idempotency.forget(request.workspace_id, request.key)
-    await idempotency.finish(request, _kept(answer))
+        with suppress(StoreUnavailable):
+            if answer is None:
+                await idempotency.forget(request.workspace_id, request.key)
+            else:
+                await idempotency.finish(request, _kept(answer))
     return answer
 
 

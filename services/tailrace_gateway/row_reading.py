@@ -1,16 +1,16 @@
 """One row of a sync's query as it stands now, and how it compares with what was delivered of it."""
 
-import asyncio
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from tailrace.connector_kit.warehouse import Warehouse
-from tailrace.core.errors import SourceUnavailable
+from tailrace.core.errors import DestinationUnavailable, SourceUnavailable
 from tailrace.core.rows import Change, Operation, RowKey
 from tailrace.core.runs import RunKind
 from tailrace.core.settlements import Position, dedupe_key
 from tailrace.core.snapshots import Entry, is_version
 from tailrace.core.syncs import SyncDefinition, SyncMode
+from tailrace.core.waits import in_time
 from tailrace.mapping.accepted import Accepted, accepted_by
 from tailrace.pipeline.map_fields import Mapper
 from tailrace.pipeline.modes import operation
@@ -18,7 +18,7 @@ from tailrace.pipeline.places import order_of
 from tailrace.pipeline.plain import MappedRow
 from tailrace.pipeline.read import by_key, newest_of_each, reading_of_some
 from tailrace.store.syncs import Sync
-from tailrace_gateway.discovery import ASK_S
+from tailrace_gateway.discovery import ASK_S, DESTINATION_SILENT
 from tailrace_gateway.stores import Stores
 
 LOOK_S = 15.0
@@ -53,8 +53,8 @@ async def look_at_source(
     :raises Invalid, Unavailable, InDoubt: the source or the destination does not answer as it should, or not in time.
     """
     definition = sync.definition
-    ends = stores.discovery.ends_of(sync.workspace_id, definition, within_s=ASK_S + within_s)
-    async with ends as (warehouse, destination):
+    bound = in_time(ASK_S + within_s, DestinationUnavailable, DESTINATION_SILENT)
+    async with stores.discovery.ends_of(sync.workspace_id, definition) as (warehouse, destination), bound:
         accepted = await accepted_by(destination, definition.object_name)
         mapped = await read_row(warehouse, definition, key, accepted, within_s=within_s)
     comparison = await _compare(stores, sync, mapped, known)
@@ -68,11 +68,8 @@ async def read_row(
 
     :raises Invalid, Unavailable: as the warehouse's reading does; `SourceUnavailable` where it takes too long.
     """
-    try:
-        async with asyncio.timeout(within_s):
-            return await _row_of_key(warehouse, definition, key, accepted)
-    except TimeoutError as error:
-        raise SourceUnavailable(f"the warehouse did not find the row within {within_s:g} s") from error
+    async with in_time(within_s, SourceUnavailable, "the warehouse did not find the row"):
+        return await _row_of_key(warehouse, definition, key, accepted)
 
 
 async def _row_of_key(

@@ -1,9 +1,11 @@
 """Management: what a run would do, and one row sent to see what the destination says."""
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
+from tailrace.core.errors import InDoubt, StoreUnavailable
 from tailrace.core.rows import Change, Operation, Verdict
 from tailrace.core.runs import RunKind
 from tailrace.store.database import Connection
@@ -152,8 +154,8 @@ async def test_row(call: Call[TestRow, NoQuery]) -> Answer:
             "notes": _notes(was_sent=tested.was_sent),
         }
         told = {"key": list(key), "operation": tested.operation, "verdict": outcome.verdict}
-        deed = Deed(sync.id, None, told) if tested.was_sent else None
-        return await _recorded(call, Answer(one(item("row_test", sync.id, attributes)), change=deed))
+        answer = Answer(one(item("row_test", sync.id, attributes)), change=Deed(sync.id, None, told))
+        return await _recorded(call, answer) if tested.was_sent else replace(answer, change=None)
 
     return await once_outside(call, act)
 
@@ -162,7 +164,11 @@ async def _recorded(call: AnyCall, answer: Answer) -> Answer:
     async def act(_: Connection) -> Answer:
         return answer
 
-    return await in_transaction(call, act)
+    try:
+        return await in_transaction(call, act)
+    except StoreUnavailable as error:
+        told = "the row was sent, and the state store does not answer to record it: sent again it is written again"
+        raise InDoubt(told) from error
 
 
 TRIALS = (

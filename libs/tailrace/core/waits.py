@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+from tailrace.core.errors import TailraceError
+
 
 @asynccontextmanager
 async def side_by_side() -> AsyncIterator[asyncio.TaskGroup]:
@@ -23,3 +25,13 @@ async def pause(ended: asyncio.Event, most_s: float | None) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(most_s):
             await ended.wait()
+
+
+@asynccontextmanager
+async def in_time(within_s: float, late: type[TailraceError], told: str) -> AsyncIterator[None]:
+    """A scope that is cut after so long, with an error that tells what did not happen."""
+    try:
+        async with asyncio.timeout(within_s):
+            yield
+    except TimeoutError as error:
+        raise late(f"{told} within {within_s:g} s") from error

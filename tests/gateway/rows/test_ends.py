@@ -16,6 +16,11 @@ from tailrace_gateway.stores import Stores, open_stores
 from tests.executor.sink import Sink
 from tests.executor.yard import Yard
 
+_BLOCKED = """
+INSERT INTO rate_limits (scope, tat, blocked_until)
+SELECT id, clock_timestamp(), clock_timestamp() + interval '9 s' FROM connections
+"""
+
 
 @pytest_asyncio.fixture
 async def silent_port() -> AsyncIterator[int]:
@@ -35,36 +40,38 @@ async def test_warehouse_that_does_not_open_is_named(yard: Yard, stores: Stores,
     definition = await _with_silent(yard, stores, "source_id", silent_port)
 
     with pytest.raises(SourceUnavailable, match=r"the warehouse does not answer within 0.5 s"):
-        await _open(yard, stores, definition, within_s=30, opens_s=0.5)
+        await _open(yard, stores, definition, opens_s=0.5)
 
 
 async def test_destination_that_does_not_open_is_named(yard: Yard, stores: Stores, silent_port: int) -> None:
     definition = await _with_silent(yard, stores, "destination_id", silent_port)
 
     with pytest.raises(DestinationUnavailable, match=r"the destination does not answer within 0.5 s"):
-        await _open(yard, stores, definition, within_s=30, opens_s=0.5)
+        await _open(yard, stores, definition, opens_s=0.5)
 
 
-async def test_what_is_done_with_both_ends_has_its_own_bound(yard: Yard, stores: Stores) -> None:
-    ends = stores.discovery.ends_of(yard.sync.workspace_id, yard.sync.definition, within_s=0.5)
+async def test_row_whose_turn_does_not_come_in_time_was_not_written(yard: Yard, stores: Stores, sink: Sink) -> None:
+    await yard.add_people(1, 1)
+    await yard.chassis.database.execute(_BLOCKED)
 
-    with pytest.raises(DestinationUnavailable, match=r"the destination does not answer within 0.5 s"):
-        async with ends:
-            await asyncio.Event().wait()
+    with pytest.raises(DestinationUnavailable, match=r"the destination does not answer within 5 s"):
+        await send_row(stores, yard.sync, RowKey(("1",)), ready_s=5.0)
+
+    assert sink.requests == 0
 
 
 async def test_row_whose_write_is_not_answered_may_have_been_written(yard: Yard, stores: Stores, sink: Sink) -> None:
     await yard.add_people(1, 1)
     sink.delay_s = 60.0
 
-    with pytest.raises(InDoubt, match=r"the destination does not answer within 5 s: the row may have been written"):
+    with pytest.raises(InDoubt, match=r"the row may have been written, look there: no answer within 5 s"):
         await send_row(stores, yard.sync, RowKey(("1",)), write_s=5.0)
 
     assert sink.times_by_id == {1: 1}
 
 
-async def _open(yard: Yard, stores: Stores, definition: SyncDefinition, *, within_s: float, opens_s: float) -> None:
-    ends = stores.discovery.ends_of(yard.sync.workspace_id, definition, within_s=within_s, opens_s=opens_s)
+async def _open(yard: Yard, stores: Stores, definition: SyncDefinition, *, opens_s: float) -> None:
+    ends = stores.discovery.ends_of(yard.sync.workspace_id, definition, opens_s=opens_s)
     async with asyncio.timeout(30), ends:
         pass
 

@@ -1,14 +1,25 @@
 """What a run would do, and one row sent to see what the destination says."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from aiohttp.test_utils import TestServer
 
 from tailrace.core.runs import RunKind
 from tailrace.core.syncs import SyncMode
+from tailrace.runtime.http import AiohttpClient
 from tailrace.store.connections import ConnectionDraft, ConnectionKind, Connections
+from tailrace.store.database import Database
+from tailrace_gateway.app import make_app
+from tailrace_gateway.routes import ROUTES
+from tailrace_gateway.stores import open_stores
 from tests.executor.sink import Sink
 from tests.executor.yard import Yard
+from tests.faults.proxy import Proxy, open_proxy
 from tests.gateway.caller import Answered, Caller, Json
 
 RECORDED = "SELECT (SELECT count(*) FROM audit_records) + (SELECT count(*) FROM audit_waiting)"
@@ -276,6 +287,20 @@ class TestTestRow:
 
         assert (refused.status, refused.json["code"], sink.requests) == (429, "TOO_MANY", 0)
 
+    async def test_row_that_was_sent_and_not_recorded_may_have_been_written(
+        self, editor: Caller, yard: Yard, sink: Sink, database_url: str
+    ) -> None:
+        await yard.add_people(1, 1)
+        sink.may_answer.clear()
+        async with _gateway_behind_proxy(editor, yard, database_url) as (proxy, caller), asyncio.TaskGroup() as tasks:
+            testing = tasks.create_task(_test(caller, yard, "1"))
+            await asyncio.wait_for(sink.was_asked.wait(), 30)
+            proxy.each = 1
+            sink.may_answer.set()
+            refused = await testing
+
+        assert (refused.status, refused.json["code"], sink.times_by_id) == (424, "IN_DOUBT", {1: 1})
+
     async def test_repeat_by_key_does_not_send_twice(self, editor: Caller, yard: Yard, sink: Sink) -> None:
         await yard.add_people(1, 1)
         body = {"key": "1", "confirmWrite": True}
@@ -290,3 +315,15 @@ class TestTestRow:
 
 async def _test(editor: Caller, yard: Yard, key: str, **more: bool) -> Answered:
     return await editor.post(f"/api/syncs/{yard.sync.id}/test-row", {"key": key, "confirmWrite": True} | more)
+
+
+@asynccontextmanager
+async def _gateway_behind_proxy(editor: Caller, yard: Yard, url: str) -> AsyncIterator[tuple[Proxy, Caller]]:
+    """Another gateway, whose way to the store can break."""
+    async with (
+        open_proxy(url) as (proxy, proxied),
+        Database.open(proxied, application_name="test") as database,
+        AiohttpClient.open(allow_private=True) as http,
+        TestServer(make_app(open_stores(replace(yard.chassis, database=database), http), ROUTES)) as server,
+    ):
+        yield proxy, replace(editor, url=str(server.make_url("")).rstrip("/"))
