@@ -33,8 +33,8 @@ class SnowflakeRig(LockedRig):
         WHERE RANDOM() = RANDOM()
     """
 
-    def __init__(self, warehouse: Warehouse, account: Snowflake) -> None:
-        self.warehouse = warehouse
+    def __init__(self, warehouse: SnowflakeWarehouse, account: Snowflake) -> None:
+        self.warehouse: SnowflakeWarehouse = warehouse
         self.account = account
         self.secret = account.token
 

@@ -14,6 +14,8 @@ from tailrace.connector_kit.warehouse import Reading, Warehouse
 from tailrace.core.errors import SourceInvalid, SourceUnavailable
 from tailrace.core.rows import Column, ColumnKind
 from tailrace.testing.cursor_contract import CursorContract
+from tailrace.testing.eventually import eventually
+from tailrace.testing.key_sample_contract import KeySampleContract
 from tailrace.testing.mariadb_server import MariaDb
 from tailrace.testing.warehouse_contract import (
     CredentialsContract,
@@ -47,8 +49,8 @@ class MySqlRig(LockedRig):
     endless_query = "SELECT 'a' AS id, sleep(60) AS s FROM (SELECT 1 UNION SELECT 2) AS r"
     secret = _SECRET
 
-    def __init__(self, warehouse: Warehouse, admin: "pymysql.Connection[Any]", chosen: MySqlSettings) -> None:
-        self.warehouse = warehouse
+    def __init__(self, warehouse: MySqlWarehouse, admin: "pymysql.Connection[Any]", chosen: MySqlSettings) -> None:
+        self.warehouse: MySqlWarehouse = warehouse
         self.admin = admin
         self.settings = chosen
         self._number = count()
@@ -82,7 +84,7 @@ class MySqlRig(LockedRig):
         return MySqlWarehouse.open(settings(self.settings.port, self.settings.database, password=_SECRET))
 
 
-class TestMySqlWarehouse(WarehouseContract, CredentialsContract, CursorContract):
+class TestMySqlWarehouse(WarehouseContract, CredentialsContract, CursorContract, KeySampleContract):
     pass
 
 
@@ -214,9 +216,11 @@ async def test_keys_that_a_collation_takes_for_one_are_told_apart(rig: MySqlRig)
 async def test_any_way_to_write_a_query_works(rig: MySqlRig, query: str) -> None:
     whole = await read(rig, query, "id")
     on = await collect(rig, Reading(query, ("id",), after=keys(whole)[0]))
+    sample = await rig.warehouse.key_sample(Reading(query, ("id",)), part=1.0)
 
-    assert keys(whole) == [("a",)]
+    assert keys(whole) == sample == [("a",)]
     assert on == []
+    assert await rig.warehouse.rows_about(query) == 1
 
 
 @pytest.mark.parametrize(
@@ -264,6 +268,20 @@ async def test_value_that_breaks_the_query_is_not_told(rig: MySqlRig) -> None:
         await read(rig, query, "id")
 
     assert "private-value" not in told(refused.value)
+
+
+@pytest.mark.parametrize("table", ["made_0", "(SELECT 1 AS c0) AS constant"])
+async def test_count_that_nobody_waits_for_is_stopped(rig: MySqlRig, table: str) -> None:
+    rig.query([Column("id", ColumnKind.INTEGER)], [["1"], ["2"]])
+    # To sleep would end with the connection. A constant is worked at when the columns are described.
+    query = f"SELECT c0 FROM {table} WHERE benchmark(1000000000000, c0) = 1 /* no sleep */"
+
+    async with asyncio.TaskGroup() as tasks:
+        counting = tasks.create_task(rig.warehouse.rows_about(query))
+        await eventually(rig.queries_running, 1)
+        counting.cancel()
+
+    await eventually(rig.queries_running, 0)
 
 
 async def test_query_that_takes_too_long_is_stopped(rig: MySqlRig) -> None:

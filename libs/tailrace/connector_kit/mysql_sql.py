@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from tailrace.connector_kit.key_samples import MOST_KEYS
 from tailrace.connector_kit.row_order import RowOrder, within_bounds
 from tailrace.connector_kit.warehouse import Reading
 from tailrace.core.rows import ColumnKind
@@ -53,7 +54,19 @@ class FieldLike(Protocol):
 
 def describing(query: str) -> str:
     """A statement that gives the columns of the query and none of its rows."""
-    return f"SELECT * FROM (\n{_first_statement(query)}\n) AS {_ROWS} LIMIT 0"  # noqa: S608 - read-only by transaction
+    return f"SELECT * FROM {_rows_of(query)} LIMIT 0"  # noqa: S608 - read-only by transaction
+
+
+def counting_sql(query: str) -> str:
+    """A statement that counts the rows of the query."""
+    return f"SELECT count(*) FROM {_rows_of(query)}"  # noqa: S608 - read-only by transaction
+
+
+def sampling_sql(reading: Reading, fields: Sequence[FieldLike], part: float) -> str:
+    """A statement that gives the texts of some keys, drawn at random; none with a NULL; as `reading_sql`."""
+    order = _order_of(reading, fields)
+    drawn = f"rand() < {part:.12f} AND NOT ({order.has_null}) ORDER BY rand() LIMIT {MOST_KEYS}"
+    return f"SELECT {', '.join(order.keys)} FROM {_rows_of(reading.query).replace('%', '%%')} WHERE {drawn}"  # noqa: S608 - read-only by transaction
 
 
 def reading_sql(reading: Reading, fields: Sequence[FieldLike]) -> tuple[str, Sequence[object]]:
@@ -63,8 +76,8 @@ def reading_sql(reading: Reading, fields: Sequence[FieldLike]) -> tuple[str, Seq
     keys = [_bytes(key) for key in order.keys]
     condition, arguments = within_bounds(reading, order, keys, [_bytes("%s") for _ in keys])
     by = order.by(keys)
-    query = _first_statement(reading.query).replace("%", "%%")
-    sql = f"""SELECT {selected} FROM (\n{query}\n) AS {_ROWS} {condition}
+    rows = _rows_of(reading.query).replace("%", "%%")
+    sql = f"""SELECT {selected} FROM {rows} {condition}
         ORDER BY {", ".join(by)}, (CASE WHEN {order.has_null} THEN {_digest(fields)} END)
     """  # noqa: S608 - read-only by transaction
     return sql, arguments
@@ -115,6 +128,10 @@ def _bytes(text: str) -> str:
 
 def _name(name: str) -> str:
     return "`" + name.replace("`", "``").replace("%", "%%") + "`"
+
+
+def _rows_of(query: str) -> str:
+    return f"(\n{_first_statement(query)}\n) AS {_ROWS}"
 
 
 def _first_statement(query: str) -> str:

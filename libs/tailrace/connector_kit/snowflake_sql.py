@@ -4,12 +4,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tailrace.connector_kit.key_samples import MOST_KEYS
 from tailrace.connector_kit.row_order import RowOrder, within_bounds
 from tailrace.connector_kit.warehouse import Reading
 from tailrace.core.errors import SourceInvalid
 from tailrace.core.rows import ColumnKind
 
 _ROWS = "tailrace_rows"
+# Of so many equal parts a row is drawn into one: what is random there is a whole number of 64 bits.
+_GRAINS = 1_000_000_000
 _TRIMMED = "REGEXP_REPLACE({}, '[.]?0+$', '')"
 _MOMENT = _TRIMMED.format("TO_VARCHAR({}::TIMESTAMP_NTZ, 'YYYY-MM-DD\"T\"HH24:MI:SS.FF9')")
 _TIME = _TRIMMED.format("TO_VARCHAR(TIMESTAMP_NTZ_FROM_PARTS('1970-01-01'::DATE, {}), 'HH24:MI:SS.FF9')")
@@ -87,7 +90,20 @@ def one_select(query: str) -> str:
 
 def describing(query: str) -> str:
     """A statement that has the columns of the query, as a part of it: what changes something is no part of another."""
-    return f"SELECT * FROM (\n{one_select(query)}\n) AS {_ROWS}"  # noqa: S608 - looked at, and described alone before
+    return f"SELECT * FROM {_rows_of(query)}"  # noqa: S608 - looked at, and described alone before
+
+
+def counting_sql(query: str) -> str:
+    """A statement that counts the rows of the query."""
+    return f"SELECT COUNT(*) FROM {_rows_of(query)}"  # noqa: S608 - looked at
+
+
+def sampling_sql(reading: Reading, fields: Sequence[Field], part: float) -> str:
+    """A statement that gives the texts of some keys, drawn at random; none with a NULL."""
+    order = _order_of(reading, fields)
+    drawn = f"ABS(MOD(RANDOM(), {_GRAINS})) < {round(part * _GRAINS)} AND NOT ({order.has_null})"
+    chosen = f"WHERE {drawn} ORDER BY RANDOM() LIMIT {MOST_KEYS}"
+    return f"SELECT {', '.join(order.keys)} FROM {_rows_of(reading.query)} {chosen}"  # noqa: S608 - looked at
 
 
 def reading_sql(reading: Reading, fields: Sequence[Field]) -> tuple[str, Sequence[str]]:
@@ -98,8 +114,12 @@ def reading_sql(reading: Reading, fields: Sequence[Field]) -> tuple[str, Sequenc
     condition, arguments = within_bounds(reading, order, keys, [_bytes("?") for _ in keys], _by_prefixes)
     by = order.by(keys)
     by.append(f"(CASE WHEN {order.has_null} THEN {_digest(fields)} END)")
-    sql = f"SELECT {selected} FROM (\n{one_select(reading.query)}\n) AS {_ROWS} {condition} ORDER BY {', '.join(by)}"  # noqa: S608 - looked at
+    sql = f"SELECT {selected} FROM {_rows_of(reading.query)} {condition} ORDER BY {', '.join(by)}"  # noqa: S608 - looked at
     return sql, arguments
+
+
+def _rows_of(query: str) -> str:
+    return f"(\n{one_select(query)}\n) AS {_ROWS}"
 
 
 def _order_of(reading: Reading, fields: Sequence[Field]) -> RowOrder:

@@ -19,12 +19,13 @@ from pymysql.err import MySQLError
 
 from tailrace.connector_kit.blocks import FIRST_ROWS, rows_that_fit
 from tailrace.connector_kit.destination import Level
-from tailrace.connector_kit.mysql_sql import KINDS, describing, reading_sql
+from tailrace.connector_kit.mysql_sql import KINDS, counting_sql, describing, reading_sql, sampling_sql
 from tailrace.connector_kit.promised_columns import PromisedColumns
 from tailrace.connector_kit.warehouse import Reading, Warehouse
 from tailrace.core.errors import CredentialsRefused, SourceInvalid, SourceUnavailable, TailraceError
 from tailrace.core.rows import Block, Column, ColumnKind, RowKey
 
+_AT_ONCE = 1000
 _CLOSE_S = 5.0
 _CONNECT_S = 10.0
 _SORTED_BYTES = 4096
@@ -127,13 +128,24 @@ class MySqlWarehouse(Warehouse):
             fields = await self._fields(connection, reading.query)
             columns = self._columns(fields)
             self._promised.check(reading, columns)
-            stream = _Stream(self._limited(), columns)
-            try:
-                await stream.open(connection, *reading_sql(reading, fields))
-                yield stream.blocks(reading.rows_per_block)
-            finally:
-                if not stream.is_at_its_end:
-                    await self._kill(connection.thread_id())
+            async with self._streamed(connection, *reading_sql(reading, fields)) as stream:
+                yield stream.blocks(columns, reading.rows_per_block)
+
+    async def rows_about(self, query: str) -> int:
+        """How many rows a query has: counted, since what the server expects of a join or a condition is far off."""
+        async with self._connection() as connection:
+            await self._fields(connection, query)
+            async with self._streamed(connection, counting_sql(query)) as stream:
+                [[rows]] = await stream.all()
+        return int(rows)
+
+    async def key_sample(self, reading: Reading, *, part: float) -> Sequence[RowKey]:
+        """Keys drawn at random, by a look at all rows that gives nothing else."""
+        async with self._connection() as connection:
+            fields = await self._fields(connection, reading.query)
+            self._promised.check(reading, self._columns(fields))
+            async with self._streamed(connection, sampling_sql(reading, fields, part), ()) as stream:
+                return [RowKey(drawn) for drawn in await stream.all()]
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:
@@ -147,6 +159,22 @@ class MySqlWarehouse(Warehouse):
                 yield connection
             finally:
                 connection.close()
+
+    @asynccontextmanager
+    async def _streamed(
+        self,
+        connection: Any,  # noqa: ANN401 - the driver ships no types
+        sql: str,
+        arguments: Sequence[object] | None = None,
+    ) -> "AsyncIterator[_Stream]":
+        """The rows of a statement, which ends on the server when the scope is left early."""
+        stream = _Stream(self._limited())
+        try:
+            await stream.open(connection, sql, arguments)
+            yield stream
+        finally:
+            if not stream.is_at_its_end:
+                await self._kill(connection.thread_id())
 
     async def _connect(self) -> Any:  # noqa: ANN401 - the driver ships no types
         chosen = self._settings
@@ -178,12 +206,17 @@ class MySqlWarehouse(Warehouse):
 
     async def _fields(self, connection: Any, query: str) -> Sequence[Any]:  # noqa: ANN401 - the driver ships no types
         """The columns of the query as the server describes them, without its rows."""
-        async with self._limited()(), connection.cursor() as cursor:
-            # Alone, before it stands in parentheses: a text that would close them early is no statement.
-            await cursor.execute("PREPARE tailrace_query FROM %s", (query,))
-            await cursor.execute("DEALLOCATE PREPARE tailrace_query")
-            await cursor.execute(describing(query))
-            return list(cursor._result.fields)  # noqa: SLF001 - the public description lacks the character set
+        try:
+            async with self._limited()(), connection.cursor() as cursor:
+                # Alone, before it stands in parentheses: a text that would close them early is no statement.
+                await cursor.execute("PREPARE tailrace_query FROM %s", (query,))
+                await cursor.execute("DEALLOCATE PREPARE tailrace_query")
+                await cursor.execute(describing(query))
+                return list(cursor._result.fields)  # noqa: SLF001 - the public description lacks the character set
+        except (asyncio.CancelledError, TimeoutError):
+            # What is constant in a query is worked at even then.
+            await self._kill(connection.thread_id())
+            raise
 
     def _columns(self, fields: Sequence[Any]) -> Sequence[Column]:
         return [Column(field.name, self._kind(field)) for field in fields]
@@ -213,23 +246,32 @@ class MySqlWarehouse(Warehouse):
 class _Stream:
     """The rows of one statement as they come."""
 
-    def __init__(self, limited: "Callable[[], asyncio.Timeout]", columns: Sequence[Column]) -> None:
+    def __init__(self, limited: "Callable[[], asyncio.Timeout]") -> None:
         self._limited = limited
-        self._width = len(columns)
-        self._booleans = [at for at, column in enumerate(columns) if column.kind is ColumnKind.BOOLEAN]
         self._cursor: Any = None
         self.is_at_its_end = False
 
-    async def open(self, connection: Any, sql: str, arguments: Sequence[object]) -> None:  # noqa: ANN401 - as above
+    async def open(self, connection: Any, sql: str, arguments: Sequence[object] | None) -> None:  # noqa: ANN401 - as above
         async with self._limited():
             self._cursor = await connection.cursor(aiomysql.SSCursor)
             await self._cursor.execute(sql, arguments)
 
-    async def blocks(self, rows_per_block: int) -> AsyncIterator[Block]:
+    async def all(self) -> Sequence[tuple[Any, ...]]:
+        """All rows, of which there are few."""
+        found = list[tuple[Any, ...]]()
+        while records := await self._fetch(_AT_ONCE):
+            found += records
+        self.is_at_its_end = True
+        return found
+
+    async def blocks(self, columns: Sequence[Column], rows_per_block: int) -> AsyncIterator[Block]:
+        """Rows that have these columns, and behind them the texts of their keys."""
+        width = len(columns)
+        booleans = [at for at, column in enumerate(columns) if column.kind is ColumnKind.BOOLEAN]
         at_once = min(FIRST_ROWS, rows_per_block)
         while records := await self._fetch(at_once):
-            keys = [RowKey(record[self._width :]) for record in records]
-            rows = [self._row(record) for record in records]
+            keys = [RowKey(record[width:]) for record in records]
+            rows = [_row(record[:width], booleans) for record in records]
             yield Block(rows, [None if None in key else key for key in keys])
             at_once = rows_that_fit(records, at_most=rows_per_block)
         self.is_at_its_end = True
@@ -240,13 +282,14 @@ class _Stream:
                 found: Sequence[tuple[Any, ...]] = await self._cursor.fetchmany(at_once)
         return found
 
-    def _row(self, record: tuple[Any, ...]) -> tuple[object, ...]:
-        if not self._booleans:
-            return record[: self._width]
-        row = list(record[: self._width])
-        for at in self._booleans:
-            row[at] = None if row[at] is None else bool(row[at])
-        return tuple(row)
+
+def _row(record: tuple[Any, ...], booleans: Sequence[int]) -> tuple[object, ...]:
+    if not booleans:
+        return record
+    row = list(record)
+    for at in booleans:
+        row[at] = None if row[at] is None else bool(row[at])
+    return tuple(row)
 
 
 @contextmanager

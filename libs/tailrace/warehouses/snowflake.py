@@ -24,10 +24,10 @@ from tailrace.connector_kit.destination import Level
 from tailrace.connector_kit.promised_columns import PromisedColumns, refuse_twins
 from tailrace.connector_kit.snowflake_errors import TOO_SLOW, signing_in, translated
 from tailrace.connector_kit.snowflake_settings import REQUEST_S, SnowflakeSettings
-from tailrace.connector_kit.snowflake_sql import Field, describing, one_select, reading_sql
+from tailrace.connector_kit.snowflake_sql import Field, counting_sql, describing, one_select, reading_sql, sampling_sql
 from tailrace.connector_kit.warehouse import Reading, Warehouse
 from tailrace.core.errors import SourceInvalid, SourceUnavailable
-from tailrace.core.rows import Block, Column
+from tailrace.core.rows import Block, Column, RowKey
 
 try:
     from snowflake import connector
@@ -101,6 +101,18 @@ class SnowflakeWarehouse(Warehouse):
         finally:
             await self._session.forget(cursor)
 
+    async def rows_about(self, query: str) -> int:
+        """How many rows a query has: counted, which costs Snowflake nothing where it is of a table alone."""
+        await self._described(query)
+        [[rows]] = await self._session.all(counting_sql(query))
+        return int(rows)
+
+    async def key_sample(self, reading: Reading, *, part: float) -> Sequence[RowKey]:
+        """Keys drawn at random, by a look at all rows that gives nothing else."""
+        fields = await self._described(reading.query)
+        self._promised.check(reading, _columns(fields))
+        return [RowKey(drawn) for drawn in await self._session.all(sampling_sql(reading, fields, part))]
+
     async def _described(self, query: str) -> Sequence[Field]:
         # Alone, before it stands in parentheses: a text that would close them early is no statement.
         fields = await self._session.describe(one_select(query))
@@ -164,6 +176,14 @@ class _Session:
     async def fetch(self, cursor: SnowflakeCursor, at_once: int) -> Sequence[tuple[Any, ...]]:
         """The next rows; none at the end."""
         return await self._work(partial(cursor.fetchmany, at_once), self._settings.statement_timeout_s)
+
+    async def all(self, sql: str) -> Sequence[tuple[Any, ...]]:
+        """All rows of a statement, of which there are few."""
+        cursor = await self.execute(sql, ())
+        try:
+            return await self._work(cursor.fetchall, self._settings.statement_timeout_s)
+        finally:
+            await self.forget(cursor)
 
     async def forget(self, cursor: SnowflakeCursor) -> None:
         """Give up the rows that were not fetched."""
