@@ -1,4 +1,7 @@
-"""Cursors: where a listing goes on. Signed, and good only for the workspace and the filter they were made for."""
+"""Where a listing goes on: by the number of a page, or by a cursor.
+
+Cursors are signed, and good only for the workspace and the filter they were made for.
+"""
 
 import base64
 import binascii
@@ -7,15 +10,16 @@ import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 import orjson
 from pydantic import Field
+from yarl import URL
 
 from tailrace.core.clock import Clock
 from tailrace.store.secrets import SecretBox
 from tailrace_gateway.models import Query
-from tailrace_gateway.problems import Fault, Malformed
+from tailrace_gateway.problems import Fault, Malformed, Unprocessable
 
 LIMIT = 50
 LIMIT_MOST = 1000
@@ -47,6 +51,33 @@ class Listing:
         """Everything that a cursor is bound to."""
         chosen = self.query.model_dump(mode="json", exclude={"limit", "cursor"})
         return orjson.dumps([self.name, self.workspace_id, chosen], option=orjson.OPT_SORT_KEYS)
+
+
+@dataclass(frozen=True, slots=True)
+class NumberedPage:
+    """A page by its number from 1, of a listing that reaches so many things back."""
+
+    number: int
+    size: int
+    reach: int
+
+    @property
+    def offset(self) -> int:
+        """How many things stand before it."""
+        return (self.number - 1) * self.size
+
+    def paging(self, url: URL, total: int, *, or_narrow: str) -> dict[str, Any]:
+        """What the answer says of its place: `next` is left out on the last page, and where it would be refused.
+
+        :raises Unprocessable: there are things on the page, and they are too many back.
+        """
+        if self.offset < total and self.offset + self.size > self.reach:
+            detail = f"it must not end more than {self.reach} back; narrow {or_narrow}"
+            raise Unprocessable([Fault.at_parameter("page", "too_far", detail)])
+        told: dict[str, Any] = {"total": total}
+        if self.offset + self.size < total and self.offset + 2 * self.size <= self.reach:
+            told["next"] = str(url.update_query(page=self.number + 1))
+        return told
 
 
 class Cursors:

@@ -228,5 +228,5 @@ class RetlConnectionsQuery(Query):
     source_id: Id | None = None
     destination_id: Id | None = None
     has_external_id: bool | None = None
-    page: Annotated[int, Field(ge=1, le=100_000)] = 1
+    page: Annotated[int, Field(ge=1)] = 1
     page_size: Annotated[int, Field(ge=1, le=PAGE_SIZE_MOST)] = PAGE_SIZE

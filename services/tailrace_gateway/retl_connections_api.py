@@ -1,6 +1,6 @@
 """RudderStack's contract: connections, which are syncs of ours, defined."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,8 @@ from tailrace.store.sync_links import LinkedSync, LinkFilter, SyncLink
 from tailrace.store.syncs import NewSync, SyncChange
 from tailrace_gateway.calls import Answer, AnyCall, Call, Change
 from tailrace_gateway.models import NoBody, NoQuery
-from tailrace_gateway.problems import Fault, Unprocessable
+from tailrace_gateway.paging import NumberedPage
+from tailrace_gateway.problems import Unprocessable
 from tailrace_gateway.recording import in_transaction
 from tailrace_gateway.repeats import once_in_store
 from tailrace_gateway.retl_answers import connection_view, event_of
@@ -70,16 +71,13 @@ async def create_connection(call: Call[CreateRetlConnection, NoQuery]) -> Answer
 async def list_connections(call: Call[NoBody, RetlConnectionsQuery]) -> Answer:
     """The workspace's connections, oldest first."""
     query, workspace_id = call.query, call.identity.workspace_id
-    offset = (query.page - 1) * query.page_size
-    if offset + query.page_size > REACH:
-        detail = f"page x pageSize must be at most {REACH}; narrow by sourceId or destinationId"
-        raise Unprocessable([Fault.at_parameter("page", "too_far", detail)])
+    page = NumberedPage(query.page, query.page_size, REACH)
     wanted = LinkFilter(query.source_id, query.destination_id, query.has_external_id)
     total = await call.stores.sync_links.count(workspace_id, wanted)
-    found = await call.stores.sync_links.list(workspace_id, wanted, offset=offset, limit=query.page_size)
-    paging: dict[str, Any] = {"total": total}
-    if offset + query.page_size < total:
-        paging["next"] = str(call.url.update_query(page=query.page + 1))
+    paging = page.paging(call.url, total, or_narrow="sourceId or destinationId")
+    found: Sequence[LinkedSync] = ()
+    if page.offset < total:
+        found = await call.stores.sync_links.list(workspace_id, wanted, offset=page.offset, limit=page.size)
     return Answer({"data": [connection_view(linked) for linked in found], "paging": paging})
 
 

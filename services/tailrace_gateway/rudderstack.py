@@ -1,5 +1,6 @@
 """The RudderStack contract: start, list, look at and stop the syncs of a connection, which we call runs of a sync."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -9,10 +10,11 @@ from tailrace.core.errors import NotFound
 from tailrace.core.ids import RunId, SyncId
 from tailrace.core.runs import RunKind
 from tailrace.store.database import Connection
-from tailrace.store.runs import RunFilter
+from tailrace.store.runs import Run, RunFilter
 from tailrace_gateway.calls import Answer, Call
 from tailrace_gateway.models import Body, Moment, NoBody, NoQuery, Query
-from tailrace_gateway.problems import Fault, Malformed, Unprocessable
+from tailrace_gateway.paging import NumberedPage
+from tailrace_gateway.problems import Fault, Malformed
 from tailrace_gateway.repeats import once_by_key
 from tailrace_gateway.run_views import rudderstack_run, rudderstack_statuses
 from tailrace_gateway.starts import Start, forget_repeat, note_end, start, start_or_repeat, stop, stopped_run
@@ -57,7 +59,7 @@ async def start_sync(call: Call[StartSync, NoQuery]) -> Answer:
 async def list_syncs(call: Call[NoBody, SyncsQuery]) -> Answer:
     """The connection's runs, newest first."""
     query, workspace_id = call.query, call.identity.workspace_id
-    offset = (query.page - 1) * query.per_page
+    page = NumberedPage(query.page, query.per_page, REACH)
     sync = await call.stores.syncs.get(workspace_id, call.path["connection_id"])
     wanted = RunFilter(
         sync_id=sync.id,
@@ -66,15 +68,10 @@ async def list_syncs(call: Call[NoBody, SyncsQuery]) -> Answer:
         started_before=query.started_before,
     )
     total = await call.stores.runs.count(workspace_id, wanted)
-    paging: dict[str, Any] = {"total": total}
-    if offset >= total:
-        return Answer({"syncs": [], "paging": paging})
-    if offset + query.per_page > REACH:
-        detail = f"page x per_page must be at most {REACH}; narrow started_after and started_before"
-        raise Unprocessable([Fault.at_parameter("page", "too_far", detail)])
-    runs = await call.stores.runs.list(workspace_id, wanted, offset=offset, limit=query.per_page)
-    if offset + query.per_page < total and offset + 2 * query.per_page <= REACH:
-        paging["next"] = str(call.url.update_query(page=query.page + 1))
+    paging = page.paging(call.url, total, or_narrow="started_after and started_before")
+    runs: Sequence[Run] = ()
+    if page.offset < total:
+        runs = await call.stores.runs.list(workspace_id, wanted, offset=page.offset, limit=page.size)
     return Answer({"syncs": [rudderstack_run(run) for run in runs], "paging": paging})
 
 

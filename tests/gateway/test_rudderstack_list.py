@@ -14,6 +14,9 @@ INSERT INTO run_shards (run_id, shard) SELECT id, 0 FROM many
 """
 
 PREFIXES = pytest.mark.parametrize("prefix", ["/v2", ""], ids=["with /v2", "without"])
+BEHIND = pytest.mark.parametrize(
+    "page", ["9", "201", "99999999999999999999999999"], ids=["near", "far", "out of sight"]
+)
 
 
 @pytest_asyncio.fixture
@@ -73,11 +76,18 @@ async def test_next_is_a_path_on_this_host_with_the_query_kept(
     assert [each["id"] for each in shown] == [run_ids[3], run_ids[0]]
 
 
-@pytest.mark.parametrize("page", ["9", "201", "99999999999999999999999999"], ids=["near", "far", "out of sight"])
+@BEHIND
 async def test_page_behind_the_last_is_empty(admin: Caller, sync_id: str, run_ids: list[str], page: str) -> None:
     listed = await admin.get(f"/v2/retl-connections/{sync_id}/syncs?page={page}")
 
     assert (listed.status, listed.json) == (200, {"syncs": [], "paging": {"total": len(run_ids)}})
+
+
+@BEHIND
+async def test_page_behind_the_last_connection_is_empty_too(admin: Caller, sync_id: str, page: str) -> None:
+    listed = await admin.get(f"/v2/retl-connections?pageSize=1000&page={page}")
+
+    assert (listed.status, listed.json) == (200, {"data": [], "paging": {"total": 1}})
 
 
 async def test_page_too_far_back_is_refused_where_there_are_runs_and_no_next_leads_there(
