@@ -1,9 +1,11 @@
 """When a run has to stop, by what its shards were told of their rows."""
 
+from itertools import product
+
 import pytest
 
 from tailrace.core.policies import FailureThresholds
-from tailrace.core.rows import DELIVERED, RowOutcome, rejected
+from tailrace.core.rows import DELIVERED, RowOutcome, rejected, skipped
 from tailrace.core.settlements import NOTHING_SENT, Rejections
 from tailrace.pipeline.brake import Brake
 
@@ -107,3 +109,16 @@ def test_what_others_rejected_before_a_claim_is_in_a_row_where_nothing_was_ever_
     assert stops(Brake(IN_A_ROW, elsewhere=Rejections(10, 10)))
     assert not stops(Brake(IN_A_ROW, elsewhere=Rejections(11, 10)))
     assert not stops(Brake(IN_A_ROW, Rejections(1, 0), Rejections(10, 10)))
+
+
+@pytest.mark.parametrize("before", [0, 3])
+@pytest.mark.parametrize("verdicts", list(product([BAD, DELIVERED, skipped("ABSENT")], repeat=4)))
+def test_batch_counts_as_its_rows_do_one_by_one(verdicts: tuple[RowOutcome, ...], before: int) -> None:
+    at_once = Brake(IN_A_ROW, Rejections(10, before, in_a_row=before))
+    one_by_one = Brake(IN_A_ROW, Rejections(10, before, in_a_row=before))
+
+    at_once.add(verdicts)
+    for verdict in verdicts:
+        one_by_one.add([verdict])
+
+    assert at_once.rejections == one_by_one.rejections

@@ -1,6 +1,7 @@
 """How the body of a 2xx answer says which rows failed: a list aligned with the rows, or a list of row numbers."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Literal, TypeAlias
 
 import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, ValidationError
@@ -12,6 +13,7 @@ from tailrace.core.rows import DELIVERED, RowOutcome, rejected, retry, skipped
 MESSAGE_LIMIT = 1000
 """Characters of a destination's message that are kept."""
 
+_FIELD_LIMIT = 256
 _JSON_STARTS = (b"{", b"[")
 
 
@@ -20,6 +22,8 @@ def _shortened(value: object) -> object:
 
 
 _Text = Annotated[str, BeforeValidator(_shortened)]
+_Said: TypeAlias = tuple[str, str, str | None]
+"""Code, message and field of an error."""
 
 
 class _Entry(BaseModel):
@@ -27,7 +31,7 @@ class _Entry(BaseModel):
 
     code: _Text = ""
     message: _Text = ""
-    field: str | None = Field(default=None, max_length=256)
+    field: str | None = Field(default=None, max_length=_FIELD_LIMIT)
 
 
 class _Result(_Entry):
@@ -47,7 +51,6 @@ class _Body(BaseModel):
 
 
 _NAMES = frozenset(_Body.model_fields)
-_SILENT = _Body()
 
 
 def row_outcomes(response: HttpResponse, rows: int, *, requires_results: bool) -> list[RowOutcome]:
@@ -55,7 +58,11 @@ def row_outcomes(response: HttpResponse, rows: int, *, requires_results: bool) -
 
     :raises InDoubt: the answer promises to speak of rows and cannot be understood, or it is HTML.
     """
-    body = _read(response)
+    told = _told(response)
+    outcomes = _by_plain_errors(told, rows)
+    if outcomes is not None:
+        return outcomes
+    body = _read(told)
     if body.results is not None:
         return _aligned(body.results, rows, has_errors=bool(body.errors))
     if body.errors is not None:
@@ -80,18 +87,59 @@ def refusal(response: HttpResponse) -> str:
     return (told if isinstance(told, str) else orjson.dumps(told).decode())[:MESSAGE_LIMIT]
 
 
-def _read(response: HttpResponse) -> _Body:
+def _told(response: HttpResponse) -> Mapping[str, object]:
+    """The object that the answer is, if that says anything about rows; else nothing."""
     content_type = response.headers.get("content-type", "")
     if "html" in content_type:
         raise InDoubt("the answer is an HTML page: is there a login or a proxy before the destination?")
     content = response.body.strip()
     if not content or ("json" not in content_type and not content.startswith(_JSON_STARTS)):
-        return _SILENT
+        return {}
     try:
         told = orjson.loads(content)
-        return _Body.model_validate(told) if isinstance(told, dict) and not _NAMES.isdisjoint(told) else _SILENT
     except orjson.JSONDecodeError:
         problem = "the answer is no readable JSON"
+    else:
+        return told if isinstance(told, dict) and not _NAMES.isdisjoint(told) else {}
+    raise InDoubt(problem)
+
+
+def _by_plain_errors(told: Mapping[str, object], rows: int) -> list[RowOutcome] | None:
+    """What `errors` say that are all as most are; None where something has to be looked at more closely."""
+    errors = told.get("errors")
+    if told.get("results") is not None or not isinstance(errors, list):
+        return None
+    outcomes = [DELIVERED] * rows
+    alike: dict[_Said, RowOutcome] = {}
+    for error in errors:
+        index, said = _plain(error)
+        if said is None or not 0 <= index < rows:
+            return None
+        outcome = alike.get(said)
+        if outcome is None:
+            code, message, field = said
+            outcome = alike[said] = rejected(code or "REJECTED", message, field=field)
+        outcomes[index] = outcome
+    return outcomes
+
+
+def _plain(error: object) -> "tuple[int, _Said | None]":
+    """Which row it is about, and what it says of it; None if that cannot be taken as it is."""
+    if not isinstance(error, dict):
+        return -1, None
+    index, code, message, field = error.get("index"), error.get("code"), error.get("message"), error.get("field")
+    code, message = code or "", message or ""
+    if type(index) is not int or not isinstance(code, str) or not isinstance(message, str):
+        return -1, None
+    is_short = len(code) + len(message) <= MESSAGE_LIMIT
+    if field is not None and (not isinstance(field, str) or len(field) > _FIELD_LIMIT):
+        return -1, None
+    return index, (code, message, field) if is_short else None
+
+
+def _read(told: Mapping[str, object]) -> _Body:
+    try:
+        return _Body.model_validate(told)
     except ValidationError as error:
         place = ".".join(map(str, error.errors(include_input=False)[0]["loc"]))
         problem = f"the answer's {place} is not as documented"

@@ -36,7 +36,7 @@ from tailrace.connector_kit.destination import Destination, Level, Object, Targe
 from tailrace.connector_kit.destination import Field as ObjectField
 from tailrace.connector_kit.header_rules import SecretHeader, check_header_names
 from tailrace.connector_kit.http import LONG_ANSWER_BYTES, HttpClient, HttpRequest, HttpResponse
-from tailrace.connector_kit.masking import masked, secret_words
+from tailrace.connector_kit.masking import all_masked, masked, secret_words
 from tailrace.connector_kit.signatures import SigningSecret, signature_headers, signing_key
 from tailrace.core.batches import Batch, BatchResult
 from tailrace.core.clock import Clock, SystemClock
@@ -174,11 +174,9 @@ class HttpDestination(Destination):
                 raise
             return BatchResult(batch, [masked(_refused(response), self._secrets)])
         outcomes = row_outcomes(response, len(batch.rows), requires_results=self._settings.requires_results)
-        if outcomes.count(DELIVERED) == len(outcomes):
-            return BatchResult(batch, outcomes)
         if is_delete:
             outcomes = [DELIVERED if _is_absent(outcome) else outcome for outcome in outcomes]
-        return BatchResult(batch, [masked(outcome, self._secrets) for outcome in outcomes])
+        return BatchResult(batch, all_masked(outcomes, self._secrets))
 
     def _request(self, target: Target, batch: Batch) -> HttpRequest:
         body = b"".join((_head(target), b",".join(batch.bodies), _TAIL))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from tailrace.core.errors import Invalid
 from tailrace.core.policies import FailureThresholds
-from tailrace.core.rows import DELIVERED, RowOutcome, Verdict
+from tailrace.core.rows import RowOutcome, Verdict, not_delivered
 from tailrace.core.settlements import NOTHING_SENT, Rejections
 
 FAILURE_THRESHOLD = "FAILURE_THRESHOLD"
@@ -32,16 +32,14 @@ class Brake:
 
     def add(self, outcomes: Sequence[RowOutcome]) -> None:
         """Take the outcomes of a batch into account."""
-        if outcomes and outcomes.count(DELIVERED) == len(outcomes):
-            self._sent += len(outcomes)
+        rejected = [at for at in not_delivered(outcomes) if outcomes[at].verdict is Verdict.REJECTED]
+        last = _last_in_a_row(rejected, len(outcomes))
+        self._sent += len(outcomes)
+        self._rejected += len(rejected)
+        if last < len(outcomes):
             self._in_a_row = self._together = 0
-            return
-        for outcome in outcomes:
-            is_rejected = outcome.verdict is Verdict.REJECTED
-            self._sent += 1
-            self._rejected += is_rejected
-            self._in_a_row = self._in_a_row + 1 if is_rejected else 0
-            self._together = self._together + 1 if is_rejected else 0
+        self._in_a_row += last
+        self._together += last
 
     def heed(self, elsewhere: Rejections) -> None:
         """Take into account what the other shards of the run have sent by now."""
@@ -82,3 +80,11 @@ def too_many(total: Rejections) -> Invalid:
         " mend the mapping or the destination, and start the sync again",
         code=FAILURE_THRESHOLD,
     )
+
+
+def _last_in_a_row(rejected: Sequence[int], rows: int) -> int:
+    """How many of so many rows were rejected since the last one that was not, by the places of all that were."""
+    last = 0
+    while last < len(rejected) and rejected[-1 - last] == rows - 1 - last:
+        last += 1
+    return last

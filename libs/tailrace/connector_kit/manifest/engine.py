@@ -19,7 +19,7 @@ from tailrace.connector_kit.manifest.settings import ConnectionSettings, setting
 from tailrace.connector_kit.manifest.sign_in import SignIn
 from tailrace.connector_kit.manifest.targets import check_target
 from tailrace.connector_kit.manifest.writes import LookedUpKey, Write
-from tailrace.connector_kit.masking import masked, secret_words
+from tailrace.connector_kit.masking import all_masked, secret_words
 from tailrace.core.batches import Batch, BatchResult
 from tailrace.core.clock import Clock, SystemClock
 from tailrace.core.errors import DestinationInvalid
@@ -89,7 +89,7 @@ class ManifestDestination(Destination):
         sent = iter(await self._delivery(plan, batch).send(rows) if rows else ())
         outcomes = [next(sent) if isinstance(row, Rendered) else row for row in made]
         secrets = secret_words((*self._sign_in.secrets, *self._others))
-        return BatchResult(batch, [masked(outcome, secrets) for outcome in outcomes])
+        return BatchResult(batch, all_masked(outcomes, secrets))
 
     async def found(self, plan: WritePlan, batch: Batch, key: LookedUpKey) -> Sequence[Collection[str] | RowOutcome]:
         """The vendor's own ids of each row, looked up by this key; or why the row cannot be sent."""
