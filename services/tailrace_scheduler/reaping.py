@@ -49,6 +49,7 @@ class Reaping:
             except LeaseLost:
                 continue
             metrics.RUNS.labels(RunStatus.CANCELLED).inc()
+            metrics.RUN_DURATION.observe(adopted.begun_for_s)
             _log.info("run.reaped", **{fields.RUN_ID: adopted.lease.run_id, fields.SYNC_ID: adopted.sync_id})
 
     async def tell_again(self) -> None:

@@ -11,6 +11,7 @@ from tailrace.core.ids import RunId
 from tailrace.core.runs import Books, RunStatus
 from tailrace.core.settlements import Position, Settlement
 from tailrace.events.run_events import run_cancelled_in_queue
+from tailrace.observe.metrics import REGISTRY
 from tailrace.store.abandoned import AbandonedRuns
 from tailrace.store.database import Record
 from tailrace.store.runs import CancelRequest, Runs
@@ -94,6 +95,27 @@ async def test_cancelled_run_of_a_dead_executor_is_closed_with_its_books(
     assert run["finished_at"] is not None
     assert (told["status"], told["read"], told["delivered"], told["skipped"]) == ("cancelled", 3, 2, 1)
     assert finished["key"] == run["id"]
+
+
+async def test_duration_of_a_reaped_run_is_counted_from_its_first_claim(
+    stage: Stage, grave: Grave, reaping: Reaping
+) -> None:
+    await grave.bury("a")
+    await stage.database.execute("UPDATE runs SET started_at = clock_timestamp() - interval '1 hour'")
+    await cancel(stage)
+    await let_lease_end(stage, ago_s=DEAD_FOR_S + 1)
+    before = _durations()
+
+    await reaping.close_cancelled()
+
+    count, total_s = (now - then for now, then in zip(_durations(), before, strict=True))
+    assert (count, 3600 <= total_s < 7200) == (1, True)
+
+
+def _durations() -> tuple[float, float]:
+    """How many runs were counted, and the sum of how long they took."""
+    name = "tailrace_run_duration_seconds"
+    return REGISTRY.get_sample_value(f"{name}_count") or 0, REGISTRY.get_sample_value(f"{name}_sum") or 0
 
 
 async def test_sync_can_run_again_after_its_run_was_reaped(stage: Stage, grave: Grave, reaping: Reaping) -> None:

@@ -22,6 +22,7 @@ UPDATE run_shards AS shards SET state = 'running', lease_epoch = lease_epoch + 1
 FROM picked JOIN runs ON runs.id = picked.run_id
 WHERE shards.run_id = picked.run_id AND shards.shard = picked.shard
 RETURNING shards.*, runs.workspace_id, runs.sync_id,
+  coalesce(extract(epoch FROM clock_timestamp() - runs.started_at), 0)::float8 AS begun_for_s,
   (SELECT count(*) FROM run_shards AS every WHERE every.run_id = shards.run_id) > 1 AS is_shared
 """
 _FORGOTTEN = """
@@ -33,13 +34,17 @@ ORDER BY queued_at LIMIT $2
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
-    """A cancelled shard whose owner is gone: ours now, to be closed before the lease ends."""
+    """A cancelled shard whose owner is gone: ours now, to be closed before the lease ends.
+
+    Its run was claimed for the first time `begun_for_s` ago.
+    """
 
     lease: Lease
     workspace_id: WorkspaceId
     sync_id: SyncId
     books: Books
     is_shared: bool = False
+    begun_for_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +68,12 @@ class AbandonedRuns:
         if row is None:
             return None
         return Adopted(
-            lease_in(row), WorkspaceId(row["workspace_id"]), SyncId(row["sync_id"]), books_in(row), row["is_shared"]
+            lease_in(row),
+            WorkspaceId(row["workspace_id"]),
+            SyncId(row["sync_id"]),
+            books_in(row),
+            row["is_shared"],
+            row["begun_for_s"],
         )
 
     async def waiting(self, *, for_s: float, limit: int) -> Sequence[Waiting]:
