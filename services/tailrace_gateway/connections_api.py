@@ -1,5 +1,6 @@
 """Management: sources and destinations. The same operations for both; only destinations have limits."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -10,7 +11,13 @@ from tailrace.store.database import Connection
 from tailrace_gateway.calls import Answer, AnyCall, Call, Change, Handler
 from tailrace_gateway.conditions import replaced, tag, unless_overtaken
 from tailrace_gateway.connection_views import CONNECTED, FAILING, connection_item
-from tailrace_gateway.connector_settings import part, require_same_address, secrets_in, settings_type_of
+from tailrace_gateway.connector_settings import (
+    part,
+    require_same_address,
+    require_tls,
+    secrets_in,
+    settings_type_of,
+)
 from tailrace_gateway.models import Body, NoBody, NoQuery
 from tailrace_gateway.paging import Listing, PagedQuery
 from tailrace_gateway.problems import Fault, Unprocessable
@@ -69,6 +76,7 @@ def create(kind: ConnectionKind) -> Handler:
     async def handle(call: Call[CreateSource, NoQuery]) -> Answer:
         body = call.body
         parted = part(settings_type_of(kind, body.connector), body.settings, {})
+        _require_tls(call, kind, {}, body.settings)
         draft = ConnectionDraft(body.name, parted.shown, parted.secrets, (), *_limits(body, None))
 
         async def act(stores: Stores) -> Answer:
@@ -156,6 +164,7 @@ async def _update(call: Call[UpdateSource, NoQuery], kind: ConnectionKind) -> An
     given = old.settings if body.settings is None else body.settings
     require_same_address(whole, given, known)
     parted = part(settings_type_of(kind, old.connector), given, known)
+    _require_tls(call, kind, whole, given)
     limits = _limits(body, old)
     draft = ConnectionDraft(
         body.name or old.name, parted.shown, parted.secrets, parted.kept, *limits, replaced(call, old.updated_at)
@@ -169,6 +178,11 @@ async def _update(call: Call[UpdateSource, NoQuery], kind: ConnectionKind) -> An
         return Answer(one(shown), headers=tag(stored.updated_at), change=change)
 
     return await in_transaction(call, act)
+
+
+def _require_tls(call: AnyCall, kind: ConnectionKind, before: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    if kind is ConnectionKind.DESTINATION and not call.stores.speaks_plain_http:
+        require_tls(before, given)
 
 
 async def _tested(call: AnyCall, stored: StoredConnection) -> Answer:

@@ -96,6 +96,22 @@ def require_same_address(before: Mapping[str, Any], given: Mapping[str, Any], kn
         _refuse(hidden, f"give this secret again: {where} changed, and a kept secret is not sent to a new address")
 
 
+def require_tls(before: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Return if no address among a destination's settings is one of plain http, but those that it had before.
+
+    :raises Unprocessable: names each of them.
+    """
+    had = dict(_leaves(before))
+    plain = {place for place, value in _leaves(given) if _is_plain_http(place, value) and had.get(place) != value}
+    _refuse(plain, "must begin with https://: this installation sends nothing over plain http", code="plain_http")
+
+
+def _is_plain_http(place: str, value: object) -> bool:
+    return (
+        isinstance(value, str) and value.lower().startswith("http://") and any(map(_ADDRESS.search, place.split("/")))
+    )
+
+
 def _addresses(settings: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str, object]:
     """What decides where requests go, by place: of URLs only up to the port, of other secrets nothing."""
     found: dict[str, object] = {}
@@ -131,9 +147,9 @@ def _validated(settings_type: type[BaseModel], filled: Mapping[str, Any]) -> Bas
     )
 
 
-def _refuse(places: set[str], why: str) -> None:
+def _refuse(places: set[str], why: str, *, code: str = "hidden") -> None:
     if places:
-        raise Unprocessable([Fault(f"/{_MEMBER}{place}", "hidden", why) for place in sorted(places)])
+        raise Unprocessable([Fault(f"/{_MEMBER}{place}", code, why) for place in sorted(places)])
 
 
 def _leaves(document: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str, object]]:

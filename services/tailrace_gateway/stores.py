@@ -34,7 +34,10 @@ STATEMENT_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """A repository for each noun, and the ways to connectors and cursors."""
+    """A repository for each noun, and the ways to connectors and cursors.
+
+    `speaks_plain_http` says whether destinations are reached without TLS, too.
+    """
 
     box: SecretBox
     database: Database
@@ -56,6 +59,7 @@ class Stores:
     audit: Audit
     discovery: Discovery
     cursors: Cursors
+    speaks_plain_http: bool
 
     def narrowed(self, workspace_id: WorkspaceId) -> "Stores":
         """The same stores, which see one workspace, and nothing of the others whatever they are asked."""
@@ -73,7 +77,13 @@ def open_stores(chassis: Chassis, http: HttpClient) -> Stores:
     """The stores on the chassis' database."""
     database, box = chassis.database, chassis.box
     discovery = Discovery(Connections(database, box), http, Shared.fresh(chassis.clock))
-    return Stores(box=box, discovery=discovery, cursors=Cursors(box, chassis.clock), **_repositories(database, box))
+    return Stores(
+        box=box,
+        discovery=discovery,
+        cursors=Cursors(box, chassis.clock),
+        speaks_plain_http=chassis.settings.allow_private_destinations,
+        **_repositories(database, box),
+    )
 
 
 def _repositories(database: Database, box: SecretBox) -> dict[str, Any]:

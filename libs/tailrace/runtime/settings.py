@@ -113,7 +113,7 @@ class Settings(KafkaSettings, StoreSettings):
         description="Name of this process, unique.",
     )
     allow_private_destinations: bool = Field(
-        default=False, description="Let connectors reach loopback and private addresses: for trials only."
+        default=False, description="Let connectors reach private addresses, and speak plain http: for trials only."
     )
     local_files: Path | None = Field(
         None, description="Directory whose files every workspace may read by the warehouse `duckdb`; none if not set."
