@@ -3,14 +3,18 @@
 import zlib
 from dataclasses import replace
 from hashlib import blake2b
+from random import Random
+from typing import TypeVar
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailrace.core.entry_columns import EntryColumns
+from tailrace.core.entry_columns import EntryColumns, PlainEntries, told_of
 from tailrace.core.pages import ENTRIES_PER_PAGE, pages, unpack
 from tailrace.core.rows import UNKNOWN_SOURCE, Row, RowHash, RowKey, SourceHash
 from tailrace.core.snapshots import UNKNOWN_VERSION, Entry, hash_row, is_version, of_first_algorithm
+
+Item = TypeVar("Item")
 
 hashes = st.binary(min_size=8, max_size=8).map(RowHash)
 keys = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=6), min_size=1, max_size=3).map(
@@ -18,10 +22,24 @@ keys = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=6), m
 )
 sources = st.just(UNKNOWN_SOURCE) | st.integers(-(2**63), 2**63 - 1).map(SourceHash)
 entries = st.builds(Entry, keys, st.none() | hashes, st.none() | hashes, source=sources)
+short = st.text("ab", min_size=1, max_size=6).map(lambda part: RowKey((part,)))
+delivered = st.builds(
+    Entry, short, hashes, st.sampled_from([None, None, UNKNOWN_VERSION]), st.just(value=False), st.none(), sources
+)
 
 
 def layer(some: list[Entry]) -> list[Entry]:
     return sorted({entry.key: entry for entry in some}.values(), key=lambda entry: entry.key)
+
+
+def stretch(some: list[Entry]) -> PlainEntries:
+    told = [(entry.key, entry.delivered or UNKNOWN_VERSION, entry.source) for entry in some]
+    names, versions, known = zip(*told, strict=True)
+    return PlainEntries(names, versions, known if any(known) else None)
+
+
+def shuffled(some: list[Item], order: Random) -> list[Item]:
+    return order.sample(some, len(some))
 
 
 @given(st.lists(entries, min_size=1).map(layer))
@@ -39,6 +57,19 @@ def test_overlay_is_a_dict_update_without_tombstones(base: list[Entry], above: l
     merged = list(EntryColumns.of(base).overlaid(EntryColumns.of(above)))
 
     assert merged == [expected[key] for key in sorted(expected) if not expected[key].is_tombstone]
+
+
+@given(st.lists(delivered, min_size=5).map(layer), st.integers(1, 4), st.randoms(use_true_random=False))
+def test_entries_in_stretches_and_others_are_gathered_in_order(some: list[Entry], size: int, order: Random) -> None:
+    plain = [entry for entry in some if not isinstance(told_of(entry), Entry)]
+    stretches = [stretch(plain[at : at + size]) for at in range(0, len(plain), size)]
+    others = [entry for entry in some if isinstance(told_of(entry), Entry)]
+
+    gathered = EntryColumns.gathered(shuffled(stretches, order), shuffled(others, order))
+
+    assert list(gathered) == some
+    assert gathered.is_plain is EntryColumns.of(some).is_plain
+    assert [page.body for page in pages(gathered)] == [page.body for page in pages(some)]
 
 
 def test_page_of_the_first_algorithm_tells_versions_by_it() -> None:

@@ -11,10 +11,15 @@ _DELIVERED_IS_OLD = 16
 _DEAD_IS_OLD = 32
 _LENGTH_BYTES = 2
 _WRITTEN_LENGTH_BYTES = 4
+_DEAD_ALONE = bytes((_HAS_DEAD, 1))
+"""How an entry begins that has a version that lies dead, a key of one part, and nothing else."""
 
 
 def encode(entry: Entry) -> bytes:
     """The entry, its key included."""
+    if _is_dead_alone(entry):
+        only = entry.key[0].encode()
+        return b"".join((_DEAD_ALONE, len(only).to_bytes(_LENGTH_BYTES), only, entry.dead or b""))
     parts = [part.encode() for part in entry.key]
     lengths = [len(part).to_bytes(_LENGTH_BYTES) for part in parts]
     hashes = [(one or b"")[-HASH_BYTES:] for one in (entry.delivered, entry.dead)]
@@ -41,6 +46,12 @@ def decode(raw: memoryview, at: int, *, is_first: bool = False) -> tuple[Entry, 
         at = starts_at + int.from_bytes(raw[at:starts_at])
         written = bytes(raw[starts_at:at])
     return Entry(RowKey(tuple(key)), delivered, dead, bool(flags & _IS_GONE), written), at
+
+
+def _is_dead_alone(entry: Entry) -> bool:
+    key, delivered, dead, is_gone, written, _ = entry
+    has_nothing_else = delivered is None and written is None and not is_gone and len(key) == 1
+    return has_nothing_else and dead is not None and len(dead) == HASH_BYTES
 
 
 def _flags(entry: Entry) -> int:

@@ -1,13 +1,14 @@
 """Entries in columns: most of them are a key and the hash that was delivered, and never become an object."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import chain, repeat
-from operator import itemgetter
-from typing import NamedTuple, Self, TypeAlias, overload
+from typing import NamedTuple, Self, TypeAlias, TypeVar, overload
 
 from tailrace.core.rows import UNKNOWN_SOURCE, RowHash, RowKey, SourceHash
 from tailrace.core.snapshots import Entry, is_old
 
+Item = TypeVar("Item")
 Told: TypeAlias = RowHash | Entry
 """The hash of the version delivered, or the whole entry where there is more to say; but for what `sources` tell."""
 
@@ -51,19 +52,31 @@ class EntryColumns(Sequence[Entry]):
     @classmethod
     def gathered(cls, plain: Sequence[PlainEntries], odd: Sequence[Entry]) -> Self:
         """Plain entries in stretches, no two of them over the same keys, and among them others."""
+        if not plain:
+            return cls.of(sorted(odd, key=_key))
         plain = sorted(plain, key=_first_key)
-        if odd:
-            rows: list[tuple[RowKey, Told, SourceHash]] = []
-            for some in plain:
-                rows += zip(some.keys, some.hashes, _filled(some), strict=False)
-            rows += [(entry.key, told_of(entry), entry.source) for entry in odd]
-            return cls._of_rows(sorted(rows, key=itemgetter(0)))
         keys = list(chain.from_iterable(some.keys for some in plain))
         told: list[Told] = list(chain.from_iterable(some.hashes for some in plain))
-        if all(some.sources is None for some in plain):
-            return cls(keys, told, is_plain=True)
-        sources = [source for some in plain for _, source in zip(some.keys, _filled(some), strict=False)]
-        return cls(keys, told, is_plain=True, sources=sources)
+        sources: list[SourceHash] | None = None
+        if not all(some.sources is None for some in plain):
+            sources = [source for some in plain for _, source in zip(some.keys, _filled(some), strict=False)]
+        columns = cls(keys, told, is_plain=True, sources=sources)
+        return columns._with(sorted(odd, key=_key)) if odd else columns
+
+    def _with(self, odd: Sequence[Entry]) -> Self:
+        """With further entries, in key order, of other keys."""
+        places = [bisect_right(self.keys, entry.key) for entry in odd]
+        told = [told_of(entry) for entry in odd]
+        sources: Sequence[SourceHash] | None = None
+        if self.sources is not None or any(entry.source for entry in odd):
+            known = [UNKNOWN_SOURCE] * len(self) if self.sources is None else self.sources
+            sources = _merged(known, [entry.source for entry in odd], places)
+        return type(self)(
+            _merged(self.keys, [entry.key for entry in odd], places),
+            _merged(self.told, told, places),
+            is_plain=self.is_plain and not any(isinstance(one, Entry) for one in told),
+            sources=sources,
+        )
 
     @classmethod
     def _of_rows(cls, rows: "Sequence[tuple[RowKey, Told, SourceHash]]") -> Self:
@@ -122,8 +135,24 @@ def told_of(entry: Entry) -> Told:
     return delivered
 
 
+def _key(entry: Entry) -> RowKey:
+    return entry.key
+
+
 def _first_key(plain: PlainEntries) -> RowKey:
     return plain.keys[0]
+
+
+def _merged(these: Sequence[Item], others: Sequence[Item], places: Sequence[int]) -> list[Item]:
+    """All of them: each of the others stands at its place, before what is there of these."""
+    merged: list[Item] = []
+    before = 0
+    for other, at in zip(others, places, strict=True):
+        merged += these[before:at]
+        merged.append(other)
+        before = at
+    merged += these[before:]
+    return merged
 
 
 def _filled(columns: PlainEntries | EntryColumns) -> "Sequence[SourceHash] | repeat[SourceHash]":

@@ -71,13 +71,15 @@ def _pack(columns: EntryColumns) -> Page:
 
 def _body(columns: EntryColumns, odd: Sequence[tuple[int, Entry]]) -> bytes:
     keys = zlib.compress(orjson.dumps(_flat(columns.keys)), _COMPRESSION_LEVEL)
-    hashes = cast("Sequence[RowHash]", columns.told)
-    if odd:
-        hashes = [UNKNOWN_VERSION if isinstance(one, Entry) else one for one in columns.told]
+    hashes = list(columns.told)
+    for at, _ in odd:
+        hashes[at] = UNKNOWN_VERSION
     sources = b"" if columns.sources is None else pack(f">{len(columns)}q", *columns.sources)
     told = b"".join([_PLACE.pack(at) + entry_bytes.encode(entry) for at, entry in odd])
     head = _HEAD.pack(len(columns), len(keys), len(odd))
-    return b"".join((head, keys, *hashes, sources, zlib.compress(told) if odd else b""))
+    return b"".join(
+        (head, keys, *cast("list[RowHash]", hashes), sources, zlib.compress(told, _COMPRESSION_LEVEL) if odd else b"")
+    )
 
 
 def _unpack(body: bytes, *, has_sources: bool) -> EntryColumns:
