@@ -123,7 +123,7 @@ $(DATA_STAMP): $(DATA_LOCK) | $(DEV_STAMP)
 	@$(INSTALL) --no-deps --no-build-isolation --require-hashes -r $(DATA_LOCK)
 	@touch $@
 
-# After the locks: without build isolation the editable install builds with their hatchling.
-$(PROJECT_STAMP): pyproject.toml | $(RUNTIME_STAMP)
+# After the locks: without build isolation the editable install builds, and compiles, with what they hold.
+$(PROJECT_STAMP): pyproject.toml deploy/hatch_build.py $(wildcard libs/tailrace/*/*.pyx) | $(RUNTIME_STAMP)
 	@$(INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@

@@ -1,9 +1,11 @@
 """Rows that PostgreSQL wrote as text become the bytes that the exact encoder writes of their values."""
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tailrace.connector_kit.copy_text import TextRows
+from tailrace.connector_kit.compiled import COPY_CELLS, CopyCells
+from tailrace.connector_kit.copy_text import Layout, TextRows
 from tailrace.core.rows import Block, Column, ColumnKind
 from tailrace.core.settlements import Position
 from tailrace.core.syncs import FieldMapping, SyncDefinition, SyncMode
@@ -25,30 +27,36 @@ cells = {
     ),
     ColumnKind.JSON: st.sampled_from(['{"a": "x\\n"}', "[1.50,\nnull]", '"\\u00e9"', '"\\\\N"']),
 }
+WAYS = pytest.mark.parametrize("copy_cells", [COPY_CELLS, None], ids=["compiled", "in Python"])
+
 rows = st.tuples(*(st.none() | cells[kind] for kind in KINDS))
 plain_rows = st.tuples(*(st.just(cell) for cell in ("a%", "7", "1.5", "1.50", "true", "2026-01-01 10:00:00+00", "[1]")))
 
 
+@WAYS
 @settings(deadline=None)
 @given(st.lists(rows | plain_rows, min_size=1, max_size=4), st.permutations(range(len(KINDS))))
 @example([("é", "7", None, "1.50", "true", None, "[1]"), ("b", "8", "1.5", "0", None, "infinity", None)], range(7))
-def test_block_of_text_is_mapped_as_its_values_are(found: list[tuple[str | None, ...]], order: list[int]) -> None:
+def test_block_of_text_is_mapped_as_its_values_are(
+    copy_cells: CopyCells | None, found: list[tuple[str | None, ...]], order: list[int]
+) -> None:
     lines = [_line([str(number), *row, str(number)]) for number, row in enumerate(found)]
-    block = _block(lines)
-    values = [block.rows[at] for at in range(len(lines))]
 
+    block = _block(lines, copy_cells)
     mapped = list(_mapper(order).map_block(block))
 
+    values = [block.rows[at] for at in range(len(lines))]
     assert mapped == list(_mapper(order).map_block(Block(values, block.keys)))
     assert [row.key for row in (one.row for one in mapped)] == [(str(number),) for number in range(len(lines))]
 
 
-def test_text_without_oddities_is_never_looked_at_row_by_row() -> None:
+@WAYS
+def test_text_without_oddities_is_never_looked_at_row_by_row(copy_cells: CopyCells | None) -> None:
     lines = [
         _line([str(at), "x", "7", "1.5", "1.50", "true", "2026-01-01 10:00:00+00", None, str(at)]) for at in (1, 2)
     ]
 
-    mapped = _mapper(range(7)).map_block(_block(lines))
+    mapped = _mapper(range(7)).map_block(_block(lines, copy_cells))
 
     assert isinstance(mapped, PlainRows)
     assert mapped.columns.bodies[1] == (
@@ -68,8 +76,9 @@ def _line(row: list[str | None]) -> bytes:
     return b"\t".join(rb"\N" if cell is None else cell.translate(ESCAPES).encode() for cell in row)
 
 
-def _block(lines: list[bytes]) -> Block:
-    rows = TextRows(b"\n".join(lines), [ColumnKind.INTEGER, *KINDS], [1 + KINDS.index(ColumnKind.TIMESTAMP)])
+def _block(lines: list[bytes], copy_cells: CopyCells | None = None) -> Block:
+    layout = Layout([ColumnKind.INTEGER, *KINDS], [1 + KINDS.index(ColumnKind.TIMESTAMP)])
+    rows = TextRows(b"\n".join(lines), layout, copy_cells=copy_cells)
     return Block(rows, rows.keys())
 
 

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
-from tailrace.connector_kit.copy_text import TextRows
+from tailrace.connector_kit.copy_text import Layout, TextRows
 from tailrace.core.rows import Block, ColumnKind, RowKey
 
 FIRST_ROWS = 20
@@ -31,10 +31,11 @@ async def text_blocks(
     fetch: Fetch, rows_per_block: int, kinds: Sequence[ColumnKind], times: Sequence[int]
 ) -> AsyncIterator[Block]:
     """Blocks of records that have a line of text, see `TextRows`, and behind it the numbers of columns of that kind."""
+    layout = Layout(kinds, times)
     places = [at for at, kind in enumerate(kinds) if kind is ColumnKind.FLOAT]
     async for records in _fetched(fetch, rows_per_block, LINE_CHARACTERS):
         lines, *numbers = zip(*records, strict=True)
-        rows = TextRows("\n".join(lines).encode(), kinds, times, dict(zip(places, numbers, strict=True)))
+        rows = TextRows("\n".join(lines).encode(), layout, dict(zip(places, numbers, strict=True)))
         yield Block(rows, rows.keys())
 
 

@@ -1,14 +1,15 @@
-"""The lines of a COPY on their way from a socket to blocks: no more of them are held than a block needs."""
+"""The text of a COPY on its way from a socket to blocks: no more of it is held than a block needs."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from typing import Self, TypeAlias
 
 from tailrace.core.waits import side_by_side
 
 BLOCK_BYTES = 4 << 20
-"""What the lines of a block may come to, roughly."""
+"""What the text of a block may come to, roughly."""
 
 Sink: TypeAlias = Callable[[bytes], Coroutine[object, object, None]]
 Copy: TypeAlias = Callable[[Sink], Awaitable[object]]
@@ -20,14 +21,14 @@ class Silent(Exception):
 
 
 class CopyStream:
-    """Takes the data of a COPY as it comes, and gives lines. Whoever sends waits until what came before was taken."""
+    """Takes data of a COPY as it comes, and gives whole lines. Whoever sends waits until what came before was taken."""
 
     def __init__(self, rows_per_block: int, first_rows: int) -> None:
         self._rows_per_block = rows_per_block
         self._wanted = min(first_rows, rows_per_block)
         self._chunks: asyncio.Queue[bytes | None] = asyncio.Queue(1)
-        self._lines: list[bytes] = []
-        self._size_bytes = 0
+        self._pieces: deque[bytes] = deque()
+        self._rows = self._size_bytes = 0
         self._rest = b""
         self._is_over = False
         self._failure: Exception | None = None
@@ -49,12 +50,12 @@ class CopyStream:
             self._copying.cancel()
             await asyncio.wait({self._copying})
 
-    async def lines(self, *, wait_s: float) -> list[bytes]:
-        """The lines of the next block; none at the end.
+    async def text(self, *, wait_s: float) -> bytes:
+        """The lines of the next block, without the end of the last; nothing at the end.
 
         :raises Silent: nothing came for so long.
         """
-        while not self._is_over and len(self._lines) < self._wanted and self._size_bytes < BLOCK_BYTES:
+        while not self._is_over and self._rows < self._wanted and self._size_bytes < BLOCK_BYTES:
             try:
                 async with asyncio.timeout(wait_s):
                     chunk = await self._chunks.get()
@@ -67,9 +68,7 @@ class CopyStream:
             else:
                 self._add(chunk)
         self._wanted = self._rows_per_block
-        taken, self._lines = self._lines[: self._rows_per_block], self._lines[self._rows_per_block :]
-        self._size_bytes = sum(map(len, self._lines))
-        return taken
+        return b"".join(self._taken())[:-1]
 
     async def _fill(self, copy: Copy, expected: tuple[type[Exception], ...]) -> None:
         try:
@@ -83,6 +82,34 @@ class CopyStream:
         await self._chunks.put(bytes(data))
 
     def _add(self, chunk: bytes) -> None:
-        self._size_bytes += len(chunk)
-        *lines, self._rest = (self._rest + chunk if self._rest else chunk).split(b"\n")
-        self._lines += lines
+        end = chunk.rfind(b"\n") + 1
+        if end:
+            self._hold(self._rest + chunk[:end] if self._rest else chunk[:end])
+            self._rest = chunk[end:]
+        else:
+            self._rest += chunk
+
+    def _hold(self, piece: bytes) -> None:
+        self._pieces.append(piece)
+        self._rows += piece.count(b"\n")
+        self._size_bytes += len(piece)
+
+    def _taken(self) -> Iterator[bytes]:
+        """As many pieces as fit into a block; of one that is too large alone, so many lines."""
+        left = self._rows_per_block
+        while self._pieces and self._pieces[0].count(b"\n") <= left:
+            piece = self._pieces.popleft()
+            left -= self._let_go(piece)
+            yield piece
+        if self._pieces and left == self._rows_per_block:
+            *lines, rest = self._pieces.popleft().split(b"\n", left)
+            self._pieces.appendleft(rest)
+            piece = b"\n".join(lines) + b"\n"
+            self._let_go(piece)
+            yield piece
+
+    def _let_go(self, piece: bytes) -> int:
+        rows = piece.count(b"\n")
+        self._rows -= rows
+        self._size_bytes -= len(piece)
+        return rows

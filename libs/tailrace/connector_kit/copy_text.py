@@ -5,8 +5,10 @@ https://www.postgresql.org/docs/current/sql-copy.html, "Text Format"
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias, cast, overload
 
+from tailrace.connector_kit.compiled import COPY_CELLS, CopyCells
 from tailrace.core.rows import ColumnKind, RowKey
 
 NULL = b"\\N"
@@ -20,34 +22,59 @@ _CONTROL = bytes([*range(9), *range(11, 32)])
 """All control characters but those between cells and lines."""
 
 
-class TextRows(Sequence[tuple[object, ...]]):
-    """Rows of a block in columns of these kinds; behind them stand columns with the texts of their keys.
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What the cells of a line are: columns of these kinds, so many `extra` ones, and the texts of the key.
 
-    `cells` are those of each column, none of one whose values came as numbers. `is_clean` where none of them is NULL or
-    holds a quote, a backslash or a control character.
+    `times` are the columns of dates with a time, written in ISO 8601 wherever they are looked at.
     """
 
-    __slots__ = ("_count", "_numbers", "cells", "is_clean", "kinds")
+    kinds: Sequence[ColumnKind]
+    times: Sequence[int] = ()
+    extra: int = 0
+
+
+class TextRows(Sequence[tuple[object, ...]]):
+    """Rows of a block, a line of text for each; `numbers` are columns of floating point that are not in it."""
+
+    __slots__ = ("_cells", "_count", "copy_cells", "layout", "numbers", "text")
 
     def __init__(
-        self, text: bytes, kinds: Sequence[ColumnKind], times: Sequence[int], numbers: Numbers | None = None
+        self,
+        text: bytes,
+        layout: Layout,
+        numbers: Numbers | None = None,
+        *,
+        copy_cells: CopyCells | None = COPY_CELLS,
     ) -> None:
-        """`text` has a line a row; `numbers` are columns of floating point that are not in it.
-
-        `times` are the columns of dates with a time, which are written in ISO 8601 from here on.
-        """
-        self.is_clean = b"\\" not in text and b'"' not in text and not has_control(text)
-        self.kinds = kinds
-        self._numbers = numbers or {}
+        """Without `copy_cells` all is done in Python."""
+        self.text = text
+        self.layout = layout
+        self.numbers = numbers or {}
+        self.copy_cells = copy_cells
         self._count = text.count(b"\n") + 1 if text else 0
-        # Cells hold neither tabs nor line breaks, which are written as escapes.
-        cells = text.replace(b"\n", b"\t").split(b"\t") if text else []
-        width = len(cells) // self._count if text else len(kinds)
-        self.cells: list[Sequence[bytes]] = [cells[at::width] for at in range(width)]
-        for at in sorted(self._numbers):
-            self.cells.insert(at, ())
-        for at in times:
-            self.cells[at] = _in_iso(self.cells[at])
+        self._cells: list[Sequence[bytes]] | None = None
+
+    @property
+    def cells(self) -> list[Sequence[bytes]]:
+        """The cells of each column, none of one whose values came as numbers; then the extra ones and the keys'."""
+        if self._cells is None:
+            self._cells = self._cut()
+        return self._cells
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether no cell is NULL or holds a quote, a backslash or a control character."""
+        return b"\\" not in self.text and b'"' not in self.text and not has_control(self.text)
+
+    @property
+    def cells_before_keys(self) -> int:
+        """How many cells of a line stand before those of the key."""
+        return len(self.layout.kinds) - len(self.numbers) + self.layout.extra
+
+    def cell_of(self, at: int) -> int:
+        """Where in a line a column has its cell."""
+        return at - sum(number < at for number in self.numbers)
 
     def __len__(self) -> int:
         return self._count
@@ -64,28 +91,48 @@ class TextRows(Sequence[tuple[object, ...]]):
         return self._row(at)
 
     def __iter__(self) -> Iterator[tuple[object, ...]]:
-        return zip(*map(self.column, range(len(self.kinds))), strict=True)
+        return zip(*map(self.column, range(len(self.layout.kinds))), strict=True)
 
     def column(self, at: int) -> list[object]:
         """The values of a column."""
-        if at in self._numbers:
-            return list(self._numbers[at])
-        kind, column = self.kinds[at], self.cells[at]
+        if at in self.numbers:
+            return list(self.numbers[at])
+        kind, column = self.layout.kinds[at], self._column(at)
         return [_value(kind, cell) for cell in column] if kind in _READERS else list(_texts(column))
 
     def keys(self) -> list[RowKey | None]:
         """The keys, None where a part of one is NULL."""
-        parts = list(map(_texts, self.cells[len(self.kinds) :]))
+        cut = self.copy_cells and self.copy_cells.cut_keys(self.text, self.cells_before_keys)
+        if cut is not None:
+            return cast("list[RowKey | None]", cut)
+        parts = list(map(_texts, self.cells[len(self.layout.kinds) + self.layout.extra :]))
         keys = list(zip(*parts, strict=True))
         if any(None in part for part in parts):
             return [None if None in key else RowKey(key) for key in keys]
         return cast("list[RowKey | None]", keys)
 
+    def _column(self, at: int) -> Sequence[bytes]:
+        if self._cells is not None or self.copy_cells is None:
+            return self.cells[at]
+        column = self.copy_cells.cut_column(self.text, self.cell_of(at))
+        return _in_iso(column) if at in self.layout.times else column
+
+    def _cut(self) -> list[Sequence[bytes]]:
+        # Cells hold neither tabs nor line breaks, which are written as escapes.
+        found = self.text.replace(b"\n", b"\t").split(b"\t") if self.text else []
+        width = len(found) // self._count if found else self.cells_before_keys
+        cells: list[Sequence[bytes]] = [found[at::width] for at in range(width)]
+        for at in sorted(self.numbers):
+            cells.insert(at, ())
+        for at in self.layout.times:
+            cells[at] = _in_iso(cells[at])
+        return cells
+
     def _row(self, at: int) -> tuple[object, ...]:
         return tuple(
             [
-                self._numbers[place][at] if place in self._numbers else _value(kind, self.cells[place][at])
-                for place, kind in enumerate(self.kinds)
+                self.numbers[place][at] if place in self.numbers else _value(kind, self.cells[place][at])
+                for place, kind in enumerate(self.layout.kinds)
             ]
         )
 

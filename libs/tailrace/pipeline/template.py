@@ -10,9 +10,16 @@ from itertools import repeat
 
 import orjson
 
+from tailrace.connector_kit.compiled import CellField, CopyCells, How
 from tailrace.connector_kit.copy_text import NULL, TextRows, has_control, unescaped
 from tailrace.core.rows import ColumnKind
 
+_HOW = {
+    ColumnKind.DECIMAL: How.DIGITS,
+    ColumnKind.JSON: How.JSON,
+    ColumnKind.TEXT: How.TEXT,
+    ColumnKind.TIMESTAMP: How.TEXT,
+}
 _QUOTED = frozenset({ColumnKind.TEXT, ColumnKind.TIMESTAMP})
 
 
@@ -32,9 +39,28 @@ class Template:
     def __init__(self, fields: Sequence[TextField]) -> None:
         self._fields = fields
         self._taken = [(field.index, field.kind) for field in fields if field.index is not None]
+        self._bare = list(self._pieces([False] * len(self._taken)))
 
     def bodies(self, rows: TextRows) -> list[bytes] | None:
         """The JSON objects of the rows; None where one of them holds what JSON cannot."""
+        compiled = None if rows.copy_cells is None else self._by_cells(rows, rows.copy_cells)
+        return self._by_columns(rows) if compiled is None else compiled
+
+    def _by_cells(self, rows: TextRows, copy_cells: CopyCells) -> list[bytes] | None:
+        """The same in compiled code; None where it leaves them to `_by_columns`."""
+        fields: list[CellField] = []
+        for (at, kind), piece in zip(self._taken, self._bare, strict=False):
+            if kind is ColumnKind.FLOAT:
+                written = _floats(rows.column(at))
+                if written is None:
+                    return None
+                fields.append(CellField(piece, 0, How.GIVEN, list(written[0])))
+            else:
+                how = How.TIME if at in rows.layout.times else _HOW.get(kind, How.BARE)
+                fields.append(CellField(piece, rows.cell_of(at), how))
+        return copy_cells.write_objects(rows.text, rows.cells_before_keys, fields, self._bare[-1])
+
+    def _by_columns(self, rows: TextRows) -> list[bytes] | None:
         write = _clean if rows.is_clean else _written
         columns: list[Sequence[bytes]] = []
         quoted: list[bool] = []

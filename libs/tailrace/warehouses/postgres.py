@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field
 
 from tailrace.connector_kit.blocks import FIRST_ROWS, rows_that_fit
 from tailrace.connector_kit.copy_stream import CopyStream, Silent, Sink
-from tailrace.connector_kit.copy_text import TextRows
+from tailrace.connector_kit.copy_text import Layout, TextRows
 from tailrace.connector_kit.destination import Level
 from tailrace.connector_kit.postgres_hashes import (
     CAN_HASH,
@@ -200,16 +200,17 @@ class PostgresWarehouse(Warehouse):
     async def _copied_blocks(
         self, stream: CopyStream, attributes: Sequence[Attribute], *, has_hashes: bool
     ) -> AsyncIterator[Block]:
-        kinds, times = [column.kind for column in kinds_of(attributes)], times_among(attributes)
-        while lines := await self._next_lines(stream):
-            rows = TextRows(b"\n".join(lines), kinds, times)
-            hashes = list(map(int, rows.cells.pop(len(kinds)))) if has_hashes else None
+        kinds = [column.kind for column in kinds_of(attributes)]
+        layout = Layout(kinds, times_among(attributes), extra=has_hashes)
+        while text := await self._next_text(stream):
+            rows = TextRows(text, layout)
+            hashes = list(map(int, rows.cells[len(kinds)])) if has_hashes else None
             yield Block(rows, rows.keys(), cast("list[SourceHash] | None", hashes))
 
-    async def _next_lines(self, stream: CopyStream) -> list[bytes]:
+    async def _next_text(self, stream: CopyStream) -> bytes:
         with _translated():
             try:
-                return await stream.lines(wait_s=self._settings.statement_timeout_s)
+                return await stream.text(wait_s=self._settings.statement_timeout_s)
             except Silent:
                 await stream.stop()
                 # A server that is there says that the transaction is over; one that is not says nothing.

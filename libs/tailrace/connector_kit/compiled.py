@@ -1,0 +1,57 @@
+"""What is compiled where a C compiler was found at installation; where none was, Python does the same, slower."""
+
+from collections.abc import Sequence
+from enum import IntEnum
+from importlib import import_module
+from typing import NamedTuple, Protocol, cast
+
+from tailrace.core.rows import RowKey
+
+
+class How(IntEnum):
+    """How a cell is written as JSON."""
+
+    BARE = 0
+    DIGITS = 1
+    TEXT = 2
+    TIME = 3
+    JSON = 4
+    GIVEN = 5
+
+
+class CellField(NamedTuple):
+    """A field of an object: what stands before its value, the cell that it takes, and how that is written.
+
+    `given` are the values that are not in the lines, one for each of them.
+    """
+
+    piece: bytes
+    cell: int
+    how: How
+    given: list[bytes] | None = None
+
+
+class CopyCells(Protocol):
+    """The functions of `copy_cells.pyx`."""
+
+    def cut_keys(self, text: bytes, width: int) -> list[RowKey] | None:
+        """The cells of each line behind the first `width`; None where one of them is NULL or has an escape."""
+        ...
+
+    def cut_column(self, text: bytes, column: int) -> list[bytes]:
+        """The cells of a column, as they stand."""
+        ...
+
+    def write_objects(self, text: bytes, width: int, fields: Sequence[CellField], last: bytes) -> list[bytes] | None:
+        """A JSON object for each line; None where one of them needs a closer look."""
+        ...
+
+
+def _loaded() -> CopyCells | None:
+    try:
+        return cast("CopyCells", import_module("tailrace.connector_kit.copy_cells"))
+    except ImportError:
+        return None
+
+
+COPY_CELLS = _loaded()

@@ -1,0 +1,258 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""Lines of COPY cut into keys and written as JSON objects: `copy_text` and `template` in compiled code.
+
+Every byte is the one that those write. What is rare is left to them: None says that they have to do a block.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.unicode cimport PyUnicode_DecodeUTF8
+from libc.stdlib cimport free, malloc
+from libc.string cimport memchr, memcmp, memcpy
+
+cdef enum How:  # in the order of `compiled.How`
+    _BARE, _DIGITS, _TEXT, _TIME, _JSON, _GIVEN
+
+cdef enum:
+    _MARKS = 4  # what quotation marks take, or what a NULL needs above its cell
+    _ESCAPED = 6  # what a byte may take
+
+cdef struct Field:
+    const char* piece
+    Py_ssize_t piece_size
+    Py_ssize_t cell
+    How how
+    void* given
+
+cdef struct Span:
+    const char* at
+    const char* end
+
+
+def cut_keys(bytes text, Py_ssize_t width):
+    """The cells of each line behind the first `width`, as texts; None where one of them is NULL or has an escape."""
+    cdef const char* at = PyBytes_AS_STRING(text)
+    cdef const char* end = at + PyBytes_GET_SIZE(text)
+    cdef const char* stop
+    cdef list keys = []
+    while at < end:
+        stop = _end_of(at, end, c"\n")
+        at = _behind(at, stop, width)
+        if memchr(at, c"\\", stop - at) != NULL:
+            return None
+        keys.append(_key(at, stop))
+        at = stop + 1
+    return keys
+
+
+def cut_column(bytes text, Py_ssize_t column):
+    """The cells of a column, as they stand."""
+    cdef const char* at = PyBytes_AS_STRING(text)
+    cdef const char* end = at + PyBytes_GET_SIZE(text)
+    cdef const char* stop
+    cdef list found = []
+    while at < end:
+        stop = _end_of(at, end, c"\n")
+        at = _behind(at, stop, column)
+        found.append(PyBytes_FromStringAndSize(at, _end_of(at, stop, c"\t") - at))
+        at = stop + 1
+    return found
+
+
+def write_objects(bytes text, Py_ssize_t width, list fields, bytes last):
+    """A JSON object for each line; None where one of them needs a closer look.
+
+    Lines begin with `width` cells. A field is what stands before its value, the cell that it takes, how that is
+    written, and where it is given, what to write for each line. `last` stands behind the last value.
+    """
+    cdef const char* at = PyBytes_AS_STRING(text)
+    cdef const char* end = at + PyBytes_GET_SIZE(text)
+    cdef const char* stop
+    cdef Py_ssize_t pieces = PyBytes_GET_SIZE(last), needed, room = 0, row = 0
+    cdef int count = len(fields), field
+    cdef Field* plan = <Field*> malloc((count + 1) * sizeof(Field))
+    cdef Span* cells = <Span*> malloc((width + 1) * sizeof(Span))
+    cdef char* line = NULL
+    cdef char* to
+    cdef list objects = []
+    try:
+        if plan == NULL or cells == NULL:
+            raise MemoryError
+        for field in range(count):
+            plan[field] = _planned(fields[field], width)
+            pieces += plan[field].piece_size
+        while at < end:
+            stop = _end_of(at, end, c"\n")
+            _cut(at, stop, cells, width)
+            needed = pieces + count * _MARKS
+            for field in range(count):
+                if plan[field].how == _GIVEN:
+                    needed += PyBytes_GET_SIZE((<list> plan[field].given)[row])
+                else:
+                    needed += _ESCAPED * (cells[plan[field].cell].end - cells[plan[field].cell].at)
+            if needed > room:
+                free(line)
+                room = 2 * needed
+                line = <char*> malloc(room)
+                if line == NULL:
+                    raise MemoryError
+            to = line
+            for field in range(count):
+                to = _put(to, plan[field].piece, plan[field].piece_size)
+                if plan[field].how == _GIVEN:
+                    given = <bytes> (<list> plan[field].given)[row]
+                    to = _put(to, PyBytes_AS_STRING(given), PyBytes_GET_SIZE(given))
+                else:
+                    to = _put_cell(to, cells[plan[field].cell], plan[field].how)
+                    if to == NULL:
+                        return None
+            to = _put(to, PyBytes_AS_STRING(last), PyBytes_GET_SIZE(last))
+            objects.append(PyBytes_FromStringAndSize(line, to - line))
+            at = stop + 1
+            row += 1
+        return objects
+    finally:
+        free(plan)
+        free(cells)
+        free(line)
+
+
+cdef inline const char* _end_of(const char* at, const char* end, char what) noexcept:
+    """Where the next of it stands, or the end."""
+    cdef const char* found = <const char*> memchr(at, what, end - at)
+    return end if found == NULL else found
+
+
+cdef const char* _behind(const char* at, const char* stop, Py_ssize_t cells) except NULL:
+    """Where the cell begins that stands behind so many."""
+    cdef Py_ssize_t cell
+    for cell in range(cells):
+        at = _end_of(at, stop, c"\t") + 1
+        if at > stop:
+            raise ValueError("a line has too few cells")
+    return at
+
+
+cdef _key(const char* at, const char* stop):
+    cdef const char* end = _end_of(at, stop, c"\t")
+    if end == stop:
+        return (PyUnicode_DecodeUTF8(at, stop - at, NULL),)
+    cdef list parts = []
+    while end < stop:
+        parts.append(PyUnicode_DecodeUTF8(at, end - at, NULL))
+        at = end + 1
+        end = _end_of(at, stop, c"\t")
+    parts.append(PyUnicode_DecodeUTF8(at, stop - at, NULL))
+    return tuple(parts)
+
+
+cdef Field _planned(object given, Py_ssize_t width) except *:
+    cdef Field field
+    piece, cell, how, column = given
+    field.piece = PyBytes_AS_STRING(<bytes?> piece)
+    field.piece_size = PyBytes_GET_SIZE(piece)
+    field.cell = cell
+    field.how = how
+    field.given = <void*> column
+    if how != _GIVEN and not 0 <= field.cell < width:
+        raise ValueError("a field takes a cell that no line has")
+    if how == _GIVEN and not isinstance(column, list):
+        raise TypeError("given cells are a list")
+    return field
+
+
+cdef int _cut(const char* at, const char* stop, Span* cells, Py_ssize_t width) except -1:
+    cdef Py_ssize_t cell
+    for cell in range(width):
+        if at > stop:
+            raise ValueError("a line has too few cells")
+        cells[cell].at = at
+        cells[cell].end = _end_of(at, stop, c"\t")
+        at = cells[cell].end + 1
+    return 0
+
+
+cdef inline char* _put(char* to, const char* text, Py_ssize_t size) noexcept:
+    memcpy(to, text, size)
+    return to + size
+
+
+cdef char* _put_cell(char* to, Span cell, How how) noexcept:
+    """A cell as JSON; NULL where it needs a closer look."""
+    cdef Py_ssize_t size = cell.end - cell.at
+    if size == 2 and cell.at[0] == c"\\" and cell.at[1] == c"N":
+        return _put(to, b"null", 4)
+    if how == _TEXT:
+        return _put_text(to, cell)
+    if how == _TIME:
+        return _put_time(to, cell)
+    if how == _JSON:
+        return _put_unescaped(to, cell)
+    if how == _DIGITS and (memchr(cell.at, c"N", size) != NULL or memchr(cell.at, c"y", size) != NULL):
+        return NULL
+    return _put(to, cell.at, size)
+
+
+cdef char* _put_text(char* to, Span cell) noexcept:
+    cdef const char* at = cell.at
+    cdef const char* plain = at
+    cdef unsigned char byte
+    to[0] = c'"'
+    to += 1
+    while at < cell.end:
+        byte = <unsigned char> at[0]
+        if byte >= 32 and byte != c'"' and byte != c"\\":
+            at += 1
+            continue
+        to = _put(to, plain, at - plain)
+        if byte == c"\\":
+            at += 1
+            # The others of its escapes are those of JSON.
+            to = _put(to, b"\\u000b", 6) if at[0] == c"v" else _put(to, at - 1, 2)
+        elif byte == c'"':
+            to = _put(to, b'\\"', 2)
+        else:
+            to = _put(to, b"\\u00", 4)
+            to[0] = b"0123456789abcdef"[byte >> 4]
+            to[1] = b"0123456789abcdef"[byte & 15]
+            to += 2
+        at += 1
+        plain = at
+    to = _put(to, plain, cell.end - plain) if plain < cell.end else to
+    to[0] = c'"'
+    return to + 1
+
+
+cdef char* _put_time(char* to, Span cell) noexcept:
+    cdef Py_ssize_t size = cell.end - cell.at
+    cdef const char* space = <const char*> memchr(cell.at, c" ", size)
+    if memchr(cell.at, c"B", size) != NULL or memchr(cell.at, c"\\", size) != NULL:
+        return NULL
+    to[0] = c'"'
+    to = _put(to + 1, cell.at, size)
+    if space != NULL:
+        (to - (cell.end - space))[0] = c"T"
+        if size > 3 and memcmp(cell.end - 3, b"+00", 3) == 0:
+            to -= 3
+            to = _put(to, b"Z", 1)
+    to[0] = c'"'
+    return to + 1
+
+
+cdef char* _put_unescaped(char* to, Span cell) noexcept:
+    cdef const char* at = cell.at
+    cdef char byte
+    while at < cell.end:
+        byte = at[0]
+        if byte == c"\\":
+            at += 1
+            byte = at[0]
+            if byte == c"b": byte = c"\b"
+            elif byte == c"f": byte = c"\f"
+            elif byte == c"n": byte = c"\n"
+            elif byte == c"r": byte = c"\r"
+            elif byte == c"t": byte = c"\t"
+            elif byte == c"v": byte = c"\v"
+        to[0] = byte
+        to += 1
+        at += 1
+    return to
