@@ -9,6 +9,9 @@ from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdlib cimport free, malloc
 from libc.string cimport memchr, memcmp, memcpy
 
+cdef extern from "Python.h":
+    void PyObject_GC_UnTrack(object)
+
 cdef enum How:  # in the order of `compiled.How`
     _BARE, _DIGITS, _TEXT, _TIME, _JSON, _GIVEN
 
@@ -39,7 +42,10 @@ def cut_keys(bytes text, Py_ssize_t width):
         at = _behind(at, stop, width)
         if memchr(at, c"\\", stop - at) != NULL:
             return None
-        keys.append(_key(at, stop))
+        key = _key(at, stop)
+        # A tuple of texts is in no cycle: the collector would find out, a block at a time, and let it go too.
+        PyObject_GC_UnTrack(key)
+        keys.append(key)
         at = stop + 1
     return keys
 
