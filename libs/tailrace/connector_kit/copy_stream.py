@@ -2,9 +2,9 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Self, TypeAlias
+from typing import NamedTuple, Self, TypeAlias
 
 from tailrace.core.waits import side_by_side
 
@@ -27,7 +27,7 @@ class CopyStream:
         self._rows_per_block = rows_per_block
         self._wanted = min(first_rows, rows_per_block)
         self._chunks: asyncio.Queue[bytes | None] = asyncio.Queue(1)
-        self._pieces: deque[bytes] = deque()
+        self._pieces: deque[_Piece] = deque()
         self._rows = self._size_bytes = 0
         self._rest = b""
         self._is_over = False
@@ -68,7 +68,8 @@ class CopyStream:
             else:
                 self._add(chunk)
         self._wanted = self._rows_per_block
-        return b"".join(self._taken())[:-1]
+        taken = self._taken()
+        return b"".join([*taken[:-1], taken[-1][:-1]]) if taken else b""
 
     async def _fill(self, copy: Copy, expected: tuple[type[Exception], ...]) -> None:
         try:
@@ -89,27 +90,33 @@ class CopyStream:
         else:
             self._rest += chunk
 
-    def _hold(self, piece: bytes) -> None:
+    def _hold(self, text: bytes) -> None:
+        piece = _Piece(text, text.count(b"\n"))
         self._pieces.append(piece)
-        self._rows += piece.count(b"\n")
-        self._size_bytes += len(piece)
+        self._rows += piece.rows
+        self._size_bytes += len(text)
 
-    def _taken(self) -> Iterator[bytes]:
+    def _taken(self) -> list[bytes]:
         """As many pieces as fit into a block; of one that is too large alone, so many lines."""
+        taken: list[bytes] = []
         left = self._rows_per_block
-        while self._pieces and self._pieces[0].count(b"\n") <= left:
-            piece = self._pieces.popleft()
-            left -= self._let_go(piece)
-            yield piece
-        if self._pieces and left == self._rows_per_block:
-            *lines, rest = self._pieces.popleft().split(b"\n", left)
-            self._pieces.appendleft(rest)
-            piece = b"\n".join(lines) + b"\n"
-            self._let_go(piece)
-            yield piece
+        if self._pieces and self._pieces[0].rows > left:
+            self._part_first(left)
+        while self._pieces and self._pieces[0].rows <= left:
+            text, rows = self._pieces.popleft()
+            self._rows -= rows
+            self._size_bytes -= len(text)
+            left -= rows
+            taken.append(text)
+        return taken
 
-    def _let_go(self, piece: bytes) -> int:
-        rows = piece.count(b"\n")
-        self._rows -= rows
-        self._size_bytes -= len(piece)
-        return rows
+    def _part_first(self, rows: int) -> None:
+        text, whole = self._pieces.popleft()
+        rest = text.split(b"\n", rows)[-1]
+        self._pieces.appendleft(_Piece(rest, whole - rows))
+        self._pieces.appendleft(_Piece(text[: -len(rest)], rows))
+
+
+class _Piece(NamedTuple):
+    text: bytes
+    rows: int
