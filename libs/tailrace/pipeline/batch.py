@@ -6,7 +6,7 @@ A run that resumes cuts the same rows into the same batches, so that a batch sen
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
 from hashlib import blake2b
-from itertools import accumulate, compress, count, islice
+from itertools import accumulate, compress, count
 
 from tailrace.connector_kit.destination import WritePlan
 from tailrace.core.batches import Batch, hashes_of
@@ -93,7 +93,7 @@ async def batch(changes: AsyncIterator[Sequence[RowChange]], recipe: Recipe, sta
         if isinstance(some, PlainChanges) and cut.takes_stretches_of(some):
             at = 0
             while at < len(some):
-                taken = cut.add_plain(some[at:])
+                taken = cut.add_plain(some, at)
                 if not taken:
                     yield cut.close()
                 at += taken
@@ -122,6 +122,7 @@ class _Cut:
     null_rows: int = field(init=False)
     phase: Phase = field(init=False)
     sends: frozenset[Change] = field(init=False)
+    terms: Terms = field(init=False)
     rows: int = 0
     sending: int = 0
     changes: list[Sequence[RowChange]] = field(default_factory=list)
@@ -133,7 +134,8 @@ class _Cut:
     def __post_init__(self, position: Position) -> None:
         self.after, self.null_rows, self.phase = position.after, position.null_rows, position.phase
         self.sends = sent_changes(self.recipe.mode, self.recipe.kind)
-        self.decided = self._tally()
+        self.terms = self.recipe.terms
+        self.decided = Tally(self.terms)
 
     def is_full_before(self, change: RowChange) -> bool:
         place = _place(change)
@@ -155,13 +157,13 @@ class _Cut:
         """Whether all of them are decided alike: none is too large, or may come again."""
         return not self.recipe.by_cursor and max(map(len, changes.columns.bodies)) <= self.recipe.plan.bytes_per_batch
 
-    def add_plain(self, changes: PlainChanges) -> int:
-        """Take in as many as there is room for, and give how many that is."""
+    def add_plain(self, changes: PlainChanges, at: int) -> int:
+        """Take in as many from a place on as there is room for, and give how many that is."""
         is_sent = changes.change in self.sends
-        taken = self._room_for(changes.columns.bodies, is_sent=is_sent)
+        taken = self._room_for(changes.columns.bodies, at, is_sent=is_sent)
         if not taken:
             return 0
-        some = changes[:taken]
+        some = changes[at : at + taken]
         self.rows += taken
         self.after = some.columns.keys[-1]
         if is_sent:
@@ -201,20 +203,23 @@ class _Cut:
         keys = frozenset(row.key for row in rows) if self.recipe.keys_return else frozenset[RowKey]()
         position = Position(self.after, self.null_rows, self.phase)
         parcel = Parcel(self.changes, made, self.decided, position, keys)
-        self.changes, self.keys, self.decided = [], set(), self._tally()
+        self.changes, self.keys, self.decided = [], set(), Tally(self.terms)
         self.rows = self.sending = self.size_bytes = 0
         return parcel
 
-    def _room_for(self, bodies: Sequence[bytes], *, is_sent: bool) -> int:
-        """How many rows `is_full_before` would let in, one after another."""
+    def _room_for(self, bodies: Sequence[bytes], at: int, *, is_sent: bool) -> int:
+        """How many rows from a place on `is_full_before` would let in, one after another."""
         plan, size_bytes = self.recipe.plan, self.size_bytes
         if self.sending >= plan.rows_per_batch or self.rows >= _DECIDED_PER_PARCEL + self.sending:
             return 0
         room = plan.rows_per_batch - self.sending if is_sent else _DECIDED_PER_PARCEL + self.sending - self.rows
-        room = min(room, len(bodies))
-        if not is_sent or size_bytes + sum(map(len, islice(bodies, room))) + room <= plan.bytes_per_batch:
+        room = min(room, len(bodies) - at)
+        if not is_sent:
             return room
-        ends = accumulate(map(len, islice(bodies, room)), lambda end, body_bytes: end + 1 + body_bytes)
+        sizes = [*map(len, bodies[at : at + room])]
+        if size_bytes + sum(sizes) + room <= plan.bytes_per_batch:
+            return room
+        ends = accumulate(sizes, lambda end, body_bytes: end + 1 + body_bytes)
         return next(compress(count(), (size_bytes + end > plan.bytes_per_batch for end in ends)), room)
 
     def _end_singles(self) -> None:
@@ -248,9 +253,6 @@ class _Cut:
             self.size_bytes += size_bytes + 1
             if self.recipe.by_cursor and self.recipe.plan.target.key_fields:
                 self.keys.add(mapped.row.key)
-
-    def _tally(self) -> Tally:
-        return Tally(self.recipe.terms)
 
 
 def _rows(stretches: Sequence[Sequence[RowChange]]) -> Sequence[Row]:

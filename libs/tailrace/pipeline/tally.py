@@ -155,8 +155,8 @@ class Tally:
 
     def absorb(self, later: "Tally") -> None:
         """Add what became of the rows that follow."""
-        self.counts += later.counts
-        self.reasons += later.reasons
+        self.counts.update(later.counts)
+        self.reasons.update(later.reasons)
         self.cleared |= {name: at + len(self.letters) for name, at in later.cleared.items()}
         self.letters += later.letters
         self.entries += later.entries
