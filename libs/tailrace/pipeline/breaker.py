@@ -10,8 +10,6 @@ one that is out of order, until a request gets through.
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
 
@@ -147,30 +145,25 @@ class Breaker:
             self._plan_probe()
             _log.warning("breaker.opened", probe_in_s=round(self.silence_s, 3))
 
-    @contextmanager
-    def watched(self) -> Iterator[None]:
+    def watched(self) -> "_Watched":
         """A request is made inside; how it ends is what the breaker goes by."""
         is_probe = self._opened_at is not None
         self._is_probing = self._is_probing or is_probe
-        try:
-            yield
-        except _ANSWERS:
+        return _Watched(self, is_probe=is_probe)
+
+    def ended(self, error: BaseException | None, *, is_probe: bool) -> None:
+        """A request has ended, with an answer or with that error."""
+        if error is None or isinstance(error, _ANSWERS):
             self._answered()
-            raise
-        except Throttled:
+        elif isinstance(error, Throttled):
             self._note(is_failure=False)
             self._plan_next_probe(is_probe=is_probe)
-            raise
-        except (DestinationUnavailable, InDoubt) as error:
+        elif isinstance(error, (DestinationUnavailable, InDoubt)):
             self._complaint = error.message
             self._failed(is_probe=is_probe)
-            raise
-        else:
-            self._answered()
-        finally:
-            if is_probe:
-                self._is_probing = False
-                self._tell()
+        if is_probe:
+            self._is_probing = False
+            self._tell()
 
     @property
     def has_given_up(self) -> bool:
@@ -224,3 +217,17 @@ class Breaker:
     def _tell(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+class _Watched:
+    __slots__ = ("_breaker", "_is_probe")
+
+    def __init__(self, breaker: Breaker, *, is_probe: bool) -> None:
+        self._breaker = breaker
+        self._is_probe = is_probe
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        self._breaker.ended(error, is_probe=self._is_probe)

@@ -5,10 +5,9 @@ destination that is out of order, a batch that holds a bad row nobody has named 
 and would be there twice, are repeated only where the sync allows it.
 """
 
-import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from random import Random
 
@@ -21,6 +20,7 @@ from tailrace.core.errors import BatchRefused, DestinationUnavailable, InDoubt, 
 from tailrace.core.ids import SyncId
 from tailrace.core.policies import OnAmbiguous
 from tailrace.core.rows import RowOutcome, Verdict, not_delivered, rejected, unknown
+from tailrace.core.time_limit import TimeLimit
 from tailrace.observe import metrics
 from tailrace.observe.failpoints import failpoint
 from tailrace.pipeline.batch import idempotency_key
@@ -64,6 +64,10 @@ class Deliverer:
     random: Random
     patience: Patience = Patience()
     on_ambiguous: OnAmbiguous = OnAmbiguous.RETRY
+    time: TimeLimit = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "time", TimeLimit(self.patience.request_s))
 
     async def deliver(self, batch: Batch, passage: Passage) -> BatchResult:
         """Send until every row is delivered, skipped or rejected.
@@ -132,7 +136,8 @@ class Deliverer:
     async def _send(self, batch: Batch, passage: Passage) -> BatchResult:
         """One request, once window, breaker and limits let it leave."""
         while True:
-            await self.breaker.until_it_lets_one(self.tenure)
+            if not self.breaker.lets_one:
+                await self.breaker.until_it_lets_one(self.tenure)
             if not passage.is_free:
                 async with self.tenure.ending():
                     await passage.freed()
@@ -145,9 +150,8 @@ class Deliverer:
     async def _write(self, batch: Batch) -> BatchResult:
         code, sent_at = "ok", time.perf_counter()
         try:
-            async with asyncio.timeout(self.patience.request_s):
-                with fenced(self.tenure.check):
-                    return await self.destination.write(self.plan, batch)
+            with self.time.scope(), fenced(self.tenure.check):
+                return await self.destination.write(self.plan, batch)
         except TimeoutError as error:
             code = InDoubt.code
             raise InDoubt(f"the destination did not answer in {self.patience.request_s:g} s") from error

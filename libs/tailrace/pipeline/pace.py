@@ -2,8 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID, uuid4
@@ -70,26 +69,37 @@ class Pacer:
         self._slots = _Slots(limits, store, clock)
         self._tokens = _Tokens(limits, store, clock)
 
-    @asynccontextmanager
-    async def turn(self, tenure: Tenure) -> AsyncIterator[None]:
-        """Wait for the turn of one request, which is over when the scope is left.
+    def turn(self, tenure: Tenure) -> "_Turn":
+        """The turn of one request: waited for where the scope is entered, over when it is left.
 
         :raises LeaseLost, Stopped: before the turn came.
         :raises Throttled: it will not come for long, as the destination wants silence.
         """
+        return _Turn(self, tenure)
+
+    async def begin(self, tenure: Tenure) -> None:
+        """Wait for a turn, as `turn` does; `end` it."""
         asked = self._clock.monotonic()
         await tenure.acquire(self._in_flight)
         try:
             await self._slots.enter(tenure)
-            try:
-                await self._tokens.take(tenure)
-                await self._slots.keep(tenure)
-                failpoint("exec.before_send")
-                tenure.check()
-                metrics.RATE_LIMIT_WAIT.observe(self._clock.monotonic() - asked)
-                yield
-            finally:
-                await self._slots.leave()
+        except BaseException:
+            self._in_flight.release()
+            raise
+        try:
+            await self._tokens.take(tenure)
+            await self._slots.keep(tenure)
+            failpoint("exec.before_send")
+            tenure.check()
+        except BaseException:
+            await self.end()
+            raise
+        metrics.RATE_LIMIT_WAIT.observe(self._clock.monotonic() - asked)
+
+    async def end(self) -> None:
+        """A turn is over."""
+        try:
+            await self._slots.leave()
         finally:
             self._in_flight.release()
 
@@ -101,6 +111,20 @@ class Pacer:
         """The destination wants silence for a while, from all executors; from this one it has it at once."""
         self._tokens.silence(for_s)
         await self._store.block(self._limits.scope, for_s)
+
+
+class _Turn:
+    __slots__ = ("_pacer", "_tenure")
+
+    def __init__(self, pacer: Pacer, tenure: Tenure) -> None:
+        self._pacer = pacer
+        self._tenure = tenure
+
+    async def __aenter__(self) -> None:
+        await self._pacer.begin(self._tenure)
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._pacer.end()
 
 
 class _Tokens:

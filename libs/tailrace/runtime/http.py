@@ -35,6 +35,7 @@ from yarl import URL
 from tailrace.connector_kit.fence import pass_fence
 from tailrace.connector_kit.http import HttpClient, HttpRequest, HttpResponse
 from tailrace.core.errors import AnswerTooLong, DestinationInvalid, DestinationUnavailable, InDoubt
+from tailrace.core.time_limit import TimeLimit
 from tailrace.core.waits import side_by_side
 from tailrace.observe.failpoints import failpoint
 from tailrace.runtime.addresses import AddressForbidden, guarded_socket
@@ -80,6 +81,7 @@ class AiohttpClient(HttpClient):
         self._connector = connector
         self._schemes = {"https", "http"} if allow_private else {"https"}
         self._limits = limits
+        self._time = TimeLimit(limits.total_s)
         self._opening = ClientTimeout(connect=limits.connect_s)
         self._way = lru_cache(_WAYS_KEPT)(self._find_way)
 
@@ -94,7 +96,7 @@ class AiohttpClient(HttpClient):
     async def send(self, request: HttpRequest) -> HttpResponse:
         way, progress = self._way(request.method, request.url), _Progress()
         try:
-            async with asyncio.timeout(self._limits.total_s):
+            with self._time.scope():
                 connection = await self._connector.connect(way.opening, [], self._opening)
                 try:
                     response = await self._exchange(connection, way, request, progress)

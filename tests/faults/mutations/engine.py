@@ -44,11 +44,11 @@ MUTATIONS = (
     Mutation(
         "retry in two layers",
         _DELIVER,
+        "                return await self.destination.write(self.plan, batch)\n",
+        "                try:\n"
+        "                    return await self.destination.write(self.plan, batch)\n"
+        "                except InDoubt:\n"
         "                    return await self.destination.write(self.plan, batch)\n",
-        "                    try:\n"
-        "                        return await self.destination.write(self.plan, batch)\n"
-        "                    except InDoubt:\n"
-        "                        return await self.destination.write(self.plan, batch)\n",
         ("tests/pipeline/test_deliver.py", _INTERRUPTIONS),
     ),
     Mutation(
@@ -77,8 +77,8 @@ MUTATIONS = (
     Mutation(
         "no look at the lease before bytes leave",
         _DELIVER,
-        "                with fenced(self.tenure.check):\n",
-        "                if True:\n",
+        "            with self.time.scope(), fenced(self.tenure.check):\n",
+        "            with self.time.scope():\n",
         (f"{_INTERRUPTIONS}::test_batch_that_is_held_up_until_the_run_is_to_end_does_not_leave",),
     ),
     Mutation(

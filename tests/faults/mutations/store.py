@@ -136,10 +136,9 @@ MUTATIONS = (
     Mutation(
         "tokens of requests that failed are refunded",
         "libs/tailrace/pipeline/pace.py",
-        "                yield\n            finally:\n                await self._slots.leave()\n",
-        "                try:\n                    yield\n"
-        "                except Exception:\n                    self._tokens._left += 1\n                    raise\n"
-        "            finally:\n                await self._slots.leave()\n",
+        "    async def __aexit__(self, *_: object) -> None:\n        await self._pacer.end()\n",
+        "    async def __aexit__(self, kind: object, *_: object) -> None:\n"
+        "        self._pacer._tokens._left += kind is not None\n        await self._pacer.end()\n",
         ("tests/pipeline/test_pace.py::test_request_that_failed_has_used_its_token_up",),
     ),
     Mutation(
