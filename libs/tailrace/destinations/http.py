@@ -24,6 +24,7 @@ by halving), 429 and 503 with `Retry-After` ask to come back, 5xx is an outage, 
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from typing import Annotated, Literal, Self
 from urllib.parse import quote, urlsplit
 
@@ -204,10 +205,12 @@ def _secrets(settings: HttpSettings) -> Sequence[str]:
     return secret_words(word for value in values for word in value.get_secret_value().split())
 
 
+@lru_cache
 def _head(target: Target) -> bytes:
     return orjson.dumps({"object": target.object_name, "operation": target.operation})[:-1] + b',"rows":['
 
 
+@lru_cache
 def _with_object(template: str, object_name: str) -> str:
     return template.replace("{object}", quote(object_name, safe=""))
 
