@@ -13,6 +13,8 @@ from tailrace.store.tokens import Role, Tokens
 from tests.cli.commands import tailrace
 from tests.runtime.processes import SECRET_KEY, environment
 
+ANOTHER_KEY = base64.b64encode(bytes(32)).decode()
+
 
 async def test_upgrade_brings_an_empty_database_to_head(empty_database_url: str) -> None:
     set_up = {"TAILRACE_DATABASE_URL": empty_database_url}
@@ -201,3 +203,13 @@ async def test_commands_are_recorded_as_who_ran_them(database_url: str) -> None:
     assert [deed.object_id for deed in deeds] == [workspace, token[4:12], box.sealing_id.hex()]
     assert {(deed.actor, deed.address) for deed in deeds} == {("cli:alice", socket.gethostname())}
     assert token not in repr(deeds)
+
+
+async def test_command_with_another_key_than_the_services_is_refused(database_url: str) -> None:
+    right, wrong = environment(database_url), environment(database_url) | {"TAILRACE_SECRET_KEY": ANOTHER_KEY}
+    workspace = (await tailrace("workspace", "create", "Acme", environment=right)).stdout.strip()
+
+    refused = await tailrace("token", "create", "--workspace", workspace, environment=wrong)
+
+    assert (refused.code, refused.stdout) == (2, "")
+    assert "TAILRACE_SECRET_KEY is not the key of the services" in refused.stderr

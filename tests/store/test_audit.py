@@ -231,6 +231,21 @@ async def test_chain_of_a_former_key_is_sealed_anew(
     assert (await verdicts(chain))[0].fault is None
 
 
+@pytest.mark.parametrize("is_chained", [True, False], ids=["chained", "waiting"])
+async def test_another_key_than_that_of_the_chains_is_known(
+    database: Database, audit: Audit, chain: AuditChain, workspace_id: WorkspaceId, *, is_chained: bool
+) -> None:
+    other, both = AuditChain(database, SecretBox([FORMER])), AuditChain(database, SecretBox([FORMER, KEY]))
+    at_first = await other.takes_records()
+    await record(database, audit, workspace_id, "a")
+    await (chain if is_chained else other).extend(workspace_id)
+
+    taken = [await each.takes_records() for each in (chain, both, other)]
+
+    assert (at_first, taken) == (True, [True, True, False])
+    assert await verdicts(chain) == [Verdict(workspace_id, 1, None)]
+
+
 async def test_forged_seal_is_not_made_good(
     database: Database, audit: Audit, chain: AuditChain, workspace_id: WorkspaceId
 ) -> None:

@@ -55,6 +55,8 @@ SELECT workspace_id, number, at, actor, address, action, object_id, before, afte
 FROM audit_records WHERE workspace_id = $1 AND number > $2 ORDER BY number LIMIT $3
 """
 _HEAD = "SELECT * FROM audit_heads WHERE workspace_id = $1"
+_LONGEST_HEADS = "SELECT * FROM audit_heads ORDER BY number DESC LIMIT 20"
+_LAST_WAITING = "SELECT * FROM audit_waiting ORDER BY id DESC LIMIT 20"
 _WORKSPACES = "SELECT workspace_id FROM audit_heads ORDER BY workspace_id"
 
 log = structlog.get_logger(__name__)
@@ -104,6 +106,14 @@ class AuditChain:
                 return count
             last_id = waiting[-1]["id"]
 
+    async def takes_records(self) -> bool:
+        """Whether what the ring seals would join the chains: it has sealed one that there is, or there are none."""
+        heads = await self._database.fetch(_LONGEST_HEADS)
+        if heads:
+            return any(map(self._is_sealed, heads))
+        waiting = await self._database.fetch(_LAST_WAITING)
+        return not waiting or any(map(self._is_as_recorded, waiting))
+
     async def verify(self) -> AsyncIterator[Verdict]:
         """Extend every chain, read it, and say of each whether it is whole."""
         await self.extend_all()
@@ -152,6 +162,10 @@ class AuditChain:
         """The end of the chain, None where it is not as it was sealed."""
         head = await connection.fetchrow(_LOCK_HEAD, workspace_id)
         if head is None:
+            # Whoever has another key, as a command may, must not seal a chain that the services could not go on with.
+            waiting = await connection.fetch(_WAITING, workspace_id, 0, _CHAINED_AT_ONCE)
+            if not any(map(self._is_as_recorded, waiting)):
+                return None
             first = (workspace_id, 0, _NO_DIGEST)
             head = await connection.fetchrow(_FIRST_HEAD, *first, self._seals(*first)[0])
         return head if head is not None and self._is_sealed(head) else None
