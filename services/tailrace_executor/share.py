@@ -47,7 +47,7 @@ async def share_out(
     """
     claim, worth_it = ledger.claim, 2 * bench.rows_per_shard
     known, _ = await bench.snapshots.size(claim.sync_id)
-    about = known if known >= worth_it else await _rows_about(claim, definition, warehouse)
+    about = known if known >= worth_it else await _rows_about(claim, bench, definition, warehouse)
     if about < worth_it or keys_may_meet(definition, accepted, await ledger.columns.of(warehouse, definition)):
         return
     parts = min(definition.delivery.shards, known // bench.rows_per_shard)
@@ -99,10 +99,11 @@ async def is_last(ledger: RunLedger, bench: Bench, tenure: Tenure, brake: Brake)
     return True
 
 
-async def _rows_about(claim: Claim, definition: SyncDefinition, warehouse: Warehouse) -> int:
-    """How many rows the run will read, as far as the warehouse tells."""
-    if not isinstance(warehouse, SamplesKeys):
-        return 0
+async def _rows_about(claim: Claim, bench: Bench, definition: SyncDefinition, warehouse: Warehouse) -> int:
+    """How many rows the run will read: as many as the last one, or as the warehouse tells, which may have to count."""
+    before = await bench.shared_runs.read_before(claim.sync_id, claim.sync_version)
+    if before or not isinstance(warehouse, SamplesKeys):
+        return before
     return await _in_time(warehouse.rows_about(definition.source_query), claim) or 0
 
 

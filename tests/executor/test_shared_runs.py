@@ -75,6 +75,18 @@ async def test_later_run_is_cut_by_what_is_known_and_sends_only_the_difference(p
     }
 
 
+async def test_query_that_grew_is_cut_a_run_later_since_only_a_first_run_asks(yard: Yard, sink: Sink) -> None:
+    await yard.add_people(1, 10)
+    await yard.run()
+    await yard.add_people(11, PEOPLE)
+    await yard.warehouse.execute("ANALYZE people")
+
+    grown, after = await shared(yard), await shared(yard)
+
+    assert [len(await shards_of(yard, run.id)) for run in (grown, after)] == [1, 4]
+    assert sink.times_by_id == dict.fromkeys(range(1, PEOPLE + 1), 1)
+
+
 async def test_what_shared_runs_delivered_is_known_to_the_next(peopled: Yard, sink: Sink) -> None:
     await shared(peopled)
     sink.rows.clear()

@@ -1,4 +1,4 @@
-"""What some warehouses can do besides: tell, without reading all of a query, where its keys lie."""
+"""What some warehouses can do besides: tell, without giving all of a query, where its keys lie."""
 
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
@@ -15,7 +15,7 @@ class SamplesKeys(Protocol):
     """Tells where to cut a query into parts of about as many rows."""
 
     async def rows_about(self, query: str) -> int:
-        """How many rows a query has, as far as that is known without reading them.
+        """How many rows a query has, as the warehouse expects it; counted where it expects nothing.
 
         :raises SourceInvalid, SourceUnavailable: as `Warehouse.columns`.
         """

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from tailrace.core.errors import LeaseLost
-from tailrace.core.ids import RunId
+from tailrace.core.ids import RunId, SyncId
 from tailrace.core.rows import RowKey
 from tailrace.core.runs import CANCELLED, Books, Lease
 from tailrace.core.settlements import NOTHING_SENT, Rejections
@@ -27,6 +27,12 @@ _CLOSE_WAITING = "UPDATE run_shards SET state = 'done' WHERE run_id = $1 AND sta
 _CLOSE = "UPDATE run_shards SET state = 'done', lease_expires_at = NULL WHERE run_id = $1 AND shard = $2"
 _SHARDS = "SELECT * FROM run_shards WHERE run_id = $1 ORDER BY shard"
 _FAILING = "SELECT DISTINCT run_id FROM run_shards WHERE run_id = ANY ($1) AND error_code IS NOT NULL"
+# A replay reads some rows only.
+_READ_BEFORE = """
+SELECT (SELECT sum(rows_read)::bigint FROM run_shards WHERE run_id = runs.id) FROM runs
+WHERE sync_id = $1 AND sync_version = $2 AND status = 'succeeded' AND kind <> 'replay'
+ORDER BY queued_at DESC, id DESC LIMIT 1
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,10 @@ class SharedRuns:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    async def read_before(self, sync_id: SyncId, sync_version: int) -> int:
+        """How many rows the last run that succeeded with this version of a sync has read; 0 where there is none."""
+        return await self._database.fetchval(_READ_BEFORE, sync_id, sync_version) or 0
 
     async def share_out(self, lease: Lease, cuts: Sequence[RowKey], *, columns: str | None) -> None:
         """Cut a run of one shard, which has no checkpoint yet, behind each of these keys, in ascending order.
