@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 
 import orjson
+import pytest
 import pytest_asyncio
 
 from tailrace.core.errors import BatchRefused
@@ -110,3 +111,29 @@ async def test_key_of_several_fields_is_matched_as_a_whole(rig: PostgresRig) -> 
 
     records = await rig.admin.fetch("SELECT region, id, name, kept FROM things ORDER BY region, id")
     assert list(map(tuple, records)) == [("eu", 1, "a", "mine"), ("us", 1, "B", "mine"), ("us", 2, "C", "kept")]
+
+
+@pytest.mark.parametrize(
+    ("operation", "code"),
+    [
+        (Operation.UPSERT, ""),
+        (Operation.INSERT, "ALREADY_EXISTS"),
+        (Operation.UPDATE, "NOT_FOUND"),
+        (Operation.DELETE, ""),
+    ],
+)
+async def test_row_that_a_trigger_drops_counts_as_the_page_says(
+    rig: PostgresRig, operation: Operation, code: str
+) -> None:
+    await rig.admin.execute("""
+        CREATE TABLE things (id int PRIMARY KEY, name text);
+        INSERT INTO things VALUES (2, 'kept');
+        CREATE FUNCTION drop_it() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+        CREATE TRIGGER drops BEFORE INSERT OR UPDATE OR DELETE ON things FOR EACH ROW EXECUTE FUNCTION drop_it();
+    """)
+    fields = ("id",) if operation is Operation.DELETE else ("id", "name")
+    writing = await plan(rig, operation, ("id",), fields)
+
+    result = await rig.destination.write(writing, batch_of(operation, b'{"id":2,"name":"a"}'))
+
+    assert [outcome.code for outcome in result.outcomes] == [code]

@@ -15,6 +15,10 @@ was lost. Without one, an insert adds rows blindly, and what is sent again is th
 not exist is rejected. A delete of a row that does not exist is delivered. What row security hides from the role does
 not exist for it; a row that a policy forbids is rejected, and the others go.
 
+A row that a trigger of the table drops, or writes elsewhere, cannot be told from one that it keeps as it was: an upsert
+or delete of it counts as delivered. An update of it is rejected as that of a row that does not exist, and an insert
+into a table with a unique index on the key as that of one that exists.
+
 To rehearse a batch is to apply it, checks that wait for the end of the transaction too, and to roll it back: sequences
 have moved on then, and triggers have seen it.
 """
