@@ -1,58 +1,75 @@
-"""`asyncio.timeout` for many waits of the same length side by side, by one timer instead of one for each."""
+"""Waits side by side that something ends: `asyncio.timeout` for many, by one timer or none instead of one for each."""
 
 import asyncio
 from types import TracebackType
 from typing import Self
 
 
-class TimeLimit:
-    """So many seconds for each of the scopes that are opened of it, in whatever tasks of one event loop."""
+class Scopes:
+    """Scopes that are open, in whatever tasks of one event loop."""
+
+    def __init__(self) -> None:
+        self._open: dict[Scope, float] = {}
+
+    def scope(self) -> "Scope":
+        """A scope out of which TimeoutError is raised where it is ended from outside."""
+        return Scope(self)
+
+    def enter(self, scope: "Scope") -> None:
+        """It begins."""
+        self._open[scope] = 0.0
+
+    def leave(self, scope: "Scope") -> None:
+        """It was left, ended or not."""
+        del self._open[scope]
+
+    def end_all(self) -> None:
+        """End what is waited for in any of them."""
+        for scope in self._open:
+            if not scope.is_over:
+                scope.end()
+
+
+class TimeLimit(Scopes):
+    """So many seconds for each scope."""
 
     def __init__(self, wait_s: float) -> None:
-        self.wait_s = wait_s
-        self._open: dict[_Timed, float] = {}
+        super().__init__()
+        self._wait_s = wait_s
         self._timer: asyncio.TimerHandle | None = None
 
-    def scope(self) -> "_Timed":
-        """Raise TimeoutError out of what is still waited for inside when the time is over."""
-        return _Timed(self)
-
-    def enter(self, timed: "_Timed") -> None:
+    def enter(self, scope: "Scope") -> None:
         """Its time begins; what began before ends before."""
         loop = asyncio.get_running_loop()
-        ends = self._open[timed] = loop.time() + self.wait_s
+        ends = self._open[scope] = loop.time() + self._wait_s
         if self._timer is None:
             self._timer = loop.call_at(ends, self._end_overdue)
-
-    def leave(self, timed: "_Timed") -> None:
-        """It has ended, in time or not."""
-        del self._open[timed]
 
     def _end_overdue(self) -> None:
         self._timer = None
         loop = asyncio.get_running_loop()
-        for timed, ends in self._open.items():
-            if timed.is_over:
+        for scope, ends in self._open.items():
+            if scope.is_over:
                 continue
             if ends > loop.time():
                 self._timer = loop.call_at(ends, self._end_overdue)
                 return
-            timed.end()
+            scope.end()
 
 
-class _Timed:
-    """One scope; what `asyncio.timeout` does where a cancellation from elsewhere meets its own, this does too."""
+class Scope:
+    """One of them; where a cancellation from elsewhere meets its end, it is left as `asyncio.timeout` would be."""
 
-    __slots__ = ("_cancelling", "_limit", "_task", "is_over")
+    __slots__ = ("_cancelling", "_scopes", "_task", "is_over")
 
-    def __init__(self, limit: TimeLimit) -> None:
-        self._limit = limit
+    def __init__(self, scopes: Scopes) -> None:
+        self._scopes = scopes
         self._task: asyncio.Task[object] | None = None
         self._cancelling = 0
         self.is_over = False
 
     def end(self) -> None:
-        """The time is over."""
+        """End what is waited for inside; once."""
         self.is_over = True
         if self._task is not None:
             self._task.cancel()
@@ -60,13 +77,13 @@ class _Timed:
     def __enter__(self) -> Self:
         self._task = asyncio.current_task()
         if self._task is None:
-            raise RuntimeError("a time limit is for tasks")
+            raise RuntimeError("only what a task waits for can be ended")
         self._cancelling = self._task.cancelling()
-        self._limit.enter(self)
+        self._scopes.enter(self)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        self._limit.leave(self)
+        self._scopes.leave(self)
         if not self.is_over or self._task is None:
             return
         if self._task.uncancel() <= self._cancelling and kind is not None and issubclass(kind, asyncio.CancelledError):

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from tailrace.core.clock import Clock
 from tailrace.core.errors import LeaseLost, TailraceError
+from tailrace.core.time_limit import Scopes
 
 
 class StopReason(StrEnum):
@@ -39,7 +40,9 @@ class Tenure:
         self.is_given_up = False
         self._stop = asyncio.Event()
         self._reason = StopReason.SHUTDOWN
-        self._scopes: dict[asyncio.Timeout, None] = {}
+        self._waits = Scopes()
+        self._places = Scopes()
+        self._alarm: asyncio.TimerHandle | None = None
 
     @property
     def reason(self) -> StopReason:
@@ -60,9 +63,8 @@ class Tenure:
         if not self._stop.is_set():
             self._reason = reason
             self._stop.set()
-            for scope in self._scopes:
-                if not scope.expired():
-                    scope.reschedule(asyncio.get_running_loop().time())
+            self._waits.end_all()
+            self._places.end_all()
 
     def check(self) -> None:
         """Return if a request may leave now.
@@ -95,16 +97,12 @@ class Tenure:
         :raises LeaseLost, Stopped: as `check`.
         """
         self.check()
-        scope = asyncio.timeout(None)
+        scope = self._waits.scope()
         try:
-            async with scope:
-                self._scopes[scope] = None
-                try:
-                    yield
-                finally:
-                    del self._scopes[scope]
+            with scope:
+                yield
         except TimeoutError:
-            if scope.expired():
+            if scope.is_over:
                 raise Stopped(self._reason) from None
             raise
 
@@ -118,16 +116,10 @@ class Tenure:
             await turn.acquire()
             return
         while True:
-            scope = asyncio.timeout(self.left_s)
-            # The lease may have been renewed while this waited.
-            with suppress(TimeoutError):
-                async with scope:
-                    self._scopes[scope] = None
-                    try:
-                        await turn.acquire()
-                        return
-                    finally:
-                        del self._scopes[scope]
+            self._watch_lease()
+            with suppress(TimeoutError), self._places.scope():
+                await turn.acquire()
+                return
             self.check()
 
     async def sleep(self, wait_s: float) -> None:
@@ -144,3 +136,16 @@ class Tenure:
             except TimeoutError:
                 continue
         self.check()
+
+    def _watch_lease(self) -> None:
+        if self._alarm is None:
+            loop = asyncio.get_running_loop()
+            self._alarm = loop.call_later(max(0.0, self.left_s), self._look_at_lease)
+
+    def _look_at_lease(self) -> None:
+        """End the waits for a place if the lease is over; it may have been renewed."""
+        self._alarm = None
+        if self.left_s > 0:
+            self._watch_lease()
+        else:
+            self._places.end_all()

@@ -163,8 +163,8 @@ MUTATIONS = (
     Mutation(
         "a wait for a turn ends with the lease that it began with",
         "libs/tailrace/pipeline/tenure.py",
-        "            with suppress(TimeoutError):\n                async with scope:\n",
-        "            if True:\n                async with scope:\n",
+        "            with suppress(TimeoutError), self._places.scope():\n",
+        "            with self._places.scope():\n",
         ("tests/pipeline/test_tenure.py",),
     ),
     Mutation(
@@ -176,9 +176,9 @@ MUTATIONS = (
     ),
     Mutation(
         "an end that is asked for as a wait expires is an error",
-        "libs/tailrace/pipeline/tenure.py",
-        "                if not scope.expired():\n",
-        "                if True:\n",
+        "libs/tailrace/core/time_limit.py",
+        "            if not scope.is_over:\n",
+        "            if True:\n",
         ("tests/pipeline/test_tenure.py::test_end_that_is_asked_for_as_the_lease_runs_out_is_no_error",),
     ),
     Mutation(
