@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from tailrace.core.ids import new_dead_letter_id
+from tailrace.core.ids import new_dead_letter_ids
 from tailrace.store.database import Database
 
 _BEGIN = "UPDATE runs SET status = 'running', started_at = clock_timestamp() WHERE id = $1"
@@ -47,7 +47,7 @@ class Engine:
 
     async def bury(self, run_id: str, key: str, *, code: str = "DESTINATION_VALIDATION") -> str:
         """A dead letter of the run, as in the contract's example; gives its id."""
-        letter_id = new_dead_letter_id()
+        [letter_id] = new_dead_letter_ids(1)
         keys = orjson.dumps({"External_Id__c": key}).decode()
         await self.database.execute(_BURY, run_id, letter_id, key, code, keys)
         return letter_id

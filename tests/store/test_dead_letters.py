@@ -11,9 +11,9 @@ from tailrace.core.ids import DeadLetterId
 from tailrace.core.rows import RowKey
 from tailrace.core.runs import Books
 from tailrace.core.settlements import DedupeKey, Position, Settlement, dedupe_key
-from tailrace.store.checkpoints import PAYLOAD_LIMIT_BYTES
 from tailrace.store.database import Within
 from tailrace.store.dead_letters import SKIPPED, DeadLetters, LetterFilter, LetterState, Resolution
+from tailrace.store.new_letters import PAYLOAD_LIMIT_BYTES
 from tests.store.conftest import A_WORKSPACE, Stage
 from tests.store.letters import BOX, ELSEWHERE, INVALID, Grave, a_letter, another_sync
 

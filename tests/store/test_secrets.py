@@ -26,6 +26,18 @@ def test_blob_does_not_show_what_it_holds_and_is_never_the_same() -> None:
     assert first != second
 
 
+def test_many_sealed_at_once_are_sealed_as_one_by_one() -> None:
+    box = SecretBox([NEW, OLD])
+
+    sealed = box.seal_all([b"s3cret"] * 3, bound_to=["r", "s", "r"])
+
+    opened = [box.open(each, bound_to=place) for each, place in zip(sealed, ["r", "s", "r"], strict=True)]
+    assert opened == [b"s3cret"] * 3
+    assert len({each[5:17] for each in sealed}) == 3
+    assert {each[:5] for each in sealed} == {box.seal(b"s3cret", bound_to="r")[:5]}
+    assert [_opens(box, each) for each in sealed] == [True, False, True]
+
+
 def test_blob_moved_to_another_row_does_not_open() -> None:
     box = SecretBox([NEW])
     sealed = box.seal(b"s3cret", bound_to="ws/a")

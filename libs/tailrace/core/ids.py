@@ -49,13 +49,26 @@ def new_run_id() -> RunId:
     return RunId("retl_run_" + _time_ordered())
 
 
-def new_dead_letter_id() -> DeadLetterId:
-    """A fresh dead letter id."""
-    return DeadLetterId("retl_dlq_" + _time_ordered())
+def new_dead_letter_ids(count: int) -> list[DeadLetterId]:
+    """So many fresh ids of dead letters, in their order."""
+    moment, drawn = _moment(), _random_digits(count)
+    return sorted(
+        [
+            DeadLetterId(f"retl_dlq_{moment}{drawn[at : at + _RANDOM_DIGITS]}")
+            for at in range(0, len(drawn), _RANDOM_DIGITS)
+        ]
+    )
 
 
 def _time_ordered() -> str:
     """48 bits of Unix milliseconds and 80 random bits, so that text order is time order."""
+    return _moment() + _random_digits(1)
+
+
+def _moment() -> str:
     milliseconds = time.time_ns() // 1_000_000
-    moment = "".join([_BASE32[milliseconds >> shift & 31] for shift in range(5 * (_MOMENT_DIGITS - 1), -1, -5)])
-    return moment + os.urandom(_RANDOM_DIGITS).translate(_DIGIT_OF_BYTE).decode()
+    return "".join([_BASE32[milliseconds >> shift & 31] for shift in range(5 * (_MOMENT_DIGITS - 1), -1, -5)])
+
+
+def _random_digits(ids: int) -> str:
+    return os.urandom(_RANDOM_DIGITS * ids).translate(_DIGIT_OF_BYTE).decode()

@@ -5,25 +5,19 @@ from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import Any
 
-import orjson
-
 from tailrace.core.errors import LeaseLost
-from tailrace.core.ids import DeadLetterId, SyncId, WorkspaceId, new_dead_letter_id
+from tailrace.core.ids import DeadLetterId, SyncId, WorkspaceId
 from tailrace.core.outgoing import OutgoingEvent
 from tailrace.core.rows import RowKey
 from tailrace.core.runs import COUNTS, Books, Lease
-from tailrace.core.settlements import NewDeadLetter, Phase, Position, Rejections, Settlement, payload_binding
+from tailrace.core.settlements import Phase, Position, Rejections, Settlement
 from tailrace.observe.failpoints import failpoint
 from tailrace.store.database import Connection, Database
+from tailrace.store.new_letters import Origin, add_letters
 from tailrace.store.outbox import enqueued, enqueueing
 from tailrace.store.secrets import SecretBox
 from tailrace.store.shards import SENT_ELSEWHERE, sent_elsewhere
 from tailrace.store.snapshots import SETTLING_ARGUMENTS, raise_watermark, settled, settling
-
-PAYLOAD_LIMIT_BYTES = 1 << 20
-MESSAGE_LIMIT = 2000
-
-_LETTERS_PER_STATEMENT = 1000  # a statement has seconds, however many rows were refused
 
 Announce = Callable[[int, Mapping[DeadLetterId, str]], Sequence[OutgoingEvent]]
 """From the checkpoint's number and the letters it wrote (id to error code) to the events that tell of it."""
@@ -51,21 +45,6 @@ WITH advanced AS (
 ), told AS ({enqueueing("advanced", first=_FIRST_OF_EVENTS)})
 SELECT {SENT_ELSEWHERE} FROM advanced CROSS JOIN (SELECT $1::text AS run_id, $2::smallint AS shard) AS shards
 """  # noqa: S608 - names and numbers of our own
-_ADD_LETTERS = """
-INSERT INTO dead_letters AS known (id, workspace_id, sync_id, run_id, dedupe_key, row_key, operation, row_hash,
-  error_code, message, record_keys, payload, payload_truncated)
-SELECT fresh.id, $1, $2, $3, dedupe_key,
-  (SELECT array_agg(part) FROM jsonb_array_elements_text(row_key::jsonb) AS part),
-  operation, row_hash, error_code, message, record_keys::jsonb, payload, payload IS NULL
-FROM unnest($4::text[], $5::bytea[], $6::text[], $7::text[], $8::bytea[], $9::text[], $10::text[], $11::text[],
-  $12::bytea[])
-  AS fresh (id, dedupe_key, row_key, operation, row_hash, error_code, message, record_keys, payload)
-ON CONFLICT (sync_id, dedupe_key, operation) WHERE state IN ('open', 'replaying') DO UPDATE SET
-  run_id = excluded.run_id, row_hash = excluded.row_hash, error_code = excluded.error_code, message = excluded.message,
-  record_keys = excluded.record_keys, payload = excluded.payload, payload_truncated = excluded.payload_truncated,
-  attempts = known.attempts + 1, last_seen_at = clock_timestamp(), state = 'open', replay_run_id = NULL
-RETURNING id, error_code
-"""
 _CLEAR_LETTERS = """
 UPDATE dead_letters SET state = 'resolved', resolved_at = clock_timestamp(), resolved_by = 'tailrace',
   resolution = CASE WHEN state = 'replaying' THEN 'replayed' ELSE 'superseded' END
@@ -121,38 +100,13 @@ class Checkpoints:
         self, connection: Connection, place: Place, settlement: Settlement
     ) -> dict[DeadLetterId, str]:
         """Write what most checkpoints have nothing of; gives the letters."""
-        letters = await self._add_letters(connection, place, settlement.letters)
+        origin = Origin(place.workspace_id, place.sync_id, place.lease.run_id)
+        letters = await add_letters(connection, self._box, origin, settlement.letters)
         if settlement.cleared:
             await connection.execute(_CLEAR_LETTERS, place.sync_id, list(settlement.cleared))
         if settlement.watermark is not None:
             await raise_watermark(connection, place.sync_id, settlement.watermark)
         return letters
-
-    async def _add_letters(
-        self, connection: Connection, place: Place, letters: Sequence[NewDeadLetter]
-    ) -> dict[DeadLetterId, str]:
-        written: dict[DeadLetterId, str] = {}
-        names = (place.workspace_id, place.sync_id, place.lease.run_id)
-        for at in range(0, len(letters), _LETTERS_PER_STATEMENT):
-            sealed = [self._sealed(letter, place.sync_id) for letter in letters[at : at + _LETTERS_PER_STATEMENT]]
-            columns = (list(column) for column in zip(*sealed, strict=True))
-            rows = await connection.fetch(_ADD_LETTERS, *names, *columns)
-            written |= {DeadLetterId(row["id"]): row["error_code"] for row in rows}
-        return written
-
-    def _sealed(self, letter: NewDeadLetter, sync_id: SyncId) -> tuple[object, ...]:
-        fits = len(letter.payload) <= PAYLOAD_LIMIT_BYTES
-        return (
-            new_dead_letter_id(),
-            letter.dedupe_key,
-            orjson.dumps(letter.row_key or ()).decode(),
-            letter.operation,
-            letter.row_hash,
-            _storable(letter.error_code),
-            _storable(letter.message)[:MESSAGE_LIMIT],
-            orjson.dumps(letter.record_keys).decode(),
-            self._box.seal(letter.payload, bound_to=payload_binding(sync_id, letter.dedupe_key)) if fits else None,
-        )
 
 
 def position_of(checkpoint: Mapping[str, Any] | None) -> Position:
@@ -191,8 +145,3 @@ def _arguments(place: Place, settlement: Settlement, events: Sequence[OutgoingEv
         *settled(place.sync_id, settlement.entries),
         *enqueued(events),
     )
-
-
-def _storable(text: str) -> str:
-    """PostgreSQL takes neither NUL nor lone surrogates in text."""
-    return text.replace("\0", "").encode(errors="replace").decode()

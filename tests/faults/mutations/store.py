@@ -58,9 +58,9 @@ MUTATIONS = (
     Mutation(
         "dead letters outside of the checkpoint's transaction",
         _CHECKPOINTS,
-        "        letters = await self._add_letters(connection, place, settlement.letters)\n",
+        "        letters = await add_letters(connection, self._box, origin, settlement.letters)\n",
         "        async with self._database.transaction() as apart:\n"
-        "            letters = await self._add_letters(apart, place, settlement.letters)\n",
+        "            letters = await add_letters(apart, self._box, origin, settlement.letters)\n",
         (f"{_MECHANISMS}test_checkpoint_that_breaks_off_leaves_nothing",),
     ),
     Mutation(
@@ -107,10 +107,17 @@ MUTATIONS = (
     ),
     Mutation(
         "payloads of dead letters in clear",
-        _CHECKPOINTS,
-        "self._box.seal(letter.payload, bound_to=payload_binding(sync_id, letter.dedupe_key)) if fits",
-        "letter.payload if fits",
+        "libs/tailrace/store/new_letters.py",
+        "        return sealed\n",
+        "        return [letter.payload for letter in letters]\n",
         ("tests/store/test_checkpoints.py",),
+    ),
+    Mutation(
+        "payloads that are sealed together have one nonce",
+        "libs/tailrace/store/secrets.py",
+        "[drawn[at : at + _NONCE_SIZE_BYTES] for at in",
+        "[drawn[:_NONCE_SIZE_BYTES] for _ in",
+        ("tests/store/test_secrets.py::test_many_sealed_at_once_are_sealed_as_one_by_one",),
     ),
     Mutation(
         "the relay deletes up to the last event that it sent",
