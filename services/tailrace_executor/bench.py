@@ -40,7 +40,7 @@ class Bench:
 
     owner: str
     terms: LeaseTerms
-    window_rows: int
+    window_rows: int | None
     checkpoint_s: float
     patience: Patience
     shards: Shards

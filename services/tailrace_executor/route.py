@@ -33,6 +33,10 @@ from tailrace_executor.ledger import RunLedger
 from tailrace_executor.share import check_shared, is_last, may_share, share_out
 
 _OPEN_S = 30.0
+_ROWS = 2000
+_ROWS_THAT_MAY_REPEAT = 20_000
+"""Rows in a window where nobody has said how many; more, where to send a row twice is to send it once."""
+
 _Told = TypeVar("_Told")
 
 
@@ -48,14 +52,16 @@ async def open_route(ledger: RunLedger, bench: Bench, tenure: Tenure) -> AsyncIt
     async with AsyncExitStack() as stack, AsyncExitStack() as warehouse_scope:
         warehouse = await _open_warehouse(warehouse_scope, definition, bench)
         stored, destination = await _open_destination(stack, definition, bench)
-        window = _window(definition.delivery, bench)
         accepted = await _accepted(destination, definition)
         if claim.is_shared:
             await check_shared(ledger, definition, warehouse, accepted)
         elif bench.rows_per_shard and may_share(ledger, definition, warehouse):
             await share_out(ledger, bench, definition, warehouse, accepted)
             claim = ledger.claim
-        plan = await _plan(destination, rows_target(definition), window)
+        plan = await _plan(destination, rows_target(definition))
+        rows = rows_in_window(definition.delivery, bench.window_rows, is_repeatable=plan.is_idempotent)
+        window = Window(rows, bench.clock, open_s=definition.delivery.window_s)
+        plan = _within(window, plan)
         recipe = _recipe(claim, definition, plan, bench)
         deletes_too = definition.sync_mode is SyncMode.MIRROR
         keeps_rows = definition.sync_mode is SyncMode.APPEND and claim.kind is RunKind.REPLAY
@@ -93,8 +99,15 @@ async def open_route(ledger: RunLedger, bench: Bench, tenure: Tenure) -> AsyncIt
             kept_rows=(lambda: bench.dead_letters.kept_rows(claim.lease.run_id)) if keeps_rows else None,
             accepted=accepted,
             close_mended=lambda codes: _close_mended(bench, claim, codes),
-            delete_plan=await _plan(destination, deletes_target(definition), window) if deletes_too else None,
+            delete_plan=_within(window, await _plan(destination, deletes_target(definition))) if deletes_too else None,
         )
+
+
+def rows_in_window(policy: DeliveryPolicy, deployed: int | None, *, is_repeatable: bool) -> int:
+    """How many rows may be under way without a checkpoint: as the sync says, else the deployment; 0 for one batch."""
+    if policy.strict:
+        return 0
+    return policy.window_rows or deployed or (_ROWS_THAT_MAY_REPEAT if is_repeatable else _ROWS)
 
 
 def _recipe(claim: Claim, definition: SyncDefinition, plan: WritePlan, bench: Bench) -> Recipe:
@@ -137,18 +150,13 @@ async def _accepted(destination: Destination, definition: SyncDefinition) -> Acc
     return await _in_time(asked, "the destination", DestinationUnavailable)
 
 
-async def _plan(destination: Destination, target: Target, window: Window) -> WritePlan:
-    plan = await _in_time(destination.plan(target), "the destination", DestinationUnavailable)
-    # A batch beyond the window would be sent twice as a whole.
-    return replace(
-        plan,
-        rows_per_batch=min(plan.rows_per_batch, window.rows or plan.rows_per_batch),
-    )
+async def _plan(destination: Destination, target: Target) -> WritePlan:
+    return await _in_time(destination.plan(target), "the destination", DestinationUnavailable)
 
 
-def _window(policy: DeliveryPolicy, bench: Bench) -> Window:
-    rows = 0 if policy.strict else policy.window_rows or bench.window_rows
-    return Window(rows, bench.clock, open_s=policy.window_s)
+def _within(window: Window, plan: WritePlan) -> WritePlan:
+    """A batch beyond the window would be sent twice as a whole."""
+    return replace(plan, rows_per_batch=min(plan.rows_per_batch, window.rows or plan.rows_per_batch))
 
 
 async def _in_time(asked: Awaitable[_Told], who: str, unavailable: type[Unavailable]) -> _Told:

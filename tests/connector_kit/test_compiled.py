@@ -31,12 +31,16 @@ def test_where_there_is_a_compiler_it_was_used() -> None:
         (b"a\t1\t2\nb\t\t3", [("1", "2"), ("", "3")]),
         (b"a\t1\nb\t\\N", None),
         (b"a\tx\\ty", None),
+        (b"a\t12345678", [("12345678",)]),
+        (b"a\t123456789", None),
+        (b"a\t1\nb\t1", None),
+        (b"a\t1\nb\t2\nc\t1", [("1",), ("2",), ("1",)]),
     ],
 )
 def test_keys_are_cut_unless_there_is_more_to_them(
     copy_cells: CopyCells, text: bytes, keys: list[tuple[str, ...]] | None
 ) -> None:
-    assert copy_cells.cut_keys(text, 1) == keys
+    assert copy_cells.cut_keys(text, 1, 8) == keys
 
 
 @pytest.mark.parametrize("cell", [b"NaN", b"Infinity", b"-Infinity"])
@@ -57,7 +61,7 @@ def test_line_with_too_few_cells_is_an_error(copy_cells: CopyCells, width: int) 
     field = CellField(b"", 0, How.BARE)
 
     with pytest.raises(ValueError, match="too few cells"):
-        copy_cells.cut_keys(b"1\t2\n", width)
+        copy_cells.cut_keys(b"1\t2\n", width, 8)
     with pytest.raises(ValueError, match="too few cells"):
         copy_cells.cut_column(b"1\t2\n", width)
     with pytest.raises(ValueError, match="too few cells"):

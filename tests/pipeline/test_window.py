@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tailrace.pipeline.window import Window, WindowClosed
+from tailrace.pipeline.window import WINDOW_BYTES, Window, WindowClosed
 from tests.pipeline.clocks import SetClock
 
 
@@ -31,6 +31,19 @@ async def test_parcel_larger_than_the_window_goes_alone() -> None:
                 await window.enter(1)
         first.end()
         await window.enter(1)
+
+
+async def test_large_rows_fill_the_window_before_there_are_many() -> None:
+    window = Window(100, SetClock(), open_s=5)
+    first = await window.enter(1, WINDOW_BYTES)
+
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        second = tasks.create_task(window.enter(1, 2 * WINDOW_BYTES))
+        await asyncio.sleep(0)
+        had_to_wait = not second.done()
+        first.end()
+
+    assert (had_to_wait, second.result().is_free) == (True, True)
 
 
 async def test_nothing_new_is_sent_while_rows_wait_too_long_for_their_checkpoint() -> None:

@@ -34,8 +34,11 @@ class CellField(NamedTuple):
 class CopyCells(Protocol):
     """The functions of `copy_cells.pyx`."""
 
-    def cut_keys(self, text: bytes, width: int) -> list[RowKey] | None:
-        """The cells of each line behind the first `width`; None where one of them is NULL or has an escape."""
+    def cut_keys(self, text: bytes, width: int, most_bytes: int) -> list[RowKey] | None:
+        """The cells of each line behind the first `width`.
+
+        None where one of them is NULL or has an escape, where a key is too long or that of the line before.
+        """
         ...
 
     def cut_column(self, text: bytes, column: int) -> list[bytes]:

@@ -31,21 +31,30 @@ cdef struct Span:
     const char* end
 
 
-def cut_keys(bytes text, Py_ssize_t width):
-    """The cells of each line behind the first `width`, as texts; None where one of them is NULL or has an escape."""
+def cut_keys(bytes text, Py_ssize_t width, Py_ssize_t most_bytes):
+    """The cells of each line behind the first `width`, as texts.
+
+    None where one of them is NULL or has an escape, where a key is too long or that of the line before.
+    """
     cdef const char* at = PyBytes_AS_STRING(text)
     cdef const char* end = at + PyBytes_GET_SIZE(text)
     cdef const char* stop
+    cdef const char* before = at
+    cdef Py_ssize_t size, size_before = -1
     cdef list keys = []
     while at < end:
         stop = _end_of(at, end, c"\n")
         at = _behind(at, stop, width)
-        if memchr(at, c"\\", stop - at) != NULL:
+        size = stop - at
+        if size > most_bytes or (size == size_before and memcmp(at, before, size) == 0):
+            return None
+        if memchr(at, c"\\", size) != NULL:
             return None
         key = _key(at, stop)
         # A tuple of texts is in no cycle: the collector would find out, a block at a time, and let it go too.
         PyObject_GC_UnTrack(key)
         keys.append(key)
+        before, size_before = at, size
         at = stop + 1
     return keys
 

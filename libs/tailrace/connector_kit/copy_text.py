@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import TypeAlias, cast, overload
 
 from tailrace.connector_kit.compiled import COPY_CELLS, CopyCells
-from tailrace.core.rows import ColumnKind, RowKey
+from tailrace.core.rows import ColumnKind, DistinctKeys, RowKey
+from tailrace.core.snapshots import KEY_SIZE_LIMIT_BYTES
 
 NULL = b"\\N"
 
@@ -100,11 +101,12 @@ class TextRows(Sequence[tuple[object, ...]]):
         kind, column = self.layout.kinds[at], self._column(at)
         return [_value(kind, cell) for cell in column] if kind in _READERS else list(_texts(column))
 
-    def keys(self) -> list[RowKey | None]:
+    def keys(self) -> Sequence[RowKey | None]:
         """The keys, None where a part of one is NULL."""
-        cut = self.copy_cells and self.copy_cells.cut_keys(self.text, self.cells_before_keys)
-        if cut is not None:
-            return cast("list[RowKey | None]", cut)
+        if self.copy_cells is not None:
+            cut = self.copy_cells.cut_keys(self.text, self.cells_before_keys, KEY_SIZE_LIMIT_BYTES)
+            if cut is not None:
+                return DistinctKeys(cut)
         parts = list(map(_texts, self.cells[len(self.layout.kinds) + self.layout.extra :]))
         keys = list(zip(*parts, strict=True))
         if any(None in part for part in parts):

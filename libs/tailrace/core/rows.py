@@ -49,6 +49,10 @@ class Column:
     kind: ColumnKind
 
 
+class DistinctKeys(list[RowKey]):
+    """Keys of which none has a NULL, is too long, or is the one before it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Block:
     """Up to a few thousand source rows in the warehouse's order, in its own cheap form.

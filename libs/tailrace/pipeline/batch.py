@@ -70,8 +70,8 @@ class Recipe:
 class Parcel:
     """A run of neighbouring rows: those to send, what was decided about the others, and where the run stands after.
 
-    `changes` are those to send, in stretches; each of them has a mapped row. `keys` are those that other parcels may
-    hold too: such parcels are sent one after another.
+    `changes` are those to send, in stretches; each of them has a mapped row. Their bodies come to `size_bytes`. `keys`
+    are those that other parcels may hold too: such parcels are sent one after another.
     """
 
     changes: Sequence[Sequence[RowChange]]
@@ -79,6 +79,7 @@ class Parcel:
     decided: Tally
     position: Position
     keys: frozenset[RowKey] = frozenset()
+    size_bytes: int = 0
 
     @property
     def rows_to_send(self) -> int:
@@ -202,7 +203,7 @@ class _Cut:
         made = Batch(sent, rows, idempotency_key(self.recipe.lineage, sent, rows)) if rows else None
         keys = frozenset(row.key for row in rows) if self.recipe.keys_return else frozenset[RowKey]()
         position = Position(self.after, self.null_rows, self.phase)
-        parcel = Parcel(self.changes, made, self.decided, position, keys)
+        parcel = Parcel(self.changes, made, self.decided, position, keys, self.size_bytes)
         self.changes, self.keys, self.decided = [], set(), Tally(self.terms)
         self.rows = self.sending = self.size_bytes = 0
         return parcel

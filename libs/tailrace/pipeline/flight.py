@@ -91,7 +91,7 @@ async def _feed(
     """Start the delivery of parcel after parcel, as far as the window lets; gives why it could not go on."""
     try:
         async for parcel in parcels:
-            passage = await flight.window.enter(parcel.rows_to_send)
+            passage = await flight.window.enter(parcel.rows_to_send, parcel.size_bytes)
             ahead = under_way.ahead(parcel)
             answer = tasks.create_task(_answer(parcel, passage, ahead, flight, under_way))
             under_way.add(parcel, answer)

@@ -9,7 +9,7 @@ from operator import eq
 from typing import NamedTuple, Self, cast, overload
 
 from tailrace.core.row_columns import RowColumns
-from tailrace.core.rows import UNKNOWN_SOURCE, Change, Row, RowHash, RowKey, RowOutcome, SourceHash
+from tailrace.core.rows import UNKNOWN_SOURCE, Change, DistinctKeys, Row, RowHash, RowKey, RowOutcome, SourceHash
 from tailrace.core.settlements import DedupeKey
 from tailrace.core.snapshots import KEY_SIZE_LIMIT_BYTES, Entry
 
@@ -99,6 +99,8 @@ class PlainChanges(Sequence[RowChange]):
 
 def are_plain(keys: Sequence[RowKey | None], before: RowKey | None) -> bool:
     """Whether rows with these keys, after one with the key before, may be plain: each has one, short, of its own."""
+    if isinstance(keys, DistinctKeys):
+        return bool(keys) and keys[0] != before
     if not keys or None in keys or keys[0] == before or any(map(eq, keys, islice(keys, 1, None))):
         return False
     parts = chain.from_iterable(cast("Sequence[RowKey]", keys))

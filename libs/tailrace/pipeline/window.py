@@ -1,4 +1,4 @@
-"""The window: how many rows may be under way without a checkpoint, and for how long.
+"""The window: how many rows may be under way without a checkpoint, how large they may be, and for how long.
 
 It is the bound on what a crash can send twice. Parcels enter and leave it in the order in which they were read.
 """
@@ -8,6 +8,9 @@ from collections import deque
 
 from tailrace.core.clock import Clock
 from tailrace.core.errors import TailraceError
+
+WINDOW_BYTES = 64 << 20
+"""What the bodies of all rows in a window may come to; a parcel that is larger goes alone."""
 
 
 class WindowClosed(TailraceError):
@@ -25,15 +28,16 @@ class Window:
         self._open_s = open_s
         self._entered: deque[Passage] = deque()
         self._begun: deque[Passage] = deque()
-        self._rows_open = 0
+        self._rows_open = self._bytes_open = 0
         self._changed = asyncio.Event()
 
-    async def enter(self, rows: int) -> "Passage":
+    async def enter(self, rows: int, size_bytes: int = 0) -> "Passage":
         """Wait for room; a parcel larger than the window goes alone."""
-        while self._rows_open and self._rows_open + rows > self.rows:
+        while self._rows_open and (self._rows_open + rows > self.rows or self._bytes_open + size_bytes > WINDOW_BYTES):
             await self._changed.wait()
-        passage = Passage(self, rows)
+        passage = Passage(self, rows, size_bytes)
         self._rows_open += rows
+        self._bytes_open += size_bytes
         if rows:
             self._entered.append(passage)
         return passage
@@ -42,6 +46,7 @@ class Window:
         """The rows of this parcel are settled, or given up."""
         passage.is_open = False
         self._rows_open -= passage.rows
+        self._bytes_open -= passage.size_bytes
         for line in (self._entered, self._begun):
             while line and not line[0].is_open:
                 line.popleft()
@@ -79,9 +84,10 @@ class Window:
 class Passage:
     """The way of one parcel through the window."""
 
-    def __init__(self, window: Window, rows: int) -> None:
+    def __init__(self, window: Window, rows: int, size_bytes: int = 0) -> None:
         self._window = window
         self.rows = rows
+        self.size_bytes = size_bytes
         self.is_open = True
         self.sent_at: float | None = None
 

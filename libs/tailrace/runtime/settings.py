@@ -151,7 +151,12 @@ class Settings(KafkaSettings, StoreSettings):
     executor_max_runs_of_workspace: int = Field(
         0, ge=0, le=10_000, description="How many of them may be of one workspace; 0 for all of them."
     )
-    window_rows: int = Field(2000, ge=1, le=1_000_000, description="Rows sent without a checkpoint at most.")
+    window_rows: int | None = Field(
+        None,
+        ge=1,
+        le=1_000_000,
+        description="Rows sent without a checkpoint at most; if not set, 2,000, and 20,000 where repeats do no harm.",
+    )
     rows_per_shard: int = Field(
         1_000_000, ge=0, description="Rows that make a part of a run worth an executor of its own; 0 to share none."
     )

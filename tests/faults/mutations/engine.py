@@ -91,8 +91,8 @@ MUTATIONS = (
     Mutation(
         "no window",
         "libs/tailrace/pipeline/window.py",
-        "while self._rows_open and self._rows_open + rows > self.rows:",
-        "while False:",
+        "while self._rows_open and (self._rows_open + rows > self.rows or",
+        "while self._rows_open and (",
         (f"{_INTERRUPTIONS}::test_no_more_rows_than_the_window_are_on_their_way",),
     ),
     Mutation(
