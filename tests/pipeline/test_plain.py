@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tailrace.connector_kit.destination import Target, WritePlan
 from tailrace.core.entry_columns import EntryColumns
 from tailrace.core.row_columns import RowColumns
-from tailrace.core.rows import DELIVERED, Block, Column, ColumnKind, Row, RowHash, RowKey, rejected
+from tailrace.core.rows import DELIVERED, IN_DOUBT, Block, Column, ColumnKind, Row, RowHash, RowKey, rejected, skipped
 from tailrace.core.runs import RunKind
 from tailrace.core.settlements import DedupeKey, Position, Settlement
 from tailrace.core.snapshots import UNKNOWN_VERSION, Entry, hash_row, of_first_algorithm
@@ -29,14 +29,21 @@ Item = TypeVar("Item")
 KINDS = (ColumnKind.TEXT, ColumnKind.FLOAT)
 COLUMNS = tuple(Column(f"c{at}", kind) for at, kind in enumerate(KINDS))
 NULL_ROW = ("", 0.0)
-REFUSED = rejected("BAD", "no")
+TOLD = {
+    b'"bob"': rejected("BAD", "no"),
+    b'"dan"': rejected("bad e-mail", "\u00e9", field="email"),
+    b'"fay"': rejected(IN_DOUBT, "may be there"),
+    b'"guy"': skipped("ABSENT"),
+}
+"""What becomes of the rows of some people."""
+
 MODES = [SyncMode.UPSERT, SyncMode.INSERT, SyncMode.UPDATE, SyncMode.DELETE, SyncMode.MIRROR]
 
 tables = st.lists(
     st.tuples(st.sampled_from(["a", "b", "é", "7", "007", "x" * 300, "y" * 300]), st.sampled_from([1.5, float("nan")])),
     max_size=6,
 )
-names = st.sampled_from(["", "ann", "bob", "eve" * 10])
+names = st.sampled_from(["", "ann", "bob", "bob", "bob", "dan", "dan", "eve" * 10, "fay", "guy"])
 people = st.dictionaries(st.sampled_from([f"k{number:02}" for number in range(40)]), names)
 
 
@@ -108,7 +115,7 @@ async def _fate(
     mode: SyncMode = SyncMode.UPSERT,
     kind: RunKind = RunKind.INCREMENTAL,
 ) -> list[tuple[object, list[object], list[Row], Settlement]]:
-    """What is sent, and what is written of it, where every row named bob is refused."""
+    """What is sent, and what is written of it, where each row fares by the name that it holds."""
     target = Target("people", operation_on_rows(mode), ("id",), ("id", "name"))
     plan = WritePlan(target, way.rows_per_batch, way.bytes_per_batch, is_idempotent=True)
     recipe = Recipe(SYNC, mode, kind, plan, _still_dead)
@@ -117,7 +124,7 @@ async def _fate(
 
 def _settled(parcel: Parcel) -> tuple[object, list[object], list[Row], Settlement]:
     rows = [] if parcel.batch is None else list(parcel.batch.rows)
-    outcomes = [REFUSED if b'"bob"' in row.body else DELIVERED for row in rows]
+    outcomes = [next((told for name, told in TOLD.items() if name in row.body), DELIVERED) for row in rows]
     name = parcel.batch and (parcel.batch.operation, parcel.batch.idempotency_key)
     changes: list[object] = list(chain.from_iterable(parcel.changes))
     parcel.decided.add_outcomes(parcel.changes, outcomes)

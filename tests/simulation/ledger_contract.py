@@ -151,7 +151,7 @@ class LedgerContract:
         assert await dead(stage) == {dedupe_key(ONE): True, dedupe_key(TWO): False}
 
     async def test_letters_that_a_run_has_not_come_across_are_closed_by_its_owner_alone(self, stage: Stage) -> None:
-        seen, other = letter(TWO), replace(letter(THREE), error_code="OTHER")
+        seen, other = letter(TWO), letter(THREE)._replace(error_code="OTHER")
         await run_through(stage, [], letters=[letter(ONE), seen, other])
         await stage.start()
         claim = await claimed(stage)

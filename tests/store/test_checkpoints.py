@@ -109,7 +109,7 @@ async def test_an_executor_that_was_overtaken_writes_nothing(stage: Stage) -> No
 async def test_a_row_that_fails_again_keeps_its_letter_and_counts_the_attempt(stage: Stage) -> None:
     place = await claimed(stage)
     checkpoints = Checkpoints(stage.database, BOX)
-    again = replace(SETTLEMENT, entries=[], letters=[replace(LETTER, error_code="RATE_LIMIT", payload=b"{}")])
+    again = replace(SETTLEMENT, entries=[], letters=[LETTER._replace(error_code="RATE_LIMIT", payload=b"{}")])
 
     await checkpoints.commit(place, SETTLEMENT, tell)
     await checkpoints.commit(replace(place, seq=1), again, tell)
@@ -135,7 +135,7 @@ async def test_a_letter_is_cleared_once_its_row_was_delivered(stage: Stage) -> N
 
 async def test_a_payload_beyond_the_limit_is_left_out_and_said_to_be(stage: Stage) -> None:
     place = await claimed(stage)
-    huge = replace(SETTLEMENT, letters=[replace(LETTER, payload=bytes(2 << 20))])
+    huge = replace(SETTLEMENT, letters=[LETTER._replace(payload=bytes(2 << 20))])
 
     await Checkpoints(stage.database, BOX).commit(place, huge, tell)
 

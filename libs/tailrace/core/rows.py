@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import NewType
 
 RowKey = NewType("RowKey", tuple[str, ...])
@@ -122,6 +123,7 @@ def not_delivered(outcomes: Sequence[RowOutcome]) -> list[int]:
     return [at for at, outcome in enumerate(outcomes) if outcome is not DELIVERED]
 
 
+@lru_cache(maxsize=1000)
 def fit_code(code: str) -> str:
     """An error code that fits into labels and events: ASCII letters, digits and `_.:-`, not too many of them."""
     return _UNFIT.sub("_", code)[:CODE_LIMIT] or "UNKNOWN"

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import blake2b
-from typing import NewType, Self
+from typing import NamedTuple, NewType, Self
 
 from tailrace.core.ids import SyncId
 from tailrace.core.rows import Operation, RowHash, RowKey
@@ -33,8 +33,7 @@ class Position:
     phase: Phase = Phase.ROWS
 
 
-@dataclass(frozen=True, slots=True)
-class NewDeadLetter:
+class NewDeadLetter(NamedTuple):
     """A row that was refused for good; `payload` is its encoded form, in clear. No key: it cannot be read again."""
 
     dedupe_key: DedupeKey
@@ -132,8 +131,5 @@ def payload_binding(sync_id: SyncId, dedupe_key: DedupeKey) -> str:
 
 
 def _digest(*parts: bytes) -> DedupeKey:
-    digest = blake2b(digest_size=_DEDUPE_BYTES)
-    for part in parts:
-        digest.update(len(part).to_bytes(8))
-        digest.update(part)
-    return DedupeKey(digest.digest())
+    said = b"".join([len(part).to_bytes(8) + part for part in parts])
+    return DedupeKey(blake2b(said, digest_size=_DEDUPE_BYTES).digest())

@@ -39,6 +39,12 @@ NOT_IN_MODE = "NOT_IN_MODE"
 _BOOKED_AS = {"delivered": "deleted", "skipped": "kept", "rejected": "undeleted"}
 """What the books call the outcome of a row that left the query."""
 
+_UNFAITHFUL = (float, dict, list)
+"""What is not the same for every reader of JSON."""
+
+_SAYING_MORE = (IN_DOUBT, DUPLICATE_MAPPED_KEY)
+"""Codes of rejected rows that are not known as others are, see `_dead_entry`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Terms:
@@ -98,20 +104,8 @@ class Tally:
 
     def add_rejected(self, change: RowChange, mapped: MappedRow, outcome: RowOutcome) -> None:
         """A row that became a dead letter; it stays out of later runs while neither it nor the letter changes."""
-        code = fit_code(outcome.code)
-        self._count(change, "rejected", code)
-        row = mapped.row
-        letter = NewDeadLetter(
-            dedupe_key=mapped.dedupe_key or dedupe_key(row.key),
-            row_key=row.key or None,
-            operation=self.terms.operation,
-            error_code=code,
-            message=outcome.message,
-            record_keys=_record_keys(row, self.terms.key_fields),
-            payload=row.body,
-            row_hash=row.row_hash,
-        )
-        self.letters.append(letter)
+        self._count(change, "rejected", fit_code(outcome.code))
+        self._add_letter(mapped.row, mapped.dedupe_key or dedupe_key(mapped.row.key), outcome)
         if self.terms.remembers and not mapped.is_extra:
             self.entries.append(_dead_entry(change, mapped, outcome))
 
@@ -180,7 +174,11 @@ class Tally:
         delivered = len(sent) - len(others)
         columns = sent.columns
         if others:
-            self._add_each([sent[at] for at in others], [outcomes[at] for at in others])
+            told = [outcomes[at] for at in others]
+            if all(map(_is_simply_dead, told)):
+                self._add_dead(sent, others, told)
+            else:
+                self._add_each([sent[at] for at in others], told)
             columns = columns.without(others)
         if not delivered:
             return
@@ -189,6 +187,29 @@ class Tally:
         self.reasons[f"change.{sent.change}"] += delivered
         if self.terms.remembers:
             self._remember(columns)
+
+    def _add_dead(self, sent: PlainChanges, places: Sequence[int], outcomes: Sequence[RowOutcome]) -> None:
+        """The rows at these places, rejected."""
+        self.counts["read"] += len(places)
+        self.counts["rejected"] += len(places)
+        self.reasons[f"change.{sent.change}"] += len(places)
+        for code, times in Counter(fit_code(outcome.code) for outcome in outcomes).items():
+            self.reasons[f"rejected.{code}"] += times
+        for at, outcome in zip(places, outcomes, strict=True):
+            row = sent.columns[at]
+            self._add_letter(row, dedupe_key(row.key), outcome)
+            if self.terms.remembers:
+                delivered = None if sent.delivered is None else sent.delivered[at]
+                self.entries.append(Entry(row.key, delivered, row.row_hash))
+
+    def _add_letter(self, row: Row, name: DedupeKey, outcome: RowOutcome) -> None:
+        code, keys = fit_code(outcome.code), _record_keys(row, self.terms.key_fields)
+        self.letters.append(
+            NewDeadLetter(
+                *(name, row.key or None, self.terms.operation, code, outcome.message),
+                *(keys, row.body, row.row_hash),
+            )
+        )
 
     def _remember(self, columns: RowColumns) -> None:
         self.plain.append(PlainEntries(columns.keys, columns.hashes, columns.sources))
@@ -239,6 +260,11 @@ class Tally:
             self.cleared[dedupe_key(change.known.key)] = len(self.letters)
 
 
+def _is_simply_dead(outcome: RowOutcome) -> bool:
+    """Whether its row is rejected, and there is nothing else to say of it."""
+    return outcome.verdict is Verdict.REJECTED and outcome.code not in _SAYING_MORE
+
+
 def _anew(known: Entry, row: Row) -> Entry:
     """What is known of this version of a row, by the hashes of today."""
     if is_old(known.delivered) and is_version(known.delivered, row):
@@ -273,7 +299,8 @@ def _record_keys(row: Row, key_fields: Sequence[str]) -> dict[str, object]:
         values = {}
     # A row without a whole key has no text; what is NULL in it, or cannot be read, shows as null.
     texts = row.key or (None,) * len(key_fields)
-    sent = ((name, values.get(name), text) for name, text in zip(key_fields, texts, strict=True))
-    return {
-        name: text if value is None or isinstance(value, (float, dict, list)) else value for name, value, text in sent
-    }
+    keys: dict[str, object] = {}
+    for name, text in zip(key_fields, texts, strict=True):
+        value = values.get(name)
+        keys[name] = text if value is None or isinstance(value, _UNFAITHFUL) else value
+    return keys
