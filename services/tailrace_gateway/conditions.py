@@ -4,7 +4,10 @@ A tag names the state that a PUT replaces, not the bytes of the answer: those al
 tick. So `If-None-Match` is not heeded, and If-Match is never asked for.
 """
 
+import asyncio
+import random
 import re
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 
@@ -15,7 +18,9 @@ from tailrace_gateway.problems import Fault, Malformed
 
 IF_MATCH = "If-Match"
 
-_RACES = 3
+# Whoever loses, loses to somebody who is done: so many can change a thing at once as are done in this time.
+_RACE_S = 10.0
+_APART_S = 0.05
 _TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]*"')
 
 
@@ -52,11 +57,13 @@ def replaced(call: AnyCall, updated_at: datetime) -> OnlyIf:
 async def unless_overtaken(call: AnyCall, change: Callable[[], Awaitable[Answer]]) -> Answer:
     """What `change` answers, worked out anew where somebody was faster and the caller did not say what it replaces.
 
-    :raises Stale: the caller has said so, or somebody is faster each time.
+    :raises Stale: the caller has said so, or somebody is faster each time, for long.
     """
-    for _ in range(_RACES if call.only_if is None else 0):
+    until = time.monotonic() + _RACE_S
+    while True:
         try:
             return await change()
         except Stale:
-            continue
-    return await change()
+            if call.only_if is not None or time.monotonic() > until:
+                raise
+        await asyncio.sleep(random.uniform(0, _APART_S))  # noqa: S311 - parts those who race

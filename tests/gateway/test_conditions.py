@@ -71,6 +71,14 @@ async def test_change_without_condition_or_with_one_that_holds_passes(
     assert (await admin.call("PUT", path, THINGS[kind][2], headers=filled)).status == 200
 
 
+async def test_no_change_without_condition_is_refused_however_many_come_at_once(admin: Caller, sync_id: str) -> None:
+    path = f"/api/reverse-etl/syncs/{sync_id}"
+
+    answers = await asyncio.gather(*(admin.put(path, {"name": f"name {number}"}) for number in range(12)))
+
+    assert {answered.status for answered in answers} == {200}
+
+
 async def test_concurrent_changes_of_different_parts_are_both_there(admin: Caller, sync_id: str) -> None:
     path = f"/api/reverse-etl/syncs/{sync_id}"
     changes = [{"objectName": "Contact"}, {"sourceQuery": "SELECT 1 AS account_id, 2 AS name"}, {"syncMode": "update"}]
