@@ -1,6 +1,8 @@
 """The first rows of a query, as a person looks at them."""
 
 from collections.abc import Sequence
+from decimal import Decimal
+from math import isfinite
 from typing import Any
 
 import orjson
@@ -36,12 +38,14 @@ def _named(columns: Sequence[Column], row: tuple[object, ...]) -> dict[str, Any]
 
 
 def _shown(kind: ColumnKind, value: object) -> object:
-    """As JSON can hold it; JSON arrives as text."""
+    """As JSON can hold it, what is no number to it as PostgreSQL writes it; JSON arrives as text."""
     match value:
         case str() if kind is ColumnKind.JSON:
             return orjson.loads(value)
         case int() if abs(value) >= _TOO_LARGE:
             return str(value)
+        case float() if not isfinite(value):
+            return str(Decimal(value))
         case None | str() | int() | float():
             return value
         case _:

@@ -110,7 +110,7 @@ def _say(found: ErrorDetails, known: type[BaseModel]) -> str:
         case "extra_forbidden" if issubclass(known, Body) and found["loc"][0] in known.refused:
             return known.refused[str(found["loc"][0])]
         case "extra_forbidden" if len(found["loc"]) == 1:
-            return f"unknown; known are: {', '.join(_names(known))}"
+            return f"unknown; known are: {', '.join(_names(known)) or 'none'}"
         case "extra_forbidden":
             return "unknown"
         case _:

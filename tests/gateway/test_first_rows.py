@@ -27,6 +27,13 @@ async def test_number_beyond_64_bits_is_shown_as_text(warehouse: DuckDbWarehouse
     assert row == {"n": str(2**100), "m": 5}
 
 
+async def test_number_that_is_none_to_json_is_not_shown_as_null(warehouse: DuckDbWarehouse) -> None:
+    query = "SELECT 'nan'::DOUBLE AS a, '-inf'::DOUBLE AS b, 1.5::DOUBLE AS c"
+    [row] = await read_first(warehouse, query, limit=1, limit_bytes=_MIB)
+
+    assert row == {"a": "NaN", "b": "-Infinity", "c": 1.5}
+
+
 async def test_no_more_rows_than_asked_for(warehouse: DuckDbWarehouse) -> None:
     assert len(await read_first(warehouse, "SELECT id FROM rows -- all", limit=1, limit_bytes=_MIB)) == 1
 
