@@ -23,6 +23,7 @@ from tailrace.mapping.checks import MappingFault, mapping_faults
 from tailrace.store.syncs import AnySchedule
 from tailrace_gateway.models import Body
 from tailrace_gateway.problems import Fault, Unprocessable
+from tailrace_gateway.wording import worded
 
 _NAMES = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
 _SCHEDULE: TypeAdapter[AnySchedule] = TypeAdapter(Schedule)
@@ -145,7 +146,7 @@ def definition_of(body: CreateSync | UpdateSync, old: SyncDefinition | None, sou
     try:
         definition = SyncDefinition.model_validate({**before, **said, "source_id": source_id})
     except ValidationError as error:
-        raise Unprocessable([_fault(found["loc"], found["msg"]) for found in error.errors()]) from None
+        raise Unprocessable([_fault(found["loc"], worded(found)) for found in error.errors()]) from None
     require_sound(mapping_faults(definition, None, None))
     return definition
 
@@ -166,4 +167,4 @@ def _place(fault: MappingFault) -> str:
 
 def _fault(location: Sequence[str | int], message: str) -> Fault:
     place = [to_camel(part) if isinstance(part, str) else part for part in location]
-    return Fault(pointer(place or ["fieldMappings"]), "value_error", message.removeprefix("Value error, "))
+    return Fault(pointer(place or ["fieldMappings"]), "value_error", message)
