@@ -16,7 +16,7 @@ from tailrace.core.readings import CursorReading
 from tailrace.core.runs import RunKind, RunStatus
 from tailrace.core.syncs import SyncDefinition, SyncMode
 from tailrace.observe.logs import configure_logs
-from tailrace.runtime.interpreter import spare_what_stays
+from tailrace.runtime.interpreter import collect_seldom, spare_what_stays
 from tailrace.store.connections import ConnectionDraft
 from tests.bench.ground import changing, connected
 from tests.bench.sink import Terms
@@ -135,6 +135,7 @@ async def _second_run(place: Place, *, changed: bool = True, **definition: objec
 
 
 async def _timed_run(yard: Yard) -> Timed:
+    collect_seldom()
     run_id = await yard.start(RunKind.INCREMENTAL)
     watch = Watch()
     async with yard.executor(checkpoint_s=_CHECKPOINT_S, poll_s=_POLL_S):

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tailrace.runtime.interpreter import spare_what_stays
+from tailrace.runtime.interpreter import collect_seldom, spare_what_stays
 
 _ENOUGH_FOR_A_FULL_COLLECTION = 150_000
 
@@ -15,6 +15,24 @@ def modules_and_models() -> Iterator[list[list[int]]]:
     """What lives long, and a good deal of it."""
     yield [[] for _ in range(8 * _ENOUGH_FOR_A_FULL_COLLECTION)]
     gc.unfreeze()
+
+
+@pytest.fixture
+def usual_pace() -> Iterator[None]:
+    """As it was before."""
+    before = gc.get_threshold()
+    yield
+    gc.set_threshold(*before)
+
+
+@pytest.mark.usefixtures("usual_pace")
+def test_thousands_of_rows_are_no_reason_to_look_for_garbage() -> None:
+    collect_seldom()
+    before = gc.get_stats()[0]["collections"]
+
+    rows = [(str(number),) for number in range(20_000)]
+
+    assert gc.get_stats()[0]["collections"] <= before + 1, len(rows)
 
 
 def test_garbage_is_looked_for_soon_however_much_is_spared(modules_and_models: list[list[int]]) -> None:

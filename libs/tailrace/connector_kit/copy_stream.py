@@ -111,10 +111,14 @@ class CopyStream:
         return taken
 
     def _part_first(self, rows: int) -> None:
+        """Part the first piece: at a line's end near where so many lines should end, behind so many at most."""
         text, whole = self._pieces.popleft()
-        rest = text.split(b"\n", rows)[-1]
-        self._pieces.appendleft(_Piece(rest, whole - rows))
-        self._pieces.appendleft(_Piece(text[: -len(rest)], rows))
+        end = text.rfind(b"\n", 0, len(text) * rows // whole) + 1
+        taken = text.count(b"\n", 0, end)
+        if not 0 < taken <= rows:
+            end, taken = len(text) - len(text.split(b"\n", rows)[-1]), rows
+        self._pieces.appendleft(_Piece(text[end:], whole - taken))
+        self._pieces.appendleft(_Piece(text[:end], taken))
 
 
 class _Piece(NamedTuple):

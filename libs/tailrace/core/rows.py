@@ -120,6 +120,8 @@ DELIVERED = RowOutcome(Verdict.DELIVERED)
 
 def not_delivered(outcomes: Sequence[RowOutcome]) -> list[int]:
     """The places of outcomes that say more than `DELIVERED`, or something else."""
+    if outcomes.count(DELIVERED) == len(outcomes):
+        return []
     return [at for at, outcome in enumerate(outcomes) if outcome is not DELIVERED]
 
 

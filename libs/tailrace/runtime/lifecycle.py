@@ -19,7 +19,7 @@ from tailrace.observe.logs import configure_logs
 from tailrace.runtime.chassis import open_chassis
 from tailrace.runtime.ending import Ending
 from tailrace.runtime.health import OK
-from tailrace.runtime.interpreter import check_interpreter, spare_what_stays
+from tailrace.runtime.interpreter import check_interpreter, collect_seldom, spare_what_stays
 from tailrace.runtime.loop_lag import watch_loop
 from tailrace.runtime.ops import serve_ops
 from tailrace.runtime.sending import send_own_events
@@ -53,6 +53,7 @@ def run_process(work: Callable[[], Coroutine[None, None, None]]) -> int:
     """Run the work on an event loop of its own; gives the exit code."""
     try:
         check_interpreter()
+        collect_seldom()
         spare_what_stays()
         with asyncio.Runner(loop_factory=_new_loop) as runner:
             runner.run(work())
