@@ -225,6 +225,9 @@ cdef char* _put_text(char* to, Span cell) noexcept:
             to = _put(to, b"\\u000b", 6) if at[0] == c"v" else _put(to, at - 1, 2)
         elif byte == c'"':
             to = _put(to, b'\\"', 2)
+        elif byte == c"\b" or byte == c"\f" or byte == c"\r":
+            # DuckDB leaves them as they are.
+            to = _put(to, b"\\b" if byte == c"\b" else b"\\f" if byte == c"\f" else b"\\r", 2)
         else:
             to = _put(to, b"\\u00", 4)
             to[0] = b"0123456789abcdef"[byte >> 4]
