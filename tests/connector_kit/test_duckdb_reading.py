@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import duckdb
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tailrace.connector_kit.blocks import fetched_blocks, text_blocks
@@ -38,16 +38,19 @@ texts_of = {
     "INTERVAL": st.just("1 day 02:00:00"),
     "ENUM('a\tb', 'c')": st.sampled_from(["a\tb", "c"]),
     "JSON": st.sampled_from(['{"a": "x\\n"}', "[1.50,\nnull]", '"\\u00e9"', '"\\\\N"']),
+    "DOUBLE[]": st.sampled_from(["[1.5, NULL]", "[nan]", "[1, -inf]"]),
     "VARCHAR[]": st.sampled_from(["[a, NULL]", "['x\ty', 'q\"']"]),
     "STRUCT(a INTEGER, b VARCHAR)": st.sampled_from(["{'a': 1, 'b': 'x\ny'}", "{'a': NULL, 'b': '\\N'}"]),
     "BLOB": st.sampled_from(["\\x00\\x5C\\x0A", "abc"]),
 }
 rows = st.tuples(st.integers(0, 3).map(str), *(st.none() | texts for texts in texts_of.values()))
 KEYS = ("key", "VARCHAR", "DOUBLE")
+NOT_A_NUMBER = {"VARCHAR": "a", "DOUBLE": "1.5", "DOUBLE[]": "[nan]"}
 
 
 @settings(deadline=None, max_examples=25)
 @given(st.lists(rows, min_size=1, max_size=5))
+@example([("1", *map(NOT_A_NUMBER.get, texts_of))])
 def test_rows_that_come_as_lines_are_those_that_come_as_values(found: list[tuple[str | None, ...]]) -> None:
     with duckdb.connect() as connection:
         columns = view(connection, found)
@@ -57,7 +60,8 @@ def test_rows_that_come_as_lines_are_those_that_come_as_values(found: list[tuple
     assert repr(list(lines.rows)) == repr(list(values.rows))
     assert repr(lines.rows[0]) == repr(values.rows[0])
     assert lines.keys == values.keys
-    assert mapped(lines, columns) == mapped(values, columns)
+    assert mapped(lines, columns, KEYS) == mapped(values, columns, KEYS)
+    assert mapped(lines, columns, KEYS[:1]) == mapped(values, columns, KEYS[:1])
 
 
 def view(connection: duckdb.DuckDBPyConnection, found: Sequence[tuple[str | None, ...]]) -> list[ReadColumn]:
@@ -90,15 +94,15 @@ async def read(connection: duckdb.DuckDBPyConnection, columns: Sequence[ReadColu
     return block
 
 
-def mapped(block: Block, columns: Sequence[ReadColumn]) -> list[MappedRow]:
-    """What the destination would get."""
+def mapped(block: Block, columns: Sequence[ReadColumn], keys: Sequence[str]) -> list[MappedRow]:
+    """What the destination would get; with a key of a whole number alone, all rows at once."""
     definition = SyncDefinition(
         source_id="s",
         source_query="SELECT",
         destination_id="d",
         object_name="o",
         field_mappings=tuple(
-            FieldMapping(source=column.name, destination=column.name, key=column.name in KEYS) for column in columns
+            FieldMapping(source=column.name, destination=column.name, key=column.name in keys) for column in columns
         ),
         sync_mode=SyncMode.UPSERT,
     )

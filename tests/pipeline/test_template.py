@@ -25,7 +25,9 @@ cells = {
     ColumnKind.TIMESTAMP: st.sampled_from(
         ["2026-01-01 10:00:00.5+00", "2026-01-01 10:00:00", "2026-01-01", "infinity", "0044-03-15 00:00:00+00 BC"]
     ),
-    ColumnKind.JSON: st.sampled_from(['{"a": "x\\n"}', "[1.50,\nnull]", '"\\u00e9"', '"\\\\N"']),
+    ColumnKind.JSON: st.sampled_from(
+        ['{"a": "x\\n"}', "[1.50,\nnull]", '"\\u00e9"', '"\\\\N"', '"\\ud800"', "[1e999]", "[" * 1500 + "]" * 1500]
+    ),
 }
 WAYS = pytest.mark.parametrize("copy_cells", [COPY_CELLS, None], ids=["compiled", "in Python"])
 

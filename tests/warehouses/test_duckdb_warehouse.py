@@ -4,6 +4,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import duckdb
+import orjson
 import pytest
 import pytest_asyncio
 
@@ -11,10 +12,13 @@ from tailrace.connector_kit.registry import secret_fields, validate_settings, wa
 from tailrace.connector_kit.warehouse import Reading, Warehouse
 from tailrace.core.errors import Invalid, SourceInvalid, SourceUnavailable
 from tailrace.core.rows import Column, ColumnKind
+from tailrace.core.settlements import Position
+from tailrace.pipeline.map_fields import Mapper
 from tailrace.testing.cursor_contract import CursorContract
 from tailrace.testing.key_sample_contract import KeySampleContract
 from tailrace.testing.warehouse_contract import WarehouseContract, WarehouseRig, collect, keys, read, rows, told
 from tailrace.warehouses.duckdb import LOCAL_FILES, DuckDbSettings, DuckDbWarehouse
+from tests.executor.yard import definition_of
 
 _JSON = ColumnKind.JSON
 _TEXT = ColumnKind.TEXT
@@ -135,6 +139,21 @@ async def test_value_of_any_type_is_exact(rig: DuckDbRig, expression: str, kind:
 
     assert rows(blocks) == [("k", value)]
     assert (await rig.warehouse.columns(query))[1].kind is kind
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["['nan'::DOUBLE]", "{'f': '-inf'::FLOAT, 'g': 'x'}", "'[1,]'::JSON", "'[nan]'::JSON", "{'j': 'inf'::JSON}"],
+)
+async def test_json_that_others_cannot_read_keeps_its_row_from_being_sent(rig: DuckDbRig, value: str) -> None:
+    query = f"SELECT 'a' AS id, {value} AS v UNION ALL SELECT 'b', NULL"
+    mapper = Mapper(definition_of(query, ("id", "v")), await rig.warehouse.columns(query), Position())
+
+    [block] = await read(rig, query, "id")
+    unfit, fit = mapper.map_block(block)
+
+    assert (unfit.problem and unfit.problem.code, fit.problem) == ("NOT_REPRESENTABLE", None)
+    assert orjson.loads(unfit.row.body)["v"] == block.rows[0][1]
 
 
 async def test_tables_of_the_file_and_views_of_files_are_read_together(rig: DuckDbRig) -> None:

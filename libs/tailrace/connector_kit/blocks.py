@@ -16,6 +16,8 @@ LINE_CHARACTERS = 4 << 20
 """The same where rows come as lines, of which there are some copies before they are cells."""
 
 
+_BEYOND_JSON = ("NaN", "Infinity")
+
 Fetch: TypeAlias = Callable[[int], Awaitable[Sequence[tuple[Any, ...]]]]
 """The next records, so many at most; none at the end."""
 
@@ -30,13 +32,19 @@ async def fetched_blocks(fetch: Fetch, rows_per_block: int, width: int) -> Async
 async def text_blocks(
     fetch: Fetch, rows_per_block: int, kinds: Sequence[ColumnKind], times: Sequence[int]
 ) -> AsyncIterator[Block]:
-    """Blocks of records that have a line of text, see `TextRows`, and behind it the numbers of columns of that kind."""
+    """Blocks of records that have a line of text, see `TextRows`, and behind it the numbers of columns of that kind.
+
+    Where there may be a number in JSON that JSON cannot hold, rows come as values, which are looked at one by one.
+    """
     layout = Layout(kinds, times)
     places = [at for at, kind in enumerate(kinds) if kind is ColumnKind.FLOAT]
+    has_json = ColumnKind.JSON in kinds
     async for records in _fetched(fetch, rows_per_block, LINE_CHARACTERS):
         lines, *numbers = zip(*records, strict=True)
-        rows = TextRows("\n".join(lines).encode(), layout, dict(zip(places, numbers, strict=True)))
-        yield Block(rows, rows.keys())
+        text = "\n".join(lines)
+        rows = TextRows(text.encode(), layout, dict(zip(places, numbers, strict=True)))
+        is_odd = has_json and any(number in text for number in _BEYOND_JSON)
+        yield Block(list(rows) if is_odd else rows, rows.keys())
 
 
 def rows_that_fit(read: Sequence[Iterable[object]], *, at_most: int, characters: int = BLOCK_CHARACTERS) -> int:

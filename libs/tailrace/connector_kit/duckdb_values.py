@@ -40,6 +40,11 @@ class ReadColumn:
         return _KINDS.get(self.type_name.partition("(")[0], ColumnKind.TEXT)
 
     @property
+    def holds_loose_json(self) -> bool:
+        """Whether there may be JSON as somebody wrote it: DuckDB takes `nan`, `inf` and a comma before an end in it."""
+        return "JSON" in self.type_name
+
+    @property
     def projection(self) -> str:
         """A value as the driver gives it: exact, as text wherever Python or JSON would lose something."""
         name, kind = quote_name(self.name), self.kind

@@ -1,5 +1,6 @@
 """One function for each field, from a row's cells to what is sent."""
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -133,7 +134,29 @@ def _finite(value: object) -> object:
 
 
 def _json(value: object) -> object:
-    return orjson.Fragment(str(value))
+    text = str(value)
+    if not _is_json(text):
+        raise Unwritable
+    return orjson.Fragment(text)
+
+
+def _is_json(text: str) -> bool:
+    """Not all that a warehouse gives as JSON is: `NaN` in a list of DuckDB, `undefined` in an array of Snowflake."""
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        # It refuses half of a surrogate pair, huge numbers and great depth, too, which PostgreSQL lets into its JSON.
+        try:
+            json.loads(text, parse_constant=_refuse)
+        except RecursionError:
+            return True
+        except ValueError:
+            return False
+    return True
+
+
+def _refuse(constant: str) -> object:
+    raise ValueError(constant)
 
 
 WRITERS: Mapping[ColumnKind, Convert] = {

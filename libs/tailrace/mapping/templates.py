@@ -118,7 +118,10 @@ def _numeric(value: object) -> object:
 
 
 def _document(value: object) -> object:
-    return json.loads(str(value), parse_float=Number, object_hook=Document)
+    try:
+        return json.loads(str(value), parse_float=Number, object_hook=Document)
+    except json.JSONDecodeError:
+        raise Mismatch("JSON") from None
 
 
 _READERS: Mapping[ColumnKind, Convert] = {

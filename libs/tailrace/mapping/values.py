@@ -116,7 +116,10 @@ def from_json(convert: Convert) -> Convert:
     """The same for JSON text: of a number, a text, true or false, its value is taken, and null is NULL."""
 
     def converted(value: object) -> object:
-        held = json.loads(str(value), parse_int=str, parse_float=str)
+        try:
+            held = json.loads(str(value), parse_int=str, parse_float=str)
+        except json.JSONDecodeError:
+            raise Mismatch("JSON") from None
         if held is None:
             return None
         return convert(str(value) if isinstance(held, dict | list) else held)

@@ -115,13 +115,14 @@ class DuckDbWarehouse(Warehouse):
     async def read(self, reading: Reading) -> AsyncIterator[AsyncIterator[Block]]:
         described = await self._described(reading.query)
         self._promised.check(reading, _kinds_of(described))
-        sql, arguments = (line_statement if reading.is_plain else statement)(reading, described)
+        has_lines = reading.is_plain and not any(column.holds_loose_json for column in described)
+        sql, arguments = (line_statement if has_lines else statement)(reading, described)
         cursor = await self._run(lambda: self._connection.execute(sql, arguments))
 
         def fetch(rows: int) -> Awaitable[Sequence[tuple[Any, ...]]]:
             return self._run(partial(cursor.fetchmany, rows))
 
-        if reading.is_plain:
+        if has_lines:
             kinds = [column.kind for column in described]
             times = [at for at, kind in enumerate(kinds) if kind is ColumnKind.TIMESTAMP]
             yield text_blocks(fetch, reading.rows_per_block, kinds, times)
