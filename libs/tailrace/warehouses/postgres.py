@@ -19,6 +19,8 @@ from tailrace.connector_kit.blocks import FIRST_ROWS, rows_that_fit
 from tailrace.connector_kit.copy_stream import CopyStream, Silent, Sink
 from tailrace.connector_kit.copy_text import Layout, TextRows
 from tailrace.connector_kit.destination import Level
+from tailrace.connector_kit.postgres_calls import PostgresCalls
+from tailrace.connector_kit.postgres_errors import TOO_SLOW, classified, is_about_a_row
 from tailrace.connector_kit.postgres_hashes import (
     CAN_HASH,
     EXPLAIN,
@@ -28,7 +30,6 @@ from tailrace.connector_kit.postgres_hashes import (
     rows_planned,
 )
 from tailrace.connector_kit.postgres_reading import (
-    ROWS,
     blocks_of,
     copied_statement,
     sampled_statement,
@@ -36,6 +37,7 @@ from tailrace.connector_kit.postgres_reading import (
     wrapped,
 )
 from tailrace.connector_kit.postgres_settings import DANGER, DANGEROUS_ROLES, PostgresSettings, keep_alive
+from tailrace.connector_kit.postgres_snapshots import RIGHTS, PostgresSnapshot, require_rights, require_schema
 from tailrace.connector_kit.postgres_values import (
     SET_UP,
     Attribute,
@@ -50,8 +52,9 @@ from tailrace.connector_kit.postgres_values import (
 from tailrace.connector_kit.promised_columns import PromisedColumns, refuse_twins
 from tailrace.connector_kit.row_hashes import HashedRows, Hashing
 from tailrace.connector_kit.warehouse import Reading, Warehouse
-from tailrace.core.errors import CredentialsRefused, SourceInvalid, SourceUnavailable, TailraceError
+from tailrace.core.errors import CredentialsRefused, SourceInvalid, SourceUnavailable
 from tailrace.core.rows import Block, Column, RowKey, SourceHash
+from tailrace.core.snapshot_tables import SnapshotTable
 
 # The driver's own state machine trips over a connection that ends between two answers: InternalClientError.
 _LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
@@ -59,9 +62,6 @@ _CLOSE_S = 5.0
 _COPY_S = 10 * 365 * 86_400.0  # no end: a COPY lasts for as long as its rows are read
 _PREPARE_S = 30.0
 _GRACE_S = 5.0
-_TOO_SLOW = "the query took longer than statement_timeout_s: make it faster or raise the limit"
-_QUERY_STATES = frozenset({"0A", "25", "3F", "42", "54"})
-_ROW_STATES = frozenset({"21", "22", "23", "38", "39", "44", "P0"})
 
 
 class PostgresWarehouseSettings(PostgresSettings):
@@ -70,6 +70,12 @@ class PostgresWarehouseSettings(PostgresSettings):
     statement_timeout_s: float = Field(default=600.0, gt=0, le=86_400, description="for the query's first rows too")
     lock_timeout_s: float = Field(default=10.0, gt=0, le=3600)
     hashes_rows: bool = Field(default=False, description="has the server hash rows, and give only those that changed")
+    snapshot_schema: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=63,
+        description="where tables may be made that hold what is known of rows; its role needs USAGE and CREATE there",
+    )
     allow_superuser: bool = Field(
         default=False,
         description="lets a role in that could run programs or touch files on the server by a query",
@@ -113,6 +119,20 @@ class PostgresWarehouse(Warehouse):
                 f"this login is a superuser or may run programs and touch files on the server (by {names}): "
                 "use a role that may only read, or set allow_superuser"
             )
+        if (schema := self._settings.snapshot_schema) is not None:
+            with _translated():
+                require_rights(schema, await self._connection.fetchrow(RIGHTS, schema, timeout=_PREPARE_S))
+
+    @classmethod
+    @asynccontextmanager
+    async def open_snapshot(cls, settings: BaseModel, sync_id: str) -> AsyncIterator[SnapshotTable]:
+        """The table that holds what is known of a sync's rows, over a connection of its own."""
+        if not isinstance(settings, PostgresWarehouseSettings):
+            raise TypeError(f"{cls.__name__} opens with {PostgresWarehouseSettings.__name__}")
+        schema = require_schema(settings.snapshot_schema)
+        timeouts = (f"{seconds:.3f}s" for seconds in (settings.statement_timeout_s, settings.lock_timeout_s))
+        async with PostgresCalls.open(lambda: _connect(settings), _translated, *timeouts) as calls:
+            yield PostgresSnapshot(calls, schema, sync_id)
 
     async def columns(self, query: str) -> Sequence[Column]:
         async with self._transaction():
@@ -216,7 +236,7 @@ class PostgresWarehouse(Warehouse):
                 # A server that is there says that the transaction is over; one that is not says nothing.
                 with suppress(asyncpg.InFailedSQLTransactionError):
                     await self._connection.execute("SELECT 1", timeout=_CLOSE_S)
-        raise SourceUnavailable(_TOO_SLOW, code="SOURCE_TIMEOUT")
+        raise SourceUnavailable(TOO_SLOW, code="SOURCE_TIMEOUT")
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[None]:
@@ -317,32 +337,6 @@ def _translated() -> Iterator[None]:
         raise CredentialsRefused("the warehouse refused user or password") from error
     except asyncpg.PostgresError as error:
         # The words of an error about a value hold the value, and a traceback would show them.
-        raise _classified(error) from None if _is_about_a_row(error) else error
+        raise classified(error) from None if is_about_a_row(error) else error
     except _LOST as error:
         raise SourceUnavailable(f"the warehouse does not answer: {type(error).__name__}") from error
-
-
-def _classified(error: asyncpg.PostgresError) -> TailraceError:
-    state = error.sqlstate or ""
-    what = f"{type(error).__name__.removesuffix('Error')} ({state})"
-    if state == "57014":
-        return SourceUnavailable(_TOO_SLOW, code="SOURCE_TIMEOUT")
-    if state == "3D000":
-        return SourceInvalid(f"the warehouse says: {error}")
-    if state[:2] in _QUERY_STATES:
-        return SourceInvalid(f"the warehouse refuses the query: {error}{_place(error)}", code="SOURCE_QUERY")
-    if _is_about_a_row(error):
-        return SourceInvalid(f"the query fails on a value of a row: {what}", code="SOURCE_QUERY")
-    return SourceUnavailable(f"the warehouse cannot answer now: {what}")
-
-
-def _is_about_a_row(error: asyncpg.PostgresError) -> bool:
-    return (error.sqlstate or "")[:2] in _ROW_STATES
-
-
-def _place(error: asyncpg.PostgresError) -> str:
-    query, position = getattr(error, "query", None), getattr(error, "position", None)
-    if not query or not position or ROWS in query:
-        return ""
-    before = query[: int(position) - 1]
-    return f" (line {before.count(chr(10)) + 1}, column {len(before) - before.rfind(chr(10))})"
