@@ -1,6 +1,7 @@
 """The executor: claims runs and walks their rows."""
 
 import asyncio
+from functools import partial
 from random import SystemRandom
 
 from tailrace.bus.cloudevents import Incoming
@@ -16,6 +17,7 @@ from tailrace.runtime.http import AiohttpClient, HttpLimits
 from tailrace.runtime.lifecycle import main
 from tailrace.runtime.service import Chassis, Service
 from tailrace.runtime.settings import Settings
+from tailrace.runtime.snapshot_tables import open_snapshots
 from tailrace.store.checkpoints import Checkpoints
 from tailrace.store.connections import Connections
 from tailrace.store.dead_letters import DeadLetters
@@ -85,6 +87,7 @@ def _spool_terms(settings: Settings) -> SpoolTerms:
 
 def _bench(chassis: Chassis, http: HttpClient, spools: Spools) -> Bench:
     settings, database = chassis.settings, chassis.database
+    connections = Connections(database, chassis.box)
     sharing: set[RunId] = set()
     return Bench(
         owner=settings.pod_name,
@@ -105,7 +108,8 @@ def _bench(chassis: Chassis, http: HttpClient, spools: Spools) -> Bench:
         sharing=sharing,
         checkpoints=Checkpoints(database, chassis.box),
         snapshots=Snapshots(database),
-        connections=Connections(database, chassis.box),
+        open_snapshots=partial(open_snapshots, database, connections),
+        connections=connections,
         syncs=Syncs(database),
         dead_letters=DeadLetters(database, chassis.box),
         limits=SharedLimits(database),

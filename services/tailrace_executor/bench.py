@@ -1,8 +1,10 @@
 """What an executor works with: its repositories, and the pacers and breakers that its runs share."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field, replace
 from random import Random
+from typing import Self
 
 from tailrace.connector_kit.destination import Destination
 from tailrace.connector_kit.http import HttpClient
@@ -61,8 +63,18 @@ class Bench:
     spools: Spools | None = None
     rows_per_shard: int = 0
     sharing: set[RunId] = field(default_factory=set)
+    open_snapshots: Callable[[SyncId], AbstractAsyncContextManager[Snapshots]] | None = None
     pacers: dict[str, tuple[Limits, Pacer]] = field(default_factory=dict)
     breakers: dict[str, Breaker] = field(default_factory=dict)
+
+    @asynccontextmanager
+    async def of_sync(self, sync_id: SyncId) -> AsyncIterator[Self]:
+        """The same with what is known of a sync's rows, wherever it is kept, for as long as the scope lasts."""
+        if self.open_snapshots is None:
+            yield self
+            return
+        async with self.open_snapshots(sync_id) as snapshots:
+            yield replace(self, snapshots=snapshots)
 
     def pacer(self, destination: StoredConnection, *, else_per_s: float | None = None) -> Pacer:
         """The pacer of a destination, at this pace where it sets none; a new one where its limits were changed."""

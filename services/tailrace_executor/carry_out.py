@@ -82,7 +82,8 @@ async def _work(claim: Claim, bench: Bench, tenure: Tenure) -> None:
     """Walk the rows, then write how it ended; where the run is only interrupted, hand it back."""
     ledger = RunLedger(claim, bench.checkpoints, tenure, bench.clock, bench.terms)
     try:
-        is_through = await _walk(ledger, bench, tenure)
+        async with bench.of_sync(claim.sync_id) as its_bench:
+            is_through = await _walk(ledger, its_bench, tenure)
     except Stopped as stopped:
         if stopped.reason is StopReason.SHUTDOWN:
             await _hand_back(claim, bench, tenure, stopped)
@@ -112,6 +113,8 @@ async def _walk(ledger: RunLedger, bench: Bench, tenure: Tenure) -> bool:
             " look for rows of extreme size, then start it again",
             code="CRASH_LOOP",
         )
+    async with tenure.ending():
+        await bench.snapshots.check(claim.sync_id)
     if not claim.checkpoint_seq and not claim.is_shared:
         async with tenure.ending():
             if await bench.snapshots.forget_other_target(claim.lease, claim.sync_id):
@@ -119,8 +122,16 @@ async def _walk(ledger: RunLedger, bench: Bench, tenure: Tenure) -> bool:
             await bench.snapshots.merge(claim.lease, claim.sync_id)
     is_through = await _walk_all(ledger, bench, tenure)
     if is_through:
-        await bench.snapshots.merge(claim.lease, claim.sync_id)
+        await _merge_at_last(claim, bench)
     return is_through
+
+
+async def _merge_at_last(claim: Claim, bench: Bench) -> None:
+    try:
+        await bench.snapshots.merge(claim.lease, claim.sync_id)
+    except SourceUnavailable as error:
+        # All rows are settled, and the next run begins with what is left of this.
+        _log.warning("snapshot.left_unmerged", run_id=claim.lease.run_id, sync_id=claim.sync_id, code=error.code)
 
 
 async def _walk_all(ledger: RunLedger, bench: Bench, tenure: Tenure) -> bool:

@@ -48,6 +48,21 @@ async def yard(
     return Yard(chassis, warehouse, sync)
 
 
+@pytest_asyncio.fixture
+async def tabled(
+    yard: Yard, warehouse: "asyncpg.Connection[asyncpg.Record]", sink: Sink, empty_database_url: str
+) -> Yard:
+    """The same yard, whose source names a schema for what is known of rows."""
+    await warehouse.execute("CREATE SCHEMA kept")
+    options = {"url": "***", "allow_superuser": True, "snapshot_schema": "kept"}
+    source = ConnectionDraft("warehouse", options, {"/url": empty_database_url})
+    batches = {"url": sink.url, "rows_per_batch": 10, "requires_results": True}
+    sync = await make_sync(
+        yard.chassis, source, ConnectionDraft("sink", batches, {}), definition_of(QUERY, ("id", "email"))
+    )
+    return Yard(yard.chassis, warehouse, sync)
+
+
 @pytest.fixture
 def letters_sql() -> str:
     """How many letters are open, by code."""

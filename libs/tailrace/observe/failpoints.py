@@ -32,6 +32,8 @@ NAMES = (
     "exec.ckpt_after_commit",
     "exec.mid_backoff",
     "exec.mid_token_wait",
+    "exec.snapshot_written_before_forgotten",
+    "exec.snapshot_forgotten",
     "exec.before_finish",
     "exec.finish_after_commit",
     "exec.during_sigterm_handback",

@@ -45,7 +45,8 @@ _RESEAL = "UPDATE connections SET secrets = $2 WHERE id = $1"
 _NOTE_CHECK = "UPDATE connections SET checked_at = clock_timestamp(), check_code = $2 WHERE id = $1"
 _USED_BY = """
 SELECT id, name FROM syncs WHERE workspace_id = $1 AND deleted_at IS NULL
-  AND (destination_id = $2 OR definition ->> 'source_id' = $2)
+  AND (destination_id = $2 OR definition ->> 'source_id' = $2
+    OR id IN (SELECT sync_id FROM snapshot_targets WHERE base_source = $2))
 UNION ALL
 SELECT id, name FROM models WHERE workspace_id = $1 AND source_id = $2 AND deleted_at IS NULL
 LIMIT 1000

@@ -12,14 +12,17 @@ from tailrace.core.snapshots import Entry
 from tailrace.core.syncs import SyncDefinition
 from tailrace.store.database import Connection, Database, Within
 from tailrace.store.snapshot_files import Header, SnapshotReader, SnapshotWriter, Target, target_of
+from tailrace.store.snapshots import Snapshots
 from tailrace.store.standings import Standings
 from tailrace.store.syncs import Sync
+from tailrace.store.tabled_snapshots import TabledSnapshots
 
 _LONGEST_S = 3600.0
 _STALL_MS = 300_000
 
 _KNOWN = """
 SELECT targets.version, versions.definition, targets.watermark, targets.imported_at, now() AS began_at,
+  targets.base_source, targets.base_entries,
   connections.connector,
   (SELECT id FROM runs WHERE sync_id = $1 AND status IN ('queued', 'running', 'cancelling')) AS active_run
 FROM snapshot_targets AS targets
@@ -50,9 +53,10 @@ ORDER BY queued_at DESC LIMIT 1
 _FORGET = "DELETE FROM snapshot_pages WHERE sync_id = $1"
 _TAKE_IN = f"INSERT INTO snapshot_pages ({', '.join(_COLUMNS)}) SELECT {', '.join(_COLUMNS)} FROM incoming_pages"  # noqa: S608 - names of our own
 _SPEAK_OF = """
-INSERT INTO snapshot_targets (sync_id, version, watermark, imported_at) VALUES ($1, $2, $3, clock_timestamp())
-ON CONFLICT (sync_id) DO UPDATE
-SET version = excluded.version, watermark = excluded.watermark, imported_at = excluded.imported_at
+INSERT INTO snapshot_targets AS known (sync_id, version, watermark, imported_at)
+VALUES ($1, $2, $3, clock_timestamp())
+ON CONFLICT (sync_id) DO UPDATE SET version = excluded.version, watermark = excluded.watermark,
+  imported_at = excluded.imported_at, base_source = NULL, base_fence = known.base_fence + 1
 """
 
 
@@ -60,14 +64,17 @@ SET version = excluded.version, watermark = excluded.watermark, imported_at = ex
 class Known:
     """How much is known of a sync's rows; with a run that was broken off, a row may be counted twice.
 
+    `kept_by` is the source whose warehouse has a table of it; then only the entries are counted, and `size_bytes` are
+    those of what runs have settled since they wrote there last. None: all of it is here.
     `version` is that of the sync that ran last, or that it was imported for, None before either. `is_of_use` unless the
     next run forgets all of it, because the sync writes elsewhere or otherwise by now.
     """
 
     entries: int
-    delivered: int
-    gone: int
+    delivered: int | None
+    gone: int | None
     size_bytes: int
+    kept_by: str | None
     version: int | None
     is_of_use: bool
     watermark: str | None
@@ -84,8 +91,12 @@ class SnapshotTransfers:
     async def known(self, sync: Sync) -> Known:
         """How much is known."""
         found = dict(await self._database.fetchrow(_KNOWN, sync.id) or {})
+        sizes = dict(await self._database.fetchrow(_SIZES, sync.id) or {})
+        if found.get("base_source") is not None:
+            sizes |= {"entries": sizes["entries"] + found["base_entries"], "delivered": None, "gone": None}
         return Known(
-            **dict(await self._database.fetchrow(_SIZES, sync.id) or {}),
+            **sizes,
+            kept_by=found.get("base_source"),
             version=found.get("version"),
             is_of_use=await Standings(self._database).speaks_of(sync.id, sync.version),
             watermark=found.get("watermark"),
@@ -93,12 +104,14 @@ class SnapshotTransfers:
             active_run=found.get("active_run"),
         )
 
-    async def export(self, sync: Sync, file: BinaryIO) -> int:
+    async def export(self, sync: Sync, file: BinaryIO, base: Snapshots | None = None) -> int:
         """Write all that is known into a file, as it was at one moment; gives the number of entries.
 
-        While a run is active, that is what its checkpoints have settled: what it has in flight is not in the file.
+        While a run is active, that is what its checkpoints have settled: what it has in flight is not in the file. A
+        `base` is needed where it is kept in a table of a warehouse; then no run may be active.
 
         :raises NotFound: `NOTHING_KNOWN`: no run has got that far.
+        :raises Conflict: `RUN_ACTIVE`, `SNAPSHOT_STALE`: a run may have changed the table meanwhile.
         """
         async with (
             self._database.connection() as connection,
@@ -107,8 +120,12 @@ class SnapshotTransfers:
             await connection.fetchval(_STALL, str(_STALL_MS))
             header = await _header(connection, sync)
             writer = SnapshotWriter(file, header)
-            async for some in Standings(Within(connection)).entries(sync.id, header.sync_version):
+            table = await _table_of(connection, sync.id, base)
+            async for some in Standings(Within(connection), table).entries(sync.id, header.sync_version):
                 writer.add(some)
+        if table is not None:
+            async with self._database.connection() as connection:
+                await refuse_runs(connection, sync.id, header.exported_at)
         writer.close()
         return writer.entries
 
@@ -125,20 +142,75 @@ class SnapshotTransfers:
         """
         connector = await connection.fetchval(_CONNECTOR, sync.definition.destination_id)
         _require_target(reader.header.target, target_of(sync.definition, connector), same_destination=same_destination)
-        await _refuse_runs(connection, sync.id, reader.header.exported_at)
-        await connection.fetchval(_STALL, str(_STALL_MS))
-        await connection.execute(_MAKE_INCOMING)
+        await refuse_runs(connection, sync.id, reader.header.exported_at)
+        await make_incoming(connection)
         entries = 0
         for some in reader.entries(key_parts=_key_parts(sync.definition)):
-            await _keep(connection, sync.id, some)
+            await keep(connection, sync.id, some)
             entries += len(some)
-        if await connection.fetchval(_LOCK, sync.workspace_id, sync.id) != sync.version:
-            raise Conflict("the sync was changed or deleted meanwhile: import again", code="STALE")
-        await _refuse_runs(connection, sync.id, reader.header.exported_at)
-        await connection.execute(_FORGET, sync.id, timeout=_LONGEST_S)
-        await connection.execute(_TAKE_IN, timeout=_LONGEST_S)
+        await lock(connection, sync, since=reader.header.exported_at)
+        await change_pages(connection, sync.id)
         await connection.execute(_SPEAK_OF, sync.id, sync.version, reader.header.watermark)
         return entries
+
+
+async def make_incoming(connection: Connection) -> None:
+    """Begin a long transaction in which pages may be kept that are to take the place of others."""
+    await connection.fetchval(_STALL, str(_STALL_MS))
+    await connection.execute(_MAKE_INCOMING)
+
+
+async def keep(connection: Connection, sync_id: SyncId, entries: Sequence[Entry]) -> None:
+    """Keep entries that stand behind those kept before."""
+    records = [
+        (
+            *(sync_id, 0, page.first_key, page.last_key, page.entries, page.delivered, page.gone),
+            *(page.has_tombstones, page.algorithm, page.body),
+        )
+        for page in pages(entries)
+    ]
+    await connection.copy_records_to_table("incoming_pages", records=records, columns=_COLUMNS)
+
+
+async def lock(connection: Connection, sync: Sync, *, since: datetime) -> None:
+    """Have no run of a sync start until the transaction ends.
+
+    :raises Conflict: a run is active, or has been since then, or the sync was changed meanwhile.
+    """
+    if await connection.fetchval(_LOCK, sync.workspace_id, sync.id) != sync.version:
+        raise Conflict("the sync was changed or deleted meanwhile: do this again", code="STALE")
+    await refuse_runs(connection, sync.id, since)
+
+
+async def change_pages(connection: Connection, sync_id: SyncId) -> None:
+    """Put the pages that were kept in place of all others of a sync that is locked."""
+    await connection.execute(_FORGET, sync_id, timeout=_LONGEST_S)
+    await connection.execute(_TAKE_IN, timeout=_LONGEST_S)
+
+
+async def refuse_runs(connection: Connection, sync_id: SyncId, since: datetime) -> None:
+    """Return if no run is active, nor has been since then.
+
+    :raises Conflict: `RUN_ACTIVE`, `SNAPSHOT_STALE`.
+    """
+    run = await connection.fetchrow(_IN_THE_WAY, sync_id, since)
+    if run is None:
+        return
+    if run["is_active"]:
+        told = f"run {run['id']} of the sync is active: pause the sync, let the run end or cancel it, and do this again"
+        raise Conflict(told, code="RUN_ACTIVE", existing_id=run["id"])
+    told = f"run {run['id']} of the sync has ended meanwhile: the destination is ahead of the file or table"
+    raise Conflict(told, code="SNAPSHOT_STALE", existing_id=run["id"])
+
+
+async def _table_of(connection: Connection, sync_id: SyncId, base: Snapshots | None) -> TabledSnapshots | None:
+    """The base, where it is in a table and that is as it was left; None where all is here."""
+    if await Snapshots(Within(connection)).place(sync_id) is None:
+        return None
+    if not isinstance(base, TabledSnapshots):
+        raise Invalid("what is known is kept in a warehouse: open its table to export it", code="SNAPSHOT_PLACE")
+    await base.check(sync_id)
+    return base
 
 
 async def _header(connection: Connection, sync: Sync) -> Header:
@@ -178,28 +250,6 @@ def _told(name: str, theirs: Any, ours: Any) -> str:  # noqa: ANN401 - values of
         case "basis":
             return "a cursor reads it, and query or mappings are others"
     return f"its {name.replace('_', ' ')} is {theirs}, the sync's is {ours}"
-
-
-async def _refuse_runs(connection: Connection, sync_id: SyncId, exported_at: datetime) -> None:
-    run = await connection.fetchrow(_IN_THE_WAY, sync_id, exported_at)
-    if run is None:
-        return
-    if run["is_active"]:
-        told = f"run {run['id']} of the sync is active: pause the sync, let the run end or cancel it, and import again"
-        raise Conflict(told, code="RUN_ACTIVE", existing_id=run["id"])
-    told = f"run {run['id']} of the sync has ended since the file was written: the destination is ahead of the file"
-    raise Conflict(told, code="SNAPSHOT_STALE", existing_id=run["id"])
-
-
-async def _keep(connection: Connection, sync_id: SyncId, entries: Sequence[Entry]) -> None:
-    records = [
-        (
-            *(sync_id, 0, page.first_key, page.last_key, page.entries, page.delivered, page.gone),
-            *(page.has_tombstones, page.algorithm, page.body),
-        )
-        for page in pages(entries)
-    ]
-    await connection.copy_records_to_table("incoming_pages", records=records, columns=_COLUMNS)
 
 
 def _key_parts(definition: SyncDefinition) -> int:

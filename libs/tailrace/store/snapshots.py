@@ -2,6 +2,7 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import NamedTuple
 
 import orjson
 
@@ -86,14 +87,19 @@ _TARGETS = """
   WHERE sync_id = $1 AND version IN ({0}, (SELECT version FROM snapshot_targets WHERE sync_id = $1))
 """
 _COUNT_TARGETS = _TARGETS.format("$2")
+_COUNT_TARGETS_OF_RUN = _TARGETS.format("(SELECT sync_version FROM runs WHERE id = $2)")
 _FORGET_OTHER_TARGET = f"""
-WITH targets AS ({_TARGETS.format("(SELECT sync_version FROM runs WHERE id = $2)")}),
+WITH targets AS ({_COUNT_TARGETS_OF_RUN}),
 turned AS (UPDATE snapshot_targets SET watermark = NULL FROM targets WHERE sync_id = $1 AND targets.number > 1)
 DELETE FROM snapshot_pages USING targets WHERE snapshot_pages.sync_id = $1 AND targets.number > 1
 """  # noqa: S608 - constants
 _SPEAK_OF = """
 INSERT INTO snapshot_targets (sync_id, version) SELECT $1, sync_version FROM runs WHERE id = $2
 ON CONFLICT (sync_id) DO UPDATE SET version = excluded.version
+"""
+_PLACE = """
+SELECT base_source, base_fence, base_writes, base_entries FROM snapshot_targets
+WHERE sync_id = $1 AND base_source IS NOT NULL
 """
 _WATERMARK = "SELECT watermark FROM snapshot_targets WHERE sync_id = $1"
 _NOW = "SELECT clock_timestamp()"
@@ -117,11 +123,28 @@ WHERE sync_id = $1
 """
 
 
+class Place(NamedTuple):
+    """The source whose warehouse has the base, the fence that was given out last, and how the table stood by then."""
+
+    source_id: str
+    fence: int
+    writes: int
+    entries: int
+
+
 class Snapshots:
     """The snapshots of all syncs, read by page and merged by page: memory stays flat at any size."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    async def place(self, sync_id: SyncId) -> Place | None:
+        """Where the base is kept, if that is in a table of a warehouse."""
+        row = await self._database.fetchrow(_PLACE, sync_id)
+        return None if row is None else Place(*row)
+
+    async def check(self, sync_id: SyncId) -> None:
+        """Return if the base is as runs have left it; here it cannot be otherwise."""
 
     async def entries(
         self, sync_id: SyncId, *, after: RowKey | None = None, until: RowKey | None = None, gone: bool = False
@@ -147,6 +170,10 @@ class Snapshots:
     async def speaks_of(self, sync_id: SyncId, version: int) -> bool:
         """Whether a run of that version would keep what is known, rather than forget it as another target's."""
         return int(await self._database.fetchval(_COUNT_TARGETS, sync_id, version)) <= 1
+
+    async def is_of_other_target(self, sync_id: SyncId, lease: Lease) -> bool:
+        """Whether what is known says nothing of what a run does."""
+        return int(await self._database.fetchval(_COUNT_TARGETS_OF_RUN, sync_id, lease.run_id)) > 1
 
     async def forget_other_target(self, lease: Lease, sync_id: SyncId) -> bool:
         """Forget what was delivered if it says nothing of what this run does: elsewhere, by another key, another way.

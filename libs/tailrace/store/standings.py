@@ -49,17 +49,19 @@ FROM run_shards WHERE run_id = $1 ORDER BY shard
 
 
 class Standings:
-    """The rows of all syncs, one at a time."""
+    """The rows of all syncs, one at a time; those of a sync whose `base` is kept elsewhere are known by that alone."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, base: Snapshots | None = None) -> None:
         self._database = database
+        self._base = base
         self._snapshots = Snapshots(database)
 
     async def entries(self, sync_id: SyncId, version: int) -> AsyncIterator[Sequence[Entry]]:
         """What a run of that version would find, in key order; nothing where it would forget what is known."""
         if not await self._snapshots.speaks_of(sync_id, version):
             return
-        async for some in _merged(self._snapshots.entries(sync_id), self._settled(sync_id)):
+        base = self._base or self._snapshots
+        async for some in _merged(base.entries(sync_id), self._settled(sync_id)):
             yield some
 
     async def watermark(self, sync_id: SyncId, version: int) -> Watermark:
@@ -73,7 +75,7 @@ class Standings:
             for entry in unpack(page["body"], page["algorithm"]):
                 if entry.key == key:
                     return None if entry.is_tombstone else entry
-        return None
+        return next(iter(await self._base.entries_of(sync_id, [key])), None) if self._base is not None else None
 
     async def of_row_by_cursor(self, sync_id: SyncId, version: int, key: RowKey) -> Entry | None:
         """The same where a cursor tells what is new: only rows within the look-back are known, by cursor and key."""

@@ -1,6 +1,6 @@
 """All mutations there are."""
 
-from tests.faults.mutations import access, edges, engine, outages, shares, spools, store
+from tests.faults.mutations import access, edges, engine, outages, shares, spools, store, tables
 
 MUTATIONS = (
     *engine.MUTATIONS,
@@ -8,6 +8,7 @@ MUTATIONS = (
     *shares.MUTATIONS,
     *spools.MUTATIONS,
     *store.MUTATIONS,
+    *tables.MUTATIONS,
     *access.MUTATIONS,
     *edges.MUTATIONS,
 )
