@@ -41,7 +41,7 @@ def _shown(kind: ColumnKind, value: object) -> object:
     """As JSON can hold it, what is no number to it as PostgreSQL writes it; JSON arrives as text."""
     match value:
         case str() if kind is ColumnKind.JSON:
-            return orjson.loads(value)
+            return _read(value)
         case int() if abs(value) >= _TOO_LARGE:
             return str(value)
         case float() if not isfinite(value):
@@ -50,3 +50,10 @@ def _shown(kind: ColumnKind, value: object) -> object:
             return value
         case _:
             return str(value)
+
+
+def _read(text: str) -> object:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any, Literal
 
-import orjson
-
 from tailrace.connector_kit.capabilities import RehearsesWrites
 from tailrace.connector_kit.destination import Destination, WritePlan
 from tailrace.connector_kit.warehouse import Warehouse
@@ -36,6 +34,7 @@ from tailrace.pipeline.targets import rows_target
 from tailrace.store.syncs import Sync
 from tailrace_gateway.discovery import ASK_S, DESTINATION_SILENT
 from tailrace_gateway.problems import Fault, Unprocessable
+from tailrace_gateway.row_reading import fields_of
 from tailrace_gateway.stores import Stores
 
 PLAN_S = 20.0
@@ -138,7 +137,7 @@ class Plan:
             return
         self._shown[alike] += 1
         fits = len(body) <= SAMPLE_LIMIT_BYTES
-        self.samples.append(replace(sample, fields=orjson.loads(body) if fits else None))
+        self.samples.append(replace(sample, fields=fields_of(body) if fits else None))
 
 
 async def make_plan(stores: Stores, sync: Sync, request: PlanRequest) -> Plan:

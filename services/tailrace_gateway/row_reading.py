@@ -1,7 +1,9 @@
 """One row of a sync's query as it stands now, and how it compares with what was delivered of it."""
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
+
+import orjson
 
 from tailrace.connector_kit.warehouse import Warehouse
 from tailrace.core.errors import DestinationUnavailable, SourceUnavailable
@@ -43,6 +45,15 @@ class RowNow:
     mapped: MappedRow | None
     comparison: Comparison
     sends: Operation | None
+
+
+def fields_of(body: bytes) -> dict[str, Any] | None:
+    """The fields of a row as it is sent; None where JSON in it is too deep, or a number too large, to be shown."""
+    try:
+        fields: dict[str, Any] = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return fields
 
 
 async def look_at_source(

@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
-import orjson
-
 from tailrace.connector_kit.destination import Destination, WritePlan
 from tailrace.core.batches import Batch
 from tailrace.core.errors import BatchRefused, Conflict, DestinationUnavailable, InDoubt, NotFound, StoreUnavailable
@@ -21,7 +19,7 @@ from tailrace.pipeline.targets import rows_target
 from tailrace.store.syncs import Sync
 from tailrace_gateway.discovery import DESTINATION_SILENT
 from tailrace_gateway.problems import TooMany
-from tailrace_gateway.row_reading import read_row
+from tailrace_gateway.row_reading import fields_of, read_row
 from tailrace_gateway.stores import Stores
 
 READY_S = 60.0
@@ -40,7 +38,7 @@ class RowTest:
     """What was sent, and what the destination said of it; `was_sent` is false for a row that cannot be sent."""
 
     operation: Operation
-    fields: dict[str, Any]
+    fields: dict[str, Any] | None
     outcome: RowOutcome
     was_sent: bool
 
@@ -71,7 +69,7 @@ async def send_row(
             if mapped is None:
                 raise NotFound("the query has no row with this key", code="ROW_NOT_FOUND")
             target = rows_target(sync.definition)
-            told = RowTest(target.operation, orjson.loads(mapped.row.body), rejected("", ""), was_sent=True)
+            told = RowTest(target.operation, fields_of(mapped.row.body), rejected("", ""), was_sent=True)
             if mapped.problem is not None:
                 return replace(told, outcome=mapped.problem, was_sent=False)
             plan = await destination.plan(target)

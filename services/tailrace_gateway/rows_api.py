@@ -25,7 +25,7 @@ from tailrace_gateway.paging import Listing, PagedQuery
 from tailrace_gateway.planasonix_dlq import letter_item
 from tailrace_gateway.planning import SAMPLE_LIMIT_BYTES
 from tailrace_gateway.problems import Fault, Unprocessable
-from tailrace_gateway.row_reading import Comparison, RowNow, look_at_source
+from tailrace_gateway.row_reading import Comparison, RowNow, fields_of, look_at_source
 from tailrace_gateway.row_states import RowState, last_known_delivery, notes_on, notes_on_source, state_of
 from tailrace_gateway.run_views import last_run
 from tailrace_gateway.stores import Stores
@@ -275,7 +275,7 @@ def _source(found: RowNow) -> dict[str, Any]:
         "comparison": found.comparison,
         "sends": found.sends,
         "version": None if mapped is None else mapped.row.row_hash.hex(),
-        "fields": orjson.loads(mapped.row.body) if mapped is not None and is_shown else None,
+        "fields": fields_of(mapped.row.body) if mapped is not None and is_shown else None,
         "code": None if problem is None else problem.code,
         "message": None if problem is None else problem.message,
     }

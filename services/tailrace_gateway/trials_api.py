@@ -49,7 +49,7 @@ class TestRow(Body):
 
 
 class PlanSample(Told):
-    """A row as it would be sent; null `fields` are too large to show, a null `operation` sends nothing.
+    """A row as it would be sent; null `fields` cannot be shown, a null `operation` sends nothing.
 
     `verdict` is what the destination says of it in a dry run.
     """
@@ -97,7 +97,7 @@ class PlanAttributes(Told):
 
 
 class RowTestAttributes(Told):
-    """What the destination said of the row; `real_write` is false where nothing was sent."""
+    """What the destination said of the row, with null `fields` if unreadable; without `real_write` nothing was sent."""
 
     key: dict[str, str]
     real_write: bool
@@ -106,7 +106,7 @@ class RowTestAttributes(Told):
     code: str | None
     message: str | None
     field: str | None
-    fields: dict[str, Any]
+    fields: dict[str, Any] | None
     notes: list[str]
 
 

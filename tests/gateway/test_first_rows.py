@@ -34,6 +34,12 @@ async def test_number_that_is_none_to_json_is_not_shown_as_null(warehouse: DuckD
     assert row == {"a": "NaN", "b": "-Infinity", "c": 1.5}
 
 
+async def test_json_that_others_cannot_read_is_shown_as_text(warehouse: DuckDbWarehouse) -> None:
+    [row] = await read_first(warehouse, "SELECT ['nan'::DOUBLE, 1] AS a, [1.5] AS b", limit=1, limit_bytes=_MIB)
+
+    assert row == {"a": "[NaN,1.0]", "b": [1.5]}
+
+
 async def test_no_more_rows_than_asked_for(warehouse: DuckDbWarehouse) -> None:
     assert len(await read_first(warehouse, "SELECT id FROM rows -- all", limit=1, limit_bytes=_MIB)) == 1
 
