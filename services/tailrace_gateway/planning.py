@@ -35,6 +35,7 @@ from tailrace.store.syncs import Sync
 from tailrace_gateway.discovery import ASK_S, DESTINATION_SILENT
 from tailrace_gateway.problems import Fault, Unprocessable
 from tailrace_gateway.row_reading import fields_of
+from tailrace_gateway.standings import standings_of
 from tailrace_gateway.stores import Stores
 
 PLAN_S = 20.0
@@ -194,8 +195,12 @@ async def _fill(plan: Plan, recipe: Recipe, accepted: Accepted, stores: Stores, 
     if definition.cursor is not None:
         watermark = await stores.standings.watermark(plan.sync.id, plan.sync.version)
         recipe = watched(recipe, mapper.order, watermark, start)
-    async with warehouse.read(what_to_read(recipe, mapper.order, definition, start)) as blocks:
-        known = stores.standings.entries(plan.sync.id, plan.sync.version)
+    reading = what_to_read(recipe, mapper.order, definition, start)
+    async with (
+        standings_of(stores, plan.sync.id, within_s=PLAN_S + ASK_S) as standings,
+        warehouse.read(reading) as blocks,
+    ):
+        known = standings.entries(plan.sync.id, plan.sync.version)
         changes = _noted(diff(map_fields(blocks, mapper), known), plan)
         async with aclosing(batch(changes, recipe, start)) as parcels:  # type: ignore[type-var]  # it is a generator
             async for parcel in parcels:

@@ -28,6 +28,7 @@ from tailrace_gateway.problems import Fault, Unprocessable
 from tailrace_gateway.row_reading import Comparison, RowNow, fields_of, look_at_source
 from tailrace_gateway.row_states import RowState, last_known_delivery, notes_on, notes_on_source, state_of
 from tailrace_gateway.run_views import last_run
+from tailrace_gateway.standings import standings_of
 from tailrace_gateway.stores import Stores
 from tailrace_gateway.wire import item, one, page, seconds
 
@@ -234,9 +235,10 @@ def row_key(definition: SyncDefinition, text: str) -> RowKey:
 
 
 async def _known(stores: Stores, sync: Sync, key: RowKey) -> Entry | None:
-    if sync.definition.cursor is not None:
-        return await stores.standings.of_row_by_cursor(sync.id, sync.version, key)
-    return await stores.standings.of_row(sync.id, key)
+    async with standings_of(stores, sync.id) as standings:
+        if sync.definition.cursor is not None:
+            return await standings.of_row_by_cursor(sync.id, sync.version, key)
+        return await standings.of_row(sync.id, key)
 
 
 def _letters_of(sync: Sync, key: RowKey) -> LetterFilter:

@@ -13,14 +13,17 @@ from tailrace_gateway.wire import item, one, seconds
 class SnapshotAttributes(Told):
     """How many rows are known, and what that takes in the state store.
 
+    `kept_by` is the source whose warehouse has a table of them, null where the state store has them; `delivered` and
+    `leaving` are null in a warehouse, where they are counted by a query.
     `sync_version` is the version that ran last, or that it was imported for; null before either. `kept` is false where
     the next run forgets all of it, because the sync writes elsewhere or otherwise by now.
     """
 
     rows: Count
-    delivered: Count
-    leaving: Count
+    delivered: Count | None
+    leaving: Count | None
     size_bytes: Count
+    kept_by: str | None
     sync_version: Count | None
     kept: bool
     imported_at: Seconds | None
@@ -32,7 +35,8 @@ _Snapshot: TypeAlias = Item[Literal["snapshot"], SnapshotAttributes]
 async def get_snapshot(call: Call[NoBody, NoQuery]) -> Answer:
     """How much is known of the rows that the sync delivered: by that a run tells what changed.
 
-    Each row is found by `findRow`. `tailrace snapshots` takes all of it out into a file, or brings it in.
+    Each row is found by `findRow`. `tailrace snapshots` takes all of it out into a file, brings it in, or moves it into
+    the warehouse and back.
     """
     sync = await call.stores.syncs.get(call.identity.workspace_id, call.path["sync_id"])
     known = await SnapshotTransfers(call.stores.database).known(sync)
@@ -41,6 +45,7 @@ async def get_snapshot(call: Call[NoBody, NoQuery]) -> Answer:
         "delivered": known.delivered,
         "leaving": known.gone,
         "size_bytes": known.size_bytes,
+        "kept_by": known.kept_by,
         "sync_version": known.version,
         "kept": known.is_of_use,
         "imported_at": seconds(known.imported_at),
