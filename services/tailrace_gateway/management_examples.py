@@ -120,6 +120,7 @@ _SNAPSHOT: Json = {
     "delivered": 12795,
     "leaving": 0,
     "size_bytes": 198231,
+    "kept_by": None,
     "sync_version": 1,
     "kept": True,
     "imported_at": None,
