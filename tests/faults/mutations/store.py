@@ -8,7 +8,6 @@ _LIMITS = "libs/tailrace/store/limits.py"
 _OUTBOX = "libs/tailrace/store/outbox.py"
 _SCHEMA = "libs/tailrace/store/migrations/0001_core.expand.sql"
 _CONTRACT = "tests/simulation/test_store_contract.py::TestPostgresStore::"
-_LETTERS_OF_RUNS = "tests/store/test_letters_of_runs.py::"
 _MECHANISMS = "tests/store/test_mechanisms.py::"
 
 MUTATIONS = (
@@ -119,20 +118,6 @@ MUTATIONS = (
         "[drawn[at : at + _NONCE_SIZE_BYTES] for at in",
         "[drawn[:_NONCE_SIZE_BYTES] for _ in",
         ("tests/store/test_secrets.py::test_many_sealed_at_once_are_sealed_as_one_by_one",),
-    ),
-    Mutation(
-        "a run goes while a letter of it is being written",
-        "libs/tailrace/store/migrations/0031_runs_of_letters.expand.sql",
-        "(SELECT run_id FROM fresh) FOR KEY SHARE;",
-        "(SELECT run_id FROM fresh);",
-        (f"{_LETTERS_OF_RUNS}test_run_cannot_go_while_a_letter_of_it_is_being_written",),
-    ),
-    Mutation(
-        "a run goes whose letters stay",
-        "libs/tailrace/store/migrations/0032_letters_of_runs.expand.sql",
-        " AFTER DELETE OR UPDATE OF",
-        " AFTER UPDATE OF",
-        (f"{_LETTERS_OF_RUNS}test_run_that_has_letters_stays_as_it_is",),
     ),
     Mutation(
         "the relay deletes up to the last event that it sent",
