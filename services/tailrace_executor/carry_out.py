@@ -113,13 +113,6 @@ async def _walk(ledger: RunLedger, bench: Bench, tenure: Tenure) -> bool:
             " look for rows of extreme size, then start it again",
             code="CRASH_LOOP",
         )
-    async with tenure.ending():
-        await bench.snapshots.check(claim.sync_id)
-    if not claim.checkpoint_seq and not claim.is_shared:
-        async with tenure.ending():
-            if await bench.snapshots.forget_other_target(claim.lease, claim.sync_id):
-                _log.info("snapshot.forgotten", run_id=claim.lease.run_id, sync_id=claim.sync_id)
-            await bench.snapshots.merge(claim.lease, claim.sync_id)
     is_through = await _walk_all(ledger, bench, tenure)
     if is_through:
         await _merge_at_last(claim, bench)
@@ -134,15 +127,28 @@ async def _merge_at_last(claim: Claim, bench: Bench) -> None:
         _log.warning("snapshot.left_unmerged", run_id=claim.lease.run_id, sync_id=claim.sync_id, code=error.code)
 
 
+async def _make_ready(claim: Claim, bench: Bench, tenure: Tenure) -> None:
+    """Have what the shard compares with as the run before has left it."""
+    async with tenure.ending():
+        await bench.snapshots.check(claim.sync_id)
+        if not claim.checkpoint_seq and not claim.is_shared:
+            if await bench.snapshots.forget_other_target(claim.lease, claim.sync_id):
+                _log.info("snapshot.forgotten", run_id=claim.lease.run_id, sync_id=claim.sync_id)
+            await bench.snapshots.merge(claim.lease, claim.sync_id)
+
+
 async def _walk_all(ledger: RunLedger, bench: Bench, tenure: Tenure) -> bool:
     """Walk the rows; where the source is lost on the way, connect anew and go on from the checkpoint.
 
     :raises SourceUnavailable: it was lost again and again, without a row settled in between.
     """
-    losses = 0
+    losses, is_ready = 0, False
     while True:
         stood_at = ledger.position
         try:
+            if not is_ready:
+                await _make_ready(ledger.claim, bench, tenure)
+                is_ready = True
             async with AsyncExitStack() as stack:
                 async with tenure.ending():
                     route = await stack.enter_async_context(open_route(ledger, bench, tenure))

@@ -59,11 +59,13 @@ async def open_route(ledger: RunLedger, bench: Bench, tenure: Tenure) -> AsyncIt
             await share_out(ledger, bench, definition, warehouse, accepted)
             claim = ledger.claim
         plan = await _plan(destination, rows_target(definition))
-        rows = rows_in_window(definition.delivery, bench.window_rows, is_repeatable=plan.is_idempotent)
+        deletes_too = definition.sync_mode is SyncMode.MIRROR
+        delete_plan = await _plan(destination, deletes_target(definition)) if deletes_too else None
+        is_repeatable = plan.is_idempotent and (delete_plan is None or delete_plan.is_idempotent)
+        rows = rows_in_window(definition.delivery, bench.window_rows, is_repeatable=is_repeatable)
         window = Window(rows, bench.clock, open_s=definition.delivery.window_s)
         plan = _within(window, plan)
         recipe = _recipe(claim, definition, plan, bench)
-        deletes_too = definition.sync_mode is SyncMode.MIRROR
         keeps_rows = definition.sync_mode is SyncMode.APPEND and claim.kind is RunKind.REPLAY
         brake = Brake(definition.delivery.failure_thresholds, ledger.rejections, ledger.elsewhere)
         yield Route(
@@ -99,7 +101,7 @@ async def open_route(ledger: RunLedger, bench: Bench, tenure: Tenure) -> AsyncIt
             kept_rows=(lambda: bench.dead_letters.kept_rows(claim.lease.run_id)) if keeps_rows else None,
             accepted=accepted,
             close_mended=lambda codes: _close_mended(bench, claim, codes),
-            delete_plan=_within(window, await _plan(destination, deletes_target(definition))) if deletes_too else None,
+            delete_plan=delete_plan and _within(window, delete_plan),
         )
 
 

@@ -78,3 +78,8 @@ def test_given_values_stand_where_their_field_does(copy_cells: CopyCells) -> Non
     fields = [CellField(b"[", 0, How.TEXT), CellField(b",", 0, How.GIVEN, [b"0.5", b"null"])]
 
     assert copy_cells.write_objects(b'a\t1\n"\t2', 1, fields, b"]") == [b'["a",0.5]', b'["\\"",null]']
+
+
+def test_too_few_given_values_are_an_error(copy_cells: CopyCells) -> None:
+    with pytest.raises(ValueError, match="too few values"):
+        copy_cells.write_objects(b"a\t1\nb\t2", 1, [CellField(b"", 0, How.GIVEN, [b"1"])], b"")

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from tailrace.core.errors import LeaseLost
+from tailrace.core.errors import LeaseLost, SourceInvalid
 from tailrace.core.rows import RowHash, RowKey
 from tailrace.core.runs import RunStatus
 from tailrace.core.snapshot_tables import TABLE_LOST, TableState
@@ -24,6 +24,7 @@ from tests.store.conftest import add_settled
 
 SHORT = {"lease_ttl_s": 2.0, "lease_margin_s": 0.5, "heartbeat_s": 0.5, "takeover_grace_s": 0.2}
 OVERTAKE = "UPDATE run_shards SET lease_token = gen_random_uuid(), lease_epoch = lease_epoch + 1"
+SET_BACK = "writes = writes - 1, entries = 0"
 PAGES = "SELECT count(*)::int FROM snapshot_pages WHERE sync_id = $1"
 
 
@@ -204,6 +205,23 @@ async def test_executor_that_lost_its_run_changes_nothing_in_the_table(tabled: Y
             await snapshots.merge(first.lease, sync_id)
 
     assert await in_table(tabled) == [("1", False)]
+
+
+async def test_table_that_is_set_back_during_a_run_loses_nothing_that_was_settled(tabled: Yard) -> None:
+    await to_warehouse(tabled)
+    database, sync_id = tabled.chassis.database, tabled.sync.id
+    await tabled.start()
+    claim = await claimed(Shards(database))
+    await add_settled(database, sync_id, [Entry(RowKey(("1",)), RowHash(b"settled8"))])
+    async with open_snapshots(database, connections(tabled), sync_id) as snapshots:
+        await snapshots.merge(claim.lease, sync_id)
+        await tabled.warehouse.execute(f'DELETE FROM kept."{sync_id}"; UPDATE kept.tailrace_snapshots SET {SET_BACK}')
+        await add_settled(database, sync_id, [Entry(RowKey(("2",)), RowHash(b"settled8"))])
+
+        with pytest.raises(SourceInvalid, match="earlier time"):
+            await snapshots.merge(claim.lease, sync_id)
+
+    assert await database.fetchval(PAGES, sync_id) == 1
 
 
 async def test_executor_that_is_overtaken_while_it_writes_forgets_nothing(

@@ -50,3 +50,38 @@ async def test_header_of_a_request_stands_in_place_of_our_own() -> None:
     names = [line.partition(b":")[0] for line in server.requests[0].lower().split(b"\r\n")]
     assert (names.count(b"user-agent"), names.count(b"accept"), names.count(b"content-type")) == (1, 1, 1)
     assert b"\r\nuser-agent: other\r\n" in server.requests[0].lower()
+
+
+async def test_answer_that_nobody_asked_for_is_not_that_of_the_next_request() -> None:
+    async with _saying_more() as (server, more), AiohttpClient.open(allow_private=True) as client:
+        request = HttpRequest("POST", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", {}, b"{}")
+        first = await client.send(request)
+        more.set()
+        await asyncio.sleep(0.1)
+
+        second = await client.send(request)
+
+    assert (first.body, second.body) == (b"1", b"2")
+
+
+@asynccontextmanager
+async def _saying_more() -> AsyncIterator[tuple[asyncio.Server, asyncio.Event]]:
+    """A server that numbers its answers, and behind the first says more once it is told to."""
+    numbers, more = iter((b"1", b"2", b"3")), asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"{}")
+            writer.write(_numbered(next(numbers)))
+            await more.wait()
+            writer.write(_numbered(b"?"))
+            await reader.readuntil(b"{}")
+            writer.write(_numbered(next(numbers)))
+        writer.transport.abort()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        yield server, more
+
+
+def _numbered(number: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n" + number

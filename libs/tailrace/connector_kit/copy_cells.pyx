@@ -18,6 +18,7 @@ cdef enum How:  # in the order of `compiled.How`
 cdef enum:
     _MARKS = 4  # what quotation marks take, or what a NULL needs above its cell
     _ESCAPED = 6  # what a byte may take
+    _LARGE = 1 << 20  # a line that takes no room for longer ones
 
 cdef struct Field:
     const char* piece
@@ -101,15 +102,17 @@ def write_objects(bytes text, Py_ssize_t width, list fields, bytes last):
             needed = pieces + count * _MARKS
             for field in range(count):
                 if plan[field].how == _GIVEN:
-                    needed += PyBytes_GET_SIZE((<list> plan[field].given)[row])
+                    if row >= len(<list> plan[field].given):
+                        raise ValueError("a column was given with too few values")
+                    needed += PyBytes_GET_SIZE(<bytes?> (<list> plan[field].given)[row])
                 else:
                     needed += _ESCAPED * (cells[plan[field].cell].end - cells[plan[field].cell].at)
             if needed > room:
                 free(line)
-                room = 2 * needed
+                room = 2 * needed if needed < _LARGE else needed
                 line = <char*> malloc(room)
                 if line == NULL:
-                    raise MemoryError
+                    return None
             to = line
             for field in range(count):
                 to = _put(to, plan[field].piece, plan[field].piece_size)

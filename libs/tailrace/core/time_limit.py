@@ -69,7 +69,7 @@ class Scope:
         self.is_over = False
 
     def end(self) -> None:
-        """End what is waited for inside; once."""
+        """End what is waited for inside, from another task; once."""
         self.is_over = True
         if self._task is not None:
             self._task.cancel()

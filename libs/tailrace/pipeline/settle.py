@@ -16,7 +16,7 @@ from tailrace.core.settlements import Rejections, Settlement
 from tailrace.observe.failpoints import failpoint
 from tailrace.pipeline.batch import Parcel
 from tailrace.pipeline.brake import Brake
-from tailrace.pipeline.window import Passage, Window
+from tailrace.pipeline.window import WINDOW_BYTES, Passage, Window
 
 _LETTERS_PER_CHECKPOINT = 5000
 
@@ -57,7 +57,7 @@ class Settler:
         self._clock = clock
         self._every_s = every_s
         self._group: list[tuple[Sent, BatchResult | None]] = []
-        self._rows = self._letters = 0
+        self._rows = self._letters = self._size_bytes = 0
         self._oldest = 0.0
 
     async def settle(
@@ -105,7 +105,7 @@ class Settler:
 
     @property
     def _is_due(self) -> bool:
-        is_half_of_the_window = self._rows * 2 >= self._window.rows
+        is_half_of_the_window = self._rows * 2 >= self._window.rows or self._size_bytes * 2 >= WINDOW_BYTES
         return is_half_of_the_window or self._letters >= _LETTERS_PER_CHECKPOINT or self._left_s <= 0
 
     def _add(self, sent: Sent, result: BatchResult | None) -> None:
@@ -113,6 +113,7 @@ class Settler:
             self._oldest = self._clock.monotonic()
         self._group.append((sent, result))
         self._rows += sent.parcel.rows_to_send
+        self._size_bytes += sent.parcel.size_bytes
         self._letters += len(sent.parcel.decided.letters)
         self._brake.add(result.outcomes if result else ())
 
@@ -120,7 +121,7 @@ class Settler:
         if not self._group:
             return
         group, self._group = self._group, []
-        self._rows = self._letters = 0
+        self._rows = self._letters = self._size_bytes = 0
         failpoint("exec.after_response_before_checkpoint")
         settlement = _settlement([(sent.parcel, result) for sent, result in group])
         elsewhere = await self._ledger.commit(replace(settlement, rejections=self._brake.rejections))

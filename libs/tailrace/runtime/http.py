@@ -44,6 +44,7 @@ _HOST = re.compile(r"[\w.:%-]+")
 _HEADERS = {"Accept-Encoding": "identity", "User-Agent": "Tailrace"}
 _ONE_GO_BYTES = 1_048_576
 _PIECE_BYTES = 65_536
+_STALE_AT_MOST = 200
 _WAYS_KEPT = 1024
 
 
@@ -97,7 +98,7 @@ class AiohttpClient(HttpClient):
         way, progress = self._way(request.method, request.url), _Progress()
         try:
             with self._time.scope():
-                connection = await self._connector.connect(way.opening, [], self._opening)
+                connection = await self._connected(way)
                 try:
                     response = await self._exchange(connection, way, request, progress)
                 except BaseException:
@@ -109,6 +110,15 @@ class AiohttpClient(HttpClient):
             raise _meaning(error, way.host, is_sending=progress.is_sending) from None  # its text may be a header
         except (ClientError, HttpProcessingError, TimeoutError, OSError) as error:
             raise _meaning(error, way.host, is_sending=progress.is_sending) from error
+
+    async def _connected(self, way: _Way) -> Connection:
+        """A connection on which nothing waits: what an idle one was sent is no answer to what it will be asked."""
+        for _ in range(_STALE_AT_MOST):
+            connection = await self._connector.connect(way.opening, [], self._opening)
+            if connection.protocol is None or not connection.protocol.should_close:
+                return connection
+            connection.close()
+        raise ClientError("it speaks before it is asked")
 
     async def _exchange(
         self, connection: Connection, way: _Way, request: HttpRequest, progress: _Progress

@@ -15,13 +15,14 @@ from tailrace.core.runs import Lease
 from tailrace.core.snapshot_tables import SnapshotTable, TableState, table_lost
 from tailrace.core.snapshots import Entry
 from tailrace.observe.failpoints import failpoint
-from tailrace.store.database import Database
+from tailrace.store.database import Connection, Database, touched
 from tailrace.store.shards import hold
 from tailrace.store.snapshots import Snapshots
 
 ENTRIES_AT_ONCE = 8000
 
 _PAGES_AT_ONCE = 8
+_EARLIER = "it is of an earlier time, as from a backup"
 _TAKE = "UPDATE snapshot_targets SET base_fence = base_fence + 1 WHERE sync_id = $1 RETURNING base_fence"
 _NEXT_SETTLED = """
 SELECT first_key, body, algorithm FROM snapshot_pages WHERE sync_id = $1 AND level = 1 ORDER BY first_key LIMIT $2
@@ -30,7 +31,7 @@ _FORGET_SETTLED = """
 DELETE FROM snapshot_pages WHERE sync_id = $1 AND level = 1 AND first_key IN (
   SELECT ARRAY(SELECT jsonb_array_elements_text(parts)) COLLATE "C" FROM jsonb_array_elements($2::jsonb) AS parts)
 """
-_NAME = "UPDATE snapshot_targets SET base_writes = $2, base_entries = $3 WHERE sync_id = $1 AND base_writes <= $2"
+_NAME = "UPDATE snapshot_targets SET base_writes = $2, base_entries = $3 WHERE sync_id = $1 AND base_writes < $2"
 
 
 class TabledSnapshots(Snapshots):
@@ -49,7 +50,7 @@ class TabledSnapshots(Snapshots):
         state = await self._table.check()
         after = await self.place(sync_id)
         if before is not None and state.writes < before.writes:
-            raise table_lost("it is of an earlier time, as from a backup")
+            raise table_lost(_EARLIER)
         if after is not None and state.fence > after.fence:
             raise table_lost("another installation wrote it, or the state store was set back to an earlier time")
 
@@ -90,7 +91,7 @@ class TabledSnapshots(Snapshots):
             async with self._database.transaction() as connection:
                 await hold(connection, lease)
                 await connection.execute(_FORGET_SETTLED, sync_id, [list(page["first_key"]) for page in settled])
-                await connection.execute(_NAME, sync_id, *named)
+                await _note(connection, sync_id, named)
             failpoint("exec.snapshot_forgotten")
 
     async def begin_anew(self, lease: Lease, sync_id: SyncId, *, forget_rows: bool) -> None:
@@ -105,7 +106,7 @@ class TabledSnapshots(Snapshots):
         named = _named(await self._table.forget(await self._take(lease, sync_id), before=before))
         async with self._database.transaction() as connection:
             await hold(connection, lease)
-            await connection.execute(_NAME, sync_id, *named)
+            await _note(connection, sync_id, named)
 
     async def _take(self, lease: Lease, sync_id: SyncId) -> int:
         """Have the table to ourselves; gives the fence to write by."""
@@ -117,6 +118,12 @@ class TabledSnapshots(Snapshots):
         async with self._database.transaction() as connection:
             await hold(connection, lease)
         raise table_lost("another installation writes it just now")
+
+
+async def _note(connection: Connection, sync_id: SyncId, named: tuple[int, int]) -> None:
+    """Keep how the table stands; each write of it adds one, so that one that was set back meanwhile shows."""
+    if not touched(await connection.execute(_NAME, sync_id, *named)):
+        raise table_lost(_EARLIER)
 
 
 def _named(state: TableState | None) -> tuple[int, int]:

@@ -119,8 +119,8 @@ MUTATIONS = (
     Mutation(
         "what an interrupted run settled is not merged before the next",
         _CARRY_OUT,
-        "            await bench.snapshots.merge(claim.lease, claim.sync_id)\n    is_through",
-        "            pass\n    is_through",
+        "            await bench.snapshots.merge(claim.lease, claim.sync_id)\n\n\nasync def _walk_all",
+        "            pass\n\n\nasync def _walk_all",
         ("tests/executor/test_runs.py::test_cancelled_run_keeps_what_it_delivered_and_the_next_goes_on",),
     ),
     Mutation(
