@@ -61,9 +61,7 @@ async def open_route(ledger: RunLedger, bench: Bench, tenure: Tenure) -> AsyncIt
         plan = await _plan(destination, rows_target(definition))
         deletes_too = definition.sync_mode is SyncMode.MIRROR
         delete_plan = await _plan(destination, deletes_target(definition)) if deletes_too else None
-        is_repeatable = plan.is_idempotent and (delete_plan is None or delete_plan.is_idempotent)
-        rows = rows_in_window(definition.delivery, bench.window_rows, is_repeatable=is_repeatable)
-        window = Window(rows, bench.clock, open_s=definition.delivery.window_s)
+        window = _window(definition.delivery, bench, [plan] if delete_plan is None else [plan, delete_plan])
         plan = _within(window, plan)
         recipe = _recipe(claim, definition, plan, bench)
         keeps_rows = definition.sync_mode is SyncMode.APPEND and claim.kind is RunKind.REPLAY
@@ -154,6 +152,11 @@ async def _accepted(destination: Destination, definition: SyncDefinition) -> Acc
 
 async def _plan(destination: Destination, target: Target) -> WritePlan:
     return await _in_time(destination.plan(target), "the destination", DestinationUnavailable)
+
+
+def _window(policy: DeliveryPolicy, bench: Bench, plans: Sequence[WritePlan]) -> Window:
+    rows = rows_in_window(policy, bench.window_rows, is_repeatable=all(plan.is_idempotent for plan in plans))
+    return Window(rows, bench.clock, open_s=policy.window_s)
 
 
 def _within(window: Window, plan: WritePlan) -> WritePlan:
