@@ -1,6 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 
 from tailrace.connector_kit.http import HttpRequest
 from tailrace.runtime.http import AiohttpClient
@@ -23,16 +23,17 @@ async def _answering_at_once(answer: bytes) -> AsyncIterator[asyncio.Server]:
     """A server that reads nothing but heads."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ends.callback(writer.transport.abort)
         with suppress(OSError):
             await reader.readuntil(b"\r\n\r\n")
             writer.write(answer)
             await finished.wait()
-        writer.transport.abort()
 
     finished = asyncio.Event()
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        yield server
-        finished.set()
+    with ExitStack() as ends:
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            yield server
+            finished.set()
 
 
 async def test_what_a_server_says_in_advance_is_passed_over() -> None:
@@ -70,6 +71,7 @@ async def _saying_more() -> AsyncIterator[tuple[asyncio.Server, asyncio.Event]]:
     numbers, more = iter((b"1", b"2", b"3")), asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ends.callback(writer.transport.abort)
         with suppress(OSError, asyncio.IncompleteReadError):
             await reader.readuntil(b"{}")
             writer.write(_numbered(next(numbers)))
@@ -77,10 +79,10 @@ async def _saying_more() -> AsyncIterator[tuple[asyncio.Server, asyncio.Event]]:
             writer.write(_numbered(b"?"))
             await reader.readuntil(b"{}")
             writer.write(_numbered(next(numbers)))
-        writer.transport.abort()
 
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        yield server, more
+    with ExitStack() as ends:
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            yield server, more
 
 
 def _numbered(number: bytes) -> bytes:
