@@ -1,11 +1,11 @@
 """What is known of a sync's rows, wherever it is kept."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from tailrace.core.errors import SourceUnavailable
 from tailrace.core.ids import SyncId
+from tailrace.core.waits import in_time
 from tailrace.runtime.snapshot_tables import open_snapshots
 from tailrace.store.standings import Standings
 from tailrace.store.tabled_snapshots import TabledSnapshots
@@ -23,8 +23,5 @@ async def standings_of(stores: Stores, sync_id: SyncId, *, within_s: float = LOO
         if not isinstance(snapshots, TabledSnapshots):
             yield stores.standings
             return
-        try:
-            async with asyncio.timeout(within_s):
-                yield Standings(stores.database, snapshots)
-        except TimeoutError as error:
-            raise SourceUnavailable(f"the warehouse did not tell what is known within {within_s:g} s") from error
+        async with in_time(within_s, SourceUnavailable, "the warehouse did not tell what is known"):
+            yield Standings(stores.database, snapshots)

@@ -12,7 +12,7 @@ from tailrace.core.snapshots import Entry
 from tailrace.core.syncs import SyncMode
 from tailrace.observe.failpoints import arm, parse_failpoint
 from tailrace.runtime.snapshot_tables import open_snapshots, open_table
-from tailrace.store.shards import Shards
+from tailrace.store.shards import Claim, Shards
 from tailrace.store.snapshot_moves import SnapshotMoves
 from tailrace.store.standings import Standings
 from tailrace.store.tabled_snapshots import TabledSnapshots
@@ -191,11 +191,8 @@ async def test_run_that_breaks_off_around_its_merge_is_carried_on(tabled: Yard, 
 
 
 async def test_executor_that_lost_its_run_changes_nothing_in_the_table(tabled: Yard) -> None:
-    await to_warehouse(tabled)
     database, sync_id = tabled.chassis.database, tabled.sync.id
-    await tabled.start()
-    first = await claimed(Shards(database))
-    await add_settled(database, sync_id, [Entry(RowKey(("1",)), RowHash(b"settled8"))])
+    first = await _begun(tabled)
     async with open_snapshots(database, connections(tabled), sync_id) as snapshots:
         await snapshots.merge(first.lease, sync_id)
         await add_settled(database, sync_id, [Entry(RowKey(("2",)), RowHash(b"settled8"))])
@@ -208,11 +205,8 @@ async def test_executor_that_lost_its_run_changes_nothing_in_the_table(tabled: Y
 
 
 async def test_table_that_is_set_back_during_a_run_loses_nothing_that_was_settled(tabled: Yard) -> None:
-    await to_warehouse(tabled)
     database, sync_id = tabled.chassis.database, tabled.sync.id
-    await tabled.start()
-    claim = await claimed(Shards(database))
-    await add_settled(database, sync_id, [Entry(RowKey(("1",)), RowHash(b"settled8"))])
+    claim = await _begun(tabled)
     async with open_snapshots(database, connections(tabled), sync_id) as snapshots:
         await snapshots.merge(claim.lease, sync_id)
         await tabled.warehouse.execute(f'DELETE FROM kept."{sync_id}"; UPDATE kept.tailrace_snapshots SET {SET_BACK}')
@@ -227,11 +221,8 @@ async def test_table_that_is_set_back_during_a_run_loses_nothing_that_was_settle
 async def test_executor_that_is_overtaken_while_it_writes_forgets_nothing(
     tabled: Yard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await to_warehouse(tabled)
     database, sync = tabled.chassis.database, tabled.sync
-    await tabled.start()
-    claim = await claimed(Shards(database))
-    await add_settled(database, sync.id, [Entry(RowKey(("1",)), RowHash(b"settled8"))])
+    claim = await _begun(tabled)
     async with open_table(connections(tabled), sync.definition.source_id, sync.id) as table:
         write = table.write
 
@@ -261,3 +252,12 @@ async def test_row_is_found_in_the_table_and_what_a_run_settled_lately_counts_mo
     assert before is not None
     assert after is not None
     assert (before.delivered != after.delivered, after.delivered, none) == (True, b"settled8", None)
+
+
+async def _begun(tabled: Yard) -> Claim:
+    """A run that has settled one row, of a sync that is kept in the warehouse."""
+    await to_warehouse(tabled)
+    await tabled.start()
+    claim = await claimed(Shards(tabled.chassis.database))
+    await add_settled(tabled.chassis.database, tabled.sync.id, [Entry(RowKey(("1",)), RowHash(b"settled8"))])
+    return claim

@@ -16,7 +16,7 @@ from tailrace.core.settlements import Rejections, Settlement
 from tailrace.observe.failpoints import failpoint
 from tailrace.pipeline.batch import Parcel
 from tailrace.pipeline.brake import Brake
-from tailrace.pipeline.window import WINDOW_BYTES, Passage, Window
+from tailrace.pipeline.window import Passage, Window
 
 _LETTERS_PER_CHECKPOINT = 5000
 
@@ -105,7 +105,7 @@ class Settler:
 
     @property
     def _is_due(self) -> bool:
-        is_half_of_the_window = self._rows * 2 >= self._window.rows or self._size_bytes * 2 >= WINDOW_BYTES
+        is_half_of_the_window = self._window.is_half(self._rows, self._size_bytes)
         return is_half_of_the_window or self._letters >= _LETTERS_PER_CHECKPOINT or self._left_s <= 0
 
     def _add(self, sent: Sent, result: BatchResult | None) -> None:

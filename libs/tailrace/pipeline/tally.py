@@ -206,8 +206,14 @@ class Tally:
         code, keys = fit_code(outcome.code), _record_keys(row, self.terms.key_fields)
         self.letters.append(
             NewDeadLetter(
-                *(name, row.key or None, self.terms.operation, code, outcome.message),
-                *(keys, row.body, row.row_hash),
+                dedupe_key=name,
+                row_key=row.key or None,
+                operation=self.terms.operation,
+                error_code=code,
+                message=outcome.message,
+                record_keys=keys,
+                payload=row.body,
+                row_hash=row.row_hash,
             )
         )
 

@@ -31,6 +31,10 @@ class Window:
         self._rows_open = self._bytes_open = 0
         self._changed = asyncio.Event()
 
+    def is_half(self, rows: int, size_bytes: int) -> bool:
+        """Whether so many rows, or bodies of that size, are half of what it holds."""
+        return rows * 2 >= self.rows or size_bytes * 2 >= WINDOW_BYTES
+
     async def enter(self, rows: int, size_bytes: int = 0) -> "Passage":
         """Wait for room; a parcel larger than the window goes alone."""
         while self._rows_open and (self._rows_open + rows > self.rows or self._bytes_open + size_bytes > WINDOW_BYTES):

@@ -50,9 +50,8 @@ class SecretBox:
 
     def seal(self, plain: bytes, *, bound_to: str) -> bytes:
         """An unreadable blob that opens only for the same `bound_to`."""
-        nonce = os.urandom(_NONCE_SIZE_BYTES)
-        head = _VERSION + self._sealing + nonce
-        return head + self._ciphers[self._sealing].encrypt(nonce, plain, _associated(self._sealing, bound_to))
+        [sealed] = self.seal_all([plain], bound_to=[bound_to])
+        return sealed
 
     def seal_all(self, plains: Sequence[bytes], *, bound_to: Sequence[str]) -> list[bytes]:
         """Each of them as `seal` does it, with a nonce of its own."""
