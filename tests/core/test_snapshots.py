@@ -27,6 +27,8 @@ delivered = st.builds(
     Entry, short, hashes, st.sampled_from([None, None, UNKNOWN_VERSION]), st.just(value=False), st.none(), sources
 )
 
+close = st.builds(Entry, short, st.none() | hashes, st.sampled_from([None, None, UNKNOWN_VERSION]), source=sources)
+
 
 def layer(some: list[Entry]) -> list[Entry]:
     return sorted({entry.key: entry for entry in some}.values(), key=lambda entry: entry.key)
@@ -57,6 +59,43 @@ def test_overlay_is_a_dict_update_without_tombstones(base: list[Entry], above: l
     merged = list(EntryColumns.of(base).overlaid(EntryColumns.of(above)))
 
     assert merged == [expected[key] for key in sorted(expected) if not expected[key].is_tombstone]
+
+
+@given(st.lists(delivered, min_size=1).map(layer), st.lists(delivered | close).map(layer))
+def test_overlaid_page_is_as_one_of_what_is_left(base: list[Entry], above: list[Entry]) -> None:
+    [page] = pages(base)
+    expected = {entry.key: entry for entry in base} | {entry.key: entry for entry in above}
+    left = [expected[key] for key in sorted(expected) if not expected[key].is_tombstone]
+
+    merged = unpack(page.body, page.algorithm).overlaid(EntryColumns.of(above))
+
+    assert list(merged) == left
+    assert merged.is_plain is EntryColumns.of(left).is_plain
+    assert [entry for made in pages(merged) for entry in unpack(made.body, made.algorithm)] == left
+
+
+@given(st.lists(entries).map(layer), st.integers(1, 4))
+def test_columns_one_behind_the_other_are_joined(some: list[Entry], size: int) -> None:
+    columns = [EntryColumns.of(some[at : at + size]) for at in range(0, len(some), size)]
+
+    joined = EntryColumns.joined(columns)
+
+    assert list(joined) == some
+    assert joined.is_plain is EntryColumns.of(some).is_plain
+
+
+def test_keys_that_stay_are_not_packed_again() -> None:
+    [page] = pages([Entry(RowKey((f"{number:06}",)), hash_row(b"old")) for number in range(100)])
+    head, packed, hashes_of_rows = page.body[:12], page.body[12:-800], page.body[-800:]
+    others = zlib.compress(zlib.decompress(packed), 9)
+    below = unpack(head[:4] + len(others).to_bytes(4) + head[8:] + others + hashes_of_rows)
+
+    [changed] = pages(below.overlaid(EntryColumns.of([Entry(RowKey(("000007",)), hash_row(b"new"))])))
+    [shorter] = pages(below.overlaid(EntryColumns.of([Entry(RowKey(("000007",)))])))
+
+    assert others != packed
+    assert others in changed.body
+    assert others not in shorter.body
 
 
 @given(st.lists(delivered, min_size=5).map(layer), st.integers(1, 4), st.randoms(use_true_random=False))

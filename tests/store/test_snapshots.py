@@ -1,11 +1,14 @@
 """Snapshots in PostgreSQL: merging page by page comes to the same as a dict."""
 
 import random
+from collections.abc import Iterable
 from itertools import chain, pairwise
 
+from tailrace.core.pages import pages
 from tailrace.core.rows import RowHash, RowKey
 from tailrace.core.runs import Lease
 from tailrace.core.snapshots import Entry
+from tailrace.store.base_pages import BASE, INSERT, INSERT_ARGUMENTS, insertable
 from tailrace.store.shards import Shards
 from tailrace.store.snapshots import Snapshots
 from tests.store.conftest import Stage, add_settled
@@ -15,6 +18,11 @@ INSERT INTO snapshot_pages (sync_id, level, first_key, last_key, entries, delive
   body)
 SELECT $1, 1, ARRAY[to_char(n, 'fm000000')], ARRAY[to_char(n, 'fm000000') || 'z'], 1000, 1000, 0, false, 2, ''
 FROM generate_series(1, $2::int) AS n
+"""
+
+_INSERT_BASE = INSERT.format(*range(1, 1 + INSERT_ARGUMENTS), of="(SELECT) AS always")
+_LARGEST_REWRITE = """
+SELECT max(pages) FROM (SELECT count(*) AS pages FROM snapshot_pages WHERE level = 0 GROUP BY xmin::text) AS by_commit
 """
 
 
@@ -32,6 +40,18 @@ async def lease_of(stage: Stage) -> Lease:
 
 async def settle(stage: Stage, entries: list[Entry]) -> None:
     await add_settled(stage.database, stage.sync_id, sorted(entries, key=lambda some: some.key))
+
+
+async def lay(stage: Stage, entries: list[Entry], per_page: int) -> None:
+    """Have a base of pages of so many entries."""
+    stretches = [entries[at : at + per_page] for at in range(0, len(entries), per_page)]
+    made = [page for some in stretches for page in pages(some)]
+    await stage.database.execute(_INSERT_BASE, *insertable(stage.sync_id, BASE, made))
+
+
+def ordered(numbers: Iterable[int], content: int | None) -> list[Entry]:
+    """Entries of keys whose order is that of their numbers."""
+    return [entry(number, content)._replace(key=RowKey((f"{number:06}",))) for number in numbers]
 
 
 async def everything(stage: Stage, after: RowKey | None = None) -> list[Entry]:
@@ -60,6 +80,53 @@ async def test_merging_many_rounds_of_changes_comes_to_the_same_as_a_dict(stage:
     left = [expected[key] for key in sorted(expected) if not expected[key].is_tombstone]
     assert await everything(stage) == left
     assert await everything(stage, after=left[1234].key) == left[1235:]
+
+
+async def test_changes_here_and_there_in_many_pages_come_to_the_same_as_a_dict(stage: Stage) -> None:
+    lease = await lease_of(stage)
+    base = ordered(range(100, 4000), 1)
+    await lay(stage, base, per_page=3)
+    changes = [*ordered(range(0, 4200, 7), 2), *ordered(range(103, 106), None), *ordered(range(2003, 3000, 50), None)]
+    changed = {some.key: some for some in changes}
+
+    await settle(stage, list(changed.values()))
+    await Snapshots(stage.database).merge(lease, stage.sync_id)
+
+    expected = {some.key: some for some in base} | changed
+    assert await everything(stage) == [expected[key] for key in sorted(expected) if not expected[key].is_tombstone]
+
+
+async def test_settled_pages_among_one_another_are_all_merged(stage: Stage) -> None:
+    lease = await lease_of(stage)
+    await lay(stage, ordered(range(1000), 1), per_page=100)
+    await settle(stage, ordered(range(1, 1100, 2), 2))
+    await settle(stage, ordered(range(0, 1100, 2), 3))
+    await settle(stage, ordered(range(1200, 1300), 3))
+
+    await Snapshots(stage.database).merge(lease, stage.sync_id)
+
+    versions = [int.from_bytes(some.delivered or b"") for some in await everything(stage)]
+    assert versions == [3, 2] * 550 + [3] * 100
+
+
+async def test_transaction_rewrites_some_tens_of_pages_unless_one_settled_page_touches_more(stage: Stage) -> None:
+    lease = await lease_of(stage)
+    await lay(stage, ordered(range(3000), 1), per_page=10)
+    for number in range(0, 3000, 200):
+        await settle(stage, ordered(range(number, number + 200, 5), 2))
+
+    await Snapshots(stage.database).merge(lease, stage.sync_id)
+
+    assert 20 < await stage.database.fetchval(_LARGEST_REWRITE) < 70
+
+
+async def test_entries_behind_a_key_between_pages_begin_with_the_next_page(stage: Stage) -> None:
+    base = ordered(range(0, 100, 10), 1)
+    await lay(stage, base, per_page=2)
+
+    behind = [await everything(stage, after=RowKey((key,))) for key in ("", "000000", "000015", "000025", "000090")]
+
+    assert behind == [base, base[1:], base[2:], base[3:], []]
 
 
 async def test_large_pages_become_the_base_as_they_are_however_many_there_are(stage: Stage) -> None:

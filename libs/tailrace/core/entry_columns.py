@@ -1,6 +1,6 @@
 """Entries in columns: most of them are a key and the hash that was delivered, and never become an object."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import chain, repeat
 from typing import NamedTuple, Self, TypeAlias, TypeVar, overload
@@ -11,6 +11,12 @@ from tailrace.core.snapshots import Entry, is_old
 Item = TypeVar("Item")
 Told: TypeAlias = RowHash | Entry
 """The hash of the version delivered, or the whole entry where there is more to say; but for what `sources` tell."""
+
+_Hit: TypeAlias = tuple[int, int]
+"""The place of an entry, and that of the one above which takes its place."""
+
+_Move: TypeAlias = tuple[int, int, int, int]
+"""From where to where entries go, and from where to where those above are that come there."""
 
 
 class PlainEntries(NamedTuple):
@@ -24,10 +30,11 @@ class PlainEntries(NamedTuple):
 class EntryColumns(Sequence[Entry]):
     """Entries in key order, each key once: `keys`, and beside them what is `told` of each.
 
-    `is_plain` where all are told by their hashes. `sources` is None where none is known.
+    `is_plain` where all are told by their hashes. `sources` is None where none is known. `packed_keys` are the keys as
+    the page has them that they came from, all of them and no others.
     """
 
-    __slots__ = ("is_plain", "keys", "sources", "told")
+    __slots__ = ("is_plain", "keys", "packed_keys", "sources", "told")
 
     def __init__(
         self,
@@ -36,11 +43,13 @@ class EntryColumns(Sequence[Entry]):
         *,
         is_plain: bool,
         sources: Sequence[SourceHash] | None = None,
+        packed_keys: bytes | None = None,
     ) -> None:
         self.keys = keys
         self.told = told
         self.is_plain = is_plain
         self.sources = sources
+        self.packed_keys = packed_keys
 
     @classmethod
     def of(cls, entries: Sequence[Entry]) -> Self:
@@ -63,18 +72,28 @@ class EntryColumns(Sequence[Entry]):
         columns = cls(keys, told, is_plain=True, sources=sources)
         return columns._with(sorted(odd, key=_key)) if odd else columns
 
+    @classmethod
+    def joined(cls, some: Sequence["EntryColumns"]) -> Self:
+        """Entries of which each column stands behind the one before."""
+        sources: list[SourceHash] | None = None
+        if not all(columns.sources is None for columns in some):
+            sources = list(chain.from_iterable(map(_all_sources, some)))
+        keys = list(chain.from_iterable(columns.keys for columns in some))
+        told = list(chain.from_iterable(columns.told for columns in some))
+        return cls(keys, told, is_plain=all(columns.is_plain for columns in some), sources=sources)
+
     def _with(self, odd: Sequence[Entry]) -> Self:
         """With further entries, in key order, of other keys."""
-        places = [bisect_right(self.keys, entry.key) for entry in odd]
+        places = enumerate(bisect_right(self.keys, entry.key) for entry in odd)
+        moves = [(at, at, nth, nth + 1) for nth, at in places]
         told = [told_of(entry) for entry in odd]
         sources: Sequence[SourceHash] | None = None
         if self.sources is not None or any(entry.source for entry in odd):
-            known = [UNKNOWN_SOURCE] * len(self) if self.sources is None else self.sources
-            sources = _merged(known, [entry.source for entry in odd], places)
+            sources = _moved(_all_sources(self), [entry.source for entry in odd], moves)
         return type(self)(
-            _merged(self.keys, [entry.key for entry in odd], places),
-            _merged(self.told, told, places),
-            is_plain=self.is_plain and not any(isinstance(one, Entry) for one in told),
+            _moved(self.keys, [entry.key for entry in odd], moves),
+            _moved(self.told, told, moves),
+            is_plain=self.is_plain and _are_plain(told),
             sources=sources,
         )
 
@@ -83,8 +102,7 @@ class EntryColumns(Sequence[Entry]):
         keys = [key for key, _, _ in rows]
         told = [one for _, one, _ in rows]
         sources = [source for _, _, source in rows]
-        is_plain = not any(isinstance(one, Entry) for one in told)
-        return cls(keys, told, is_plain=is_plain, sources=sources if any(sources) else None)
+        return cls(keys, told, is_plain=_are_plain(told), sources=sources if any(sources) else None)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -107,24 +125,32 @@ class EntryColumns(Sequence[Entry]):
         return [self[at] for at, one in enumerate(self.told) if isinstance(one, Entry) and one.is_gone]
 
     def overlaid(self, above: "EntryColumns") -> "EntryColumns":
-        """The merge of two layers: the upper entry wins, its tombstones remove."""
-        merged = dict(zip(self.keys, self.told, strict=True))
-        below = len(merged)
-        merged.update(zip(above.keys, above.told, strict=True))
-        is_in_order = len(merged) == below
-        is_plain = self.is_plain and above.is_plain
-        if not is_plain:
-            merged = {key: one for key, one in merged.items() if not (isinstance(one, Entry) and one.is_tombstone)}
-        keys = list(merged) if is_in_order else sorted(merged)
-        told = [merged[key] for key in keys]
-        return EntryColumns(keys, told, is_plain=is_plain, sources=self._sources_overlaid(above, keys))
+        """The merge of two layers: the upper entry wins, its tombstones remove. Cheap where the upper one is small."""
+        below = self.without_tombstones()
+        if not below.keys:
+            return above.without_tombstones()
+        hits, moves = _places(below.keys, above)
+        told = _laid(below.told, above.told, hits, moves)
+        sources: Sequence[SourceHash] | None = None
+        if below.sources is not None or above.sources is not None:
+            sources = _laid(_all_sources(below), _all_sources(above), hits, moves)
+        return EntryColumns(
+            _moved(below.keys, above.keys, moves) if moves else below.keys,
+            told,
+            is_plain=(below.is_plain and above.is_plain) or _are_plain(told),
+            sources=sources,
+            packed_keys=None if moves else below.packed_keys,
+        )
 
-    def _sources_overlaid(self, above: "EntryColumns", keys: Sequence[RowKey]) -> Sequence[SourceHash] | None:
-        if self.sources is None and above.sources is None:
-            return None
-        merged = dict(zip(self.keys, _filled(self), strict=False))
-        merged.update(zip(above.keys, _filled(above), strict=False))
-        return [merged[key] for key in keys]
+    def without_tombstones(self) -> "EntryColumns":
+        """All that are not forgotten."""
+        told = () if self.is_plain else self.told
+        moves = [(at, at + 1, 0, 0) for at, one in enumerate(told) if isinstance(one, Entry) and one.is_tombstone]
+        if not moves:
+            return self
+        told = _moved(self.told, (), moves)
+        sources = None if self.sources is None else _moved(self.sources, (), moves)
+        return EntryColumns(_moved(self.keys, (), moves), told, is_plain=_are_plain(told), sources=sources)
 
 
 def told_of(entry: Entry) -> Told:
@@ -143,18 +169,55 @@ def _first_key(plain: PlainEntries) -> RowKey:
     return plain.keys[0]
 
 
-def _merged(these: Sequence[Item], others: Sequence[Item], places: Sequence[int]) -> list[Item]:
-    """All of them: each of the others stands at its place, before what is there of these."""
-    merged: list[Item] = []
+def _are_plain(told: Sequence[Told]) -> bool:
+    return Entry not in set(map(type, told))
+
+
+def _places(keys: Sequence[RowKey], above: EntryColumns) -> tuple[Sequence[_Hit], Sequence[_Move]]:
+    """What takes the place of one of the keys, and where entries come and go."""
+    hits: list[_Hit] = []
+    moves: list[_Move] = []
+    at, end = 0, len(keys)
+    for nth, (key, one) in enumerate(zip(above.keys, above.told, strict=True)):
+        at = at if at < end and keys[at] == key else bisect_left(keys, key, at)
+        is_known = at < end and keys[at] == key
+        if isinstance(one, Entry) and one.is_tombstone:
+            moves += [(at, at + 1, nth, nth)] if is_known else ()
+        elif is_known:
+            hits.append((at, nth))
+        else:
+            moves.append((at, at, nth, nth + 1))
+        at += is_known
+    return hits, moves
+
+
+def _laid(
+    these: Sequence[Item], others: Sequence[Item], hits: Sequence[_Hit], moves: Sequence[_Move]
+) -> Sequence[Item]:
+    """These, with what takes their places of the others, comes and goes."""
+    laid = list(these)
+    for at, nth in hits:
+        laid[at] = others[nth]
+    return _moved(laid, others, moves) if moves else laid
+
+
+def _moved(these: Sequence[Item], others: Sequence[Item], moves: Sequence[_Move]) -> list[Item]:
+    """These, with stretches of the others in place of stretches of them."""
+    moved: list[Item] = []
     before = 0
-    for other, at in zip(others, places, strict=True):
-        merged += these[before:at]
-        merged.append(other)
-        before = at
-    merged += these[before:]
-    return merged
+    for at, end, first, last in moves:
+        moved += these[before:at]
+        moved += others[first:last]
+        before = end
+    moved += these[before:]
+    return moved
 
 
-def _filled(columns: PlainEntries | EntryColumns) -> "Sequence[SourceHash] | repeat[SourceHash]":
+def _all_sources(columns: EntryColumns) -> Sequence[SourceHash]:
+    """The sources of all, also where none is known."""
+    return [UNKNOWN_SOURCE] * len(columns) if columns.sources is None else columns.sources
+
+
+def _filled(columns: PlainEntries) -> "Sequence[SourceHash] | repeat[SourceHash]":
     """The sources of columns, endless where none is known."""
     return repeat(UNKNOWN_SOURCE) if columns.sources is None else columns.sources

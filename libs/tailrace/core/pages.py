@@ -9,6 +9,7 @@ have a second column of eight bytes.
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from struct import Struct, pack, unpack_from
 from typing import cast
 
@@ -46,6 +47,9 @@ class Page:
 def pages(entries: Sequence[Entry]) -> Iterator[Page]:
     """Entries in key order cut into full pages, the last one as it comes."""
     columns = EntryColumns.of(entries)
+    if 0 < len(columns) <= ENTRIES_PER_PAGE:
+        yield _pack(columns)
+        return
     for at in range(0, len(columns), ENTRIES_PER_PAGE):
         yield _pack(columns[at : at + ENTRIES_PER_PAGE])
 
@@ -70,7 +74,7 @@ def _pack(columns: EntryColumns) -> Page:
 
 
 def _body(columns: EntryColumns, odd: Sequence[tuple[int, Entry]]) -> bytes:
-    keys = zlib.compress(orjson.dumps(_flat(columns.keys)), _COMPRESSION_LEVEL)
+    keys = columns.packed_keys or zlib.compress(orjson.dumps(_flat(columns.keys)), _COMPRESSION_LEVEL)
     hashes = list(columns.told)
     for at, _ in odd:
         hashes[at] = UNKNOWN_VERSION
@@ -87,7 +91,8 @@ def _unpack(body: bytes, *, has_sources: bool) -> EntryColumns:
     hashes_at = _HEAD.size + size_bytes
     ends_at = hashes_at + entries * HASH_BYTES
     sources: Sequence[SourceHash] | None = unpack_from(f">{entries}q", body, ends_at) if has_sources else None
-    keys = _keys(orjson.loads(zlib.decompress(body[_HEAD.size : hashes_at])))
+    packed_keys = body[_HEAD.size : hashes_at]
+    keys = _keys(orjson.loads(zlib.decompress(packed_keys)))
     told = cast("list[Told]", list(unpack_from(f"{HASH_BYTES}s" * entries, body, hashes_at)))
     if odd:
         raw = memoryview(zlib.decompress(body[ends_at + entries * HASH_BYTES * has_sources :]))
@@ -95,7 +100,7 @@ def _unpack(body: bytes, *, has_sources: bool) -> EntryColumns:
         while at < len(raw):
             [place] = _PLACE.unpack_from(raw, at)
             told[place], at = entry_bytes.decode(raw, at + _PLACE.size)
-    return EntryColumns(keys, told, is_plain=not odd, sources=sources)
+    return EntryColumns(keys, told, is_plain=not odd, sources=sources, packed_keys=packed_keys)
 
 
 def _unpack_first(body: bytes) -> EntryColumns:
@@ -110,7 +115,8 @@ def _unpack_first(body: bytes) -> EntryColumns:
 
 def _flat(keys: Sequence[RowKey]) -> Sequence[str | RowKey]:
     """Keys of one part as bare texts."""
-    return [part for (part,) in keys] if set(map(len, keys)) == {1} else keys
+    parts = list(chain.from_iterable(keys))
+    return parts if len(parts) == len(keys) else keys
 
 
 def _keys(read: Sequence[str] | Sequence[Sequence[str]]) -> list[RowKey]:

@@ -1,43 +1,30 @@
 """Snapshots in PostgreSQL: a base of merged pages, and above it what an open run has settled."""
 
-from bisect import bisect_left, bisect_right
-from collections.abc import AsyncIterator, Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple
-
-import orjson
 
 from tailrace.core.entry_columns import EntryColumns
 from tailrace.core.ids import SyncId
-from tailrace.core.pages import ENTRIES_PER_PAGE, Page, pages, unpack
+from tailrace.core.pages import pages, unpack
 from tailrace.core.rows import RowKey
 from tailrace.core.runs import Lease
 from tailrace.core.snapshots import Entry
 from tailrace.core.watermarks import Watermark
+from tailrace.store.base_pages import INSERT, INSERT_ARGUMENTS, SETTLED, insertable, merge_some, promote_some
 from tailrace.store.database import Connection, Database, touched
 from tailrace.store.shards import hold
 
-BASE = 0
-SETTLED = 1
-
 _PAGES_PER_FETCH = 8
-_PAGES_PER_PROMOTION = 500
-_INSERT = """
-INSERT INTO snapshot_pages (sync_id, level, first_key, last_key, entries, delivered, gone, has_tombstones, algorithm,
-  body)
-SELECT ${0}, ${1}, ARRAY(SELECT jsonb_array_elements_text(first_key::jsonb)),
-  ARRAY(SELECT jsonb_array_elements_text(last_key::jsonb)), entries, delivered, gone, has_tombstones, algorithm, body
-FROM {of} CROSS JOIN unnest(${2}::text[], ${3}::text[], ${4}::int[], ${5}::int[], ${6}::int[], ${7}::boolean[],
-    ${8}::smallint[], ${9}::bytea[])
-  AS page (first_key, last_key, entries, delivered, gone, has_tombstones, algorithm, body)
-"""
-SETTLING_ARGUMENTS = 10
+SETTLING_ARGUMENTS = INSERT_ARGUMENTS
 """How many arguments `settling` takes."""
 
-_INSERT_ALWAYS = _INSERT.format(*range(1, 1 + SETTLING_ARGUMENTS), of="(SELECT) AS always")
-_PLAIN_COLUMNS = ("entries", "delivered", "gone", "has_tombstones", "algorithm", "body")
 _BASE_AFTER = """
 SELECT last_key, body, algorithm FROM snapshot_pages
 WHERE sync_id = $1 AND level = 0 AND ($2::text[] IS NULL OR last_key > $2) AND (gone > 0 OR NOT $4)
+  AND first_key >= coalesce((
+    SELECT first_key FROM snapshot_pages
+    WHERE sync_id = $1 AND level = 0 AND first_key <= $2 ORDER BY first_key DESC LIMIT 1), '{}')
   AND ($5::text[] IS NULL OR first_key <= $5)
 ORDER BY first_key LIMIT $3
 """
@@ -47,34 +34,6 @@ JOIN (SELECT ARRAY(SELECT jsonb_array_elements_text(parts)) AS key FROM jsonb_ar
   AS wanted ON wanted.key COLLATE "C" BETWEEN pages.first_key AND pages.last_key
 WHERE pages.sync_id = $1 AND pages.level = 0 ORDER BY pages.first_key
 """
-# Pages of the base do not overlap: if the last one that begins in time ends before, none is in the way.
-# Some at a time: the look back goes past all that this very statement has promoted, which it cannot see yet.
-_PROMOTE = """
-WITH following AS (
-  SELECT first_key FROM snapshot_pages
-  WHERE sync_id = $1 AND level = 1 AND ($4::text[] IS NULL OR first_key > $4) ORDER BY first_key LIMIT $3
-), promoted AS (
-  UPDATE snapshot_pages AS settled SET level = 0
-  WHERE sync_id = $1 AND level = 1 AND first_key BETWEEN (SELECT min(first_key) FROM following)
-    AND (SELECT max(first_key) FROM following) AND entries >= $2 AND NOT has_tombstones AND coalesce((
-      SELECT base.last_key < settled.first_key FROM snapshot_pages AS base
-      WHERE base.sync_id = $1 AND base.level = 0 AND base.first_key <= settled.last_key
-      ORDER BY base.first_key DESC LIMIT 1), true)
-)
-SELECT max(first_key) FROM following
-"""
-_NEXT_SETTLED = """
-SELECT first_key, body, algorithm FROM snapshot_pages WHERE sync_id = $1 AND level = 1 ORDER BY first_key LIMIT 1
-"""
-_TOUCHED_BASE = """
-SELECT first_key, last_key FROM snapshot_pages
-WHERE sync_id = $1 AND level = 0 AND last_key >= $2 AND first_key <= $3 ORDER BY first_key
-"""
-_NEIGHBOUR = """
-SELECT first_key, last_key FROM snapshot_pages
-WHERE sync_id = $1 AND level = 0 AND first_key <= $2 ORDER BY first_key DESC LIMIT 1
-"""
-_TAKE = "DELETE FROM snapshot_pages WHERE sync_id = $1 AND level = $2 AND first_key = $3 RETURNING body, algorithm"
 # The runs of a sync follow one another, so the one before this one said last whom the pages speak of.
 _TARGETS = """
   SELECT count(DISTINCT (definition -> 'destination_id', definition -> 'object_name',
@@ -190,7 +149,7 @@ class Snapshots:
         return touched(forgotten) > 0
 
     async def merge(self, lease: Lease, sync_id: SyncId) -> None:
-        """Merge all that runs have settled into the base, a settled page a transaction; a crash leaves whole pages.
+        """Merge all that runs have settled into the base, some pages a transaction; a crash leaves whole pages.
 
         Large pages of keys that the base does not have become pages of the base as they are.
 
@@ -200,11 +159,14 @@ class Snapshots:
         while True:
             async with self._database.transaction() as connection:
                 await hold(connection, lease)
-                after = await connection.fetchval(_PROMOTE, sync_id, ENTRIES_PER_PAGE // 2, _PAGES_PER_PROMOTION, after)
+                after = await promote_some(connection, sync_id, after)
             if after is None:
                 break
-        while await self._merge_one(lease, sync_id):
-            pass
+        is_over = False
+        while not is_over:
+            async with self._database.transaction() as connection:
+                await hold(connection, lease)
+                is_over = not await merge_some(connection, sync_id)
 
     async def census(self, sync_id: SyncId) -> tuple[int, int]:
         """How many entries of the base were delivered, and how many of those are gone from the query."""
@@ -246,25 +208,15 @@ class Snapshots:
         row = await self._database.fetchrow(_SIZE, sync_id)
         return (0, 0) if row is None else (row[0], row[1])
 
-    async def _merge_one(self, lease: Lease, sync_id: SyncId) -> bool:
-        async with self._database.transaction() as connection:
-            await hold(connection, lease)
-            settled = await connection.fetchrow(_NEXT_SETTLED, sync_id)
-            if settled is None:
-                return False
-            await connection.execute(_TAKE, sync_id, SETTLED, settled["first_key"])
-            await _merge_page(connection, sync_id, unpack(settled["body"], settled["algorithm"]))
-        return True
-
 
 def settling(of: str, *, first: int) -> str:
     """SQL that appends what a checkpoint settled if a query has a row that its statement names; see `settled`."""
-    return _INSERT.format(*range(first, first + SETTLING_ARGUMENTS), of=of)
+    return INSERT.format(*range(first, first + SETTLING_ARGUMENTS), of=of)
 
 
 def settled(sync_id: SyncId, entries: Sequence[Entry]) -> tuple[object, ...]:
     """Entries in key order as the arguments of `settling`."""
-    return _insertable(sync_id, SETTLED, list(pages(entries)))
+    return insertable(sync_id, SETTLED, list(pages(entries)))
 
 
 async def raise_watermark(connection: Connection, sync_id: SyncId, value: str) -> None:
@@ -272,45 +224,7 @@ async def raise_watermark(connection: Connection, sync_id: SyncId, value: str) -
     await connection.execute(_RAISE_WATERMARK, sync_id, value)
 
 
-async def _merge_page(connection: Connection, sync_id: SyncId, above: EntryColumns) -> None:
-    """Rewrite the base pages whose range holds one of the entries; what lies between pages joins the one before."""
-    first, last = list(above.keys[0]), list(above.keys[-1])
-    spans = await connection.fetch(_TOUCHED_BASE, sync_id, first, last)
-    neighbour = await connection.fetchrow(_NEIGHBOUR, sync_id, first)
-    if neighbour is not None and (not spans or neighbour["first_key"] != spans[0]["first_key"]):
-        spans = [neighbour, *spans]
-    for span, share in _shares([span["first_key"] for span in spans], above):
-        taken = None if span is None else await connection.fetchrow(_TAKE, sync_id, BASE, span)
-        below = EntryColumns.of([]) if taken is None else unpack(taken["body"], taken["algorithm"])
-        if made := list(pages(below.overlaid(share))):
-            await connection.execute(_INSERT_ALWAYS, *_insertable(sync_id, BASE, made))
-
-
 def _between(known: EntryColumns, after: RowKey | None, until: RowKey | None) -> EntryColumns:
     first = 0 if after is None else bisect_right(known.keys, after)
     end = len(known) if until is None else bisect_right(known.keys, until)
     return known[first:end] if first or end < len(known) else known
-
-
-def _shares(starts: list[list[str]], above: EntryColumns) -> Iterator[tuple[list[str] | None, EntryColumns]]:
-    """Each base page that gets entries, by its first key, with the entries up to the next page's first key."""
-    ends = [*(RowKey(tuple(start)) for start in starts[1:]), None]
-    at = 0
-    opening: list[list[str] | None] = [*starts] or [None]
-    for start, end in zip(opening, ends, strict=True):
-        share_at = at
-        at = len(above) if end is None else bisect_left(above.keys, end, at)
-        if at > share_at:
-            yield start, above[share_at:at]
-
-
-def _insertable(sync_id: SyncId, level: int, made: Sequence[Page]) -> tuple[object, ...]:
-    return (
-        *(sync_id, level),
-        *([_as_json(page.first_key) for page in made], [_as_json(page.last_key) for page in made]),
-        *([getattr(page, name) for page in made] for name in _PLAIN_COLUMNS),
-    )
-
-
-def _as_json(key: RowKey) -> str:
-    return orjson.dumps(key).decode()

@@ -51,16 +51,16 @@ MUTATIONS = (
     Mutation(
         "letters of a checkpoint that stands are written again",
         _CHECKPOINTS,
-        "            if settlement.is_odd and await _is_written(connection, place):\n                return None\n",
+        "            if is_odd and await _is_written(connection, place):\n                return None\n",
         "",
         ("tests/store/test_checkpoints.py::test_a_checkpoint_whose_answer_got_lost_is_written_once",),
     ),
     Mutation(
         "dead letters outside of the checkpoint's transaction",
         _CHECKPOINTS,
-        "        letters = await add_letters(connection, self._box, origin, settlement.letters)\n",
-        "        async with self._database.transaction() as apart:\n"
-        "            letters = await add_letters(apart, self._box, origin, settlement.letters)\n",
+        "            letters = await _settle_odd(connection, place, prepared) if is_odd else {}\n",
+        "            async with self._database.transaction() as apart:\n"
+        "                letters = await _settle_odd(apart, place, prepared) if is_odd else {}\n",
         (f"{_MECHANISMS}test_checkpoint_that_breaks_off_leaves_nothing",),
     ),
     Mutation(
@@ -186,15 +186,15 @@ MUTATIONS = (
     Mutation(
         "tombstones do not forget",
         "libs/tailrace/core/entry_columns.py",
-        " if not (isinstance(one, Entry) and one.is_tombstone)}",
-        "}",
+        "            moves += [(at, at + 1, nth, nth)] if is_known else ()\n",
+        "            pass\n",
         (f"{_CONTRACT}test_later_settlement_replaces_and_forgets",),
     ),
     Mutation(
         "the older layer of a snapshot wins",
         "libs/tailrace/core/entry_columns.py",
-        "merged.update(zip(above.keys, above.told, strict=True))",
-        "merged = dict(zip(above.keys, above.told, strict=True)) | merged",
+        "            hits.append((at, nth))\n",
+        "            pass\n",
         (f"{_CONTRACT}test_later_settlement_replaces_and_forgets",),
     ),
     Mutation(
