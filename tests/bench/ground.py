@@ -29,6 +29,7 @@ CREATE TABLE {0} AS SELECT n AS id, 'person' || n || '@example.com' AS email, 'F
   timestamptz '2026-01-01' + n * interval '1 second' AS updated_at
 FROM generate_series(1, {1}) AS n
 """
+_INDEX = "CREATE UNIQUE INDEX IF NOT EXISTS {0}_id ON {0} (id)"
 _COPY = (
     "DROP TABLE IF EXISTS {0}",
     "CREATE TABLE {0} AS TABLE {1}",
@@ -105,11 +106,13 @@ async def make_table(warehouse: "asyncpg.Connection[asyncpg.Record]", table: str
     """Make the table where it is missing; others go if they would take too much room beside it."""
     kept = [row["relname"] for row in await warehouse.fetch(_TABLES)]
     if table in kept:
+        await warehouse.execute(_INDEX.format(table), timeout=_BUILD_S)
         return
     if rows + sum(int(name.removeprefix("people_")) for name in kept) > _KEPT_ROWS:
         await warehouse.execute(f"DROP TABLE {', '.join(kept)}" if kept else "SELECT 1")
     async with warehouse.transaction():
         await warehouse.execute(_BUILD.format(table, rows), timeout=_BUILD_S)
+        await warehouse.execute(_INDEX.format(table), timeout=_BUILD_S)
     await warehouse.execute(f"VACUUM ANALYZE {table}", timeout=_BUILD_S)
 
 

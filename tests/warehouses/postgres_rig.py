@@ -6,11 +6,12 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
+from tailrace.connector_kit.postgres_settings import PostgresWarehouseSettings
 from tailrace.connector_kit.registry import validate_settings
 from tailrace.connector_kit.warehouse import Warehouse
 from tailrace.core.rows import Column, ColumnKind
 from tailrace.testing.warehouse_contract import LockedRig
-from tailrace.warehouses.postgres import PostgresWarehouse, PostgresWarehouseSettings
+from tailrace.warehouses.postgres import PostgresWarehouse
 
 SECRET = "s3cr3t-canary-8471"
 TYPES = {

@@ -3,6 +3,7 @@ import itertools
 
 import pytest
 
+from tailrace.connector_kit.postgres_settings import PostgresWarehouseSettings
 from tailrace.connector_kit.registry import validate_settings, warehouse_type
 from tailrace.connector_kit.warehouse import Reading
 from tailrace.core.errors import Invalid, SourceInvalid, SourceUnavailable
@@ -12,7 +13,7 @@ from tailrace.testing.eventually import eventually
 from tailrace.testing.key_sample_contract import KeySampleContract
 from tailrace.testing.row_hash_contract import RowHashContract
 from tailrace.testing.warehouse_contract import CredentialsContract, WarehouseContract, collect, keys, read, rows, told
-from tailrace.warehouses.postgres import PostgresWarehouse, PostgresWarehouseSettings
+from tailrace.warehouses.postgres import PostgresWarehouse
 from tests.warehouses.postgres_rig import PostgresWarehouseRig, settings
 
 _JSON = ColumnKind.JSON

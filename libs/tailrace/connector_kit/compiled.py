@@ -45,6 +45,10 @@ class CopyCells(Protocol):
         """The cells of a column, as they stand."""
         ...
 
+    def sort_lines(self, text: bytes, lines_per_piece: int) -> list[bytes]:
+        """All lines in the order of their last cells' bytes, so many of them at a time; each ends with a line break."""
+        ...
+
     def write_objects(self, text: bytes, width: int, fields: Sequence[CellField], last: bytes) -> list[bytes] | None:
         """A JSON object for each line; None where one of them needs a closer look."""
         ...

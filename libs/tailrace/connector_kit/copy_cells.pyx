@@ -6,7 +6,8 @@ Every byte is the one that those write. What is rare is left to them: None says 
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_DecodeUTF8
-from libc.stdlib cimport free, malloc
+from libc.stdint cimport uint64_t
+from libc.stdlib cimport free, malloc, qsort
 from libc.string cimport memchr, memcmp, memcpy
 
 cdef extern from "Python.h":
@@ -19,6 +20,7 @@ cdef enum:
     _MARKS = 4  # what quotation marks take, or what a NULL needs above its cell
     _ESCAPED = 6  # what a byte may take
     _LARGE = 1 << 20  # a line that takes no room for longer ones
+    _HEAD = 8  # bytes of a key that are compared as one number
 
 cdef struct Field:
     const char* piece
@@ -29,6 +31,12 @@ cdef struct Field:
 
 cdef struct Span:
     const char* at
+    const char* end
+
+cdef struct Line:
+    uint64_t head
+    const char* at
+    const char* key
     const char* end
 
 
@@ -72,6 +80,31 @@ def cut_column(bytes text, Py_ssize_t column):
         found.append(PyBytes_FromStringAndSize(at, _end_of(at, stop, c"\t") - at))
         at = stop + 1
     return found
+
+
+def sort_lines(bytes text, Py_ssize_t lines_per_piece):
+    """All lines in the order of their last cells' bytes, so many of them at a time; each ends with a line break."""
+    cdef const char* at = PyBytes_AS_STRING(text)
+    cdef const char* end = at + PyBytes_GET_SIZE(text)
+    cdef Py_ssize_t count = text.count(b"\n"), row, last
+    cdef Line* lines = <Line*> malloc((count + 1) * sizeof(Line))
+    cdef list pieces = []
+    try:
+        if lines == NULL:
+            raise MemoryError
+        for row in range(count):
+            lines[row].at = at
+            lines[row].end = _end_of(at, end, c"\n")
+            lines[row].key = _last_cell(at, lines[row].end)
+            lines[row].head = _head_of(lines[row].key, lines[row].end)
+            at = lines[row].end + 1
+        qsort(lines, count, sizeof(Line), _compare)
+        for row in range(0, count, lines_per_piece):
+            last = row + lines_per_piece if row + lines_per_piece < count else count
+            pieces.append(_joined(lines + row, lines + last))
+        return pieces
+    finally:
+        free(lines)
 
 
 def write_objects(bytes text, Py_ssize_t width, list fields, bytes last):
@@ -132,6 +165,46 @@ def write_objects(bytes text, Py_ssize_t width, list fields, bytes last):
         free(plan)
         free(cells)
         free(line)
+
+
+cdef const char* _last_cell(const char* at, const char* end) noexcept:
+    while end > at and (end - 1)[0] != c"\t":
+        end -= 1
+    return end
+
+
+cdef uint64_t _head_of(const char* at, const char* end) noexcept:
+    """The first bytes of a key as a number that compares as they do; what is missing counts as zeros."""
+    cdef uint64_t head = 0
+    cdef int place
+    for place in range(_HEAD):
+        head = head << 8 | (<unsigned char> at[place] if at + place < end else 0)
+    return head
+
+
+cdef int _compare(const void* one, const void* other) noexcept nogil:
+    cdef const Line* a = <const Line*> one
+    cdef const Line* b = <const Line*> other
+    cdef Py_ssize_t size = a.end - a.key, other_size = b.end - b.key
+    cdef int found
+    if a.head != b.head:
+        return -1 if a.head < b.head else 1
+    found = memcmp(a.key, b.key, size if size < other_size else other_size)
+    return found if found else (size > other_size) - (size < other_size)
+
+
+cdef bytes _joined(const Line* line, const Line* stop):
+    cdef const Line* at = line
+    cdef Py_ssize_t size = 0
+    while at < stop:
+        size += at.end + 1 - at.at
+        at += 1
+    cdef bytes joined = PyBytes_FromStringAndSize(NULL, size)
+    cdef char* to = PyBytes_AS_STRING(joined)
+    while line < stop:
+        to = _put(to, line.at, line.end + 1 - line.at)
+        line += 1
+    return joined
 
 
 cdef inline const char* _end_of(const char* at, const char* end, char what) noexcept:

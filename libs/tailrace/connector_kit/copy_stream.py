@@ -23,10 +23,11 @@ class Silent(Exception):
 class CopyStream:
     """Takes data of a COPY as it comes, and gives whole lines. Whoever sends waits until what came before was taken."""
 
-    def __init__(self, rows_per_block: int, first_rows: int) -> None:
+    def __init__(self, rows_per_block: int, first_rows: int, *, ahead: int = 1) -> None:
+        """So many pieces of what was sent may wait, however large they are."""
         self._rows_per_block = rows_per_block
         self._wanted = min(first_rows, rows_per_block)
-        self._chunks: asyncio.Queue[bytes | None] = asyncio.Queue(1)
+        self._chunks: asyncio.Queue[bytes | None] = asyncio.Queue(ahead)
         self._pieces: deque[_Piece] = deque()
         self._rows = self._size_bytes = 0
         self._rest = b""

@@ -1,13 +1,16 @@
 """The statements by which PostgreSQL hashes rows, and finds those that changed."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
+from functools import partial
 from hashlib import blake2b
 from typing import Any, Protocol
 
 import orjson
 
+from tailrace.connector_kit import postgres_parts
+from tailrace.connector_kit.postgres_parts import Numbers, Parts, numbers_of, parts
 from tailrace.connector_kit.postgres_reading import ReadColumn, copied_statement, placed, statement
 from tailrace.connector_kit.postgres_values import Attribute, copied_column
 from tailrace.connector_kit.row_hashes import HASHES_PER_BLOCK, Hashing, KeyHashes
@@ -26,7 +29,7 @@ _WORTH = 0.5
 """What finding changed rows may cost at most, as a part of reading all rows."""
 
 
-class Session(Protocol):
+class Session(postgres_parts.Session, Protocol):
     """A connection in a transaction."""
 
     def records(self, sql: str, arguments: Sequence[object], rows_at_once: int) -> AsyncIterator[Sequence[Any]]:
@@ -34,13 +37,9 @@ class Session(Protocol):
         ...
 
     def copied(
-        self, sql: str, attributes: Sequence[Attribute], rows_per_block: int, *, has_hashes: bool
+        self, parts: Parts, attributes: Sequence[Attribute], *, has_hashes: bool
     ) -> AbstractAsyncContextManager[AsyncIterator[Block]]:
-        """What a statement gives as the only one, read by a COPY."""
-        ...
-
-    async def plan(self, sql: str, arguments: Sequence[object]) -> str:
-        """What the server would do for a statement, as JSON."""
+        """What parts give, as the only ones, read by COPY."""
         ...
 
 
@@ -52,20 +51,28 @@ class HashedStatements:
         self._hash = ReadColumn("", _expression(columns, hashing), "")
         self._columns = columns
         self._encoding = encoding
+        self._numbers: Numbers | None = None
 
-    def hashes(self) -> tuple[str, Sequence[object]]:
-        """Rows come as hash, key."""
-        return statement(self._reading, [self._hash], self._encoding)
+    async def look(self, session: Session) -> None:
+        """Find out whether rows are better read in parts."""
+        whole = partial(copied_statement, columns=self._columns, encoding=self._encoding)
+        self._numbers = await numbers_of(session, self._reading, self._columns, whole)
+
+    def hashes(self) -> Iterator[tuple[str, Sequence[object]]]:
+        """Statements that follow one another; rows come as hash, key."""
+        for part in parts(self._reading, self._numbers):
+            yield statement(part.reading, [self._hash], self._encoding)
 
     def rows_of(self, keys: Sequence[RowKey]) -> tuple[str, Sequence[object]]:
         """All rows of keys that were seen in the same view."""
         wanted = Reading(self._reading.query, self._reading.key_columns, only=keys)
         return statement(wanted, [*self._columns, self._hash], self._encoding, were_seen=True)
 
-    def rows(self, columns: Sequence[ReadColumn], after: RowKey | None, *, with_hashes: bool) -> str:
+    def rows(self, columns: Sequence[ReadColumn], after: RowKey | None, *, with_hashes: bool) -> Parts:
         """All rows behind a key, for a COPY, which takes its columns in another way."""
+        selected = [*columns, self._hash] if with_hashes else columns
         rest = replace(self._reading, after=after)
-        return copied_statement(rest, [*columns, self._hash] if with_hashes else columns, self._encoding)
+        return Parts(rest, self._numbers, partial(copied_statement, columns=selected, encoding=self._encoding))
 
     def to_weigh(self, keys: Sequence[RowKey]) -> Sequence[tuple[str, Sequence[object]]]:
         """What finds some keys, and what reads all of them."""
@@ -88,8 +95,9 @@ class PostgresHashedRows:
 
     async def hashes(self) -> AsyncIterator[KeyHashes]:
         """Keys and hashes of all rows behind the start of the reading."""
-        async for records in self._session.records(*self._statements.hashes(), HASHES_PER_BLOCK):
-            yield key_hashes(records)
+        for sql, arguments in self._statements.hashes():
+            async for records in self._session.records(sql, arguments, HASHES_PER_BLOCK):
+                yield key_hashes(records)
 
     async def rows_of(self, keys: Sequence[RowKey]) -> AsyncIterator[Block]:
         """All rows of some keys, whole and with their hashes."""
@@ -98,8 +106,8 @@ class PostgresHashedRows:
 
     def rows(self, *, after: RowKey | None, with_hashes: bool) -> AbstractAsyncContextManager[AsyncIterator[Block]]:
         """All rows behind a key, whole."""
-        sql = self._statements.rows(list(map(copied_column, self._attributes)), after, with_hashes=with_hashes)
-        return self._session.copied(sql, self._attributes, _ROWS_PER_BLOCK, has_hashes=with_hashes)
+        rest = self._statements.rows(list(map(copied_column, self._attributes)), after, with_hashes=with_hashes)
+        return self._session.copied(rest, self._attributes, has_hashes=with_hashes)
 
     async def finds_quickly(self, keys: Sequence[RowKey]) -> bool:
         """Whether it is less work to find what changed than to read all rows, as the server estimates it."""

@@ -44,9 +44,10 @@ class ReadColumn:
     type_name: str
 
 
-def copied_statement(reading: Reading, columns: Sequence[ReadColumn], encoding: str) -> str:
+def copied_statement(reading: Reading, columns: Sequence[ReadColumn], encoding: str, *, is_ordered: bool = True) -> str:
     """The SQL for a COPY, which takes no arguments."""
-    return statement(reading, columns, encoding, place=_literal)[0]
+    sql, order, _ = _pieces(reading, columns, encoding, _literal)
+    return f"{sql} {order}" if is_ordered else sql
 
 
 def statement(
@@ -62,6 +63,16 @@ def statement(
     `place` is what stands in it for an argument, by its number and its text. Keys that `were_seen` are texts of values
     of their columns: an index on these can find them.
     """
+    sql, order, arguments = _pieces(reading, columns, encoding, place)
+    if were_seen:
+        sql += "".join(_searches(reading, columns))
+    return f"{sql} {order}", arguments
+
+
+def _pieces(
+    reading: Reading, columns: Sequence[ReadColumn], encoding: str, place: Callable[[int, str], str]
+) -> tuple[str, str, Sequence[object]]:
+    """What is selected, in what order, and the arguments."""
     order = _order_of(reading, columns)
     selected = [*(column.projection for column in columns), *order.keys]
     by = [by_code_point(text, encoding=encoding) for text in order.keys]
@@ -74,12 +85,9 @@ def statement(
         first = f"(CASE WHEN {order.has_null} THEN NULL ELSE {order.keys[0]} END)"
         selected[len(columns)], by[0] = first, by_code_point(first, encoding=encoding)
     condition, arguments = _condition(reading, order, encoding, place)
-    if were_seen:
-        condition += "".join(_searches(reading, columns))
-    sql = f"""{wrapped(", ".join(selected), reading.query)} {condition}
-        ORDER BY {", ".join(by)}, (CASE WHEN {order.has_null} THEN ({ROWS}.*)::text END) COLLATE "C"
-    """
-    return sql, arguments
+    sql = f"{wrapped(', '.join(selected), reading.query)} {condition}"
+    at_last = f"(CASE WHEN {order.has_null} THEN ({ROWS}.*)::text END)"
+    return sql, f'ORDER BY {", ".join(by)}, {at_last} COLLATE "C"', arguments
 
 
 def sampled_statement(reading: Reading, columns: Sequence[ReadColumn], part: float) -> str:

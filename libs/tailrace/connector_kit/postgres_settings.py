@@ -90,6 +90,24 @@ class PostgresSettings(BaseModel):
         return context
 
 
+class PostgresWarehouseSettings(PostgresSettings):
+    """A server to read from, and how long it may take."""
+
+    statement_timeout_s: float = Field(default=600.0, gt=0, le=86_400, description="for the query's first rows too")
+    lock_timeout_s: float = Field(default=10.0, gt=0, le=3600)
+    hashes_rows: bool = Field(default=False, description="has the server hash rows, and give only those that changed")
+    snapshot_schema: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=63,
+        description="where tables may be made that hold what is known of rows; its role needs USAGE and CREATE there",
+    )
+    allow_superuser: bool = Field(
+        default=False,
+        description="lets a role in that could run programs or touch files on the server by a query",
+    )
+
+
 def keep_alive(transport: BaseTransport | None) -> None:
     """Let the kernel notice a server that is gone; without this a read from it may wait for hours."""
     peer = transport.get_extra_info("socket") if transport else None

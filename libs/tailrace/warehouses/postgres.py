@@ -8,12 +8,13 @@ JSON. `infinity` and years BC keep PostgreSQL's words, since ISO 8601 has none f
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 from typing import Self, cast
 
 import asyncpg
 from asyncpg.cursor import Cursor
 from asyncpg.transaction import Transaction
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from tailrace.connector_kit.blocks import FIRST_ROWS, rows_that_fit
 from tailrace.connector_kit.copy_stream import CopyStream, Silent, Sink
@@ -29,6 +30,7 @@ from tailrace.connector_kit.postgres_hashes import (
     PostgresHashedRows,
     rows_planned,
 )
+from tailrace.connector_kit.postgres_parts import Parts, numbers_of
 from tailrace.connector_kit.postgres_reading import (
     blocks_of,
     copied_statement,
@@ -36,7 +38,12 @@ from tailrace.connector_kit.postgres_reading import (
     statement,
     wrapped,
 )
-from tailrace.connector_kit.postgres_settings import DANGER, DANGEROUS_ROLES, PostgresSettings, keep_alive
+from tailrace.connector_kit.postgres_settings import (
+    DANGER,
+    DANGEROUS_ROLES,
+    PostgresWarehouseSettings,
+    keep_alive,
+)
 from tailrace.connector_kit.postgres_snapshots import RIGHTS, PostgresSnapshot, require_rights, require_schema
 from tailrace.connector_kit.postgres_values import (
     SET_UP,
@@ -62,24 +69,6 @@ _CLOSE_S = 5.0
 _COPY_S = 10 * 365 * 86_400.0  # no end: a COPY lasts for as long as its rows are read
 _PREPARE_S = 30.0
 _GRACE_S = 5.0
-
-
-class PostgresWarehouseSettings(PostgresSettings):
-    """A server to read from, and how long it may take."""
-
-    statement_timeout_s: float = Field(default=600.0, gt=0, le=86_400, description="for the query's first rows too")
-    lock_timeout_s: float = Field(default=10.0, gt=0, le=3600)
-    hashes_rows: bool = Field(default=False, description="has the server hash rows, and give only those that changed")
-    snapshot_schema: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=63,
-        description="where tables may be made that hold what is known of rows; its role needs USAGE and CREATE there",
-    )
-    allow_superuser: bool = Field(
-        default=False,
-        description="lets a role in that could run programs or touch files on the server by a query",
-    )
 
 
 class PostgresWarehouse(Warehouse):
@@ -150,8 +139,11 @@ class PostgresWarehouse(Warehouse):
             with _translated():
                 attributes, encoding = await self._set_up(reading)
             if reading.is_plain:
-                sql = copied_statement(reading, list(map(copied_column, attributes)), encoding)
-                async with self.copied(sql, attributes, reading.rows_per_block) as copied:
+                columns = list(map(copied_column, attributes))
+                statement_of = partial(copied_statement, columns=columns, encoding=encoding)
+                with _translated():
+                    numbers = await numbers_of(self, reading, columns, statement_of)
+                async with self.copied(Parts(reading, numbers, statement_of), attributes) as copied:
                     yield copied
             else:
                 cursor = await self._cursor(*statement(reading, list(map(read_column, attributes)), encoding))
@@ -187,7 +179,8 @@ class PostgresWarehouse(Warehouse):
         async with self._transaction():
             with _translated():
                 attributes, encoding = await self._set_up(reading)
-            statements = HashedStatements(reading, list(map(read_column, attributes)), hashing, encoding)
+                statements = HashedStatements(reading, list(map(read_column, attributes)), hashing, encoding)
+                await statements.look(self)
             yield PostgresHashedRows(self, statements, attributes)
 
     async def records(
@@ -202,20 +195,31 @@ class PostgresWarehouse(Warehouse):
         with _translated():
             return str(await self._connection.fetchval(EXPLAIN + sql, *arguments, timeout=_PREPARE_S))
 
+    async def ends(self, sql: str) -> tuple[int | None, int | None]:
+        """The two numbers that a statement gives."""
+        with _translated():
+            first, last = await self._connection.fetchrow(sql, timeout=self._wait_s) or (None, None)
+        return first, last
+
+    def attempt(self) -> "Transaction":
+        """A part of the transaction that may fail by itself."""
+        return self._connection.transaction()
+
     @asynccontextmanager
     async def copied(
-        self, sql: str, attributes: Sequence[Attribute], rows_per_block: int, *, has_hashes: bool = False
+        self, parts: Parts, attributes: Sequence[Attribute], *, has_hashes: bool = False
     ) -> AsyncIterator[AsyncIterator[Block]]:
-        """The blocks of a COPY, which is cancelled with the scope."""
+        """The blocks of parts, one behind another, each by a COPY, which is cancelled with the scope."""
         with _translated():
             # A COPY is one statement, for as long as its reader takes: only the waits for the server are limited.
             await self._connection.execute("SET LOCAL statement_timeout = 0", timeout=_PREPARE_S)
-
-        async def copy(sink: Sink) -> None:
-            await self._connection.copy_from_query(sql, output=sink, timeout=_COPY_S)
-
-        async with CopyStream(rows_per_block, FIRST_ROWS).filled(copy, _LOST) as stream:
+        stream = CopyStream(parts.reading.rows_per_block, FIRST_ROWS, ahead=parts.pieces_ahead)
+        async with stream.filled(partial(parts.give, session=self), _LOST):
             yield self._copied_blocks(stream, attributes, has_hashes=has_hashes)
+
+    async def copy_to(self, sink: Sink, sql: str) -> None:
+        """Have all data of a COPY given to a sink."""
+        await self._connection.copy_from_query(sql, output=sink, timeout=_COPY_S)
 
     async def _copied_blocks(
         self, stream: CopyStream, attributes: Sequence[Attribute], *, has_hashes: bool

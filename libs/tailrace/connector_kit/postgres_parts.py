@@ -1,0 +1,291 @@
+"""Parts of a large query whose key begins with a whole number, each small enough to be sorted in memory.
+
+Rows come in the order of their keys' texts: 1, 10, 100, 11, 2. An index of numbers has no such order, so the server
+would sort the whole query before it gives the first row. But it finds all numbers that begin with the same digits: 12,
+120 to 129, 1200 to 1299. Digits after digits, in the order of texts, the parts follow one another. Where such a number
+is the whole key, the server sorts nothing: a part is given as it lies, and sorted here.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any, NamedTuple, Protocol
+
+import orjson
+
+from tailrace.connector_kit.compiled import COPY_CELLS, CopyCells
+from tailrace.connector_kit.copy_stream import Sink
+from tailrace.connector_kit.postgres_reading import ReadColumn
+from tailrace.connector_kit.sql import one_statement, quote_name
+from tailrace.connector_kit.warehouse import Reading
+from tailrace.core.errors import SourceInvalid
+
+ROWS_PER_PART = 20_000
+"""About so many are sorted within the 4 MB that a server gives to a sort by default, and held here meanwhile."""
+
+PART_BYTES = 16 << 20
+"""What is held of a part to be sorted here: it may have more rows, or larger ones, than the server expects."""
+
+_WHOLE_NUMBERS = frozenset(f'"pg_catalog"."{name}"' for name in ("int2", "int4", "int8"))
+
+_WORTH_ROWS = 50_000
+_LOOK = 0.01
+"""What it may cost to find the least and the greatest number, as a part of reading all rows: an index knows them."""
+
+
+class Range(NamedTuple):
+    """Whole numbers, both ends included, all with as many digits and of one sign."""
+
+    first: int
+    last: int
+
+    @property
+    def width(self) -> int:
+        """How many they are."""
+        return self.last - self.first + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """The numbers that keys begin with lie between `first` and `last`; a part is to span about so many of them."""
+
+    first: int
+    last: int
+    per_part: int
+
+    def parts(self) -> Iterator[Sequence[Range]]:
+        """All of them, part after part in the order of their texts."""
+        part: list[Range] = []
+        for some in self._in_order():
+            part += some
+            if sum(each.width for each in part) * 2 > self.per_part:
+                yield _joined(part)
+                part = []
+        if part:
+            yield _joined(part)
+
+    def _in_order(self) -> Iterator[Sequence[Range]]:
+        if self.first < 0:
+            below = Range(max(1, -self.last), -self.first)
+            for some in _beginning_with_any(below, self.per_part):
+                yield [Range(-last, -first) for first, last in some]
+        if self.first <= 0 <= self.last:
+            yield [Range(0, 0)]
+        if self.last > 0:
+            yield from _beginning_with_any(Range(max(1, self.first), self.last), self.per_part)
+
+
+class Part(NamedTuple):
+    """A part of a reading: the text of a number needs no more than its bytes to be compared, which can be done here."""
+
+    reading: Reading
+    may_be_sorted_here: bool
+
+
+class Statement(Protocol):
+    """What makes a reading a statement."""
+
+    def __call__(self, reading: Reading, *, is_ordered: bool = True) -> str:
+        """The SQL of it, for a COPY."""
+        ...
+
+
+class Session(Protocol):
+    """A connection in a transaction."""
+
+    async def plan(self, sql: str, arguments: Sequence[object]) -> str:
+        """What the server would do for a statement, as JSON."""
+        ...
+
+    async def ends(self, sql: str) -> tuple[int | None, int | None]:
+        """The two numbers that a statement gives."""
+        ...
+
+    async def copy_to(self, sink: Sink, sql: str) -> None:
+        """Have all data of a COPY given to a sink."""
+        ...
+
+    def attempt(self) -> AbstractAsyncContextManager[object]:
+        """A scope that may fail and leaves the transaction as it was."""
+        ...
+
+
+class TooLarge(Exception):
+    """A part is larger than may be held."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A reading, all of it at once where no `numbers` are known."""
+
+    reading: Reading
+    numbers: Numbers | None
+    statement_of: Statement
+
+    @property
+    def pieces_ahead(self) -> int:
+        """How many pieces of text may wait for their reader: about a part, while the server is at the next."""
+        return 1 if self.numbers is None else ROWS_PER_PART // self.reading.rows_per_block
+
+    async def give(self, sink: Sink, session: Session) -> None:
+        """Have part after part copied, and give it in order: sorted here, or by the server if it is too large."""
+        for part in parts(self.reading, self.numbers):
+            text = await self._held(part.reading, session) if part.may_be_sorted_here else None
+            if text is None:
+                await session.copy_to(sink, self.statement_of(part.reading))
+            else:
+                for piece in sorted_lines(text, self.reading.rows_per_block):
+                    await sink(piece)
+
+    async def _held(self, reading: Reading, session: Session) -> bytes | None:
+        """All text of a reading as it lies; None if it is too large for that."""
+        held = _Held()
+        with suppress(TooLarge):
+            async with session.attempt():
+                await session.copy_to(held.take, self.statement_of(reading, is_ordered=False))
+            return b"".join(held.pieces)
+        return None
+
+
+async def numbers_of(
+    session: Session, reading: Reading, columns: Sequence[ReadColumn], statement_of: Statement
+) -> Numbers | None:
+    """What the first column of a key holds; None where it holds no whole numbers, or parts are no gain.
+
+    They are one where there are many rows, and an index that finds those of a part: without one, to find the least
+    number costs about as much as to read all rows. A server that only resembles PostgreSQL may not tell.
+    """
+    [type_name] = [column.type_name for column in columns if column.name == reading.key_columns[0]]
+    if type_name not in _WHOLE_NUMBERS:
+        return None
+    with suppress(SourceInvalid):
+        async with session.attempt():
+            return await _numbers(session, reading, statement_of)
+    return None
+
+
+def parts(reading: Reading, numbers: Numbers | None) -> Iterator[Part]:
+    """A reading in parts, one after another; the last are the rows without a place."""
+    if numbers is None:
+        yield Part(reading, may_be_sorted_here=False)
+        return
+    for some in numbers.parts():
+        if reading.until is not None and _first_text(some) > reading.until[0]:
+            return
+        if reading.after is None or _last_text(some) >= reading.after[0]:
+            is_whole_key = len(reading.key_columns) == 1
+            yield Part(_restricted(reading, _among(reading, some)), may_be_sorted_here=is_whole_key)
+    if reading.until is None:
+        yield Part(_restricted(reading, [_has_null(reading)]), may_be_sorted_here=False)
+
+
+def sorted_lines(text: bytes, lines_per_piece: int, copy_cells: CopyCells | None = COPY_CELLS) -> Iterable[bytes]:
+    """Lines in the order of their last cells, so many at a time. Without `copy_cells` it is done in Python."""
+    if copy_cells is not None:
+        return copy_cells.sort_lines(text, lines_per_piece)
+    lines = sorted(text.splitlines(keepends=True), key=_last_cell)
+    return (b"".join(lines[at : at + lines_per_piece]) for at in range(0, len(lines), lines_per_piece))
+
+
+class _Held:
+    """The text of a part until it is whole."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+        self._size_bytes = 0
+
+    async def take(self, data: bytes) -> None:
+        """Hold more of it."""
+        self._size_bytes += len(data)
+        if self._size_bytes > PART_BYTES:
+            raise TooLarge
+        self.pieces.append(bytes(data))
+
+
+def _last_cell(line: bytes) -> bytes:
+    return line[line.rfind(b"\t") + 1 : -1]
+
+
+def _beginning_with_any(within: Range, most: int) -> Iterator[Sequence[Range]]:
+    return chain.from_iterable(_beginning_with(digits, within, most) for digits in range(1, 10))
+
+
+def _beginning_with(digits: int, within: Range, most: int) -> Iterator[Sequence[Range]]:
+    """Positive numbers that begin with these digits, at most so many at a time, in the order of their texts."""
+    found = list(_lengths(digits, within))
+    if sum(each.width for each in found) <= most or found == [Range(digits, digits)]:
+        yield found
+        return
+    if within.first <= digits <= within.last:
+        yield [Range(digits, digits)]
+    for digit in range(10):
+        yield from _beginning_with(digits * 10 + digit, within, most)
+
+
+def _lengths(digits: int, within: Range) -> Iterator[Range]:
+    first, last = digits, digits
+    while first <= within.last:
+        if last >= within.first:
+            yield Range(max(first, within.first), min(last, within.last))
+        first, last = first * 10, last * 10 + 9
+
+
+def _joined(part: Iterable[Range]) -> Sequence[Range]:
+    """Ranges that adjoin and have as many digits as one."""
+    joined: list[Range] = []
+    for each in sorted(part):
+        before = joined[-1] if joined else None
+        if before and before.last + 1 == each.first and len(str(before.last)) == len(str(each.first)):
+            joined[-1] = Range(before.first, each.last)
+        else:
+            joined.append(each)
+    return joined
+
+
+def _first_text(part: Sequence[Range]) -> str:
+    return min(str(number) for each in part for number in each)
+
+
+def _last_text(part: Sequence[Range]) -> str:
+    return max(str(number) for each in part for number in each)
+
+
+def _ends(reading: Reading) -> str:
+    key = quote_name(reading.key_columns[0])
+    return f"SELECT min({key}), max({key}) FROM (\n{one_statement(reading.query)}\n) AS whole"  # noqa: S608 - quoted
+
+
+def _restricted(reading: Reading, conditions: Iterable[str]) -> Reading:
+    """Each condition by itself: of several in one the server thinks that their rows lie far apart."""
+    some = f"SELECT * FROM (\n{one_statement(reading.query)}\n) AS whole WHERE "  # noqa: S608 - read-only, as it is
+    return replace(reading, query="\nUNION ALL ".join(some + condition for condition in conditions))
+
+
+def _among(reading: Reading, part: Sequence[Range]) -> Iterator[str]:
+    key, *others = [quote_name(name) for name in reading.key_columns]
+    placed = "".join(f" AND {name} IS NOT NULL" for name in others)
+    return (f"{key} BETWEEN {first} AND {last}{placed}" for first, last in part)
+
+
+def _has_null(reading: Reading) -> str:
+    return " OR ".join(f"{quote_name(name)} IS NULL" for name in reading.key_columns)
+
+
+async def _numbers(session: Session, reading: Reading, statement_of: Statement) -> Numbers | None:
+    rows, cost = await _weighed(session, statement_of(reading))
+    ends = _ends(reading)
+    if rows < _WORTH_ROWS or (await _weighed(session, ends))[1] > _LOOK * cost:
+        return None
+    first, last = await session.ends(ends)
+    if first is None or last is None:
+        return None
+    numbers = Numbers(first, last, max(1, (last - first + 1) * ROWS_PER_PART // int(rows)))
+    rows_of_part, cost_of_part = await _weighed(session, statement_of(next(parts(reading, numbers)).reading))
+    return numbers if cost_of_part / max(1, rows_of_part) <= cost / rows else None
+
+
+async def _weighed(session: Session, sql: str) -> tuple[float, float]:
+    """Rows and cost of a statement by the server's estimate."""
+    plan: dict[str, Any] = orjson.loads(await session.plan(sql, ()))[0]["Plan"]
+    return plan["Plan Rows"], plan["Total Cost"]

@@ -1,0 +1,130 @@
+"""Large tables of PostgreSQL by a key of numbers: read without a large sort, and yet as ever."""
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import asyncpg
+import pytest
+
+from tailrace.connector_kit.warehouse import Reading
+from tailrace.core.rows import Block, RowKey
+from tailrace.testing.eventually import eventually
+from tailrace.warehouses.postgres import PostgresWarehouse
+from tests.warehouses.postgres_rig import settings
+
+ROWS = 60_000
+TABLE = f"""
+CREATE TABLE big AS SELECT n AS id, n % 7 AS part, repeat('x', 100) || n AS filling
+FROM generate_series(-5000, {ROWS - 5001}) AS n;
+INSERT INTO big VALUES (NULL, 1, 'a'), (NULL, 2, 'b'), (17, 3, 'again');
+CREATE INDEX ON big (id);
+ANALYZE big
+"""
+
+IN_PARTS = Reading("SELECT * FROM big", ("id",))
+
+Admin: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+
+@pytest.fixture
+def numbers() -> list[str]:
+    return sorted([*map(str, range(-5000, ROWS - 5000)), "17"])
+
+
+async def read_all(url: str, reading: Reading) -> list[Block]:
+    async with PostgresWarehouse.open(settings(url)) as warehouse, warehouse.read(reading) as blocks:
+        return [block async for block in blocks]
+
+
+async def has_sorted_on_disk(admin: Admin) -> bool:
+    """Whether readers of the database have made files for sorts; they tell of them as they leave."""
+    readers = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    await eventually(lambda: admin.fetchval(readers), 0)
+    files = await admin.fetchval("SELECT temp_files FROM pg_stat_database WHERE datname = current_database()")
+    return bool(files)
+
+
+def keys_of(blocks: Sequence[Block]) -> list[RowKey | None]:
+    return [key for block in blocks for key in block.keys]
+
+
+async def test_large_table_comes_in_order_and_the_server_sorts_nothing_on_disk(
+    admin: Admin, empty_database_url: str, numbers: list[str]
+) -> None:
+    await admin.execute(TABLE)
+
+    blocks = await read_all(empty_database_url, IN_PARTS)
+
+    assert keys_of(blocks) == [*((number,) for number in numbers), None, None]
+    assert [row for block in blocks for row in block.rows][-2:] == [(None, 1, "a"), (None, 2, "b")]
+    assert not await has_sorted_on_disk(admin)
+
+    # No index knows this key.
+    whole = await read_all(empty_database_url, Reading("SELECT id + 0 AS id, part, filling FROM big", ("id",)))
+    assert keys_of(whole) == keys_of(blocks)
+    assert await has_sorted_on_disk(admin)
+
+
+async def test_it_is_gone_on_behind_a_key_and_ends_with_one(
+    admin: Admin, empty_database_url: str, numbers: list[str]
+) -> None:
+    await admin.execute(TABLE)
+    reading = Reading("SELECT * FROM big", ("id",), after=RowKey(("1234",)), until=RowKey(("30",)))
+
+    blocks = await read_all(empty_database_url, reading)
+
+    assert keys_of(blocks) == [(number,) for number in numbers if "1234" < number <= "30"]
+
+
+async def test_key_of_several_columns_comes_in_order_too(admin: Admin, empty_database_url: str) -> None:
+    await admin.execute(TABLE + "; UPDATE big SET part = NULL WHERE id = 40000")
+
+    blocks = await read_all(empty_database_url, Reading("SELECT * FROM big", ("id", "part")))
+
+    found = keys_of(blocks)
+    placed = [key for key in found if key is not None]
+    assert placed == sorted(placed)
+    assert (len(placed), found[len(placed) :]) == (ROWS, [None, None, None])
+
+
+async def test_all_parts_are_of_one_view(admin: Admin, empty_database_url: str, numbers: list[str]) -> None:
+    await admin.execute(TABLE)
+    found: list[RowKey | None] = []
+
+    async with (
+        PostgresWarehouse.open(settings(empty_database_url)) as warehouse,
+        warehouse.read(IN_PARTS) as blocks,
+    ):
+        async for block in blocks:
+            if not found:
+                await admin.execute("DELETE FROM big WHERE id % 2 = 0; INSERT INTO big VALUES (999999, 1, 'late')")
+            found += block.keys
+
+    assert found == [*((number,) for number in numbers), None, None]
+
+
+async def test_part_with_far_more_in_it_than_expected_is_left_to_the_server(
+    admin: Admin, empty_database_url: str
+) -> None:
+    await admin.execute(TABLE)
+    await admin.execute("""
+        INSERT INTO big VALUES (2000000000, 1, 'far'), (-2000000000, 1, 'far'); ANALYZE big;
+        UPDATE big SET filling = repeat(md5(id::text), 20)
+    """)
+
+    blocks = await read_all(empty_database_url, IN_PARTS)
+
+    found = [key[0] for key in keys_of(blocks) if key is not None]
+    assert len(found) == ROWS + 3
+    assert found == sorted(found)
+
+
+async def test_read_that_is_left_in_a_part_leaves_a_connection_that_works(
+    admin: Admin, empty_database_url: str
+) -> None:
+    await admin.execute(TABLE)
+
+    async with PostgresWarehouse.open(settings(empty_database_url)) as warehouse:
+        for _ in range(3):
+            async with warehouse.read(IN_PARTS) as blocks:
+                assert (await anext(blocks)).keys[0] == ("-1",)
