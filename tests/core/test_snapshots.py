@@ -148,6 +148,16 @@ def test_many_entries_are_cut_into_full_pages() -> None:
     assert [page.entries for page in made] == [ENTRIES_PER_PAGE, ENTRIES_PER_PAGE, 1]
 
 
+def test_many_entries_are_cut_into_as_few_pages_of_one_size() -> None:
+    many = [Entry(RowKey((f"{number:06}",)), hash_row(b"row")) for number in range(2 * ENTRIES_PER_PAGE + 1)]
+
+    made = list(pages(many, evenly=True))
+
+    assert [page.entries for page in made] == [667, 667, 667]
+    assert [entry for page in made for entry in unpack(page.body)] == many
+    assert list(pages([], evenly=True)) == []
+
+
 def test_page_without_hashes_of_the_warehouse_is_one_that_earlier_versions_read() -> None:
     some = [Entry(RowKey(("a",)), hash_row(b"a")), Entry(RowKey(("b",)), None, hash_row(b"b"))]
 

@@ -49,6 +49,12 @@ async def lay(stage: Stage, entries: list[Entry], per_page: int) -> None:
     await stage.database.execute(_INSERT_BASE, *insertable(stage.sync_id, BASE, made))
 
 
+async def sizes(stage: Stage) -> list[int]:
+    """How many entries the pages of the base have, in order."""
+    rows = await stage.database.fetch("SELECT entries FROM snapshot_pages WHERE level = 0 ORDER BY first_key")
+    return [row["entries"] for row in rows]
+
+
 def ordered(numbers: Iterable[int], content: int | None) -> list[Entry]:
     """Entries of keys whose order is that of their numbers."""
     return [entry(number, content)._replace(key=RowKey((f"{number:06}",))) for number in numbers]
@@ -127,6 +133,28 @@ async def test_entries_behind_a_key_between_pages_begin_with_the_next_page(stage
     behind = [await everything(stage, after=RowKey((key,))) for key in ("", "000000", "000015", "000025", "000090")]
 
     assert behind == [base, base[1:], base[2:], base[3:], []]
+
+
+async def test_keys_that_come_anywhere_leave_no_small_pages(stage: Stage) -> None:
+    lease = await lease_of(stage)
+    await lay(stage, ordered(range(0, 400_000, 100), 1), per_page=1000)
+
+    for number in range(1, 21):
+        await settle(stage, ordered(range(number, 400_000, 20_000), 2))
+        await Snapshots(stage.database).merge(lease, stage.sync_id)
+
+    assert await sizes(stage) == [560, 540] * 4
+
+
+async def test_keys_that_come_at_the_end_fill_its_pages(stage: Stage) -> None:
+    lease = await lease_of(stage)
+    await lay(stage, ordered(range(1000), 1), per_page=1000)
+
+    for number in range(1000, 3000, 400):
+        await settle(stage, ordered(range(number - 200, number + 400), 2))
+        await Snapshots(stage.database).merge(lease, stage.sync_id)
+
+    assert await sizes(stage) == [1000, 1000, 1000]
 
 
 async def test_large_pages_become_the_base_as_they_are_however_many_there_are(stage: Stage) -> None:

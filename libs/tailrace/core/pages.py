@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from math import ceil
 from struct import Struct, pack, unpack_from
 from typing import cast
 
@@ -44,14 +45,15 @@ class Page:
     algorithm: int = ALGORITHM
 
 
-def pages(entries: Sequence[Entry]) -> Iterator[Page]:
-    """Entries in key order cut into full pages, the last one as it comes."""
+def pages(entries: Sequence[Entry], *, evenly: bool = False) -> Iterator[Page]:
+    """Entries in key order cut into full pages, the last one as it comes; or `evenly`, into as few of one size."""
     columns = EntryColumns.of(entries)
     if 0 < len(columns) <= ENTRIES_PER_PAGE:
         yield _pack(columns)
         return
-    for at in range(0, len(columns), ENTRIES_PER_PAGE):
-        yield _pack(columns[at : at + ENTRIES_PER_PAGE])
+    size = ceil(len(columns) / ceil(len(columns) / ENTRIES_PER_PAGE)) if evenly and columns else ENTRIES_PER_PAGE
+    for at in range(0, len(columns), size):
+        yield _pack(columns[at : at + size])
 
 
 def unpack(body: bytes, algorithm: int = ALGORITHM) -> EntryColumns:

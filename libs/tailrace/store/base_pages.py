@@ -1,6 +1,6 @@
 """Pages that runs have settled become part of the base, in the caller's transaction: as they are, or merged into it."""
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from operator import itemgetter
@@ -131,7 +131,7 @@ async def _merge_into_base(connection: Connection, sync_id: SyncId, above: Entry
         ]
         end = len(above)
         if len(starts) == _STARTS_AT_ONCE:
-            end = bisect_left(above.keys, RowKey(tuple(starts.pop())))
+            end = bisect_left(above.keys, RowKey(tuple(starts[-1])))
         shares = list(_shares(starts, above[:end]))
         for at in range(0, len(shares), _PAGES_PER_MERGE):
             await _rewrite(connection, sync_id, shares[at : at + _PAGES_PER_MERGE])
@@ -142,9 +142,16 @@ async def _rewrite(connection: Connection, sync_id: SyncId, shares: Sequence[_Sh
     """Put pages with what lies above them in the place of pages of the base."""
     taken = await _take(connection, sync_id, BASE, [start for start, _ in shares if start is not None])
     below = taken or [EntryColumns.of([])]
-    made = [page for known, (_, share) in zip(below, shares, strict=True) for page in pages(known.overlaid(share))]
+    made = [page for known, (_, share) in zip(below, shares, strict=True) for page in _merged(known, share)]
     if made:
         await connection.execute(_INSERT_ALWAYS, *insertable(sync_id, BASE, made))
+
+
+def _merged(known: EntryColumns, share: EntryColumns) -> Iterator[Page]:
+    """What becomes of a page: where new keys among its own make it too large, each part has room for the next ones."""
+    merged = known.overlaid(share)
+    of_its_own = bisect_right(merged.keys, known.keys[-1]) if known else 0
+    return pages(merged, evenly=of_its_own > ENTRIES_PER_PAGE)
 
 
 async def _take(connection: Connection, sync_id: SyncId, level: int, starts: Sequence[list[str]]) -> list[EntryColumns]:
