@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -16,8 +17,9 @@ from tailrace.events.models import BatchCompleted, RowFailed
 from tailrace.events.outgoing import outgoing
 from tailrace.observe import metrics
 from tailrace.pipeline.columns import PinnedColumns
+from tailrace.pipeline.settle import Commit
 from tailrace.pipeline.tenure import Tenure
-from tailrace.store.checkpoints import Checkpoints, Place, position_of
+from tailrace.store.checkpoints import Checkpoints, Place, Prepared, position_of
 from tailrace.store.shards import Claim, rejections_of
 
 _LETTERS_PER_EVENT = 100
@@ -71,28 +73,26 @@ class RunLedger:
         """How long ago the run was first claimed, by whomever."""
         return self._clock.monotonic() - self._began
 
-    async def commit(self, settlement: Settlement) -> Rejections:
+    def prepare(self, settlement: Settlement) -> Commit:
+        """Make a checkpoint ready; gives what writes it as the next one, with its events.
+
+        Letters are sealed once, however often it has to be asked for.
+        """
+        return partial(self._commit, self._checkpoints.prepare(self._place.origin, settlement))
+
+    async def _commit(self, prepared: Prepared) -> Rejections:
         """Write one checkpoint; while the store is away, ask again until the lease runs out.
 
         Gives what other shards of the run have sent.
 
         :raises LeaseLost: the run is somebody else's, or may be by now.
         """
-        claim = self.claim
-        place = Place(
-            lease=claim.lease,
-            workspace_id=claim.workspace_id,
-            sync_id=claim.sync_id,
-            seq=self._seq,
-            ttl_s=self._terms.ttl_s,
-            columns=self.columns.digest,
-            reasons=self.books.reasons,
-        )
+        place, settlement = self._place, prepared.settlement
         while True:
             stamp = self._clock.monotonic()
             try:
                 elsewhere = await self._checkpoints.commit(
-                    place, settlement, lambda seq, letters: list(self._events(seq, settlement.books, letters))
+                    place, prepared, lambda seq, letters: list(self._events(seq, settlement.books, letters))
                 )
                 # It is not told again where the answer of the store got lost.
                 self.elsewhere = elsewhere or self.elsewhere
@@ -100,7 +100,7 @@ class RunLedger:
             except StoreUnavailable as error:
                 if self._tenure.left_s <= _RETRY_S:
                     raise LeaseLost("the store stayed away until the lease ran out") from error
-                _log.warning("checkpoint.delayed", run_id=claim.lease.run_id, code=error.code)
+                _log.warning("checkpoint.delayed", run_id=place.lease.run_id, code=error.code)
                 await self._clock.sleep(_RETRY_S)
         self._tenure.renew(until=self._terms.until(stamp))
         self._seq += 1
@@ -109,6 +109,19 @@ class RunLedger:
         self.rejections = settlement.rejections
         _observe(settlement.books, self._clock.monotonic() - stamp)
         return self.elsewhere
+
+    @property
+    def _place(self) -> Place:
+        """Where the next checkpoint goes."""
+        return Place(
+            lease=self.claim.lease,
+            workspace_id=self.claim.workspace_id,
+            sync_id=self.claim.sync_id,
+            seq=self._seq,
+            ttl_s=self._terms.ttl_s,
+            columns=self.columns.digest,
+            reasons=self.books.reasons,
+        )
 
     def _events(self, seq: int, books: Books, letters: Mapping[DeadLetterId, str]) -> Iterator[OutgoingEvent]:
         claim = self.claim

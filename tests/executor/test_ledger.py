@@ -32,6 +32,6 @@ async def test_deadline_is_counted_from_before_the_checkpoint_was_asked_for() ->
 
     ledger = RunLedger(claim, MemoryCheckpoints(store, answers_late), tenure, clock, TERMS)
 
-    await ledger.commit(Settlement(Position(ONE), Books(read=1, delivered=1)))
+    await ledger.prepare(Settlement(Position(ONE), Books(read=1, delivered=1)))()
 
     assert tenure.left_s == 30 - 3 - 20

@@ -114,4 +114,5 @@ async def _settle(yard: Yard, claim: Claim, *, rejected: int) -> None:
     place = Place(claim.lease, claim.workspace_id, claim.sync_id, claim.checkpoint_seq, ttl_s=60.0)
     counted = Rejections(sent=rejected, rejected=rejected, in_a_row=rejected)
     settlement = Settlement(Position(), Books(read=rejected, rejected=rejected), rejections=counted)
-    await Checkpoints(yard.chassis.database, yard.chassis.box).commit(place, settlement, lambda _seq, _letters: [])
+    checkpoints = Checkpoints(yard.chassis.database, yard.chassis.box)
+    await checkpoints.commit(place, checkpoints.prepare(place.origin, settlement), lambda _seq, _letters: [])

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from tailrace.core.clock import SystemClock
 from tailrace.core.errors import TailraceError
@@ -11,6 +12,7 @@ from tailrace.core.settlements import DedupeKey, KeptRow, NewDeadLetter, Positio
 from tailrace.core.snapshots import Entry
 from tailrace.core.watermarks import Watermark
 from tailrace.pipeline.mirror import Census
+from tailrace.pipeline.settle import Commit
 
 
 @dataclass
@@ -25,6 +27,9 @@ class MemoryLedger:
     watermark: str | None = None
     settlements: list[Settlement] = field(default_factory=list)
     error: TailraceError | None = None
+
+    def prepare(self, settlement: Settlement) -> Commit:
+        return partial(self.commit, settlement)
 
     async def commit(self, settlement: Settlement) -> None:
         if self.error is not None:

@@ -18,6 +18,15 @@ def stops(brake: Brake) -> bool:
     return brake.verdict is not None
 
 
+def lasts(brake: Brake) -> int:
+    """How many rows more can be rejected before it stops the run."""
+    rows = 0
+    while not stops(brake):
+        brake.add([BAD])
+        rows += 1
+    return rows
+
+
 @pytest.mark.parametrize(
     ("own", "elsewhere", "does_stop"),
     [
@@ -109,6 +118,28 @@ def test_what_others_rejected_before_a_claim_is_in_a_row_where_nothing_was_ever_
     assert stops(Brake(IN_A_ROW, elsewhere=Rejections(10, 10)))
     assert not stops(Brake(IN_A_ROW, elsewhere=Rejections(11, 10)))
     assert not stops(Brake(IN_A_ROW, Rejections(1, 0), Rejections(10, 10)))
+
+
+@pytest.mark.parametrize("then", [Rejections(20, 12), Rejections(23, 15), Rejections(23, 14)])
+@pytest.mark.parametrize("elsewhere", [Rejections(20, 12), Rejections(17, 12), Rejections(19, 11)])
+@pytest.mark.parametrize("since", [one for rows in range(4) for one in product([BAD, DELIVERED], repeat=rows)])
+def test_what_others_sent_counts_as_of_when_it_was_asked_for(
+    since: tuple[RowOutcome, ...], elsewhere: Rejections, then: Rejections
+) -> None:
+    at_once, later = (Brake(IN_A_ROW, NOTHING_SENT, Rejections(15, 10)) for _ in range(2))
+    at_once.add([BAD] * 2)
+    later.add([BAD] * 2)
+
+    at_once.heed(elsewhere)
+    at_once.add(since)
+    own = later.rejections
+    later.add(since)
+    later.heed(elsewhere, own=own)
+
+    assert stops(later) is stops(at_once)
+    at_once.heed(then)
+    later.heed(then)
+    assert lasts(later) == lasts(at_once)
 
 
 @pytest.mark.parametrize("before", [0, 3])

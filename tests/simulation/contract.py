@@ -82,7 +82,8 @@ async def commit(stage: Stage, claim: Claim, settlement: Settlement, *, seq: int
     """Write a checkpoint that tells of itself; gives what it is told of other shards."""
     place = Place(claim.lease, WORKSPACE, stage.sync_id, seq, TTL_S)
     completed = OutgoingEvent("tailrace.batch.completed.v1", claim.lease.run_id, b"{}", new_event_id())
-    return await stage.checkpoints.commit(place, settlement, lambda _seq, _letters: [completed])
+    prepared = stage.checkpoints.prepare(place.origin, settlement)
+    return await stage.checkpoints.commit(place, prepared, lambda _seq, _letters: [completed])
 
 
 async def run_through(stage: Stage, some: Sequence[Entry], *, letters: Sequence[NewDeadLetter] = ()) -> None:

@@ -13,10 +13,11 @@ from tailrace.core.snapshots import Entry
 from tailrace.core.syncs import SyncDefinition
 from tailrace.core.watermarks import Watermark
 from tailrace.store.abandoned import AbandonedRuns, Adopted
-from tailrace.store.checkpoints import Announce, Checkpoints, Place
+from tailrace.store.checkpoints import Announce, Checkpoints, Place, Prepared
 from tailrace.store.connections import ConnectionKind, Connections, StoredConnection
 from tailrace.store.dead_letters import DeadLetters
 from tailrace.store.limits import SharedLimits
+from tailrace.store.new_letters import Origin
 from tailrace.store.runs import AnnounceRun
 from tailrace.store.schedules import Fired, Schedules
 from tailrace.store.shards import Claim, Ending, Shards, Sighting
@@ -112,8 +113,11 @@ class MemoryCheckpoints(Checkpoints):
         self._store = store
         self._road = road
 
-    async def commit(self, place: Place, settlement: Settlement, announce: Announce) -> Rejections | None:
-        told: Rejections | None = await self._road(lambda: self._store.commit(place, settlement, announce))
+    def prepare(self, origin: Origin, settlement: Settlement) -> Prepared:
+        return Prepared(settlement)
+
+    async def commit(self, place: Place, prepared: Prepared, announce: Announce) -> Rejections | None:
+        told: Rejections | None = await self._road(lambda: self._store.commit(place, prepared.settlement, announce))
         return told
 
 

@@ -8,7 +8,9 @@ import pytest_asyncio
 from tailrace.core.ids import ConnectionId, RunId, SyncId, WorkspaceId, new_connection_id, new_run_id, new_sync_id
 from tailrace.core.outgoing import OutgoingEvent, new_event_id
 from tailrace.core.runs import RunKind, RunTrigger
+from tailrace.core.settlements import Rejections, Settlement
 from tailrace.core.snapshots import Entry
+from tailrace.store.checkpoints import Announce, Checkpoints, Place
 from tailrace.store.database import Database
 from tailrace.store.runs import NewRun, Runs
 from tailrace.store.snapshots import settled, settling
@@ -46,6 +48,13 @@ class Stage:
 def an_event(key: str) -> OutgoingEvent:
     """Some event on its way out."""
     return OutgoingEvent(AN_EVENT_TYPE, key, b"{}", new_event_id())
+
+
+async def write(
+    checkpoints: Checkpoints, place: Place, settlement: Settlement, announce: Announce = lambda _seq, _letters: []
+) -> Rejections | None:
+    """Write a settlement as a checkpoint; gives what others have sent."""
+    return await checkpoints.commit(place, checkpoints.prepare(place.origin, settlement), announce)
 
 
 @pytest_asyncio.fixture

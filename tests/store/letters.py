@@ -16,7 +16,7 @@ from tailrace.store.replays import ReplayRequest, Replays
 from tailrace.store.runs import NewRun, Runs
 from tailrace.store.secrets import SecretBox
 from tailrace.store.shards import Claim, Ending, Shards
-from tests.store.conftest import A_WORKSPACE, Stage, an_event
+from tests.store.conftest import A_WORKSPACE, Stage, an_event, write
 
 BOX = SecretBox([bytes(32)])
 INVALID = "DESTINATION_VALIDATION"
@@ -60,7 +60,7 @@ class Grave:
             await self.claim_run(await self.stage.start_run())
         assert self.claim is not None
         place = Place(self.claim.lease, A_WORKSPACE, self.stage.sync_id, self.seq, ttl_s=30)
-        await Checkpoints(self.database, BOX).commit(place, settlement, self._tell)
+        await write(Checkpoints(self.database, BOX), place, settlement, self._tell)
         self.seq += 1
 
     async def claim_run(self, run_id: RunId) -> None:

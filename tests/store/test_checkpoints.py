@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from tailrace.core.errors import LeaseLost
+from tailrace.core.errors import LeaseLost, StoreUnavailable
 from tailrace.core.ids import DeadLetterId
 from tailrace.core.outgoing import OutgoingEvent
 from tailrace.core.rows import Operation, RowHash, RowKey
@@ -17,7 +17,7 @@ from tailrace.store.runs import Runs
 from tailrace.store.secrets import SecretBox
 from tailrace.store.shards import Shards
 from tailrace.store.snapshots import Snapshots
-from tests.store.conftest import A_WORKSPACE, Stage, an_event
+from tests.store.conftest import A_WORKSPACE, Stage, an_event, write
 
 BOX = SecretBox([bytes(32)])
 KEY = RowKey(("cust-7",))
@@ -54,7 +54,7 @@ async def claimed(stage: Stage) -> Place:
 async def test_a_checkpoint_writes_position_books_letters_snapshot_and_events_together(stage: Stage) -> None:
     place = await claimed(stage)
 
-    await Checkpoints(stage.database, BOX).commit(place, SETTLEMENT, tell)
+    await write(Checkpoints(stage.database, BOX), place, SETTLEMENT, tell)
 
     shard = await stage.database.fetchrow("SELECT * FROM run_shards")
     letter = await stage.database.fetchrow("SELECT * FROM dead_letters")
@@ -74,12 +74,34 @@ async def test_a_checkpoint_whose_answer_got_lost_is_written_once(stage: Stage) 
     place = await claimed(stage)
     checkpoints = Checkpoints(stage.database, BOX)
 
-    await checkpoints.commit(place, SETTLEMENT, tell)
-    await checkpoints.commit(place, SETTLEMENT, tell)
+    await write(checkpoints, place, SETTLEMENT, tell)
+    await write(checkpoints, place, SETTLEMENT, tell)
 
     assert (await Runs(stage.database).get(A_WORKSPACE, place.lease.run_id)).books == SETTLEMENT.books
     assert await stage.database.fetchval("SELECT attempts FROM dead_letters") == 1
     assert await stage.database.fetchval("SELECT count(*) FROM outbox WHERE key LIKE 'seq-%'") == 1
+
+
+async def test_a_checkpoint_that_broke_off_is_written_as_it_was_prepared(stage: Stage) -> None:
+    place = await claimed(stage)
+    checkpoints = Checkpoints(stage.database, BOX)
+    prepared = checkpoints.prepare(place.origin, SETTLEMENT)
+    told: list[DeadLetterId] = []
+
+    def breaks_off(_seq: int, _letters: Mapping[DeadLetterId, str]) -> list[OutgoingEvent]:
+        raise ConnectionResetError
+
+    def hears(_seq: int, letters: Mapping[DeadLetterId, str]) -> list[OutgoingEvent]:
+        told.extend(letters)
+        return []
+
+    with pytest.raises(StoreUnavailable):
+        await checkpoints.commit(place, prepared, breaks_off)
+    await checkpoints.commit(place, prepared, hears)
+
+    rows = await stage.database.fetch("SELECT id, attempts FROM dead_letters")
+    assert [(row["id"], row["attempts"]) for row in rows] == [(id_, 1) for id_ in told]
+    assert len(told) == 1
 
 
 async def test_books_and_reasons_add_up_over_checkpoints(stage: Stage) -> None:
@@ -87,8 +109,8 @@ async def test_books_and_reasons_add_up_over_checkpoints(stage: Stage) -> None:
     checkpoints = Checkpoints(stage.database, BOX)
     second = replace(SETTLEMENT, letters=[], entries=[])
 
-    await checkpoints.commit(place, SETTLEMENT, tell)
-    await checkpoints.commit(replace(place, seq=1, reasons=SETTLEMENT.books.reasons), second, tell)
+    await write(checkpoints, place, SETTLEMENT, tell)
+    await write(checkpoints, replace(place, seq=1, reasons=SETTLEMENT.books.reasons), second, tell)
 
     assert (await Runs(stage.database).get(A_WORKSPACE, place.lease.run_id)).books == second.books + second.books
 
@@ -100,7 +122,7 @@ async def test_an_executor_that_was_overtaken_writes_nothing(stage: Stage) -> No
     assert await shards.claim(owner="other", ttl_s=30, grace_s=5, silent=await shards.sighted()) is not None
 
     with pytest.raises(LeaseLost):
-        await Checkpoints(stage.database, BOX).commit(place, SETTLEMENT, tell)
+        await write(Checkpoints(stage.database, BOX), place, SETTLEMENT, tell)
 
     assert await stage.database.fetchval("SELECT count(*) FROM dead_letters") == 0
     assert await stage.database.fetchval("SELECT rows_read FROM run_shards") == 0
@@ -111,8 +133,8 @@ async def test_a_row_that_fails_again_keeps_its_letter_and_counts_the_attempt(st
     checkpoints = Checkpoints(stage.database, BOX)
     again = replace(SETTLEMENT, entries=[], letters=[LETTER._replace(error_code="RATE_LIMIT", payload=b"{}")])
 
-    await checkpoints.commit(place, SETTLEMENT, tell)
-    await checkpoints.commit(replace(place, seq=1), again, tell)
+    await write(checkpoints, place, SETTLEMENT, tell)
+    await write(checkpoints, replace(place, seq=1), again, tell)
 
     letter = await stage.database.fetchrow("SELECT * FROM dead_letters")
     assert letter is not None
@@ -125,8 +147,8 @@ async def test_a_letter_is_cleared_once_its_row_was_delivered(stage: Stage) -> N
     checkpoints = Checkpoints(stage.database, BOX)
     cleared = Settlement(Position(), Books(), cleared=[LETTER.dedupe_key])
 
-    await checkpoints.commit(place, SETTLEMENT, tell)
-    await checkpoints.commit(replace(place, seq=1), cleared, tell)
+    await write(checkpoints, place, SETTLEMENT, tell)
+    await write(checkpoints, replace(place, seq=1), cleared, tell)
 
     letter = await stage.database.fetchrow("SELECT * FROM dead_letters")
     assert letter is not None
@@ -137,7 +159,7 @@ async def test_a_payload_beyond_the_limit_is_left_out_and_said_to_be(stage: Stag
     place = await claimed(stage)
     huge = replace(SETTLEMENT, letters=[LETTER._replace(payload=bytes(2 << 20))])
 
-    await Checkpoints(stage.database, BOX).commit(place, huge, tell)
+    await write(Checkpoints(stage.database, BOX), place, huge, tell)
 
     letter = await stage.database.fetchrow("SELECT * FROM dead_letters")
     assert letter is not None

@@ -20,7 +20,7 @@ from tailrace.store.outbox import Outbox, enqueue
 from tailrace.store.runs import Runs
 from tailrace.store.secrets import SecretBox
 from tailrace.store.shards import Claim, Shards
-from tests.store.conftest import A_WORKSPACE, Stage, an_event
+from tests.store.conftest import A_WORKSPACE, Stage, an_event, write
 
 TTL_S = 30.0
 WAITED_S = 1.5
@@ -48,7 +48,7 @@ async def claimed(stage: Stage) -> Claim:
 
 async def commit(stage: Stage, claim: Claim) -> None:
     place = Place(claim.lease, A_WORKSPACE, stage.sync_id, 0, TTL_S)
-    await Checkpoints(stage.database, _BOX).commit(place, SETTLEMENT, lambda _seq, _letters: [])
+    await write(Checkpoints(stage.database, _BOX), place, SETTLEMENT)
 
 
 @asynccontextmanager
@@ -68,7 +68,7 @@ async def test_checkpoint_that_breaks_off_leaves_nothing(stage: Stage) -> None:
     place = Place(claim.lease, A_WORKSPACE, stage.sync_id, 0, TTL_S)
 
     with pytest.raises(ZeroDivisionError):
-        await Checkpoints(stage.database, _BOX).commit(place, SETTLEMENT, lambda seq, _: [an_event(str(seq // 0))])
+        await write(Checkpoints(stage.database, _BOX), place, SETTLEMENT, lambda seq, _: [an_event(str(seq // 0))])
 
     assert tuple(await stage.database.fetchrow(_WRITTEN) or ()) == (0, 0, 0, 0)
 

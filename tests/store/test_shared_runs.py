@@ -16,7 +16,7 @@ from tailrace.store.shared_runs import SharedRuns
 from tailrace.store.standings import Standings
 from tailrace.store.timelines import Timelines
 from tailrace.testing.eventually import eventually
-from tests.store.conftest import A_WORKSPACE, Stage, an_event
+from tests.store.conftest import A_WORKSPACE, Stage, an_event, write
 
 CUTS = [RowKey(("g",)), RowKey(("p",))]
 _WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
@@ -45,7 +45,7 @@ async def settle(stage: Stage, claim: Claim, rejections: Rejections, *, seq: int
     place = Place(claim.lease, claim.workspace_id, claim.sync_id, seq, ttl_s=30.0)
     settlement = Settlement(Position(), Books(), rejections=rejections)
     checkpoints = Checkpoints(stage.database, SecretBox([bytes(32)]))
-    return await checkpoints.commit(place, settlement, lambda _seq, _letters: [])
+    return await write(checkpoints, place, settlement)
 
 
 async def states(stage: Stage, claim: Claim) -> list[str]:

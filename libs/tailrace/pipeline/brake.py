@@ -41,15 +41,21 @@ class Brake:
         self._in_a_row += last
         self._together += last
 
-    def heed(self, elsewhere: Rejections) -> None:
-        """Take into account what the other shards of the run have sent by now."""
+    def heed(self, elsewhere: Rejections, own: Rejections | None = None) -> None:
+        """Take into account what the other shards of the run have sent by now.
+
+        Where rows were added since that was asked for, `own` is what this shard had come to then.
+        """
+        own = own or self.rejections
         known, self._elsewhere = self._elsewhere, elsewhere
-        accepted = self.rejections.accepted + elsewhere.accepted
-        if elsewhere.accepted != known.accepted:
-            self._together = 0
-        elif accepted == self._accepted:
-            # What they rejected while this shard had a row accepted may have come before it.
-            self._together += elsewhere.rejected - known.rejected
+        accepted = own.accepted + elsewhere.accepted
+        # Where a row was accepted here since then, only what came behind it is in a row, and that is counted.
+        if own.accepted == self.rejections.accepted:
+            if elsewhere.accepted != known.accepted:
+                self._together = self._sent - own.sent
+            elif accepted == self._accepted:
+                # What they rejected while this shard had a row accepted may have come before it.
+                self._together += elsewhere.rejected - known.rejected
         self._accepted = accepted
 
     @property

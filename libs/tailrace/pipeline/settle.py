@@ -2,34 +2,46 @@
 
 Parcels are settled in the order in which they were read, so that the position behind them is true; several that are
 done share one checkpoint. Nothing behind a parcel that failed is settled: it will be read again.
+
+While one checkpoint is written the next is made ready, so that we and the store work at the same time. It begins when
+the one before stands.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol, TypeAlias
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, TypeAlias
 
 from tailrace.core.batches import BatchResult
 from tailrace.core.clock import Clock
 from tailrace.core.errors import TailraceError
-from tailrace.core.settlements import Rejections, Settlement
+from tailrace.core.rows import RowOutcome
+from tailrace.core.settlements import Position, Rejections, Settlement
+from tailrace.core.waits import side_by_side
 from tailrace.observe.failpoints import failpoint
 from tailrace.pipeline.batch import Parcel
 from tailrace.pipeline.brake import Brake
+from tailrace.pipeline.tally import Tally
 from tailrace.pipeline.window import Passage, Window
 
 _LETTERS_PER_CHECKPOINT = 5000
 
 
+Commit: TypeAlias = Callable[[], Coroutine[Any, Any, Rejections | None]]
+"""Writes one checkpoint, repeating until it is known to be written.
+
+Gives what other shards of the run have sent by now, if that is known; raises LeaseLost if the run is somebody else's:
+nothing more can be written.
+"""
+
+
 class Ledger(Protocol):
     """Where checkpoints are written."""
 
-    async def commit(self, settlement: Settlement) -> Rejections | None:
-        """Write one checkpoint, repeating until it is known to be written.
+    def prepare(self, settlement: Settlement) -> Commit:
+        """Do of a checkpoint what can be done before the one before it is written; gives what writes it.
 
-        Gives what other shards of the run have sent by now, if that is known.
-
-        :raises LeaseLost: the run is somebody else's; nothing more can be written.
+        They are written one after another, in the order in which they were prepared, each once.
         """
         ...
 
@@ -47,6 +59,31 @@ class Sent:
     answer: "asyncio.Future[Answer]"
 
 
+@dataclass(slots=True)
+class _Group:
+    """Neighbouring parcels that share a checkpoint, and what they come to; the `oldest` was added then."""
+
+    total: Tally
+    position: Position
+    oldest: float
+    passages: list[Passage] = field(default_factory=list)
+    rows: int = 0
+    size_bytes: int = 0
+    letters: int = 0
+
+    def add(self, sent: Sent, outcomes: Sequence[RowOutcome]) -> None:
+        """Take in the parcel that follows."""
+        parcel = sent.parcel
+        self.letters += len(parcel.decided.letters)
+        if parcel.decided is not self.total:
+            self.total.absorb(parcel.decided)
+        self.total.add_outcomes(parcel.changes, outcomes)
+        self.position = parcel.position
+        self.passages.append(sent.passage)
+        self.rows += parcel.rows_to_send
+        self.size_bytes += parcel.size_bytes
+
+
 class Settler:
     """Writes the checkpoints of one run."""
 
@@ -56,9 +93,9 @@ class Settler:
         self._brake = brake
         self._clock = clock
         self._every_s = every_s
-        self._group: list[tuple[Sent, BatchResult | None]] = []
-        self._rows = self._letters = self._size_bytes = 0
-        self._oldest = 0.0
+        self._group: _Group | None = None
+        self._stands = asyncio.Event()
+        self._stands.set()
 
     async def settle(
         self, sent: "asyncio.Queue[Sent | None]", fail: Callable[[TailraceError], None]
@@ -68,74 +105,77 @@ class Settler:
         `fail` is told as soon as the brake stops the run.
         """
         failure: TailraceError | None = None
-        while (following := await self._next(sent)) is not None:
-            answer = failure or await self._answer(following)
-            if isinstance(answer, TailraceError):
-                failure = answer
-                following.passage.end()
-                continue
-            self._add(following, answer)
-            if self._is_due:
-                await self._commit()
-            if (failure := self._brake.verdict) is not None:
-                fail(failure)
-        await self._commit()
+        async with side_by_side() as tasks:
+            while (following := await self._next(sent, tasks)) is not None:
+                answer = failure or await self._answer(following, tasks)
+                if isinstance(answer, TailraceError):
+                    failure = answer
+                    following.passage.end()
+                    continue
+                if self._is_due(self._add(following, answer)):
+                    await self._commit(tasks)
+                if (failure := self._brake.verdict) is not None:
+                    fail(failure)
+            await self._commit(tasks)
         return failure
 
-    async def _next(self, sent: "asyncio.Queue[Sent | None]") -> Sent | None:
-        if self._group and sent.empty():
+    async def _next(self, sent: "asyncio.Queue[Sent | None]", tasks: asyncio.TaskGroup) -> Sent | None:
+        if self._group is not None and sent.empty():
             try:
-                async with asyncio.timeout(self._left_s):
+                async with asyncio.timeout(self._left_s(self._group)):
                     return await sent.get()
             except TimeoutError:
-                await self._commit()
+                await self._commit(tasks)
         return await sent.get()
 
-    async def _answer(self, following: Sent) -> Answer:
+    async def _answer(self, following: Sent, tasks: asyncio.TaskGroup) -> Answer:
         """The answer; what is settled already does not wait for a slow one."""
-        if self._group and not following.answer.done():
-            await asyncio.wait({following.answer}, timeout=self._left_s)
+        if self._group is not None and not following.answer.done():
+            await asyncio.wait({following.answer}, timeout=self._left_s(self._group))
             if not following.answer.done():
-                await self._commit()
+                await self._commit(tasks)
         return await following.answer
 
-    @property
-    def _left_s(self) -> float:
-        return max(0.0, self._oldest + self._every_s - self._clock.monotonic())
+    def _left_s(self, group: _Group) -> float:
+        return max(0.0, group.oldest + self._every_s - self._clock.monotonic())
 
-    @property
-    def _is_due(self) -> bool:
-        is_half_of_the_window = self._window.is_half(self._rows, self._size_bytes)
-        return is_half_of_the_window or self._letters >= _LETTERS_PER_CHECKPOINT or self._left_s <= 0
+    def _is_due(self, group: _Group) -> bool:
+        is_half_of_the_window = self._window.is_half(group.rows, group.size_bytes)
+        return is_half_of_the_window or group.letters >= _LETTERS_PER_CHECKPOINT or self._left_s(group) <= 0
 
-    def _add(self, sent: Sent, result: BatchResult | None) -> None:
-        if not self._group:
-            self._oldest = self._clock.monotonic()
-        self._group.append((sent, result))
-        self._rows += sent.parcel.rows_to_send
-        self._size_bytes += sent.parcel.size_bytes
-        self._letters += len(sent.parcel.decided.letters)
-        self._brake.add(result.outcomes if result else ())
+    def _add(self, sent: Sent, result: BatchResult | None) -> _Group:
+        outcomes = result.outcomes if result else ()
+        self._group = self._group or _Group(sent.parcel.decided, sent.parcel.position, self._clock.monotonic())
+        self._group.add(sent, outcomes)
+        self._brake.add(outcomes)
+        return self._group
 
-    async def _commit(self) -> None:
-        if not self._group:
+    async def _commit(self, tasks: asyncio.TaskGroup) -> None:
+        """Make the checkpoint of the group ready; return when the one before it stands, and this one can be written."""
+        group, self._group = self._group, None
+        if group is None:
             return
-        group, self._group = self._group, []
-        self._rows = self._letters = self._size_bytes = 0
         failpoint("exec.after_response_before_checkpoint")
-        settlement = _settlement([(sent.parcel, result) for sent, result in group])
-        elsewhere = await self._ledger.commit(replace(settlement, rejections=self._brake.rejections))
+        settlement = replace(group.total.settlement(group.position), rejections=self._brake.rejections)
+        commit = self._ledger.prepare(settlement)
+        before, self._stands = self._stands, asyncio.Event()
+        tasks.create_task(self._write(commit, settlement.rejections, group.passages, before, self._stands))
+        await before.wait()
+
+    async def _write(
+        self,
+        commit: Commit,
+        rejections: Rejections,
+        passages: Sequence[Passage],
+        before: asyncio.Event,
+        stands: asyncio.Event,
+    ) -> None:
+        await before.wait()
+        elsewhere = await commit()
         if elsewhere is not None:
-            self._brake.heed(elsewhere)
-        for sent, _ in group:
-            sent.passage.end()
-
-
-def _settlement(group: Sequence[tuple[Parcel, BatchResult | None]]) -> Settlement:
-    """What a group of neighbouring parcels comes to."""
-    total = group[0][0].decided
-    for parcel, result in group:
-        if parcel.decided is not total:
-            total.absorb(parcel.decided)
-        total.add_outcomes(parcel.changes, result.outcomes if result else ())
-    return total.settlement(group[-1][0].position)
+            self._brake.heed(elsewhere, own=rejections)
+        stands.set()
+        # The next is on its way to the store before rows are let in that keep us busy.
+        await asyncio.sleep(0)
+        for passage in passages:
+            passage.end()

@@ -13,7 +13,7 @@ from tailrace.core.runs import COUNTS, Books, Lease
 from tailrace.core.settlements import Phase, Position, Rejections, Settlement
 from tailrace.observe.failpoints import failpoint
 from tailrace.store.database import Connection, Database
-from tailrace.store.new_letters import Origin, add_letters
+from tailrace.store.new_letters import Origin, SealedLetters, add_letters, seal_letters
 from tailrace.store.outbox import enqueued, enqueueing
 from tailrace.store.secrets import SecretBox
 from tailrace.store.shards import SENT_ELSEWHERE, sent_elsewhere
@@ -64,6 +64,20 @@ class Place:
     columns: str | None = None
     reasons: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def origin(self) -> Origin:
+        """Where its letters come from."""
+        return Origin(self.workspace_id, self.sync_id, self.lease.run_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A settlement in the form it is written in: its letters sealed, what is known of its rows packed."""
+
+    settlement: Settlement
+    letters: Sequence[SealedLetters] = ()
+    entries: tuple[object, ...] = ()
+
 
 class Checkpoints:
     """Writes checkpoints for the executors of all workspaces."""
@@ -72,7 +86,12 @@ class Checkpoints:
         self._database = database
         self._box = box
 
-    async def commit(self, place: Place, settlement: Settlement, announce: Announce) -> Rejections | None:
+    def prepare(self, origin: Origin, settlement: Settlement) -> Prepared:
+        """Do what takes time and no connection, whatever is being written meanwhile."""
+        letters = seal_letters(self._box, origin, settlement.letters)
+        return Prepared(settlement, letters, settled(origin.sync_id, settlement.entries))
+
+    async def commit(self, place: Place, prepared: Prepared, announce: Announce) -> Rejections | None:
         """Write a settlement as the checkpoint that follows `place.seq`.
 
         Gives what the other shards of the run have written of rows they sent; None if the checkpoint stood already.
@@ -82,11 +101,12 @@ class Checkpoints:
         :raises StoreUnavailable: it may have been written.
         """
         async with self._database.transaction() as connection:
-            if settlement.is_odd and await _is_written(connection, place):
+            is_odd = prepared.settlement.is_odd
+            if is_odd and await _is_written(connection, place):
                 return None
-            letters = await self._settle_odd(connection, place, settlement) if settlement.is_odd else {}
+            letters = await _settle_odd(connection, place, prepared) if is_odd else {}
             failpoint("exec.ckpt_after_dlq_insert")
-            arguments = _arguments(place, settlement, announce(place.seq + 1, letters))
+            arguments = _arguments(place, prepared, announce(place.seq + 1, letters))
             elsewhere = await connection.fetchrow(_ADVANCE, *arguments)
             if elsewhere is None:
                 if await _is_written(connection, place):
@@ -96,18 +116,6 @@ class Checkpoints:
         failpoint("exec.ckpt_after_commit")
         return sent_elsewhere(elsewhere["elsewhere"])
 
-    async def _settle_odd(
-        self, connection: Connection, place: Place, settlement: Settlement
-    ) -> dict[DeadLetterId, str]:
-        """Write what most checkpoints have nothing of; gives the letters."""
-        origin = Origin(place.workspace_id, place.sync_id, place.lease.run_id)
-        letters = await add_letters(connection, self._box, origin, settlement.letters)
-        if settlement.cleared:
-            await connection.execute(_CLEAR_LETTERS, place.sync_id, list(settlement.cleared))
-        if settlement.watermark is not None:
-            await raise_watermark(connection, place.sync_id, settlement.watermark)
-        return letters
-
 
 def position_of(checkpoint: Mapping[str, Any] | None) -> Position:
     """The position of a stored checkpoint; the start where there is none."""
@@ -116,6 +124,17 @@ def position_of(checkpoint: Mapping[str, Any] | None) -> Position:
     after = checkpoint["after"]
     phase = Phase(checkpoint.get("phase", Phase.ROWS))
     return Position(None if after is None else RowKey(tuple(after)), checkpoint["null_rows"], phase)
+
+
+async def _settle_odd(connection: Connection, place: Place, prepared: Prepared) -> dict[DeadLetterId, str]:
+    """Write what most checkpoints have nothing of; gives the letters."""
+    settlement = prepared.settlement
+    letters = await add_letters(connection, prepared.letters)
+    if settlement.cleared:
+        await connection.execute(_CLEAR_LETTERS, place.sync_id, list(settlement.cleared))
+    if settlement.watermark is not None:
+        await raise_watermark(connection, place.sync_id, settlement.watermark)
+    return letters
 
 
 async def _is_written(connection: Connection, place: Place) -> bool:
@@ -129,7 +148,8 @@ async def _is_written(connection: Connection, place: Place) -> bool:
     return bool(stands_at == place.seq + 1)
 
 
-def _arguments(place: Place, settlement: Settlement, events: Sequence[OutgoingEvent]) -> tuple[object, ...]:
+def _arguments(place: Place, prepared: Prepared, events: Sequence[OutgoingEvent]) -> tuple[object, ...]:
+    settlement = prepared.settlement
     position, books = settlement.position, settlement.books
     checkpoint = {
         "after": position.after,
@@ -142,6 +162,6 @@ def _arguments(place: Place, settlement: Settlement, events: Sequence[OutgoingEv
     return (
         *(*place.lease.identity, place.seq, checkpoint, reasons, timedelta(seconds=place.ttl_s)),
         *(getattr(books, name) for name in COUNTS),
-        *settled(place.sync_id, settlement.entries),
+        *prepared.entries,
         *enqueued(events),
     )

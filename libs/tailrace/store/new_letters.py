@@ -56,27 +56,45 @@ class Origin:
     run_id: RunId
 
 
-async def add_letters(
-    connection: Connection, box: SecretBox, origin: Origin, letters: Sequence[NewDeadLetter]
-) -> dict[DeadLetterId, str]:
-    """Write letters in the caller's transaction, each row once; gives them all, with their codes.
+@dataclass(frozen=True, slots=True)
+class SealedLetters:
+    """Letters as one statement writes them; each has an id, which it gets where the row has no open letter yet."""
 
-    A row that has an open letter keeps that one, as of now.
+    ids: Sequence[DeadLetterId]
+    names: Sequence[DedupeKey]
+    codes: Sequence[str]
+    arguments: tuple[object, ...]
+
+
+def seal_letters(box: SecretBox, origin: Origin, letters: Sequence[NewDeadLetter]) -> list[SealedLetters]:
+    """Letters as `add_letters` takes them. Each row comes once."""
+    starts = range(0, len(letters), _LETTERS_PER_STATEMENT)
+    return [_of_statement(box, origin, letters[at : at + _LETTERS_PER_STATEMENT]) for at in starts]
+
+
+async def add_letters(connection: Connection, letters: Sequence[SealedLetters]) -> dict[DeadLetterId, str]:
+    """Write letters in the caller's transaction; gives them all, with their codes.
+
+    A row that has an open letter keeps that one, as of now. Where the transaction breaks off they may be written again.
     """
     written: dict[DeadLetterId, str] = {}
-    for at in range(0, len(letters), _LETTERS_PER_STATEMENT):
-        written |= await _add(connection, box, origin, letters[at : at + _LETTERS_PER_STATEMENT])
+    for some in letters:
+        rows = await connection.fetch(_ADD, *some.arguments)
+        known = {DedupeKey(row["dedupe_key"]): DeadLetterId(row["id"]) for row in rows}
+        ids = [known.get(name, fresh) for name, fresh in zip(some.names, some.ids, strict=True)] if known else some.ids
+        written |= dict(zip(ids, some.codes, strict=True))
     return written
 
 
-async def _add(
-    connection: Connection, box: SecretBox, origin: Origin, letters: Sequence[NewDeadLetter]
-) -> dict[DeadLetterId, str]:
+def _of_statement(box: SecretBox, origin: Origin, letters: Sequence[NewDeadLetter]) -> SealedLetters:
     ids = new_dead_letter_ids(len(letters))
     names = (origin.workspace_id, origin.sync_id, origin.run_id)
-    rows = await connection.fetch(_ADD, *names, *_arguments(ids, letters, _sealed(box, origin.sync_id, letters)))
-    known = {DedupeKey(row["dedupe_key"]): DeadLetterId(row["id"]) for row in rows}
-    return {known.get(letter.dedupe_key, fresh): letter.error_code for fresh, letter in zip(ids, letters, strict=True)}
+    return SealedLetters(
+        ids,
+        [letter.dedupe_key for letter in letters],
+        [letter.error_code for letter in letters],
+        (*names, *_arguments(ids, letters, _sealed(box, origin.sync_id, letters))),
+    )
 
 
 def _sealed(box: SecretBox, sync_id: SyncId, letters: Sequence[NewDeadLetter]) -> list[bytes]:

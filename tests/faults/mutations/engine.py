@@ -9,6 +9,7 @@ _HASHES = "tests/warehouses/test_postgres_warehouse.py::TestPostgresWarehouse::"
 _WALK = "tests/pipeline/test_walk.py"
 _INTERRUPTIONS = "tests/pipeline/test_interruptions.py"
 _MECHANISMS = "tests/pipeline/test_mechanisms.py"
+_SETTLES = "tests/pipeline/test_settle.py::"
 _MAPPED_RUNS = "tests/executor/test_mapped_runs.py::"
 _VERSIONS = "tests/executor/test_versions.py::"
 
@@ -16,16 +17,52 @@ MUTATIONS = (
     Mutation(
         "checkpoint before the response",
         _SETTLE,
-        "        return await following.answer\n\n    @property",
-        "        return following.answer.result() if following.answer.done() else None\n\n    @property",
+        "        return await following.answer\n\n    def",
+        "        return following.answer.result() if following.answer.done() else None\n\n    def",
         (SIMULATION,),
     ),
     Mutation(
         "checkpoint goes on behind a batch that failed",
         _SETTLE,
-        "            answer = failure or await self._answer(following)\n",
-        "            answer = await self._answer(following)\n",
+        "                answer = failure or await self._answer(following, tasks)\n",
+        "                answer = await self._answer(following, tasks)\n",
         (SIMULATION,),
+    ),
+    Mutation(
+        "a checkpoint begins before the one before it stands",
+        _SETTLE,
+        "        await before.wait()\n        elsewhere = await commit()\n",
+        "        elsewhere = await commit()\n",
+        (f"{_SETTLES}test_one_checkpoint_is_written_at_a_time_in_order_while_the_next_is_made_ready",),
+    ),
+    Mutation(
+        "a checkpoint is made ready when the one before it stands",
+        _SETTLE,
+        "        commit = self._ledger.prepare(settlement)\n",
+        "        await self._stands.wait()\n        commit = self._ledger.prepare(settlement)\n",
+        (f"{_SETTLES}test_one_checkpoint_is_written_at_a_time_in_order_while_the_next_is_made_ready",),
+    ),
+    Mutation(
+        "checkpoints are made ready however many wait to be written",
+        _SETTLE,
+        "before, self._stands))\n        await before.wait()\n",
+        "before, self._stands))\n",
+        (f"{_SETTLES}test_no_more_than_one_checkpoint_waits_to_be_written",),
+    ),
+    Mutation(
+        "a run ends before its last checkpoint stands",
+        _SETTLE,
+        "        async with side_by_side() as tasks:\n            while",
+        "        tasks = asyncio.get_running_loop()\n        if True:\n            while",
+        (f"{_SETTLES}test_last_checkpoint_stands_when_all_is_settled",),
+    ),
+    Mutation(
+        "rows leave the window before they are settled",
+        _SETTLE,
+        "        await before.wait()\n        elsewhere = await commit()\n",
+        "        await before.wait()\n        for passage in passages:\n            passage.end()\n"
+        "        elsewhere = await commit()\n        return\n",
+        (f"{_SETTLES}test_rows_stay_in_the_window_until_their_checkpoint_stands",),
     ),
     Mutation(
         "no bisection of a refused batch",
@@ -138,6 +175,13 @@ MUTATIONS = (
         "        return too_many(total) if self._are_too_many(total) or self._are_too_many_in_a_row else None\n",
         "        return too_many(total) if total.sent < 0 else None\n",
         (f"{_INTERRUPTIONS}::test_destination_that_refuses_nearly_everything_stops_the_run_early",),
+    ),
+    Mutation(
+        "what others rejected counts as in a row with rows that were added since",
+        "libs/tailrace/pipeline/brake.py",
+        "        own = own or self.rejections\n",
+        "        own = self.rejections\n",
+        ("tests/pipeline/test_brake.py::test_what_others_sent_counts_as_of_when_it_was_asked_for",),
     ),
     Mutation(
         "a row with a key seen before is dropped without a word",
