@@ -13,6 +13,8 @@ from tailrace.core.rows import (
     Change,
     Operation,
     Row,
+    RowHash,
+    RowKey,
     RowOutcome,
     Verdict,
     fit_code,
@@ -105,7 +107,8 @@ class Tally:
     def add_rejected(self, change: RowChange, mapped: MappedRow, outcome: RowOutcome) -> None:
         """A row that became a dead letter; it stays out of later runs while neither it nor the letter changes."""
         self._count(change, "rejected", fit_code(outcome.code))
-        self._add_letter(mapped.row, mapped.dedupe_key or dedupe_key(mapped.row.key), outcome)
+        row = mapped.row
+        self._add_letter(row.key, row.body, row.row_hash, mapped.dedupe_key or dedupe_key(row.key), outcome)
         if self.terms.remembers and not mapped.is_extra:
             self.entries.append(_dead_entry(change, mapped, outcome))
 
@@ -195,25 +198,24 @@ class Tally:
         self.reasons[f"change.{sent.change}"] += len(places)
         for code, times in Counter(fit_code(outcome.code) for outcome in outcomes).items():
             self.reasons[f"rejected.{code}"] += times
+        keys, bodies, hashes = sent.columns.keys, sent.columns.bodies, sent.columns.hashes
         for at, outcome in zip(places, outcomes, strict=True):
-            row = sent.columns[at]
-            self._add_letter(row, dedupe_key(row.key), outcome)
+            self._add_letter(keys[at], bodies[at], hashes[at], dedupe_key(keys[at]), outcome)
             if self.terms.remembers:
                 delivered = None if sent.delivered is None else sent.delivered[at]
-                self.entries.append(Entry(row.key, delivered, row.row_hash))
+                self.entries.append(Entry(keys[at], delivered, hashes[at]))
 
-    def _add_letter(self, row: Row, name: DedupeKey, outcome: RowOutcome) -> None:
-        code, keys = fit_code(outcome.code), _record_keys(row, self.terms.key_fields)
+    def _add_letter(self, key: RowKey, body: bytes, row_hash: RowHash, name: DedupeKey, outcome: RowOutcome) -> None:
         self.letters.append(
             NewDeadLetter(
                 dedupe_key=name,
-                row_key=row.key or None,
+                row_key=key or None,
                 operation=self.terms.operation,
-                error_code=code,
+                error_code=fit_code(outcome.code),
                 message=outcome.message,
-                record_keys=keys,
-                payload=row.body,
-                row_hash=row.row_hash,
+                record_keys=_record_keys(key, body, self.terms.key_fields),
+                payload=body,
+                row_hash=row_hash,
             )
         )
 
@@ -294,17 +296,17 @@ def _dead_entry(change: RowChange, mapped: MappedRow, outcome: RowOutcome) -> En
     return Entry(mapped.place, delivered, row.row_hash, written=written)
 
 
-def _record_keys(row: Row, key_fields: Sequence[str]) -> dict[str, object]:
+def _record_keys(key: RowKey, body: bytes, key_fields: Sequence[str]) -> dict[str, object]:
     """The key as it is sent; as the warehouse writes it where a reader of JSON would lose digits, or fail."""
     # A row without key columns has a digest as its key; a kept row may have the key of an earlier definition.
-    if row.key and len(row.key) != len(key_fields):
+    if key and len(key) != len(key_fields):
         return {}
     try:
-        values = orjson.loads(row.body)
+        values = orjson.loads(body)
     except orjson.JSONDecodeError:
         values = {}
     # A row without a whole key has no text; what is NULL in it, or cannot be read, shows as null.
-    texts = row.key or (None,) * len(key_fields)
+    texts = key or (None,) * len(key_fields)
     keys: dict[str, object] = {}
     for name, text in zip(key_fields, texts, strict=True):
         value = values.get(name)
