@@ -16,7 +16,7 @@ import orjson
 
 from tailrace.connector_kit.compiled import COPY_CELLS, CopyCells
 from tailrace.connector_kit.copy_stream import Sink
-from tailrace.connector_kit.postgres_reading import ReadColumn
+from tailrace.connector_kit.postgres_reading import ReadColumn, wrapped
 from tailrace.connector_kit.sql import one_statement, quote_name
 from tailrace.connector_kit.warehouse import Reading
 from tailrace.core.errors import SourceInvalid
@@ -273,9 +273,13 @@ def _has_null(reading: Reading) -> str:
 
 
 async def _numbers(session: Session, reading: Reading, statement_of: Statement) -> Numbers | None:
-    rows, cost = await _weighed(session, statement_of(reading))
+    # Of a sort that several processes share, the server tells the rows of some of them.
+    rows, _ = await _weighed(session, wrapped("1", reading.query))
+    if rows < _WORTH_ROWS:
+        return None
     ends = _ends(reading)
-    if rows < _WORTH_ROWS or (await _weighed(session, ends))[1] > _LOOK * cost:
+    _, cost = await _weighed(session, statement_of(reading))
+    if (await _weighed(session, ends))[1] > _LOOK * cost:
         return None
     first, last = await session.ends(ends)
     if first is None or last is None:

@@ -1,10 +1,11 @@
 """All mutations there are."""
 
-from tests.faults.mutations import access, edges, engine, outages, shares, spools, store, tables
+from tests.faults.mutations import access, edges, engine, outages, parts, shares, spools, store, tables
 
 MUTATIONS = (
     *engine.MUTATIONS,
     *outages.MUTATIONS,
+    *parts.MUTATIONS,
     *shares.MUTATIONS,
     *spools.MUTATIONS,
     *store.MUTATIONS,
