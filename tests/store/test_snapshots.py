@@ -4,6 +4,9 @@ import random
 from collections.abc import Iterable
 from itertools import chain, pairwise
 
+import asyncpg
+import pytest
+
 from tailrace.core.pages import pages
 from tailrace.core.rows import RowHash, RowKey
 from tailrace.core.runs import Lease
@@ -11,6 +14,7 @@ from tailrace.core.snapshots import Entry
 from tailrace.store.base_pages import BASE, INSERT, INSERT_ARGUMENTS, insertable
 from tailrace.store.shards import Shards
 from tailrace.store.snapshots import Snapshots
+from tailrace.store.standings import Standings
 from tests.store.conftest import Stage, add_settled
 
 _ADD_PAGES = """
@@ -24,6 +28,13 @@ _INSERT_BASE = INSERT.format(*range(1, 1 + INSERT_ARGUMENTS), of="(SELECT) AS al
 _LARGEST_REWRITE = """
 SELECT max(pages) FROM (SELECT count(*) AS pages FROM snapshot_pages WHERE level = 0 GROUP BY xmin::text) AS by_commit
 """
+
+_BREAK_OFF = """
+CREATE FUNCTION break_off() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'broken off'; END $$;
+CREATE TRIGGER breaks_off BEFORE INSERT ON snapshot_pages FOR EACH ROW
+WHEN (NEW.level = 0 AND NEW.first_key >= ARRAY['{}']) EXECUTE FUNCTION break_off()
+"""
+_GO_ON = "DROP TRIGGER breaks_off ON snapshot_pages"
 
 
 def entry(number: int, content: int | None) -> Entry:
@@ -124,6 +135,26 @@ async def test_transaction_rewrites_some_tens_of_pages_unless_one_settled_page_t
     await Snapshots(stage.database).merge(lease, stage.sync_id)
 
     assert 20 < await stage.database.fetchval(_LARGEST_REWRITE) < 70
+
+
+@pytest.mark.parametrize("key", ["000000", "001500", "002990"])
+async def test_merge_that_breaks_off_leaves_whole_pages_and_is_carried_on(stage: Stage, key: str) -> None:
+    lease = await lease_of(stage)
+    base, changed = ordered(range(3000), 1), ordered(range(0, 3000, 5), 2)
+    await lay(stage, base, per_page=10)
+    for at in range(0, len(changed), 40):
+        await settle(stage, changed[at : at + 40])
+    expected = [*({some.key: some for some in base} | {some.key: some for some in changed}).values()]
+    await stage.database.execute(_BREAK_OFF.format(key))
+
+    with pytest.raises(asyncpg.RaiseError):
+        await Snapshots(stage.database).merge(lease, stage.sync_id)
+    half_way = [entry async for some in Standings(stage.database).entries(stage.sync_id, 1) for entry in some]
+    await stage.database.execute(_GO_ON)
+    await Snapshots(stage.database).merge(lease, stage.sync_id)
+
+    assert half_way == expected
+    assert await everything(stage) == expected
 
 
 async def test_entries_behind_a_key_between_pages_begin_with_the_next_page(stage: Stage) -> None:
