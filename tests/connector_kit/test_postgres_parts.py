@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from tailrace.connector_kit.compiled import COPY_CELLS, CopyCells
 from tailrace.connector_kit.copy_stream import Sink
-from tailrace.connector_kit.postgres_parts import PART_BYTES, Numbers, Parts, Range, parts, sorted_lines
+from tailrace.connector_kit.number_ranges import Numbers, Range
+from tailrace.connector_kit.postgres_parts import PART_BYTES, Parts, parts, sorted_lines
 from tailrace.connector_kit.warehouse import Reading
 from tailrace.core.rows import RowKey
 
@@ -117,19 +118,20 @@ class Server:
 
 
 @pytest.mark.parametrize(
-    ("line_bytes", "asked", "undone"), [(10, ["as it lies"], 0), (PART_BYTES // 2, ["as it lies", "ordered"], 1)]
+    ("line_bytes", "asked", "undone"),
+    [(10, ["as it lies"] * 2, 0), (PART_BYTES // 2, ["as it lies", "ordered", "ordered"], 1)],
 )
-async def test_part_that_is_too_large_to_be_held_is_sorted_by_the_server(
+async def test_part_that_is_too_large_to_be_held_is_sorted_by_the_server_and_so_are_those_behind_it(
     line_bytes: int, asked: list[str], undone: int
 ) -> None:
-    server, given_ = Server(line_bytes), list[bytes]()
-    reading = Reading("TABLE t", ("id",), until=RowKey(("2",)))
+    server, taken = Server(line_bytes), list[bytes]()
+    reading = Reading("TABLE t", ("id",), until=RowKey(("9",)))
 
     async def take(data: bytes) -> None:
-        given_.append(data)
+        taken.append(data)
 
-    whole = Parts(reading, Numbers(1, 10, 20), lambda _, is_ordered=True: "ordered" if is_ordered else "as it lies")
+    whole = Parts(reading, Numbers(1, 9, 8), lambda _, is_ordered=True: "ordered" if is_ordered else "as it lies")
     await whole.give(take, server)
 
-    assert b"".join(given_) == b"".join(server.lines[at] for at in (2, 1, 0))
+    assert b"".join(taken) == b"".join(server.lines[at] for at in (2, 1, 0)) * 2
     assert (server.asked, server.undone) == (asked, undone)

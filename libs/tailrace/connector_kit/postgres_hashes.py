@@ -10,7 +10,8 @@ from typing import Any, Protocol
 import orjson
 
 from tailrace.connector_kit import postgres_parts
-from tailrace.connector_kit.postgres_parts import Numbers, Parts, numbers_of, parts
+from tailrace.connector_kit.number_ranges import Numbers
+from tailrace.connector_kit.postgres_parts import Parts, numbers_of, parts
 from tailrace.connector_kit.postgres_reading import ReadColumn, copied_statement, placed, statement
 from tailrace.connector_kit.postgres_values import Attribute, copied_column
 from tailrace.connector_kit.row_hashes import HASHES_PER_BLOCK, Hashing, KeyHashes

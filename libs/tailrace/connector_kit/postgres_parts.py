@@ -1,21 +1,20 @@
 """Parts of a large query whose key begins with a whole number, each small enough to be sorted in memory.
 
-Rows come in the order of their keys' texts: 1, 10, 100, 11, 2. An index of numbers has no such order, so the server
-would sort the whole query before it gives the first row. But it finds all numbers that begin with the same digits: 12,
-120 to 129, 1200 to 1299. Digits after digits, in the order of texts, the parts follow one another. Where such a number
-is the whole key, the server sorts nothing: a part is given as it lies, and sorted here.
+Rows come in the order of their keys' texts, which an index of numbers does not have: the server would sort the whole
+query before it gives the first row. But the index finds the numbers of a part. Where such a number is the whole key,
+the server sorts nothing: a part is given as it lies, and sorted here.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, replace
-from itertools import chain
 from typing import Any, NamedTuple, Protocol
 
 import orjson
 
 from tailrace.connector_kit.compiled import COPY_CELLS, CopyCells
 from tailrace.connector_kit.copy_stream import Sink
+from tailrace.connector_kit.number_ranges import Numbers, Range, first_text, last_text
 from tailrace.connector_kit.postgres_reading import ReadColumn, wrapped
 from tailrace.connector_kit.sql import one_statement, quote_name
 from tailrace.connector_kit.warehouse import Reading
@@ -30,50 +29,11 @@ PART_BYTES = 16 << 20
 _WHOLE_NUMBERS = frozenset(f'"pg_catalog"."{name}"' for name in ("int2", "int4", "int8"))
 
 _WORTH_ROWS = 50_000
+_ROOM = 4
+"""How many times as much text a part may be as the server expects of its values."""
+
 _LOOK = 0.01
 """What it may cost to find the least and the greatest number, as a part of reading all rows: an index knows them."""
-
-
-class Range(NamedTuple):
-    """Whole numbers, both ends included, all with as many digits and of one sign."""
-
-    first: int
-    last: int
-
-    @property
-    def width(self) -> int:
-        """How many they are."""
-        return self.last - self.first + 1
-
-
-@dataclass(frozen=True, slots=True)
-class Numbers:
-    """The numbers that keys begin with lie between `first` and `last`; a part is to span about so many of them."""
-
-    first: int
-    last: int
-    per_part: int
-
-    def parts(self) -> Iterator[Sequence[Range]]:
-        """All of them, part after part in the order of their texts."""
-        part: list[Range] = []
-        for some in self._in_order():
-            part += some
-            if sum(each.width for each in part) * 2 > self.per_part:
-                yield _joined(part)
-                part = []
-        if part:
-            yield _joined(part)
-
-    def _in_order(self) -> Iterator[Sequence[Range]]:
-        if self.first < 0:
-            below = Range(max(1, -self.last), -self.first)
-            for some in _beginning_with_any(below, self.per_part):
-                yield [Range(-last, -first) for first, last in some]
-        if self.first <= 0 <= self.last:
-            yield [Range(0, 0)]
-        if self.last > 0:
-            yield from _beginning_with_any(Range(max(1, self.first), self.last), self.per_part)
 
 
 class Part(NamedTuple):
@@ -130,13 +90,16 @@ class Parts:
 
     async def give(self, sink: Sink, session: Session) -> None:
         """Have part after part copied, and give it in order: sorted here, or by the server if it is too large."""
+        fit = True
         for part in parts(self.reading, self.numbers):
-            text = await self._held(part.reading, session) if part.may_be_sorted_here else None
-            if text is None:
-                await session.copy_to(sink, self.statement_of(part.reading))
-            else:
+            text = await self._held(part.reading, session) if fit and part.may_be_sorted_here else None
+            if text is not None:
                 for piece in sorted_lines(text, self.reading.rows_per_block):
                     await sink(piece)
+                continue
+            # To read each of them twice would cost more than a sort.
+            fit = fit and not part.may_be_sorted_here
+            await session.copy_to(sink, self.statement_of(part.reading))
 
     async def _held(self, reading: Reading, session: Session) -> bytes | None:
         """All text of a reading as it lies; None if it is too large for that."""
@@ -171,9 +134,9 @@ def parts(reading: Reading, numbers: Numbers | None) -> Iterator[Part]:
         yield Part(reading, may_be_sorted_here=False)
         return
     for some in numbers.parts():
-        if reading.until is not None and _first_text(some) > reading.until[0]:
+        if reading.until is not None and first_text(some) > reading.until[0]:
             return
-        if reading.after is None or _last_text(some) >= reading.after[0]:
+        if reading.after is None or last_text(some) >= reading.after[0]:
             is_whole_key = len(reading.key_columns) == 1
             yield Part(_restricted(reading, _among(reading, some)), may_be_sorted_here=is_whole_key)
     if reading.until is None:
@@ -207,50 +170,6 @@ def _last_cell(line: bytes) -> bytes:
     return line[line.rfind(b"\t") + 1 : -1]
 
 
-def _beginning_with_any(within: Range, most: int) -> Iterator[Sequence[Range]]:
-    return chain.from_iterable(_beginning_with(digits, within, most) for digits in range(1, 10))
-
-
-def _beginning_with(digits: int, within: Range, most: int) -> Iterator[Sequence[Range]]:
-    """Positive numbers that begin with these digits, at most so many at a time, in the order of their texts."""
-    found = list(_lengths(digits, within))
-    if sum(each.width for each in found) <= most or found == [Range(digits, digits)]:
-        yield found
-        return
-    if within.first <= digits <= within.last:
-        yield [Range(digits, digits)]
-    for digit in range(10):
-        yield from _beginning_with(digits * 10 + digit, within, most)
-
-
-def _lengths(digits: int, within: Range) -> Iterator[Range]:
-    first, last = digits, digits
-    while first <= within.last:
-        if last >= within.first:
-            yield Range(max(first, within.first), min(last, within.last))
-        first, last = first * 10, last * 10 + 9
-
-
-def _joined(part: Iterable[Range]) -> Sequence[Range]:
-    """Ranges that adjoin and have as many digits as one."""
-    joined: list[Range] = []
-    for each in sorted(part):
-        before = joined[-1] if joined else None
-        if before and before.last + 1 == each.first and len(str(before.last)) == len(str(each.first)):
-            joined[-1] = Range(before.first, each.last)
-        else:
-            joined.append(each)
-    return joined
-
-
-def _first_text(part: Sequence[Range]) -> str:
-    return min(str(number) for each in part for number in each)
-
-
-def _last_text(part: Sequence[Range]) -> str:
-    return max(str(number) for each in part for number in each)
-
-
 def _ends(reading: Reading) -> str:
     key = quote_name(reading.key_columns[0])
     return f"SELECT min({key}), max({key}) FROM (\n{one_statement(reading.query)}\n) AS whole"  # noqa: S608 - quoted
@@ -274,22 +193,28 @@ def _has_null(reading: Reading) -> str:
 
 async def _numbers(session: Session, reading: Reading, statement_of: Statement) -> Numbers | None:
     # Of a sort that several processes share, the server tells the rows of some of them.
-    rows, _ = await _weighed(session, wrapped("1", reading.query))
+    rows = (await _planned(session, wrapped("1", reading.query))).rows
     if rows < _WORTH_ROWS:
         return None
-    ends = _ends(reading)
-    _, cost = await _weighed(session, statement_of(reading))
-    if (await _weighed(session, ends))[1] > _LOOK * cost:
+    whole, ends = await _planned(session, statement_of(reading)), _ends(reading)
+    if (await _planned(session, ends)).cost > _LOOK * whole.cost:
         return None
     first, last = await session.ends(ends)
     if first is None or last is None:
         return None
-    numbers = Numbers(first, last, max(1, (last - first + 1) * ROWS_PER_PART // int(rows)))
-    rows_of_part, cost_of_part = await _weighed(session, statement_of(next(parts(reading, numbers)).reading))
-    return numbers if cost_of_part / max(1, rows_of_part) <= cost / rows else None
+    rows_per_part = min(ROWS_PER_PART, PART_BYTES // _ROOM // max(1, whole.width))
+    numbers = Numbers(first, last, max(1, (last - first + 1) * rows_per_part // rows))
+    part = await _planned(session, statement_of(next(parts(reading, numbers)).reading))
+    return numbers if part.cost / max(1, part.rows) <= whole.cost / rows else None
 
 
-async def _weighed(session: Session, sql: str) -> tuple[float, float]:
-    """Rows and cost of a statement by the server's estimate."""
+class _Planned(NamedTuple):
+    rows: int
+    cost: float
+    width: int
+
+
+async def _planned(session: Session, sql: str) -> _Planned:
+    """What the server expects of a statement: its rows, what they cost, and the bytes of one."""
     plan: dict[str, Any] = orjson.loads(await session.plan(sql, ()))[0]["Plan"]
-    return plan["Plan Rows"], plan["Total Cost"]
+    return _Planned(int(plan["Plan Rows"]), plan["Total Cost"], int(plan["Plan Width"]))

@@ -3,6 +3,7 @@
 from tests.faults.mutations.mutation import Mutation
 
 _PARTS = "libs/tailrace/connector_kit/postgres_parts.py"
+_RANGES = "libs/tailrace/connector_kit/number_ranges.py"
 _NUMBERS = "tests/connector_kit/test_postgres_parts.py::"
 _TABLES = "tests/warehouses/test_postgres_parts.py::"
 
@@ -10,13 +11,13 @@ MUTATIONS = (
     Mutation(
         "a reading in parts ends before its last",
         _PARTS,
-        "_first_text(some) > reading.until[0]",
-        "_first_text(some) >= reading.until[0]",
+        "first_text(some) > reading.until[0]",
+        "first_text(some) >= reading.until[0]",
         (f"{_NUMBERS}test_parts_hold_all_between_the_ends_of_a_reading",),
     ),
     Mutation(
         "a number that only begins others has no part",
-        _PARTS,
+        _RANGES,
         "    if within.first <= digits <= within.last:\n",
         "    if False:\n",
         (f"{_NUMBERS}test_every_number_has_its_place_in_one_part_in_the_order_of_texts",),
@@ -33,7 +34,7 @@ MUTATIONS = (
         _PARTS,
         "        if self._size_bytes > PART_BYTES:\n",
         "        if False:\n",
-        (f"{_NUMBERS}test_part_that_is_too_large_to_be_held_is_sorted_by_the_server",),
+        (f"{_NUMBERS}test_part_that_is_too_large_to_be_held_is_sorted_by_the_server_and_so_are_those_behind_it",),
     ),
     Mutation(
         "a large table is sorted by the server",
