@@ -97,6 +97,8 @@ class Server:
         self.asked: list[str] = []
         self.undone = 0
 
+    has_savepoints = True
+
     async def plan(self, sql: str, arguments: object) -> str:
         raise NotImplementedError
 

@@ -8,6 +8,7 @@ the server sorts nothing: a part is given as it lies, and sorted here.
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import orjson
@@ -15,10 +16,10 @@ import orjson
 from tailrace.connector_kit.compiled import COPY_CELLS, CopyCells
 from tailrace.connector_kit.copy_stream import Sink
 from tailrace.connector_kit.number_ranges import Numbers, Range, first_text, last_text
-from tailrace.connector_kit.postgres_reading import ReadColumn, wrapped
+from tailrace.connector_kit.postgres_reading import ReadColumn, copied_statement, wrapped
 from tailrace.connector_kit.sql import one_statement, quote_name
 from tailrace.connector_kit.warehouse import Reading
-from tailrace.core.errors import SourceInvalid
+from tailrace.core.errors import SourceInvalid, SourceUnavailable
 
 ROWS_PER_PART = 20_000
 """About so many are sorted within the 4 MB that a server gives to a sort by default, and held here meanwhile."""
@@ -59,11 +60,16 @@ class Session(Protocol):
         ...
 
     async def ends(self, sql: str) -> tuple[int | None, int | None]:
-        """The two numbers that a statement gives."""
+        """The two numbers that a statement gives, asked for a few seconds at most."""
         ...
 
     async def copy_to(self, sink: Sink, sql: str) -> None:
         """Have all data of a COPY given to a sink."""
+        ...
+
+    @property
+    def has_savepoints(self) -> bool:
+        """Whether there are attempts."""
         ...
 
     def attempt(self) -> AbstractAsyncContextManager[object]:
@@ -86,7 +92,7 @@ class Parts:
     @property
     def pieces_ahead(self) -> int:
         """How many pieces of text may wait for their reader: about a part, while the server is at the next."""
-        return 1 if self.numbers is None else ROWS_PER_PART // self.reading.rows_per_block
+        return 1 if self.numbers is None else max(1, ROWS_PER_PART // self.reading.rows_per_block)
 
     async def give(self, sink: Sink, session: Session) -> None:
         """Have part after part copied, and give it in order: sorted here, or by the server if it is too large."""
@@ -111,6 +117,15 @@ class Parts:
         return None
 
 
+async def parts_for(session: Session, reading: Reading, columns: Sequence[ReadColumn], encoding: str) -> Parts:
+    """The parts of a reading whose rows are to come as a COPY writes them.
+
+    :raises SourceUnavailable: the connection was lost.
+    """
+    statement_of = partial(copied_statement, columns=columns, encoding=encoding)
+    return Parts(reading, await numbers_of(session, reading, columns, statement_of), statement_of)
+
+
 async def numbers_of(
     session: Session, reading: Reading, columns: Sequence[ReadColumn], statement_of: Statement
 ) -> Numbers | None:
@@ -118,14 +133,19 @@ async def numbers_of(
 
     They are one where there are many rows, and an index that finds those of a part: without one, to find the least
     number costs about as much as to read all rows. A server that only resembles PostgreSQL may not tell.
+
+    :raises SourceUnavailable: the connection was lost.
     """
     [type_name] = [column.type_name for column in columns if column.name == reading.key_columns[0]]
-    if type_name not in _WHOLE_NUMBERS:
+    if type_name not in _WHOLE_NUMBERS or not session.has_savepoints:
         return None
-    with suppress(SourceInvalid):
+    try:
         async with session.attempt():
             return await _numbers(session, reading, statement_of)
-    return None
+    except (SourceInvalid, SourceUnavailable) as error:
+        if error.code == SourceUnavailable.code:
+            raise
+        return None
 
 
 def parts(reading: Reading, numbers: Numbers | None) -> Iterator[Part]:

@@ -30,14 +30,8 @@ from tailrace.connector_kit.postgres_hashes import (
     PostgresHashedRows,
     rows_planned,
 )
-from tailrace.connector_kit.postgres_parts import Parts, numbers_of
-from tailrace.connector_kit.postgres_reading import (
-    blocks_of,
-    copied_statement,
-    sampled_statement,
-    statement,
-    wrapped,
-)
+from tailrace.connector_kit.postgres_parts import Parts, parts_for
+from tailrace.connector_kit.postgres_reading import blocks_of, sampled_statement, statement, wrapped
 from tailrace.connector_kit.postgres_settings import (
     DANGER,
     DANGEROUS_ROLES,
@@ -69,6 +63,8 @@ _CLOSE_S = 5.0
 _COPY_S = 10 * 365 * 86_400.0  # no end: a COPY lasts for as long as its rows are read
 _PREPARE_S = 30.0
 _GRACE_S = 5.0
+_LOOK_S = 5
+_SAVEPOINTS_SINCE = 9
 
 
 class PostgresWarehouse(Warehouse):
@@ -104,10 +100,8 @@ class PostgresWarehouse(Warehouse):
             roles = await self._connection.fetch(DANGER, DANGEROUS_ROLES, timeout=_PREPARE_S)
         if roles and not self._settings.allow_superuser:
             names = ", ".join(role["rolname"] for role in roles)
-            raise SourceInvalid(
-                f"this login is a superuser or may run programs and touch files on the server (by {names}): "
-                "use a role that may only read, or set allow_superuser"
-            )
+            danger = f"this login is a superuser or may run programs and touch files on the server (by {names})"
+            raise SourceInvalid(f"{danger}: use a role that may only read, or set allow_superuser")
         if (schema := self._settings.snapshot_schema) is not None:
             with _translated():
                 require_rights(schema, await self._connection.fetchrow(RIGHTS, schema, timeout=_PREPARE_S))
@@ -139,11 +133,9 @@ class PostgresWarehouse(Warehouse):
             with _translated():
                 attributes, encoding = await self._set_up(reading)
             if reading.is_plain:
-                columns = list(map(copied_column, attributes))
-                statement_of = partial(copied_statement, columns=columns, encoding=encoding)
                 with _translated():
-                    numbers = await numbers_of(self, reading, columns, statement_of)
-                async with self.copied(Parts(reading, numbers, statement_of), attributes) as copied:
+                    parts = await parts_for(self, reading, list(map(copied_column, attributes)), encoding)
+                async with self.copied(parts, attributes) as copied:
                     yield copied
             else:
                 cursor = await self._cursor(*statement(reading, list(map(read_column, attributes)), encoding))
@@ -197,9 +189,20 @@ class PostgresWarehouse(Warehouse):
 
     async def ends(self, sql: str) -> tuple[int | None, int | None]:
         """The two numbers that a statement gives."""
-        with _translated():
-            first, last = await self._connection.fetchrow(sql, timeout=self._wait_s) or (None, None)
+        look = self.attempt()
+        await look.start()
+        try:
+            with _translated():
+                await self._connection.execute(f"SET LOCAL statement_timeout = '{_LOOK_S}s'", timeout=_PREPARE_S)
+                first, last = await self._connection.fetchrow(sql, timeout=_PREPARE_S) or (None, None)
+        finally:
+            await look.rollback()
         return first, last
+
+    @property
+    def has_savepoints(self) -> bool:
+        """Whether a part of a transaction may fail by itself; Redshift says that it is PostgreSQL 8."""
+        return self._connection.get_server_version().major >= _SAVEPOINTS_SINCE
 
     def attempt(self) -> "Transaction":
         """A part of the transaction that may fail by itself."""
