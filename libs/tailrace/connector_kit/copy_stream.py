@@ -23,15 +23,18 @@ class Silent(Exception):
 class CopyStream:
     """Takes data of a COPY as it comes, and gives whole lines. Whoever sends waits until what came before was taken."""
 
-    def __init__(self, rows_per_block: int, first_rows: int, *, ahead: int = 1) -> None:
-        """So many pieces of what was sent may wait, however large they are."""
+    def __init__(self, rows_per_block: int, first_rows: int, *, ahead_bytes: int = 0) -> None:
+        """So much of what was sent may wait, and a single piece of any size."""
         self._rows_per_block = rows_per_block
         self._wanted = min(first_rows, rows_per_block)
-        self._chunks: asyncio.Queue[bytes | None] = asyncio.Queue(ahead)
+        self._ahead_bytes = ahead_bytes
+        self._waiting_bytes = 0
+        self._waiting: deque[bytes] = deque()
+        self._came, self._was_taken = asyncio.Event(), asyncio.Event()
         self._pieces: deque[_Piece] = deque()
         self._rows = self._size_bytes = 0
         self._rest = b""
-        self._is_over = False
+        self._is_filled = self._is_over = False
         self._failure: Exception | None = None
         self._copying: asyncio.Task[None] | None = None
 
@@ -59,7 +62,7 @@ class CopyStream:
         while not self._is_over and self._rows < self._wanted and self._size_bytes < BLOCK_BYTES:
             try:
                 async with asyncio.timeout(wait_s):
-                    chunk = await self._chunks.get()
+                    chunk = await self._next()
             except TimeoutError as error:
                 raise Silent from error
             if chunk is None:
@@ -77,11 +80,30 @@ class CopyStream:
             await copy(self._take)
         except expected as error:
             self._failure = error
-        await self._chunks.put(None)
+        self._is_filled = True
+        self._came.set()
 
     async def _take(self, data: bytes) -> None:
         # The driver gives a view of its buffer or a bytearray, whose parts are slow.
-        await self._chunks.put(bytes(data))
+        chunk = bytes(data)
+        while self._waiting_bytes and self._waiting_bytes + len(chunk) > self._ahead_bytes:
+            self._was_taken.clear()
+            await self._was_taken.wait()
+        self._waiting_bytes += len(chunk)
+        self._waiting.append(chunk)
+        self._came.set()
+
+    async def _next(self) -> bytes | None:
+        """What came next; None behind the last."""
+        while not self._waiting:
+            if self._is_filled:
+                return None
+            self._came.clear()
+            await self._came.wait()
+        chunk = self._waiting.popleft()
+        self._waiting_bytes -= len(chunk)
+        self._was_taken.set()
+        return chunk
 
     def _add(self, chunk: bytes) -> None:
         end = chunk.rfind(b"\n") + 1

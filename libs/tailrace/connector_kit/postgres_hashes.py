@@ -1,6 +1,6 @@
 """The statements by which PostgreSQL hashes rows, and finds those that changed."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from functools import partial
@@ -11,7 +11,7 @@ import orjson
 
 from tailrace.connector_kit import postgres_parts
 from tailrace.connector_kit.number_ranges import Numbers
-from tailrace.connector_kit.postgres_parts import Parts, numbers_of, parts
+from tailrace.connector_kit.postgres_parts import Parts, numbers_of
 from tailrace.connector_kit.postgres_reading import ReadColumn, copied_statement, placed, statement
 from tailrace.connector_kit.postgres_values import Attribute, copied_column
 from tailrace.connector_kit.row_hashes import HASHES_PER_BLOCK, Hashing, KeyHashes
@@ -59,10 +59,9 @@ class HashedStatements:
         whole = partial(copied_statement, columns=self._columns, encoding=self._encoding)
         self._numbers = await numbers_of(session, self._reading, self._columns, whole)
 
-    def hashes(self) -> Iterator[tuple[str, Sequence[object]]]:
-        """Statements that follow one another; rows come as hash, key."""
-        for part in parts(self._reading, self._numbers):
-            yield statement(part.reading, [self._hash], self._encoding)
+    def hashes(self) -> tuple[str, Sequence[object]]:
+        """Rows come as hash, key."""
+        return statement(self._reading, [self._hash], self._encoding)
 
     def rows_of(self, keys: Sequence[RowKey]) -> tuple[str, Sequence[object]]:
         """All rows of keys that were seen in the same view."""
@@ -96,9 +95,8 @@ class PostgresHashedRows:
 
     async def hashes(self) -> AsyncIterator[KeyHashes]:
         """Keys and hashes of all rows behind the start of the reading."""
-        for sql, arguments in self._statements.hashes():
-            async for records in self._session.records(sql, arguments, HASHES_PER_BLOCK):
-                yield key_hashes(records)
+        async for records in self._session.records(*self._statements.hashes(), HASHES_PER_BLOCK):
+            yield key_hashes(records)
 
     async def rows_of(self, keys: Sequence[RowKey]) -> AsyncIterator[Block]:
         """All rows of some keys, whole and with their hashes."""

@@ -6,7 +6,7 @@ the server sorts nothing: a part is given as it lies, and sorted here.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple, Protocol
@@ -25,7 +25,9 @@ ROWS_PER_PART = 20_000
 """About so many are sorted within the 4 MB that a server gives to a sort by default, and held here meanwhile."""
 
 PART_BYTES = 16 << 20
-"""What is held of a part to be sorted here: it may have more rows, or larger ones, than the server expects."""
+"""The most text of a part that is sorted here: it may have more rows, or larger ones, than the server expects."""
+
+_AHEAD_BYTES = 4 << 20
 
 _WHOLE_NUMBERS = frozenset(f'"pg_catalog"."{name}"' for name in ("int2", "int4", "int8"))
 
@@ -73,12 +75,8 @@ class Session(Protocol):
         ...
 
     def attempt(self) -> AbstractAsyncContextManager[object]:
-        """A scope that may fail and leaves the transaction as it was."""
+        """A scope that may fail; it leaves the transaction as it was."""
         ...
-
-
-class TooLarge(Exception):
-    """A part is larger than may be held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,31 +88,29 @@ class Parts:
     statement_of: Statement
 
     @property
-    def pieces_ahead(self) -> int:
-        """How many pieces of text may wait for their reader: about a part, while the server is at the next."""
-        return 1 if self.numbers is None else max(1, ROWS_PER_PART // self.reading.rows_per_block)
+    def ahead_bytes(self) -> int:
+        """How much text may wait for its reader: about a part, while the server is at the next."""
+        return 0 if self.numbers is None else _AHEAD_BYTES
 
     async def give(self, sink: Sink, session: Session) -> None:
         """Have part after part copied, and give it in order: sorted here, or by the server if it is too large."""
         fit = True
         for part in parts(self.reading, self.numbers):
-            text = await self._held(part.reading, session) if fit and part.may_be_sorted_here else None
-            if text is not None:
-                for piece in sorted_lines(text, self.reading.rows_per_block):
-                    await sink(piece)
-                continue
+            if part.may_be_sorted_here and fit:
+                fit = await self._gave_sorted(part.reading, sink, session)
             # To read each of them twice would cost more than a sort.
-            fit = fit and not part.may_be_sorted_here
-            await session.copy_to(sink, self.statement_of(part.reading))
+            if not (part.may_be_sorted_here and fit):
+                await session.copy_to(sink, self.statement_of(part.reading))
 
-    async def _held(self, reading: Reading, session: Session) -> bytes | None:
-        """All text of a reading as it lies; None if it is too large for that."""
+    async def _gave_sorted(self, reading: Reading, sink: Sink, session: Session) -> bool:
+        """Whether it fitted; nothing of it was given otherwise."""
         held = _Held()
-        with suppress(TooLarge):
-            async with session.attempt():
-                await session.copy_to(held.take, self.statement_of(reading, is_ordered=False))
-            return b"".join(held.pieces)
-        return None
+        await session.copy_to(held.take, self.statement_of(reading, is_ordered=False))
+        if held.is_too_large:
+            return False
+        for piece in sorted_lines(b"".join(held.pieces), self.reading.rows_per_block):
+            await sink(piece)
+        return True
 
 
 async def parts_for(session: Session, reading: Reading, columns: Sequence[ReadColumn], encoding: str) -> Parts:
@@ -172,18 +168,21 @@ def sorted_lines(text: bytes, lines_per_piece: int, copy_cells: CopyCells | None
 
 
 class _Held:
-    """The text of a part until it is whole."""
+    """The text of a part until it is whole; of one that is too large, nothing."""
 
     def __init__(self) -> None:
         self.pieces: list[bytes] = []
+        self.is_too_large = False
         self._size_bytes = 0
 
     async def take(self, data: bytes) -> None:
         """Hold more of it."""
         self._size_bytes += len(data)
         if self._size_bytes > PART_BYTES:
-            raise TooLarge
-        self.pieces.append(bytes(data))
+            self.is_too_large = True
+            self.pieces.clear()
+        else:
+            self.pieces.append(bytes(data))
 
 
 def _last_cell(line: bytes) -> bytes:
@@ -216,16 +215,18 @@ async def _numbers(session: Session, reading: Reading, statement_of: Statement) 
     rows = (await _planned(session, wrapped("1", reading.query))).rows
     if rows < _WORTH_ROWS:
         return None
-    whole, ends = await _planned(session, statement_of(reading)), _ends(reading)
-    if (await _planned(session, ends)).cost > _LOOK * whole.cost:
+    # What is behind a text, the server cannot guess.
+    whole = replace(reading, after=None, until=None)
+    all_rows, ends = await _planned(session, statement_of(whole)), _ends(reading)
+    if (await _planned(session, ends)).cost > _LOOK * all_rows.cost:
         return None
     first, last = await session.ends(ends)
     if first is None or last is None:
         return None
-    rows_per_part = min(ROWS_PER_PART, PART_BYTES // _ROOM // max(1, whole.width))
+    rows_per_part = min(ROWS_PER_PART, PART_BYTES // _ROOM // max(1, all_rows.width))
     numbers = Numbers(first, last, max(1, (last - first + 1) * rows_per_part // rows))
-    part = await _planned(session, statement_of(next(parts(reading, numbers)).reading))
-    return numbers if part.cost / max(1, part.rows) <= whole.cost / rows else None
+    part = await _planned(session, statement_of(next(parts(whole, numbers)).reading))
+    return numbers if part.cost / max(1, part.rows) <= all_rows.cost / rows else None
 
 
 class _Planned(NamedTuple):
@@ -235,6 +236,12 @@ class _Planned(NamedTuple):
 
 
 async def _planned(session: Session, sql: str) -> _Planned:
-    """What the server expects of a statement: its rows, what they cost, and the bytes of one."""
-    plan: dict[str, Any] = orjson.loads(await session.plan(sql, ()))[0]["Plan"]
-    return _Planned(int(plan["Plan Rows"]), plan["Total Cost"], int(plan["Plan Width"]))
+    """What the server expects of a statement: its rows, what they cost, and the bytes of one.
+
+    :raises SourceInvalid: it is refused, or told of in another way.
+    """
+    try:
+        plan: dict[str, Any] = orjson.loads(await session.plan(sql, ()))[0]["Plan"]
+        return _Planned(int(plan["Plan Rows"]), float(plan["Total Cost"]), int(plan["Plan Width"]))
+    except (LookupError, TypeError, ValueError) as error:
+        raise SourceInvalid("the server does not tell of plans as PostgreSQL does") from error

@@ -189,14 +189,9 @@ class PostgresWarehouse(Warehouse):
 
     async def ends(self, sql: str) -> tuple[int | None, int | None]:
         """The two numbers that a statement gives."""
-        look = self.attempt()
-        await look.start()
-        try:
-            with _translated():
-                await self._connection.execute(f"SET LOCAL statement_timeout = '{_LOOK_S}s'", timeout=_PREPARE_S)
-                first, last = await self._connection.fetchrow(sql, timeout=_PREPARE_S) or (None, None)
-        finally:
-            await look.rollback()
+        with _translated():
+            await self._connection.execute(f"SET LOCAL statement_timeout = '{_LOOK_S}s'", timeout=_PREPARE_S)
+            first, last = await self._connection.fetchrow(sql, timeout=_PREPARE_S) or (None, None)
         return first, last
 
     @property
@@ -204,9 +199,15 @@ class PostgresWarehouse(Warehouse):
         """Whether a part of a transaction may fail by itself; Redshift says that it is PostgreSQL 8."""
         return self._connection.get_server_version().major >= _SAVEPOINTS_SINCE
 
-    def attempt(self) -> "Transaction":
-        """A part of the transaction that may fail by itself."""
-        return self._connection.transaction()
+    @asynccontextmanager
+    async def attempt(self) -> AsyncIterator[None]:
+        """A scope that may fail; it leaves the transaction as it was."""
+        attempt = self._connection.transaction()
+        await attempt.start()
+        try:
+            yield
+        finally:
+            await self._roll_back(attempt)
 
     @asynccontextmanager
     async def copied(
@@ -216,7 +217,7 @@ class PostgresWarehouse(Warehouse):
         with _translated():
             # A COPY is one statement, for as long as its reader takes: only the waits for the server are limited.
             await self._connection.execute("SET LOCAL statement_timeout = 0", timeout=_PREPARE_S)
-        stream = CopyStream(parts.reading.rows_per_block, FIRST_ROWS, ahead=parts.pieces_ahead)
+        stream = CopyStream(parts.reading.rows_per_block, FIRST_ROWS, ahead_bytes=parts.ahead_bytes)
         async with stream.filled(partial(parts.give, session=self), _LOST):
             yield self._copied_blocks(stream, attributes, has_hashes=has_hashes)
 
@@ -248,8 +249,8 @@ class PostgresWarehouse(Warehouse):
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[None]:
         """Read-only and of one view; always rolled back, so that nothing a query sets in the session stays."""
-        transaction = self._connection.transaction(isolation="repeatable_read", readonly=True)
         with _translated():
+            transaction = self._connection.transaction(isolation="repeatable_read", readonly=True)
             async with asyncio.timeout(_PREPARE_S):
                 await transaction.start()
         try:
