@@ -7,11 +7,9 @@ from functools import partial
 from hashlib import blake2b
 from typing import Any, Protocol
 
-import orjson
-
 from tailrace.connector_kit import postgres_parts
 from tailrace.connector_kit.number_ranges import Numbers
-from tailrace.connector_kit.postgres_parts import Parts, numbers_of
+from tailrace.connector_kit.postgres_parts import Parts, Planned, numbers_of
 from tailrace.connector_kit.postgres_reading import ReadColumn, copied_statement, placed, statement
 from tailrace.connector_kit.postgres_values import Attribute, copied_column
 from tailrace.connector_kit.row_hashes import HASHES_PER_BLOCK, Hashing, KeyHashes
@@ -121,14 +119,9 @@ def key_hashes(records: Sequence[Any]) -> KeyHashes:
 
 def is_quicker(finding: str, reading: str) -> bool:
     """Whether the plan that finds a hundredth of the rows that are looked at together, each time, beats reading all."""
-    some, whole = (orjson.loads(plan)[0]["Plan"] for plan in (finding, reading))
-    times = whole["Plan Rows"] / HASHES_PER_BLOCK
-    return bool(times <= 1 or times * some["Total Cost"] <= _WORTH * whole["Total Cost"])
-
-
-def rows_planned(plan: str) -> int:
-    """How many rows the server expects of a statement."""
-    return int(orjson.loads(plan)[0]["Plan"]["Plan Rows"])
+    some, whole = Planned.of(finding), Planned.of(reading)
+    times = whole.rows / HASHES_PER_BLOCK
+    return times <= 1 or times * some.cost <= _WORTH * whole.cost
 
 
 def _expression(columns: Sequence[ReadColumn], hashing: Hashing) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 
 import orjson
 
@@ -17,7 +17,7 @@ from tailrace.connector_kit.compiled import COPY_CELLS, CopyCells
 from tailrace.connector_kit.copy_stream import Sink
 from tailrace.connector_kit.number_ranges import Numbers, Range, first_text, last_text
 from tailrace.connector_kit.postgres_reading import ReadColumn, copied_statement, wrapped
-from tailrace.connector_kit.sql import one_statement, quote_name
+from tailrace.connector_kit.sql import quote_name
 from tailrace.connector_kit.warehouse import Reading
 from tailrace.core.errors import SourceInvalid, SourceUnavailable
 
@@ -37,6 +37,26 @@ _ROOM = 4
 
 _LOOK = 0.01
 """What it may cost to find the least and the greatest number, as a part of reading all rows: an index knows them."""
+
+
+class Planned(NamedTuple):
+    """What a server expects of a statement: its rows, what they cost, and the bytes of one."""
+
+    rows: int
+    cost: float
+    width: int
+
+    @classmethod
+    def of(cls, plan: str) -> Self:
+        """By its plan as JSON.
+
+        :raises SourceInvalid: that is told in another way.
+        """
+        try:
+            top: dict[str, Any] = orjson.loads(plan)[0]["Plan"]
+            return cls(int(top["Plan Rows"]), float(top["Total Cost"]), int(top["Plan Width"]))
+        except (LookupError, TypeError, ValueError) as error:
+            raise SourceInvalid("the server does not tell of plans as PostgreSQL does") from error
 
 
 class Part(NamedTuple):
@@ -96,11 +116,12 @@ class Parts:
         """Have part after part copied, and give it in order: sorted here, or by the server if it is too large."""
         fit = True
         for part in parts(self.reading, self.numbers):
+            # To read each of them twice would cost more than a sort.
             if part.may_be_sorted_here and fit:
                 fit = await self._gave_sorted(part.reading, sink, session)
-            # To read each of them twice would cost more than a sort.
-            if not (part.may_be_sorted_here and fit):
-                await session.copy_to(sink, self.statement_of(part.reading))
+                if fit:
+                    continue
+            await session.copy_to(sink, self.statement_of(part.reading))
 
     async def _gave_sorted(self, reading: Reading, sink: Sink, session: Session) -> bool:
         """Whether it fitted; nothing of it was given otherwise."""
@@ -191,13 +212,13 @@ def _last_cell(line: bytes) -> bytes:
 
 def _ends(reading: Reading) -> str:
     key = quote_name(reading.key_columns[0])
-    return f"SELECT min({key}), max({key}) FROM (\n{one_statement(reading.query)}\n) AS whole"  # noqa: S608 - quoted
+    return wrapped(f"min({key}), max({key})", reading.query)
 
 
 def _restricted(reading: Reading, conditions: Iterable[str]) -> Reading:
     """Each condition by itself: of several in one the server thinks that their rows lie far apart."""
-    some = f"SELECT * FROM (\n{one_statement(reading.query)}\n) AS whole WHERE "  # noqa: S608 - read-only, as it is
-    return replace(reading, query="\nUNION ALL ".join(some + condition for condition in conditions))
+    some = wrapped("*", reading.query)
+    return replace(reading, query="\nUNION ALL ".join(f"{some} WHERE {condition}" for condition in conditions))
 
 
 def _among(reading: Reading, part: Sequence[Range]) -> Iterator[str]:
@@ -229,19 +250,5 @@ async def _numbers(session: Session, reading: Reading, statement_of: Statement) 
     return numbers if part.cost / max(1, part.rows) <= all_rows.cost / rows else None
 
 
-class _Planned(NamedTuple):
-    rows: int
-    cost: float
-    width: int
-
-
-async def _planned(session: Session, sql: str) -> _Planned:
-    """What the server expects of a statement: its rows, what they cost, and the bytes of one.
-
-    :raises SourceInvalid: it is refused, or told of in another way.
-    """
-    try:
-        plan: dict[str, Any] = orjson.loads(await session.plan(sql, ()))[0]["Plan"]
-        return _Planned(int(plan["Plan Rows"]), float(plan["Total Cost"]), int(plan["Plan Width"]))
-    except (LookupError, TypeError, ValueError) as error:
-        raise SourceInvalid("the server does not tell of plans as PostgreSQL does") from error
+async def _planned(session: Session, sql: str) -> Planned:
+    return Planned.of(await session.plan(sql, ()))

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from itertools import chain, repeat
+from itertools import chain
 from typing import NamedTuple, Self, TypeAlias, TypeVar, overload
 
 from tailrace.core.rows import UNKNOWN_SOURCE, RowHash, RowKey, SourceHash
@@ -68,7 +68,7 @@ class EntryColumns(Sequence[Entry]):
         told: list[Told] = list(chain.from_iterable(some.hashes for some in plain))
         sources: list[SourceHash] | None = None
         if not all(some.sources is None for some in plain):
-            sources = [source for some in plain for _, source in zip(some.keys, _filled(some), strict=False)]
+            sources = list(chain.from_iterable(map(_all_sources, plain)))
         columns = cls(keys, told, is_plain=True, sources=sources)
         return columns._with(sorted(odd, key=_key)) if odd else columns
 
@@ -213,11 +213,6 @@ def _moved(these: Sequence[Item], others: Sequence[Item], moves: Sequence[_Move]
     return moved
 
 
-def _all_sources(columns: EntryColumns) -> Sequence[SourceHash]:
+def _all_sources(columns: PlainEntries | EntryColumns) -> Sequence[SourceHash]:
     """The sources of all, also where none is known."""
-    return [UNKNOWN_SOURCE] * len(columns) if columns.sources is None else columns.sources
-
-
-def _filled(columns: PlainEntries) -> "Sequence[SourceHash] | repeat[SourceHash]":
-    """The sources of columns, endless where none is known."""
-    return repeat(UNKNOWN_SOURCE) if columns.sources is None else columns.sources
+    return [UNKNOWN_SOURCE] * len(columns.keys) if columns.sources is None else columns.sources

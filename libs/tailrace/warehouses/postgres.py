@@ -28,9 +28,8 @@ from tailrace.connector_kit.postgres_hashes import (
     ROW_HASH,
     HashedStatements,
     PostgresHashedRows,
-    rows_planned,
 )
-from tailrace.connector_kit.postgres_parts import Parts, parts_for
+from tailrace.connector_kit.postgres_parts import Parts, Planned, parts_for
 from tailrace.connector_kit.postgres_reading import blocks_of, sampled_statement, statement, wrapped
 from tailrace.connector_kit.postgres_settings import (
     DANGER,
@@ -147,7 +146,7 @@ class PostgresWarehouse(Warehouse):
             with _translated():
                 await self._attributes(query)
                 await self._try_out(wrapped("1", query))
-            return rows_planned(await self.plan(wrapped("1", query), ()))
+            return Planned.of(await self.plan(wrapped("1", query), ())).rows
 
     async def key_sample(self, reading: Reading, *, part: float) -> Sequence[RowKey]:
         """Keys drawn at random, by a look at all rows that gives nothing else."""
