@@ -7,9 +7,11 @@ import pytest
 
 from tests.cli.commands import run
 
-# Presses Ctrl-C at the moment when the module is looked for, then runs the command.
+# Presses Ctrl-C at the moment when the module is looked for, then runs the command. Tests may themselves run
+# behind `nohup` or `&`, where Ctrl-C is ignored, and what is ignored is inherited.
 _PRESSED = """
 import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 class Finger:
     def find_spec(self, name, path=None, target=None):
         if name == {module!r}:
