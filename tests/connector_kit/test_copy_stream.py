@@ -28,3 +28,23 @@ async def test_blocks_hold_all_lines_and_no_more_than_they_may(
 
     assert b"".join(line + b"\n" for block in blocks for line in block) == data
     assert max(map(len, blocks), default=0) <= rows_per_block
+
+
+@pytest.mark.parametrize("rows_per_block", [1, 10, 300])
+async def test_lines_that_come_counted_are_cut_as_others_are(rows_per_block: int) -> None:
+    lines = EVEN.splitlines(keepends=True)
+
+    async def copy(sink: Sink) -> None:
+        await sink(b"".join(lines[:20]), 20)
+        await sink(b"".join(lines[20:500])[:-1])
+        await sink(lines[499][-1:])
+        for at in range(500, 1000, 50):
+            await sink(b"".join(lines[at : at + 50]), 50)
+
+    blocks = []
+    async with CopyStream(rows_per_block, 2).filled(copy, ()) as stream:
+        while text := await stream.text(wait_s=5):
+            blocks.append(text.split(b"\n"))
+
+    assert b"".join(line + b"\n" for block in blocks for line in block) == EVEN
+    assert max(map(len, blocks)) <= rows_per_block

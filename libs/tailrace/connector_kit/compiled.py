@@ -45,8 +45,8 @@ class CopyCells(Protocol):
         """The cells of a column, as they stand."""
         ...
 
-    def sort_lines(self, text: bytes, lines_per_piece: int) -> list[bytes]:
-        """All lines in the order of their last cells' bytes, so many of them at a time; each ends with a line break."""
+    def sort_lines(self, text: bytes, lines_per_piece: int) -> list[tuple[bytes, int]]:
+        """All lines in the order of their last cells' bytes, so many at a time, and how many; each with its line break."""
         ...
 
     def write_objects(self, text: bytes, width: int, fields: Sequence[CellField], last: bytes) -> list[bytes] | None:

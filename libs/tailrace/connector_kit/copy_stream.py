@@ -4,14 +4,22 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import NamedTuple, Self, TypeAlias
+from typing import NamedTuple, Protocol, Self, TypeAlias
 
 from tailrace.core.waits import side_by_side
 
 BLOCK_BYTES = 4 << 20
 """What the text of a block may come to, roughly."""
 
-Sink: TypeAlias = Callable[[bytes], Coroutine[object, object, None]]
+
+class Sink(Protocol):
+    """Takes data of a COPY."""
+
+    def __call__(self, data: bytes, rows: int | None = None, /) -> Coroutine[object, object, None]:
+        """Take some; `rows` where it is known to be so many whole lines."""
+        ...
+
+
 Copy: TypeAlias = Callable[[Sink], Awaitable[object]]
 """Gives all data of a COPY to a sink, waiting for it each time."""
 
@@ -29,7 +37,7 @@ class CopyStream:
         self._wanted = min(first_rows, rows_per_block)
         self._ahead_bytes = ahead_bytes
         self._waiting_bytes = 0
-        self._waiting: deque[bytes] = deque()
+        self._waiting: deque[tuple[bytes, int | None]] = deque()
         self._came, self._was_taken = asyncio.Event(), asyncio.Event()
         self._pieces: deque[_Piece] = deque()
         self._rows = self._size_bytes = 0
@@ -70,7 +78,7 @@ class CopyStream:
                 if self._failure is not None:
                     raise self._failure
             else:
-                self._add(chunk)
+                self._add(*chunk)
         self._wanted = self._rows_per_block
         taken = self._taken()
         return b"".join([*taken[:-1], taken[-1][:-1]]) if taken else b""
@@ -83,40 +91,43 @@ class CopyStream:
         self._is_filled = True
         self._came.set()
 
-    async def _take(self, data: bytes) -> None:
+    async def _take(self, data: bytes, rows: int | None = None) -> None:
         # The driver gives a view of its buffer or a bytearray, whose parts are slow.
         chunk = bytes(data)
         while self._waiting_bytes and self._waiting_bytes + len(chunk) > self._ahead_bytes:
             self._was_taken.clear()
             await self._was_taken.wait()
         self._waiting_bytes += len(chunk)
-        self._waiting.append(chunk)
+        self._waiting.append((chunk, rows))
         self._came.set()
 
-    async def _next(self) -> bytes | None:
-        """What came next; None behind the last."""
+    async def _next(self) -> tuple[bytes, int | None] | None:
+        """What came next, and how many lines it is if that is known; None behind the last."""
         while not self._waiting:
             if self._is_filled:
                 return None
             self._came.clear()
             await self._came.wait()
-        chunk = self._waiting.popleft()
+        chunk, rows = self._waiting.popleft()
         self._waiting_bytes -= len(chunk)
         self._was_taken.set()
-        return chunk
+        return chunk, rows
 
-    def _add(self, chunk: bytes) -> None:
+    def _add(self, chunk: bytes, rows: int | None) -> None:
+        if rows is not None and not self._rest:
+            self._hold(chunk, rows)
+            return
         end = chunk.rfind(b"\n") + 1
         if end:
-            self._hold(self._rest + chunk[:end] if self._rest else chunk[:end])
+            text = self._rest + chunk[:end]
+            self._hold(text, text.count(b"\n"))
             self._rest = chunk[end:]
         else:
             self._rest += chunk
 
-    def _hold(self, text: bytes) -> None:
-        piece = _Piece(text, text.count(b"\n"))
-        self._pieces.append(piece)
-        self._rows += piece.rows
+    def _hold(self, text: bytes, rows: int) -> None:
+        self._pieces.append(_Piece(text, rows))
+        self._rows += rows
         self._size_bytes += len(text)
 
     def _taken(self) -> list[bytes]:

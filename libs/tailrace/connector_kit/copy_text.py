@@ -53,7 +53,7 @@ class TextRows(Sequence[tuple[object, ...]]):
         self.layout = layout
         self.numbers = numbers or {}
         self.copy_cells = copy_cells
-        self._count = text.count(b"\n") + 1 if text else 0
+        self._count: int | None = None
         self._cells: list[Sequence[bytes]] | None = None
 
     @property
@@ -78,6 +78,8 @@ class TextRows(Sequence[tuple[object, ...]]):
         return at - sum(number < at for number in self.numbers)
 
     def __len__(self) -> int:
+        if self._count is None:
+            self._count = self.text.count(b"\n") + 1 if self.text else 0
         return self._count
 
     @overload
@@ -88,7 +90,7 @@ class TextRows(Sequence[tuple[object, ...]]):
 
     def __getitem__(self, at: int | slice) -> tuple[object, ...] | Sequence[tuple[object, ...]]:
         if isinstance(at, slice):
-            return list(map(self._row, range(self._count)[at]))
+            return list(map(self._row, range(len(self))[at]))
         return self._row(at)
 
     def __iter__(self) -> Iterator[tuple[object, ...]]:
@@ -106,6 +108,7 @@ class TextRows(Sequence[tuple[object, ...]]):
         if self.copy_cells is not None:
             cut = self.copy_cells.cut_keys(self.text, self.cells_before_keys, KEY_SIZE_LIMIT_BYTES)
             if cut is not None:
+                self._count = len(cut)
                 return DistinctKeys(cut)
         parts = list(map(_texts, self.cells[len(self.layout.kinds) + self.layout.extra :]))
         keys = list(zip(*parts, strict=True))
@@ -122,7 +125,7 @@ class TextRows(Sequence[tuple[object, ...]]):
     def _cut(self) -> list[Sequence[bytes]]:
         # Cells hold neither tabs nor line breaks, which are written as escapes.
         found = self.text.replace(b"\n", b"\t").split(b"\t") if self.text else []
-        width = len(found) // self._count if found else self.cells_before_keys
+        width = len(found) // len(self) if found else self.cells_before_keys
         cells: list[Sequence[bytes]] = [found[at::width] for at in range(width)]
         for at in sorted(self.numbers):
             cells.insert(at, ())

@@ -129,8 +129,8 @@ class Parts:
         await session.copy_to(held.take, self.statement_of(reading, is_ordered=False))
         if held.is_too_large:
             return False
-        for piece in sorted_lines(b"".join(held.pieces), self.reading.rows_per_block):
-            await sink(piece)
+        for piece, rows in sorted_lines(b"".join(held.pieces), self.reading.rows_per_block):
+            await sink(piece, rows)
         return True
 
 
@@ -180,12 +180,15 @@ def parts(reading: Reading, numbers: Numbers | None) -> Iterator[Part]:
         yield Part(_restricted(reading, [_has_null(reading)]), may_be_sorted_here=False)
 
 
-def sorted_lines(text: bytes, lines_per_piece: int, copy_cells: CopyCells | None = COPY_CELLS) -> Iterable[bytes]:
-    """Lines in the order of their last cells, so many at a time. Without `copy_cells` it is done in Python."""
+def sorted_lines(
+    text: bytes, lines_per_piece: int, copy_cells: CopyCells | None = COPY_CELLS
+) -> Iterable[tuple[bytes, int]]:
+    """Lines in the order of their last cells, so many at a time, and how many. Without `copy_cells`, in Python."""
     if copy_cells is not None:
         return copy_cells.sort_lines(text, lines_per_piece)
     lines = sorted(text.splitlines(keepends=True), key=_last_cell)
-    return (b"".join(lines[at : at + lines_per_piece]) for at in range(0, len(lines), lines_per_piece))
+    pieces = (lines[at : at + lines_per_piece] for at in range(0, len(lines), lines_per_piece))
+    return ((b"".join(piece), len(piece)) for piece in pieces)
 
 
 class _Held:
@@ -196,8 +199,8 @@ class _Held:
         self.is_too_large = False
         self._size_bytes = 0
 
-    async def take(self, data: bytes) -> None:
-        """Hold more of it."""
+    async def take(self, data: bytes, rows: int | None = None) -> None:
+        """Hold more of it, however many rows that are."""
         self._size_bytes += len(data)
         if self._size_bytes > PART_BYTES:
             self.is_too_large = True

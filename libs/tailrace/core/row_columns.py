@@ -10,7 +10,7 @@ from tailrace.core.rows import Row, RowHash, RowKey, SourceHash
 class RowColumns(Sequence[Row]):
     """Rows whose keys, bodies and hashes stand side by side, and the warehouse's hashes where they are to be kept."""
 
-    __slots__ = ("bodies", "hashes", "keys", "sources")
+    __slots__ = ("_size_bytes", "bodies", "hashes", "keys", "sources")
 
     def __init__(
         self,
@@ -23,6 +23,14 @@ class RowColumns(Sequence[Row]):
         self.bodies = bodies
         self.hashes = hashes
         self.sources = sources
+        self._size_bytes: int | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """What the bodies come to."""
+        if self._size_bytes is None:
+            self._size_bytes = sum(map(len, self.bodies))
+        return self._size_bytes
 
     @classmethod
     def joined(cls, pieces: Sequence[Self]) -> Self:

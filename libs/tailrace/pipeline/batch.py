@@ -156,12 +156,13 @@ class _Cut:
 
     def takes_stretches_of(self, changes: PlainChanges) -> bool:
         """Whether all of them are decided alike: none is too large, or may come again."""
-        return not self.recipe.by_cursor and max(map(len, changes.columns.bodies)) <= self.recipe.plan.bytes_per_batch
+        columns, most = changes.columns, self.recipe.plan.bytes_per_batch
+        return not self.recipe.by_cursor and (columns.size_bytes <= most or max(map(len, columns.bodies)) <= most)
 
     def add_plain(self, changes: PlainChanges, at: int) -> int:
         """Take in as many from a place on as there is room for, and give how many that is."""
         is_sent = changes.change in self.sends
-        taken = self._room_for(changes.columns.bodies, at, is_sent=is_sent)
+        taken = self._room_for(changes.columns, at, is_sent=is_sent)
         if not taken:
             return 0
         some = changes[at : at + taken]
@@ -171,7 +172,7 @@ class _Cut:
             self._end_singles()
             self.changes.append(some)
             self.sending += taken
-            self.size_bytes += sum(map(len, some.columns.bodies)) + taken
+            self.size_bytes += some.columns.size_bytes + taken
         else:
             self.decided.add_plain_skipped(some, _why_not(some.change))
         return taken
@@ -208,16 +209,16 @@ class _Cut:
         self.rows = self.sending = self.size_bytes = 0
         return parcel
 
-    def _room_for(self, bodies: Sequence[bytes], at: int, *, is_sent: bool) -> int:
+    def _room_for(self, columns: RowColumns, at: int, *, is_sent: bool) -> int:
         """How many rows from a place on `is_full_before` would let in, one after another."""
         plan, size_bytes = self.recipe.plan, self.size_bytes
         if self.sending >= plan.rows_per_batch or self.rows >= _DECIDED_PER_PARCEL + self.sending:
             return 0
         room = plan.rows_per_batch - self.sending if is_sent else _DECIDED_PER_PARCEL + self.sending - self.rows
-        room = min(room, len(bodies) - at)
-        if not is_sent:
+        room = min(room, len(columns) - at)
+        if not is_sent or size_bytes + columns.size_bytes + room <= plan.bytes_per_batch:
             return room
-        sizes = [*map(len, bodies[at : at + room])]
+        sizes = [*map(len, columns.bodies[at : at + room])]
         if size_bytes + sum(sizes) + room <= plan.bytes_per_batch:
             return room
         ends = accumulate(sizes, lambda end, body_bytes: end + 1 + body_bytes)

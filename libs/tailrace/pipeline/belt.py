@@ -169,7 +169,7 @@ class Belt:
 def _size_bytes(changes: Sequence[RowChange]) -> int:
     """What changes take in memory, roughly."""
     if isinstance(changes, PlainChanges):
-        bodies = sum(map(len, changes.columns.bodies))
+        bodies = changes.columns.size_bytes
     else:
         bodies = sum(len(change.mapped.row.body) for change in changes if change.mapped is not None)
     return bodies + len(changes) * _ROW_BYTES
