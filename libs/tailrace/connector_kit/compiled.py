@@ -46,7 +46,7 @@ class CopyCells(Protocol):
         ...
 
     def sort_lines(self, text: bytes, lines_per_piece: int) -> list[tuple[bytes, int]]:
-        """All lines in the order of their last cells' bytes, so many at a time, and how many; each with its line break."""
+        """All lines in the order of their last cells' bytes, so many at a time, and how many."""
         ...
 
     def write_objects(self, text: bytes, width: int, fields: Sequence[CellField], last: bytes) -> list[bytes] | None:
