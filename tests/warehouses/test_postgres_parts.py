@@ -1,5 +1,7 @@
 """Large tables of PostgreSQL by a key of numbers: read without a large sort, and yet as ever."""
 
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -10,6 +12,7 @@ from tailrace.connector_kit.warehouse import Reading
 from tailrace.core.rows import Block, RowKey
 from tailrace.testing.eventually import eventually
 from tailrace.warehouses.postgres import PostgresWarehouse
+from tailrace_executor.share import cuts_of
 from tests.warehouses.postgres_rig import settings
 
 ROWS = 60_000
@@ -132,6 +135,27 @@ async def test_part_with_far_more_text_than_expected_is_left_to_the_server(
     assert keys_of(blocks) == [*((number,) for number in numbers), None, None]
     assert sum(len(str(row[2])) for block in blocks for row in block.rows) == 3000 * (ROWS + 3)
     assert await admin.fetchval("SELECT idx_scan FROM pg_stat_user_tables WHERE relname = 'big'") > MANY
+
+
+async def test_sample_of_its_keys_is_as_the_server_expects_them_without_a_look_at_the_rows(
+    admin: Admin, empty_database_url: str
+) -> None:
+    # A sixth of the numbers are far larger than the others, and as many are gone.
+    await admin.execute(TABLE + f"; UPDATE big SET id = id * 100 WHERE id > {ROWS - 15_000}")
+    await admin.execute("DELETE FROM big WHERE id BETWEEN 20000 AND 29999; ANALYZE big")
+    numbers = await admin.fetch("SELECT id::text AS number FROM big WHERE id IS NOT NULL")
+    looked = "SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'big'"
+    await admin.execute("SELECT pg_stat_force_next_flush()")
+    before = await admin.fetchval(looked)
+
+    async with PostgresWarehouse.open(settings(empty_database_url)) as warehouse:
+        sample = await warehouse.key_sample(IN_PARTS, part=0.05)
+
+    await all_left(admin)
+    assert await admin.fetchval(looked) == before
+    assert abs(len(sample) - 0.05 * len(numbers)) < 0.01 * len(numbers)
+    shares = Counter(bisect_left(cuts_of(sample, 4), (row["number"],)) for row in numbers)
+    assert all(abs(shares[part] - len(numbers) / 4) < len(numbers) / 20 for part in range(4))
 
 
 async def test_read_that_is_left_in_a_part_leaves_nobody_on_the_server(admin: Admin, empty_database_url: str) -> None:

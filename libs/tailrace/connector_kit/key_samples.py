@@ -22,7 +22,9 @@ class SamplesKeys(Protocol):
         ...
 
     async def key_sample(self, reading: Reading, *, part: float) -> Sequence[RowKey]:
-        """The keys of about this part of the rows, drawn at random, `MOST_KEYS` at most; none with a NULL.
+        """Keys that lie as about this part of the rows do, `MOST_KEYS` at most; none with a NULL.
+
+        Drawn at random; or spread as the warehouse expects the rows to lie, so that there may be no row of a key.
 
         :raises SourceInvalid, SourceUnavailable: as `Warehouse.read`.
         """

@@ -175,9 +175,14 @@ def parts(reading: Reading, numbers: Numbers | None) -> Iterator[Part]:
             return
         if reading.after is None or last_text(some) >= reading.after[0]:
             is_whole_key = len(reading.key_columns) == 1
-            yield Part(_restricted(reading, _among(reading, some)), may_be_sorted_here=is_whole_key)
+            yield Part(part_of(reading, some), may_be_sorted_here=is_whole_key)
     if reading.until is None:
         yield Part(_restricted(reading, [_has_null(reading)]), may_be_sorted_here=False)
+
+
+def part_of(reading: Reading, some: Sequence[Range]) -> Reading:
+    """The rows of some numbers."""
+    return _restricted(reading, _among(reading, some))
 
 
 def sorted_lines(

@@ -30,7 +30,8 @@ from tailrace.connector_kit.postgres_hashes import (
     PostgresHashedRows,
 )
 from tailrace.connector_kit.postgres_parts import Parts, Planned, parts_for
-from tailrace.connector_kit.postgres_reading import blocks_of, sampled_statement, statement, wrapped
+from tailrace.connector_kit.postgres_reading import blocks_of, statement, wrapped
+from tailrace.connector_kit.postgres_samples import sampled_keys
 from tailrace.connector_kit.postgres_settings import (
     DANGER,
     DANGEROUS_ROLES,
@@ -149,12 +150,11 @@ class PostgresWarehouse(Warehouse):
             return Planned.of(await self.plan(wrapped("1", query), ())).rows
 
     async def key_sample(self, reading: Reading, *, part: float) -> Sequence[RowKey]:
-        """Keys drawn at random, by a look at all rows that gives nothing else."""
+        """Keys drawn at random, by a look at all rows that gives nothing else; of numbers that an index knows, none."""
         async with self._transaction():
             with _translated():
-                attributes, _ = await self._set_up(reading)
-                sql = sampled_statement(reading, list(map(read_column, attributes)), part)
-                return [RowKey(tuple(drawn)) for drawn in await self._connection.fetch(sql, timeout=self._wait_s)]
+                attributes, encoding = await self._set_up(reading)
+                return await sampled_keys(self, reading, list(map(read_column, attributes)), encoding, part)
 
     async def row_hash(self) -> str | None:
         """The name of how it makes hashes; None where it is not to, or a server only resembles PostgreSQL."""
