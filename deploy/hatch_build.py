@@ -1,4 +1,4 @@
-"""Compiles `copy_cells` when Tailrace is installed. Where there is no C compiler it stays pure Python, and says so."""
+"""Compiles two modules when Tailrace is installed. Where there is no C compiler it stays pure Python, and says so."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,8 +10,8 @@ from setuptools import Distribution, Extension
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import BaseError, CCompilerError
 
-_MODULE = "tailrace.connector_kit.copy_cells"
-_SOURCE = Path("libs/tailrace/connector_kit/copy_cells.pyx")
+_PACKAGE = "tailrace.connector_kit"
+_NAMES = ("copy_cells", "line_order")
 
 
 class CompiledParts(BuildHookInterface[Any]):
@@ -24,19 +24,20 @@ class CompiledParts(BuildHookInterface[Any]):
         try:
             built = _compiled(Path(self.root))
         except (BaseError, CCompilerError, OSError) as error:
-            self.app.display_warning(f"copy_cells is not compiled, rows from PostgreSQL are read slower: {error}")
+            self.app.display_warning(f"nothing is compiled, rows from PostgreSQL are read slower: {error}")
             return
         if version != "editable":
             build_data |= {"pure_python": False, "infer_tag": True}
-            build_data["artifacts"].append(built.relative_to(self.root).as_posix())
+            build_data["artifacts"] += [path.relative_to(self.root).as_posix() for path in built]
 
 
-def _compiled(root: Path) -> Path:
+def _compiled(root: Path) -> list[Path]:
+    folder = root.joinpath("libs", *_PACKAGE.split("."))
     with TemporaryDirectory() as scratch:
-        extension = Extension(_MODULE, [str(root / _SOURCE)])
-        modules = cythonize([extension], build_dir=scratch, quiet=True, language_level=3)
+        extensions = [Extension(f"{_PACKAGE}.{name}", [str(folder / f"{name}.pyx")]) for name in _NAMES]
+        modules = cythonize(extensions, build_dir=scratch, quiet=True, language_level=3)
         command = build_ext(Distribution({"ext_modules": modules, "package_dir": {"": str(root / "libs")}}))
         command.inplace, command.build_temp = True, scratch
         command.ensure_finalized()
         command.run()
-        return Path(command.get_ext_fullpath(_MODULE))
+        return [Path(command.get_ext_fullpath(each.name)) for each in extensions]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tailrace.connector_kit.compiled import COPY_CELLS, CellField, CopyCells, How
+from tailrace.connector_kit.compiled import COPY_CELLS, LINE_ORDER, CellField, CopyCells, How
 
 HAS_COMPILER = bool(shutil.which("cc")) and (Path(sysconfig.get_path("include")) / "Python.h").exists()
 
@@ -19,7 +19,7 @@ def copy_cells() -> CopyCells:
 
 
 def test_where_there_is_a_compiler_it_was_used() -> None:
-    assert COPY_CELLS is not None or not HAS_COMPILER
+    assert (COPY_CELLS is not None and LINE_ORDER is not None) or not HAS_COMPILER
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailrace.connector_kit.compiled import COPY_CELLS, CopyCells
+from tailrace.connector_kit.compiled import LINE_ORDER, LineOrder
 from tailrace.connector_kit.copy_stream import Sink
 from tailrace.connector_kit.number_ranges import Numbers, Range
 from tailrace.connector_kit.postgres_parts import PART_BYTES, Parts, parts, parts_for, sorted_lines
@@ -83,7 +83,7 @@ def test_lines_are_sorted_alike_with_compiled_code_and_without(numbers: list[int
     lines = [f"a\\tb{number}\t{number}\n".encode() for number in numbers]
 
     in_order: list[bytes] = sorted(lines, key=key_of)
-    ways: list[CopyCells | None] = [None, *([COPY_CELLS] if COPY_CELLS else [])]
+    ways: list[LineOrder | None] = [None, *([LINE_ORDER] if LINE_ORDER else [])]
     for way in ways:
         pieces = list(sorted_lines(b"".join(lines), per_piece, way))
 

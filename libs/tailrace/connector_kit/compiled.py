@@ -45,20 +45,25 @@ class CopyCells(Protocol):
         """The cells of a column, as they stand."""
         ...
 
-    def sort_lines(self, text: bytes, lines_per_piece: int) -> list[tuple[bytes, int]]:
-        """All lines in the order of their last cells' bytes, so many at a time, and how many."""
-        ...
-
     def write_objects(self, text: bytes, width: int, fields: Sequence[CellField], last: bytes) -> list[bytes] | None:
         """A JSON object for each line; None where one of them needs a closer look."""
         ...
 
 
-def _loaded() -> CopyCells | None:
+class LineOrder(Protocol):
+    """The function of `line_order.pyx`."""
+
+    def sort_lines(self, text: bytes, lines_per_piece: int) -> list[tuple[bytes, int]]:
+        """All lines in the order of their last cells' bytes, so many at a time, and how many."""
+        ...
+
+
+def _loaded(name: str) -> object:
     try:
-        return cast("CopyCells", import_module("tailrace.connector_kit.copy_cells"))
+        return import_module(f"tailrace.connector_kit.{name}")
     except ImportError:
         return None
 
 
-COPY_CELLS = _loaded()
+COPY_CELLS = cast("CopyCells | None", _loaded("copy_cells"))
+LINE_ORDER = cast("LineOrder | None", _loaded("line_order"))

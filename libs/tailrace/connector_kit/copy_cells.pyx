@@ -20,7 +20,8 @@ cdef enum:
     _MARKS = 4  # what quotation marks take, or what a NULL needs above its cell
     _ESCAPED = 6  # what a byte may take
     _LARGE = 1 << 20  # a line that takes no room for longer ones
-    _HEAD = 8  # bytes of a key that are compared as one number
+
+cdef uint64_t _EACH = 0x0101010101010101  # one in each byte
 
 cdef struct Field:
     const char* piece
@@ -33,12 +34,6 @@ cdef struct Span:
     const char* at
     const char* end
 
-cdef struct Line:
-    uint64_t head
-    const char* at
-    const char* key
-    const char* end
-
 
 def cut_keys(bytes text, Py_ssize_t width, Py_ssize_t most_bytes):
     """The cells of each line behind the first `width`, as texts.
@@ -49,11 +44,13 @@ def cut_keys(bytes text, Py_ssize_t width, Py_ssize_t most_bytes):
     cdef const char* end = at + PyBytes_GET_SIZE(text)
     cdef const char* stop
     cdef const char* before = at
-    cdef Py_ssize_t size, size_before = -1
+    cdef Py_ssize_t size, size_before = -1, parts = 0
     cdef list keys = []
     while at < end:
         stop = _end_of(at, end, c"\n")
-        at = _behind(at, stop, width)
+        if not parts:
+            parts = _cells_behind(at, stop, width)
+        at = _last_cells(at, stop, parts)
         size = stop - at
         if size > most_bytes or (size == size_before and memcmp(at, before, size) == 0):
             return None
@@ -80,34 +77,6 @@ def cut_column(bytes text, Py_ssize_t column):
         found.append(PyBytes_FromStringAndSize(at, _end_of(at, stop, c"\t") - at))
         at = stop + 1
     return found
-
-
-def sort_lines(bytes text, Py_ssize_t lines_per_piece):
-    """All lines in the order of their last cells' bytes, so many at a time, and how many; each with its line break."""
-    cdef const char* at = PyBytes_AS_STRING(text)
-    cdef const char* end = at + PyBytes_GET_SIZE(text)
-    cdef Py_ssize_t count = text.count(b"\n"), row, last
-    cdef Line* lines = <Line*> malloc((2 * count + 1) * sizeof(Line))
-    cdef Py_ssize_t* ends = <Py_ssize_t*> malloc((count + 1) * sizeof(Py_ssize_t))
-    cdef Line* ordered
-    cdef list pieces = []
-    try:
-        if lines == NULL or ends == NULL:
-            raise MemoryError
-        for row in range(count):
-            lines[row].at = at
-            lines[row].end = _end_of(at, end, c"\n")
-            lines[row].key = _last_cell(at, lines[row].end)
-            lines[row].head = _head_of(lines[row].key, lines[row].end)
-            at = lines[row].end + 1
-        ordered = _sorted(lines, lines + count, ends, count)
-        for row in range(0, count, lines_per_piece):
-            last = row + lines_per_piece if row + lines_per_piece < count else count
-            pieces.append((_joined(ordered + row, ordered + last), last - row))
-        return pieces
-    finally:
-        free(lines)
-        free(ends)
 
 
 def write_objects(bytes text, Py_ssize_t width, list fields, bytes last):
@@ -170,81 +139,33 @@ def write_objects(bytes text, Py_ssize_t width, list fields, bytes last):
         free(line)
 
 
-cdef const char* _last_cell(const char* at, const char* end) noexcept:
+cdef inline const char* _last_cell(const char* at, const char* end) noexcept:
     while end > at and (end - 1)[0] != c"\t":
         end -= 1
     return end
 
 
-cdef uint64_t _head_of(const char* at, const char* end) noexcept:
-    """The first bytes of a key as a number that compares as they do; what is missing counts as zeros."""
-    cdef uint64_t head = 0
-    cdef int place
-    for place in range(_HEAD):
-        head = head << 8 | (<unsigned char> at[place] if at + place < end else 0)
-    return head
+cdef const char* _last_cells(const char* at, const char* stop, Py_ssize_t cells) except NULL:
+    """Where so many cells begin that a line ends with."""
+    cdef const char* found = _last_cell(at, stop)
+    while cells > 1:
+        if found == at:
+            raise ValueError("a line has too few cells")
+        found = _last_cell(at, found - 1)
+        cells -= 1
+    return found
 
 
-cdef Line* _sorted(Line* lines, Line* spare, Py_ssize_t* ends, Py_ssize_t count) noexcept:
-    """The lines in order, in one of two places: stretches that are in order, as most are that come, merged in pairs.
-
-    There is room in `ends` for one more than there are lines.
-    """
-    cdef Py_ssize_t stretches = 0, merged, at, first, last, row
-    for row in range(1, count):
-        if _compare(&lines[row - 1], &lines[row]) > 0:
-            ends[stretches] = row
-            stretches += 1
-    ends[stretches] = count
-    stretches += 1
-    while stretches > 1:
-        merged = first = 0
-        for at in range(0, stretches, 2):
-            last = ends[at + 1] if at + 1 < stretches else ends[at]
-            _merge(lines + first, lines + ends[at], lines + last, spare + first)
-            ends[merged] = first = last
-            merged += 1
-        stretches = merged
-        lines, spare = spare, lines
-    return lines
-
-
-cdef void _merge(const Line* one, const Line* other, const Line* stop, Line* to) noexcept:
-    """Two stretches that follow one another; of lines with the same key, those of the first come first."""
-    cdef const Line* end = other
-    while one < end and other < stop:
-        if _compare(one, other) <= 0:
-            to[0] = one[0]
-            one += 1
-        else:
-            to[0] = other[0]
-            other += 1
-        to += 1
-    memcpy(to, one, (end - one) * sizeof(Line))
-    memcpy(to + (end - one), other, (stop - other) * sizeof(Line))
-
-
-cdef inline int _compare(const Line* a, const Line* b) noexcept nogil:
-    cdef Py_ssize_t size = a.end - a.key, other_size = b.end - b.key
-    cdef int found
-    if a.head != b.head:
-        return -1 if a.head < b.head else 1
-    found = memcmp(a.key, b.key, size if size < other_size else other_size)
-    return found if found else (size > other_size) - (size < other_size)
-
-
-cdef bytes _joined(const Line* line, const Line* stop):
-    cdef const Line* at = line
-    cdef Py_ssize_t size = 0
-    while at < stop:
-        size += at.end + 1 - at.at
+cdef Py_ssize_t _cells_behind(const char* at, const char* stop, Py_ssize_t width) except -1:
+    """How many cells a line has behind the first so many."""
+    cdef Py_ssize_t cells = 1
+    at = _behind(at, stop, width)
+    while True:
+        at = _end_of(at, stop, c"\t")
+        if at == stop:
+            return cells
         at += 1
-    cdef bytes joined = PyBytes_FromStringAndSize(NULL, size)
-    cdef char* to = PyBytes_AS_STRING(joined)
-    while line < stop:
-        to = _put(to, line.at, line.end + 1 - line.at)
-        line += 1
-    return joined
+        cells += 1
 
 
 cdef inline const char* _end_of(const char* at, const char* end, char what) noexcept:
@@ -325,17 +246,25 @@ cdef char* _put_cell(char* to, Span cell, How how) noexcept:
 
 cdef char* _put_text(char* to, Span cell) noexcept:
     cdef const char* at = cell.at
-    cdef const char* plain = at
     cdef unsigned char byte
+    cdef uint64_t word
     to[0] = c'"'
     to += 1
     while at < cell.end:
+        while cell.end - at >= <Py_ssize_t> sizeof(word):
+            memcpy(&word, at, sizeof(word))
+            if _has_odd(word):
+                break
+            memcpy(to, &word, sizeof(word))
+            at += sizeof(word)
+            to += sizeof(word)
+        if at == cell.end:
+            break
         byte = <unsigned char> at[0]
         if byte >= 32 and byte != c'"' and byte != c"\\":
-            at += 1
-            continue
-        to = _put(to, plain, at - plain)
-        if byte == c"\\":
+            to[0] = byte
+            to += 1
+        elif byte == c"\\":
             at += 1
             # The others of its escapes are those of JSON.
             to = _put(to, b"\\u000b", 6) if at[0] == c"v" else _put(to, at - 1, 2)
@@ -350,10 +279,20 @@ cdef char* _put_text(char* to, Span cell) noexcept:
             to[1] = b"0123456789abcdef"[byte & 15]
             to += 2
         at += 1
-        plain = at
-    to = _put(to, plain, cell.end - plain) if plain < cell.end else to
     to[0] = c'"'
     return to + 1
+
+
+cdef inline bint _has_odd(uint64_t word) noexcept:
+    """Whether one of eight bytes is a control character, a quote or a backslash, as texts seldom have them.
+
+    By what is borrowed in a subtraction: https://graphics.stanford.edu/~seander/bithacks.html#HasLessInWord
+    """
+    cdef uint64_t quotes = word ^ (_EACH * c'"'), slashes = word ^ (_EACH * c"\\")
+    cdef uint64_t odd = (word - _EACH * 32) & ~word
+    odd |= (quotes - _EACH) & ~quotes
+    odd |= (slashes - _EACH) & ~slashes
+    return (odd & (_EACH << 7)) != 0
 
 
 cdef char* _put_time(char* to, Span cell) noexcept:

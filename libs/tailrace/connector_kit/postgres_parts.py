@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol, Self
 
 import orjson
 
-from tailrace.connector_kit.compiled import COPY_CELLS, CopyCells
+from tailrace.connector_kit.compiled import LINE_ORDER, LineOrder
 from tailrace.connector_kit.copy_stream import Sink
 from tailrace.connector_kit.number_ranges import Numbers, Range, first_text, last_text
 from tailrace.connector_kit.postgres_reading import ReadColumn, copied_statement, wrapped
@@ -186,11 +186,11 @@ def part_of(reading: Reading, some: Sequence[Range]) -> Reading:
 
 
 def sorted_lines(
-    text: bytes, lines_per_piece: int, copy_cells: CopyCells | None = COPY_CELLS
+    text: bytes, lines_per_piece: int, line_order: LineOrder | None = LINE_ORDER
 ) -> Iterable[tuple[bytes, int]]:
-    """Lines in the order of their last cells, so many at a time, and how many. Without `copy_cells`, in Python."""
-    if copy_cells is not None:
-        return copy_cells.sort_lines(text, lines_per_piece)
+    """Lines in the order of their last cells, so many at a time, and how many. Without `line_order`, in Python."""
+    if line_order is not None:
+        return line_order.sort_lines(text, lines_per_piece)
     lines = sorted(text.splitlines(keepends=True), key=_last_cell)
     pieces = (lines[at : at + lines_per_piece] for at in range(0, len(lines), lines_per_piece))
     return ((b"".join(piece), len(piece)) for piece in pieces)
