@@ -1,5 +1,6 @@
 """Rows that PostgreSQL wrote as text become the bytes that the exact encoder writes of their values."""
 
+import orjson
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -65,6 +66,20 @@ def test_text_without_oddities_is_never_looked_at_row_by_row(copy_cells: CopyCel
         b'{"id":2,"%":"%s","text":"x","integer":7,"float":1.5,"decimal":1.50,"boolean":true,'
         b'"timestamp":"2026-01-01T10:00:00Z","json":null}'
     )
+
+
+@WAYS
+@pytest.mark.parametrize("odd", [chr(code) for code in range(1, 33)] + ['"', "\\", "\x7f", "é", "\U0001f600"])
+def test_character_is_written_alike_wherever_it_stands(copy_cells: CopyCells | None, odd: str) -> None:
+    found = ["x" * at + odd + "y" * (20 - at) for at in range(21)]
+    lines = [
+        _line([str(number), text, *["7", "1.5", "1.50", "true", None, None], str(number)])
+        for number, text in enumerate(found)
+    ]
+
+    mapped = _mapper([0]).map_block(_block(lines, copy_cells))
+
+    assert [orjson.loads(one.row.body)["text"] for one in mapped] == found
 
 
 def test_values_of_text_are_those_that_were_written() -> None:
