@@ -43,6 +43,7 @@ _AS_THEY_ARE = frozenset(
 )
 # The shortest decimal of a float4 differs from the shortest of the same number as float8.
 _CASTS = {"float4": "{}::text::float8", "money": "{}::numeric::text", "record": "to_json({})::text"}
+_WRITTEN_AS_TEXT = frozenset({"numeric", "date", "json", "jsonb", "uuid"})
 _TIMES = frozenset({"timestamptz", "timestamp"})
 
 
@@ -85,9 +86,13 @@ def times_among(attributes: Sequence[Attribute]) -> list[int]:
 
 
 def copied_column(attribute: Attribute) -> ReadColumn:
-    """How a column is selected for a COPY, which would write `t` for true."""
-    column = read_column(attribute)
-    return replace(column, projection=f"({column.projection})::text") if attribute.type.name == "bool" else column
+    """How a column is selected for a COPY, which would write `t` for true, and much else as a cast to text does."""
+    column, name = read_column(attribute), attribute.type.name
+    if name == "bool":
+        return replace(column, projection=f"({column.projection})::text")
+    if name in _WRITTEN_AS_TEXT and attribute.type.schema == "pg_catalog":
+        return replace(column, projection=f"{ROWS}.{quote_name(attribute.name)}")
+    return column
 
 
 def read_column(attribute: Attribute) -> ReadColumn:
