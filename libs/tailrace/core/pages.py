@@ -15,6 +15,7 @@ from struct import Struct, pack, unpack_from
 from typing import cast
 
 import orjson
+from isal import isal_zlib
 
 from tailrace.core import entry_bytes
 from tailrace.core.entry_columns import EntryColumns, Told
@@ -76,16 +77,15 @@ def _pack(columns: EntryColumns) -> Page:
 
 
 def _body(columns: EntryColumns, odd: Sequence[tuple[int, Entry]]) -> bytes:
-    keys = columns.packed_keys or zlib.compress(orjson.dumps(_flat(columns.keys)), _COMPRESSION_LEVEL)
+    keys = columns.packed_keys or isal_zlib.compress(orjson.dumps(_flat(columns.keys)), _COMPRESSION_LEVEL)
     hashes = list(columns.told)
     for at, _ in odd:
         hashes[at] = UNKNOWN_VERSION
     sources = b"" if columns.sources is None else pack(f">{len(columns)}q", *columns.sources)
     told = b"".join([_PLACE.pack(at) + entry_bytes.encode(entry) for at, entry in odd])
+    packed = isal_zlib.compress(told, _COMPRESSION_LEVEL) if odd else b""
     head = _HEAD.pack(len(columns), len(keys), len(odd))
-    return b"".join(
-        (head, keys, *cast("list[RowHash]", hashes), sources, zlib.compress(told, _COMPRESSION_LEVEL) if odd else b"")
-    )
+    return b"".join((head, keys, *cast("list[RowHash]", hashes), sources, packed))
 
 
 def _unpack(body: bytes, *, has_sources: bool) -> EntryColumns:
