@@ -114,7 +114,7 @@ class CopyStream:
         return chunk, rows
 
     def _add(self, chunk: bytes, rows: int | None) -> None:
-        if rows is not None and not self._rest:
+        if rows is not None:
             self._hold(chunk, rows)
             return
         end = chunk.rfind(b"\n") + 1

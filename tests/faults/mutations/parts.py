@@ -43,4 +43,11 @@ MUTATIONS = (
         "            return None\n",
         (f"{_TABLES}test_large_table_comes_in_order_and_the_server_sorts_nothing_on_disk",),
     ),
+    Mutation(
+        "every stretch of numbers is taken to have as many rows",
+        "libs/tailrace/connector_kit/postgres_samples.py",
+        "        expected += Planned.of(plan).rows * part\n",
+        "        expected += Planned.of(plan).cost and 30\n",
+        (f"{_TABLES}test_sample_of_its_keys_is_as_the_server_expects_them_without_a_look_at_the_rows",),
+    ),
 )
