@@ -6,11 +6,12 @@ from hashlib import blake2b
 from random import Random
 from typing import TypeVar
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace.core.entry_columns import EntryColumns, PlainEntries, told_of
-from tailrace.core.pages import ENTRIES_PER_PAGE, pages, unpack
+from tailrace.core.pages import ENTRIES_PER_PAGE, looked_up, pack_above, pages, unpack, unpack_above
 from tailrace.core.rows import UNKNOWN_SOURCE, Row, RowHash, RowKey, SourceHash
 from tailrace.core.snapshots import UNKNOWN_VERSION, Entry, hash_row, is_version, of_first_algorithm
 
@@ -72,6 +73,55 @@ def test_overlaid_page_is_as_one_of_what_is_left(base: list[Entry], above: list[
     assert list(merged) == left
     assert merged.is_plain is EntryColumns.of(left).is_plain
     assert [entry for made in pages(merged) for entry in unpack(made.body, made.algorithm)] == left
+
+
+@given(st.lists(entries).map(layer), st.lists(entries).map(layer), st.lists(entries).map(layer))
+def test_layers_that_are_stacked_lie_above_a_third_as_one(
+    base: list[Entry], above: list[Entry], topmost: list[Entry]
+) -> None:
+    below, middle, top = map(EntryColumns.of, (base, above, topmost))
+
+    stacked = middle.stacked(top)
+
+    assert list(stacked) == layer(above + topmost)
+    assert stacked.is_plain is EntryColumns.of(layer(above + topmost)).is_plain
+    assert list(below.overlaid(stacked)) == list(below.overlaid(middle).overlaid(top))
+
+
+@given(st.lists(delivered | close, min_size=1).map(layer), st.lists(delivered | close, min_size=1).map(layer))
+def test_page_is_read_with_what_lies_above_it(base: list[Entry], above: list[Entry]) -> None:
+    [page] = pages(base)
+
+    packed = pack_above(EntryColumns.of(above))
+
+    assert list(unpack_above(packed)) == above
+    read = unpack(page.body, -page.algorithm, packed)
+    assert list(read) == list(EntryColumns.of(base).overlaid(EntryColumns.of(above)))
+
+
+@given(st.lists(entries, min_size=1).map(layer))
+def test_page_that_something_lies_above_cannot_be_read_without_it(base: list[Entry]) -> None:
+    [page] = pages(base)
+
+    with pytest.raises(zlib.error):
+        unpack(page.body, -page.algorithm)
+
+
+@given(st.lists(delivered | close, min_size=1).map(layer), st.sets(short))
+def test_entries_are_looked_up_in_a_page(base: list[Entry], wanted: set[RowKey]) -> None:
+    [page] = pages(base)
+    told = {entry.key: told_of(entry) for entry in base}
+
+    assert looked_up(page.body, page.algorithm, sorted(wanted)) == [told.get(key) for key in sorted(wanted)]
+
+
+def test_entries_are_looked_up_by_keys_of_several_parts() -> None:
+    known = [Entry(RowKey((part, "é")), hash_row(part.encode())) for part in "ace"]
+    [page] = pages(known)
+
+    told = looked_up(page.body, page.algorithm, [RowKey(("a", "e")), RowKey(("c", "é")), RowKey(("e", "é"))])
+
+    assert told == [None, known[1].delivered, known[2].delivered]
 
 
 @given(st.lists(entries).map(layer), st.integers(1, 4))

@@ -1,7 +1,7 @@
 """Entries in columns: most of them are a key and the hash that was delivered, and never become an object."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple, Self, TypeAlias, TypeVar, overload
 
@@ -9,6 +9,7 @@ from tailrace.core.rows import UNKNOWN_SOURCE, RowHash, RowKey, SourceHash
 from tailrace.core.snapshots import Entry, is_old
 
 Item = TypeVar("Item")
+Ordered = TypeVar("Ordered", str, list[str], RowKey)
 Told: TypeAlias = RowHash | Entry
 """The hash of the version delivered, or the whole entry where there is more to say; but for what `sources` tell."""
 
@@ -129,18 +130,15 @@ class EntryColumns(Sequence[Entry]):
         below = self.without_tombstones()
         if not below.keys:
             return above.without_tombstones()
-        hits, moves = _places(below.keys, above)
-        told = _laid(below.told, above.told, hits, moves)
-        sources: Sequence[SourceHash] | None = None
-        if below.sources is not None or above.sources is not None:
-            sources = _laid(_all_sources(below), _all_sources(above), hits, moves)
-        return EntryColumns(
-            _moved(below.keys, above.keys, moves) if moves else below.keys,
-            told,
-            is_plain=(below.is_plain and above.is_plain) or _are_plain(told),
-            sources=sources,
-            packed_keys=None if moves else below.packed_keys,
-        )
+        return _put_together(below, above, *_places(below.keys, above, forgets=True))
+
+    def stacked(self, above: "EntryColumns") -> "EntryColumns":
+        """Two layers that both lie above a third, as one: the upper entry wins, and tombstones stay to remove."""
+        return _put_together(self, above, *_places(self.keys, above, forgets=False)) if self.keys else above
+
+    def looked_up(self, keys: Sequence[RowKey]) -> list[Told | None]:
+        """What is told of some keys, which are in order; None where nothing is."""
+        return [None if at is None else self.told[at] for at in places_of(keys, self.keys)]
 
     def without_tombstones(self) -> "EntryColumns":
         """All that are not forgotten."""
@@ -161,6 +159,14 @@ def told_of(entry: Entry) -> Told:
     return delivered
 
 
+def places_of(wanted: Sequence[Ordered], keys: Sequence[Ordered]) -> Iterator[int | None]:
+    """Where each of some keys stands among others, None where it does not; both are in order."""
+    at, end = 0, len(keys)
+    for key in wanted:
+        at = bisect_left(keys, key, at)
+        yield at if at < end and keys[at] == key else None
+
+
 def _key(entry: Entry) -> RowKey:
     return entry.key
 
@@ -173,15 +179,31 @@ def _are_plain(told: Sequence[Told]) -> bool:
     return Entry not in set(map(type, told))
 
 
-def _places(keys: Sequence[RowKey], above: EntryColumns) -> tuple[Sequence[_Hit], Sequence[_Move]]:
-    """What takes the place of one of the keys, and where entries come and go."""
+def _put_together(
+    below: EntryColumns, above: EntryColumns, hits: Sequence[_Hit], moves: Sequence[_Move]
+) -> EntryColumns:
+    told = _laid(below.told, above.told, hits, moves)
+    sources: Sequence[SourceHash] | None = None
+    if below.sources is not None or above.sources is not None:
+        sources = _laid(_all_sources(below), _all_sources(above), hits, moves)
+    return EntryColumns(
+        _moved(below.keys, above.keys, moves) if moves else below.keys,
+        told,
+        is_plain=(below.is_plain and above.is_plain) or _are_plain(told),
+        sources=sources,
+        packed_keys=None if moves else below.packed_keys,
+    )
+
+
+def _places(keys: Sequence[RowKey], above: EntryColumns, *, forgets: bool) -> tuple[Sequence[_Hit], Sequence[_Move]]:
+    """What takes the place of one of the keys, and where entries come, and go if tombstones are to remove them."""
     hits: list[_Hit] = []
     moves: list[_Move] = []
     at, end = 0, len(keys)
     for nth, (key, one) in enumerate(zip(above.keys, above.told, strict=True)):
         at = at if at < end and keys[at] == key else bisect_left(keys, key, at)
         is_known = at < end and keys[at] == key
-        if isinstance(one, Entry) and one.is_tombstone:
+        if forgets and isinstance(one, Entry) and one.is_tombstone:
             moves += [(at, at + 1, nth, nth)] if is_known else ()
         elif is_known:
             hits.append((at, nth))

@@ -4,6 +4,10 @@ A page is a column of keys, compressed as a whole since neighbours are alike, an
 compresses: an entry costs eight bytes and what is new in its key. The few entries that have more to say follow one by
 one. Pages of algorithm 1 held nothing but such entries. Pages that hold the warehouse's hashes too are numbered 3: they
 have a second column of eight bytes.
+
+A few entries that lie above those of a page, in place of some, between them, or to forget some, are kept beside its
+body: a body of their own, with its algorithm in front. The number of such a page is negative, so that nobody reads it
+without them.
 """
 
 import zlib
@@ -18,7 +22,7 @@ import orjson
 from isal import isal_zlib
 
 from tailrace.core import entry_bytes
-from tailrace.core.entry_columns import EntryColumns, Told
+from tailrace.core.entry_columns import EntryColumns, Told, places_of
 from tailrace.core.rows import RowHash, RowKey, SourceHash
 from tailrace.core.snapshots import ALGORITHM, HASH_BYTES, UNKNOWN_VERSION, Entry
 
@@ -57,9 +61,34 @@ def pages(entries: Sequence[Entry], *, evenly: bool = False) -> Iterator[Page]:
         yield _pack(columns[at : at + size])
 
 
-def unpack(body: bytes, algorithm: int = ALGORITHM) -> EntryColumns:
-    """The entries of a page body of this algorithm, in key order."""
+def unpack(body: bytes, algorithm: int = ALGORITHM, above: bytes | None = None) -> EntryColumns:
+    """The entries of a page body of this algorithm, in key order, and with those that lie above them."""
+    if above is not None:
+        return unpack(body, -algorithm).overlaid(unpack_above(above))
     return _unpack_first(body) if algorithm < ALGORITHM else _unpack(body, has_sources=algorithm == WITH_SOURCES)
+
+
+def looked_up(body: bytes, algorithm: int, keys: Sequence[RowKey]) -> list[Told | None]:
+    """What the entries of a page body tell of some keys, which are in order; None where there is none of a key."""
+    _, size_bytes, odd = _HEAD.unpack_from(body)
+    if odd or algorithm < ALGORITHM:
+        return unpack(body, algorithm).looked_up(keys)
+    hashes_at = _HEAD.size + size_bytes
+    known = orjson.loads(zlib.decompress(body[_HEAD.size : hashes_at]))
+    wanted = [key[0] for key in keys] if isinstance(known[0], str) else [[*key] for key in keys]
+    starts = (None if at is None else hashes_at + at * HASH_BYTES for at in places_of(wanted, known))
+    return [None if start is None else RowHash(body[start : start + HASH_BYTES]) for start in starts]
+
+
+def pack_above(entries: EntryColumns) -> bytes:
+    """A few entries in key order, tombstones among them, as they lie above a page."""
+    page = _pack(entries)
+    return page.algorithm.to_bytes() + page.body
+
+
+def unpack_above(above: bytes) -> EntryColumns:
+    """What lies above a page."""
+    return unpack(above[1:], above[0])
 
 
 def _pack(columns: EntryColumns) -> Page:

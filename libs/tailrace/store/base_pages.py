@@ -4,7 +4,6 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from operator import itemgetter
-from typing import TypeAlias
 
 import orjson
 
@@ -13,6 +12,7 @@ from tailrace.core.ids import SyncId
 from tailrace.core.pages import ENTRIES_PER_PAGE, Page, pages, unpack
 from tailrace.core.rows import RowKey
 from tailrace.store.database import Connection, Record
+from tailrace.store.page_layers import Share, lay
 
 BASE = 0
 SETTLED = 1
@@ -78,11 +78,8 @@ ORDER BY first_key LIMIT $4
 _TAKE = """
 DELETE FROM snapshot_pages WHERE sync_id = $1 AND level = $2 AND first_key BETWEEN $3 AND $4 AND first_key IN (
   SELECT ARRAY(SELECT jsonb_array_elements_text(parts)) COLLATE "C" FROM jsonb_array_elements($5::jsonb) AS parts)
-RETURNING first_key, body, algorithm
+RETURNING first_key, body, algorithm, above
 """
-
-_Share: TypeAlias = tuple[list[str] | None, EntryColumns]
-"""The first key of a base page, None where there is no page yet, and the entries that it gets."""
 
 
 async def promote_some(connection: Connection, sync_id: SyncId, after: list[str] | None) -> list[str] | None:
@@ -122,7 +119,7 @@ def _in_a_row(found: Sequence[Record]) -> list[list[str]]:
 
 
 async def _merge_into_base(connection: Connection, sync_id: SyncId, above: EntryColumns) -> None:
-    """Rewrite the base pages whose range holds one of the entries; what lies between pages joins the one before."""
+    """Change the base pages whose range holds one of the entries; what lies between pages joins the one before."""
     last = list(above.keys[-1])
     while above:
         starts = [
@@ -134,14 +131,15 @@ async def _merge_into_base(connection: Connection, sync_id: SyncId, above: Entry
             end = bisect_left(above.keys, RowKey(tuple(starts[-1])))
         shares = list(_shares(starts, above[:end]))
         for at in range(0, len(shares), _PAGES_PER_MERGE):
-            await _rewrite(connection, sync_id, shares[at : at + _PAGES_PER_MERGE])
+            anew = await lay(connection, sync_id, shares[at : at + _PAGES_PER_MERGE])
+            await _rewrite(connection, sync_id, anew)
         above = above[end:]
 
 
-async def _rewrite(connection: Connection, sync_id: SyncId, shares: Sequence[_Share]) -> None:
+async def _rewrite(connection: Connection, sync_id: SyncId, shares: Sequence[Share]) -> None:
     """Put pages with what lies above them in the place of pages of the base."""
     taken = await _take(connection, sync_id, BASE, [start for start, _ in shares if start is not None])
-    below = taken or [EntryColumns.of([])]
+    below = taken or [EntryColumns.of([]) for _ in shares]
     made = [page for known, (_, share) in zip(below, shares, strict=True) for page in _merged(known, share)]
     if made:
         await connection.execute(_INSERT_ALWAYS, *insertable(sync_id, BASE, made))
@@ -159,10 +157,10 @@ async def _take(connection: Connection, sync_id: SyncId, level: int, starts: Seq
     if not starts:
         return []
     found = await connection.fetch(_TAKE, sync_id, level, starts[0], starts[-1], starts)
-    return [unpack(row["body"], row["algorithm"]) for row in sorted(found, key=itemgetter("first_key"))]
+    return [unpack(row["body"], row["algorithm"], row["above"]) for row in sorted(found, key=itemgetter("first_key"))]
 
 
-def _shares(starts: Sequence[list[str]], above: EntryColumns) -> Iterator[_Share]:
+def _shares(starts: Sequence[list[str]], above: EntryColumns) -> Iterator[Share]:
     """Each base page that gets entries, with the entries up to the next page's first key."""
     ends = [*(RowKey(tuple(start)) for start in starts[1:]), None]
     at = 0

@@ -31,7 +31,8 @@ JOIN connections ON connections.id = versions.definition ->> 'destination_id'
 WHERE targets.sync_id = $1
 """
 _SIZES = """
-SELECT coalesce(sum(entries), 0)::bigint AS entries, coalesce(sum(length(body)), 0)::bigint AS size_bytes,
+SELECT coalesce(sum(entries), 0)::bigint AS entries,
+  coalesce(sum(length(body) + coalesce(length(above), 0)), 0)::bigint AS size_bytes,
   coalesce(sum(coalesce(delivered, entries)), 0)::bigint AS delivered, coalesce(sum(gone), 0)::bigint AS gone
 FROM snapshot_pages WHERE sync_id = $1
 """

@@ -20,7 +20,7 @@ SETTLING_ARGUMENTS = INSERT_ARGUMENTS
 """How many arguments `settling` takes."""
 
 _BASE_AFTER = """
-SELECT last_key, body, algorithm FROM snapshot_pages
+SELECT last_key, body, algorithm, above FROM snapshot_pages
 WHERE sync_id = $1 AND level = 0 AND ($2::text[] IS NULL OR last_key > $2) AND (gone > 0 OR NOT $4)
   AND first_key >= coalesce((
     SELECT first_key FROM snapshot_pages
@@ -29,7 +29,7 @@ WHERE sync_id = $1 AND level = 0 AND ($2::text[] IS NULL OR last_key > $2) AND (
 ORDER BY first_key LIMIT $3
 """
 _BASE_OF_KEYS = """
-SELECT DISTINCT pages.first_key, pages.body, pages.algorithm FROM snapshot_pages AS pages
+SELECT DISTINCT pages.first_key, pages.body, pages.algorithm, pages.above FROM snapshot_pages AS pages
 JOIN (SELECT ARRAY(SELECT jsonb_array_elements_text(parts)) AS key FROM jsonb_array_elements($2::jsonb) AS parts)
   AS wanted ON wanted.key COLLATE "C" BETWEEN pages.first_key AND pages.last_key
 WHERE pages.sync_id = $1 AND pages.level = 0 ORDER BY pages.first_key
@@ -77,8 +77,8 @@ SELECT DISTINCT ON (part) last_key, ceil(upto * $2::numeric / total) AS part FRO
 ORDER BY part, upto DESC
 """
 _SIZE = """
-SELECT coalesce(sum(entries), 0)::bigint, coalesce(sum(length(body)), 0)::bigint FROM snapshot_pages
-WHERE sync_id = $1
+SELECT coalesce(sum(entries), 0)::bigint, coalesce(sum(length(body) + coalesce(length(above), 0)), 0)::bigint
+FROM snapshot_pages WHERE sync_id = $1
 """
 
 
@@ -115,15 +115,16 @@ class Snapshots:
         position, end = (None if key is None else list(key) for key in (after, until))
         while found := await self._database.fetch(_BASE_AFTER, sync_id, position, _PAGES_PER_FETCH, gone, end):
             for row in found:
-                some = _between(unpack(row["body"], row["algorithm"]), after, until)
-                yield some.gone() if gone else some
+                some = _between(unpack(row["body"], row["algorithm"], row["above"]), after, until)
+                if len(some):
+                    yield some.gone() if gone else some
             position = found[-1]["last_key"]
 
     async def entries_of(self, sync_id: SyncId, keys: Sequence[RowKey]) -> list[Entry]:
         """What the base knows of some keys, in key order."""
         wanted = set(keys)
         rows = await self._database.fetch(_BASE_OF_KEYS, sync_id, [list(key) for key in keys])
-        known = (entry for row in rows for entry in unpack(row["body"], row["algorithm"]))
+        known = (entry for row in rows for entry in unpack(row["body"], row["algorithm"], row["above"]))
         return [entry for entry in known if entry.key in wanted]
 
     async def speaks_of(self, sync_id: SyncId, version: int) -> bool:

@@ -20,7 +20,7 @@ from tailrace.store.snapshots import Snapshots
 
 # What a run has settled lies above the base, and is newer.
 _PAGES_OF_KEY = """
-SELECT body, algorithm FROM snapshot_pages
+SELECT body, algorithm, above FROM snapshot_pages
 WHERE sync_id = $1 AND first_key <= $2 AND last_key >= $2 ORDER BY level DESC
 """
 _SETTLED_AFTER = """
@@ -72,7 +72,7 @@ class Standings:
     async def of_row(self, sync_id: SyncId, key: RowKey) -> Entry | None:
         """What is known of a key; None where nothing is."""
         for page in await self._database.fetch(_PAGES_OF_KEY, sync_id, list(key)):
-            for entry in unpack(page["body"], page["algorithm"]):
+            for entry in unpack(page["body"], page["algorithm"], page["above"]):
                 if entry.key == key:
                     return None if entry.is_tombstone else entry
         return next(iter(await self._base.entries_of(sync_id, [key])), None) if self._base is not None else None

@@ -9,6 +9,7 @@ _OUTBOX = "libs/tailrace/store/outbox.py"
 _SCHEMA = "libs/tailrace/store/migrations/0001_core.expand.sql"
 _CONTRACT = "tests/simulation/test_store_contract.py::TestPostgresStore::"
 _MECHANISMS = "tests/store/test_mechanisms.py::"
+_ANY_HISTORY = "tests/store/test_page_layers.py::test_any_history_of_runs_comes_to_the_same_as_a_dict"
 
 MUTATIONS = (
     Mutation(
@@ -196,6 +197,27 @@ MUTATIONS = (
         "            hits.append((at, nth))\n",
         "            pass\n",
         (f"{_CONTRACT}test_later_settlement_replaces_and_forgets",),
+    ),
+    Mutation(
+        "what lies above a page forgets which entries it removes",
+        "libs/tailrace/core/entry_columns.py",
+        "_places(self.keys, above, forgets=False)",
+        "_places(self.keys, above, forgets=True)",
+        ("tests/core/test_snapshots.py::test_layers_that_are_stacked_lie_above_a_third_as_one", _ANY_HISTORY),
+    ),
+    Mutation(
+        "a page does not say that it is to be read with what lies above it",
+        "libs/tailrace/store/page_layers.py",
+        "algorithm = -abs(algorithm)",
+        "algorithm = abs(algorithm)",
+        ("tests/store/test_page_layers.py::test_few_changes_leave_bodies_as_they_are_and_many_do_not",),
+    ),
+    Mutation(
+        "what was known of changed keys is counted twice",
+        "libs/tailrace/store/page_layers.py",
+        "            layer.before[at] = one\n",
+        "            pass\n",
+        (_ANY_HISTORY,),
     ),
     Mutation(
         "letters of a replay stay in its hands when it ends",
