@@ -28,6 +28,7 @@ from tests.executor.sink import Row, Sink
 from tests.executor.yard import Yard, definition_of, make_sync
 from tests.store.conftest import add_settled
 
+ABOVE = "SELECT above IS NOT NULL AS is_laid, algorithm FROM snapshot_pages"
 WAITS = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 
 
@@ -87,6 +88,22 @@ async def test_sync_that_moved_sends_what_changed_alone(yard: Yard, other: Yard,
 
     assert (moved, run.status, run.books.delivered, run.books.skipped) == (30, RunStatus.SUCCEEDED, 2, 29)
     assert sorted(sink.times_by_id) == [7, 31]
+
+
+async def test_import_of_its_own_export_leaves_nothing_above_a_page(yard: Yard, sink: Sink) -> None:
+    await yard.add_people(1, 30)
+    await yard.run()
+    await yard.warehouse.execute("UPDATE people SET email = 'new' WHERE id = 7")
+    await yard.run()
+    before = await yard.chassis.database.fetch(ABOVE)
+    sink.rows.clear()
+
+    await bring_in(yard, await exported(yard))
+    after = await yard.chassis.database.fetch(ABOVE)
+    run = await yard.run()
+
+    assert [(page["is_laid"], page["algorithm"]) for page in (*before, *after)] == [(True, -2), (False, 2)]
+    assert (run.books.skipped, sink.rows) == (30, [])
 
 
 async def test_sync_that_reads_by_a_cursor_moves_with_its_watermark(yard: Yard, other: Yard, sink: Sink) -> None:
