@@ -5,7 +5,6 @@ import zlib
 from collections import deque
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from copy import copy
 from dataclasses import replace
 from enum import StrEnum
 from io import FileIO
@@ -15,6 +14,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from tailrace.core.errors import SourceUnavailable
+from tailrace.core.row_columns import RowColumns
 from tailrace.core.rows import Change
 from tailrace.core.snapshots import is_old
 from tailrace.pipeline.plain import PlainChanges, RowChange
@@ -146,9 +146,8 @@ def without_bodies(changes: Changes, sends: Collection[Change]) -> Changes:
         return [_without_body(change) if _sends_nothing(change, sends) else change for change in changes]
     if changes.change in sends:
         return changes
-    columns = copy(changes.columns)
-    columns.bodies = [_LEFT_OUT] * len(columns)
-    return PlainChanges(changes.change, columns, changes.delivered)
+    keys, hashes, sources = changes.columns.keys, changes.columns.hashes, changes.columns.sources
+    return PlainChanges(changes.change, RowColumns(keys, [_LEFT_OUT] * len(keys), hashes, sources), changes.delivered)
 
 
 def _sends_nothing(change: RowChange, sends: Collection[Change]) -> bool:
