@@ -1,5 +1,6 @@
 """A warehouse in memory: rows of people in a list."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Self
@@ -29,6 +30,7 @@ class MemoryWarehouse(Warehouse):
         self.rows = rows
         self.error_after = error_after
         self.blocks_read = 0
+        self.was_read = asyncio.Event()
         self.error: TailraceError | None = None
 
     @classmethod
@@ -55,6 +57,7 @@ class MemoryWarehouse(Warehouse):
             self.blocks_read += 1
             rows = wanted[at : at + reading.rows_per_block]
             yield Block([(*row, at_in(row[1])) for row in rows], [_key(row, reading) for row in rows])
+        self.was_read.set()
 
 
 def at_in(name: str) -> int | None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import orjson
 
+from tailrace.core.json_bytes import json_to_keep
 from tailrace.core.rows import RowKey
 from tailrace.core.snapshots import Entry
 
@@ -20,7 +21,7 @@ def record_of(fields: Sequence[str], values: Sequence[object]) -> bytes:
 
     :raises orjson.JSONEncodeError: a value that JSON cannot hold.
     """
-    return orjson.dumps(dict(zip(fields, values, strict=True)))
+    return json_to_keep(dict(zip(fields, values, strict=True)))
 
 
 def written(fields: Sequence[str], key: RowKey, record: bytes) -> bytes | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import orjson
 
 from tailrace.core.errors import Invalid
+from tailrace.core.json_bytes import json_to_keep
 from tailrace.core.mappings import OnTypeMismatch
 from tailrace.core.rows import Column, RowOutcome, rejected
 from tailrace.core.syncs import SyncDefinition
@@ -49,7 +50,7 @@ class CompiledMapping:
         :raises Invalid: `TYPE_MISMATCH`, where such a row is to end the run.
         """
         try:
-            return orjson.dumps(self._record(cells)), None
+            return json_to_keep(self._record(cells)), None
         except _Problem as problem:
             return self._shown(cells), problem.outcome
         except (orjson.JSONEncodeError, RecursionError):
@@ -96,7 +97,7 @@ class CompiledMapping:
                 orjson.dumps(shown[maker.name])
             except (Mismatch, *_UNENCODABLE):
                 shown[maker.name] = _cell(maker, cells)
-        return orjson.dumps(shown)
+        return json_to_keep(shown)
 
     def _unencodable(self, cells: Cells) -> RowOutcome:
         for maker in self.makers:

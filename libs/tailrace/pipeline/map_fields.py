@@ -13,6 +13,7 @@ import orjson
 
 from tailrace.connector_kit.copy_text import TextRows
 from tailrace.core import keys
+from tailrace.core.json_bytes import json_to_keep
 from tailrace.core.row_columns import RowColumns
 from tailrace.core.rows import Block, Column, ColumnKind, Row, RowKey, RowOutcome, rejected
 from tailrace.core.settlements import (
@@ -193,7 +194,7 @@ class Mapper:
                 value = str(values[field.index]).encode(errors="replace").decode()
             shown[field.name] = value
         message = f"JSON cannot hold the value of {', '.join(unfit)}: cast it in the query"
-        return orjson.dumps(shown), rejected(NOT_REPRESENTABLE, message, field=unfit[0])
+        return json_to_keep(shown), rejected(NOT_REPRESENTABLE, message, field=unfit[0])
 
 
 async def map_fields(blocks: AsyncIterator[Block], mapper: Mapper) -> AsyncIterator[Sequence[MappedRow]]:
@@ -224,7 +225,7 @@ class _Encoder:
             value = record[name]
             if value is not None:
                 record[name] = convert(value)
-        return orjson.dumps(record)
+        return json_to_keep(record)
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,6 +126,13 @@ MUTATIONS = (
         ("tests/executor/test_ledger.py::test_deadline_is_counted_from_before_the_checkpoint_was_asked_for",),
     ),
     Mutation(
+        "rows wait in the buffers that they were encoded into",
+        "libs/tailrace/core/json_bytes.py",
+        '    return b"".join((orjson.dumps(value), b""))\n',
+        "    return orjson.dumps(value)\n",
+        ("tests/pipeline/test_memory.py::test_window_of_rows_by_a_cursor_is_held_in_little_memory",),
+    ),
+    Mutation(
         "no window",
         "libs/tailrace/pipeline/window.py",
         "while self._rows_open and (self._rows_open + rows > self.rows or",
