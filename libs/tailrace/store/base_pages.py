@@ -131,15 +131,15 @@ async def _merge_into_base(connection: Connection, sync_id: SyncId, above: Entry
             end = bisect_left(above.keys, RowKey(tuple(starts[-1])))
         shares = list(_shares(starts, above[:end]))
         for at in range(0, len(shares), _PAGES_PER_MERGE):
-            anew = await lay(connection, sync_id, shares[at : at + _PAGES_PER_MERGE])
-            await _rewrite(connection, sync_id, anew)
+            if anew := await lay(connection, sync_id, shares[at : at + _PAGES_PER_MERGE]):
+                await _rewrite(connection, sync_id, anew)
         above = above[end:]
 
 
 async def _rewrite(connection: Connection, sync_id: SyncId, shares: Sequence[Share]) -> None:
     """Put pages with what lies above them in the place of pages of the base."""
     taken = await _take(connection, sync_id, BASE, [start for start, _ in shares if start is not None])
-    below = taken or [EntryColumns.of([]) for _ in shares]
+    below = taken or [EntryColumns.of([])]
     made = [page for known, (_, share) in zip(below, shares, strict=True) for page in _merged(known, share)]
     if made:
         await connection.execute(_INSERT_ALWAYS, *insertable(sync_id, BASE, made))
