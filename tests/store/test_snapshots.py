@@ -1,5 +1,6 @@
 """Snapshots in PostgreSQL: merging page by page comes to the same as a dict."""
 
+import asyncio
 import random
 from collections.abc import Iterable
 from itertools import chain, pairwise
@@ -12,7 +13,7 @@ from tailrace.core.rows import RowHash, RowKey
 from tailrace.core.runs import Lease
 from tailrace.core.snapshots import Entry
 from tailrace.store.base_pages import BASE, INSERT, INSERT_ARGUMENTS, insertable
-from tailrace.store.shards import Shards
+from tailrace.store.shards import Shards, hold
 from tailrace.store.snapshots import Snapshots
 from tailrace.store.standings import Standings
 from tests.store.conftest import Stage, add_settled
@@ -97,6 +98,19 @@ async def test_merging_many_rounds_of_changes_comes_to_the_same_as_a_dict(stage:
     left = [expected[key] for key in sorted(expected) if not expected[key].is_tombstone]
     assert await everything(stage) == left
     assert await everything(stage, after=left[1234].key) == left[1235:]
+
+
+async def test_snapshot_about_which_nothing_is_to_be_done_is_looked_at_without_a_lock(stage: Stage) -> None:
+    lease, snapshots = await lease_of(stage), Snapshots(stage.database)
+    await snapshots.forget_other_target(lease, stage.sync_id)
+
+    async with stage.database.transaction() as other:
+        await hold(other, lease)
+        async with asyncio.timeout(5):
+            forgot = await snapshots.forget_other_target(lease, stage.sync_id)
+            await snapshots.merge(lease, stage.sync_id)
+
+    assert not forgot
 
 
 async def test_changes_here_and_there_in_many_pages_come_to_the_same_as_a_dict(stage: Stage) -> None:

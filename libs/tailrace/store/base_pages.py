@@ -52,7 +52,7 @@ WITH following AS (
       WHERE base.sync_id = $1 AND base.level = 0 AND base.first_key <= settled.last_key
       ORDER BY base.first_key DESC LIMIT 1), true)
 )
-SELECT max(first_key) FROM following
+SELECT max(first_key) FROM following HAVING count(*) = $3
 """
 # Several at once, as long as that rewrites no more pages of the base than are to be rewritten by one transaction.
 _NEXT_SETTLED = """
@@ -85,7 +85,7 @@ RETURNING first_key, body, algorithm, above
 async def promote_some(connection: Connection, sync_id: SyncId, after: list[str] | None) -> list[str] | None:
     """Look at some settled pages behind a key: large ones of keys that the base does not have become its pages.
 
-    Gives the first key of the last page that was looked at, None if there was none.
+    Gives the first key of the last page that was looked at, None if there are none behind it.
     """
     found: list[str] | None = await connection.fetchval(
         _PROMOTE, sync_id, ENTRIES_PER_PAGE // 2, _PAGES_PER_PROMOTION, after

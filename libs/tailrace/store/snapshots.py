@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple
 
 from tailrace.core.entry_columns import EntryColumns
+from tailrace.core.errors import LeaseLost
 from tailrace.core.ids import SyncId
 from tailrace.core.pages import pages, unpack
 from tailrace.core.rows import RowKey
@@ -56,6 +57,17 @@ _SPEAK_OF = """
 INSERT INTO snapshot_targets (sync_id, version) SELECT $1, sync_version FROM runs WHERE id = $2
 ON CONFLICT (sync_id) DO UPDATE SET version = excluded.version
 """
+_OURS = """
+  EXISTS (SELECT FROM run_shards WHERE run_id = $2 AND shard = $3 AND lease_token = $4 AND state = 'running')
+"""
+_IS_SPOKEN_OF = f"""
+SELECT {_OURS} AS is_ours, EXISTS (
+  SELECT FROM snapshot_targets JOIN runs ON runs.id = $2
+  WHERE snapshot_targets.sync_id = $1 AND snapshot_targets.version = runs.sync_version) AS is_so
+"""  # noqa: S608 - constants
+_IS_MERGED = f"""
+SELECT {_OURS} AS is_ours, NOT EXISTS (SELECT FROM snapshot_pages WHERE sync_id = $1 AND level = 1) AS is_so
+"""  # noqa: S608 - constants
 _PLACE = """
 SELECT base_source, base_fence, base_writes, base_entries FROM snapshot_targets
 WHERE sync_id = $1 AND base_source IS NOT NULL
@@ -143,6 +155,8 @@ class Snapshots:
 
         :raises LeaseLost: nothing was changed.
         """
+        if await self._is_so(_IS_SPOKEN_OF, lease, sync_id):
+            return False
         async with self._database.transaction() as connection:
             await hold(connection, lease)
             forgotten = await connection.execute(_FORGET_OTHER_TARGET, sync_id, lease.run_id)
@@ -156,6 +170,8 @@ class Snapshots:
 
         :raises LeaseLost: the sync's run belongs to another executor; what was merged stays right.
         """
+        if await self._is_so(_IS_MERGED, lease, sync_id):
+            return
         after: list[str] | None = None
         while True:
             async with self._database.transaction() as connection:
@@ -163,11 +179,20 @@ class Snapshots:
                 after = await promote_some(connection, sync_id, after)
             if after is None:
                 break
-        is_over = False
-        while not is_over:
+        while not await self._is_so(_IS_MERGED, lease, sync_id):
             async with self._database.transaction() as connection:
                 await hold(connection, lease)
-                is_over = not await merge_some(connection, sync_id)
+                await merge_some(connection, sync_id)
+
+    async def _is_so(self, asked: str, lease: Lease, sync_id: SyncId) -> bool:
+        """Whether there is nothing to do, as is told without a lock: nobody but the owner of the lease changes it.
+
+        :raises LeaseLost: it is not ours.
+        """
+        told = await self._database.fetchrow(asked, sync_id, *lease.identity)
+        if told is None or not told["is_ours"]:
+            raise LeaseLost(f"run {lease.run_id} belongs to another executor")
+        return bool(told["is_so"])
 
     async def census(self, sync_id: SyncId) -> tuple[int, int]:
         """How many entries of the base were delivered, and how many of those are gone from the query."""
