@@ -1,6 +1,7 @@
 """Changes on local disk: what goes in comes out, nobody else can read it, and a broken disk is told of."""
 
 import os
+import threading
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -207,6 +208,13 @@ async def test_emptied_spool_begins_anew_at_the_start_of_its_file(tmp_path: Path
 
         assert rows(await spool.read()) == rows([added(300, 301)])
     assert after < before
+
+
+async def test_spool_that_was_never_written_needs_no_thread() -> None:
+    with Spools.open(TERMS, SystemClock()) as spools:
+        Spool(spools, SENDS).close()
+
+        assert [thread.name for thread in threading.enumerate() if thread.name.startswith("spool")] == []
 
 
 async def test_closed_spool_leaves_neither_bytes_nor_a_descriptor(tmp_path: Path) -> None:

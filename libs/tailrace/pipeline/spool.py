@@ -100,7 +100,9 @@ class Spool:
         """Leave nothing behind; what is still being done with the file is done before."""
         self._spools.give_back(self.size_bytes)
         self.size_bytes = 0
-        self._spools.run_later(self._close)
+        # Most spools never come to have a file; the first work would start the thread.
+        if self._sealed:
+            self._spools.run_later(self._close)
 
     def _seal(self, number: int, changes: Sequence[Changes]) -> bytes:
         lean = [without_bodies(some, self._sends) for some in changes]
