@@ -13,7 +13,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from http import HTTPStatus
 from typing import Self
 
@@ -139,10 +139,15 @@ class AiohttpClient(HttpClient):
             connection.close()
         return response
 
+    @cached_property
+    def _trust(self) -> ssl.SSLContext:
+        """Whose certificates are believed: to load them takes as long as some hundred requests, and not all need it."""
+        return ssl.create_default_context()
+
     def _find_way(self, method: str, address: str) -> _Way:
         url, host = self._address(address)
         try:
-            opening = ClientRequest(method, url, headers=_HEADERS)
+            opening = ClientRequest(method, url, headers=_HEADERS, ssl=self._trust if url.scheme == "https" else True)
         except ValueError as error:
             raise _meaning(error, host, is_sending=False) from None  # its text may be the address
         return _Way(opening, f"{opening.method} {opening.url.raw_path_qs} HTTP/1.1", host)
@@ -165,7 +170,6 @@ def _connector(limits: HttpLimits, *, allow_private: bool) -> TCPConnector:
         limit_per_host=limits.connections_per_host,
         keepalive_timeout=limits.keep_alive_s,
         ttl_dns_cache=limits.dns_s,
-        ssl=ssl.create_default_context(),
         socket_factory=guarded_socket(allow_private=allow_private),
     )
 
