@@ -30,6 +30,7 @@ from tailrace.pipeline.map_fields import Mapper, map_fields
 from tailrace.pipeline.mirror import deletes_allowed
 from tailrace.pipeline.plain import RowChange
 from tailrace.pipeline.read import check_readable, watched, what_to_read
+from tailrace.pipeline.tally import Tally
 from tailrace.pipeline.targets import rows_target
 from tailrace.store.syncs import Sync
 from tailrace_gateway.discovery import ASK_S, DESTINATION_SILENT
@@ -121,9 +122,13 @@ class Plan:
             rows = parcel.batch.rows if self.request.dry_run else [None] * len(bodies)
             for change, body, row in zip(chain.from_iterable(parcel.changes), bodies, rows, strict=True):
                 self._show(Sample(change.change, parcel.batch.operation, None, row=row), body)
-        for letter in parcel.decided.letters:
+        if parcel.decided is not None:
+            self._add_decided(parcel.decided)
+
+    def _add_decided(self, decided: Tally) -> None:
+        for letter in decided.letters:
             self._show(Sample(None, None, None, letter.error_code, letter.message), letter.payload)
-        reasons = parcel.decided.reasons.items()
+        reasons = decided.reasons.items()
         self.reasons += Counter({name: count for name, count in reasons if not name.startswith("change.")})
 
     def _note_removed(self, known: Entry) -> None:

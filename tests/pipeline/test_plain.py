@@ -23,6 +23,7 @@ from tailrace.pipeline.diff import diff
 from tailrace.pipeline.map_fields import Mapper
 from tailrace.pipeline.modes import operation_on_rows
 from tailrace.pipeline.plain import MappedRow, PlainRows
+from tailrace.pipeline.tally import Tally
 from tests.pipeline.world import SYNC
 
 Item = TypeVar("Item")
@@ -127,8 +128,9 @@ def _settled(parcel: Parcel) -> tuple[object, list[object], list[Row], Settlemen
     outcomes = [next((told for name, told in TOLD.items() if name in row.body), DELIVERED) for row in rows]
     name = parcel.batch and (parcel.batch.operation, parcel.batch.idempotency_key)
     changes: list[object] = list(chain.from_iterable(parcel.changes))
-    parcel.decided.add_outcomes(parcel.changes, outcomes)
-    settlement = parcel.decided.settlement(parcel.position)
+    tally = parcel.decided or Tally(parcel.terms)
+    tally.add_outcomes(parcel.changes, outcomes)
+    settlement = tally.settlement(parcel.position)
     return name, changes, rows, _in_lists(settlement)
 
 

@@ -16,7 +16,7 @@ from tailrace.core.settlements import Position, Settlement
 from tailrace.pipeline.batch import Parcel
 from tailrace.pipeline.brake import Brake
 from tailrace.pipeline.settle import Answer, Commit, Sent, Settler
-from tailrace.pipeline.tally import Tally, Terms
+from tailrace.pipeline.tally import Terms
 from tailrace.pipeline.window import Window
 from tests.pipeline.memory_ledger import MemoryLedger
 from tests.pipeline.world import MemoryDestination, World, people
@@ -91,7 +91,7 @@ async def test_no_more_than_one_checkpoint_waits_to_be_written() -> None:
     settler = Settler(ledger, window, Brake(FailureThresholds()), clock, every_s=60)
     sent: asyncio.Queue[Sent | None] = asyncio.Queue()
     for _ in range(5):
-        sent.put_nowait(Sent(Parcel((), None, Tally(TERMS), Position()), await window.enter(0), answered()))
+        sent.put_nowait(Sent(Parcel((), None, TERMS, None, Position()), await window.enter(0), answered()))
     sent.put_nowait(None)
 
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:

@@ -33,7 +33,7 @@ def raise_for_status(response: HttpResponse, *, now: datetime) -> None:
     :raises BatchRefused: 400, 409, 412, 413, 422: a row of the batch is bad, or the batch too large.
     :raises DestinationInvalid: a redirect, and every other 4xx: no batch will pass until somebody mends the settings.
     """
-    if not HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
+    if not response.is_success:
         raise _meaning(response, now)
 
 

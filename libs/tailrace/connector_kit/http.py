@@ -7,6 +7,9 @@ from typing import Protocol
 LONG_ANSWER_BYTES = 16 << 20
 """What an answer that lists objects, or says something of each of many rows, may come to."""
 
+_FIRST_SUCCESS = 200
+_FIRST_REDIRECT = 300
+
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
@@ -26,6 +29,11 @@ class HttpResponse:
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+    @property
+    def is_success(self) -> bool:
+        """Whether its status is 2xx."""
+        return _FIRST_SUCCESS <= self.status < _FIRST_REDIRECT
 
 
 class HttpClient(Protocol):

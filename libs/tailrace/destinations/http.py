@@ -168,16 +168,24 @@ class HttpDestination(Destination):
         # For a batch such a status speaks of the address, where each row has a request of its own it speaks of the row.
         if is_delete and plan.rows_per_batch == 1 and response.status in _ABSENT:
             return BatchResult(batch, [DELIVERED])
+        if not response.is_success:
+            return BatchResult(batch, [self._outcome_of_one(batch, response)])
+        outcomes = row_outcomes(response, len(batch.rows), requires_results=self._settings.requires_results)
+        if is_delete:
+            outcomes = [DELIVERED if _is_absent(outcome) else outcome for outcome in outcomes]
+        return BatchResult(batch, all_masked(outcomes, self._secrets))
+
+    def _outcome_of_one(self, batch: Batch, response: HttpResponse) -> RowOutcome:
+        """What became of the only row of a refused batch.
+
+        :raises TailraceError: what else the status means.
+        """
         try:
             raise_for_status(response, now=self._clock.now())
         except BatchRefused:
             if len(batch.rows) > 1:
                 raise
-            return BatchResult(batch, [masked(_refused(response), self._secrets)])
-        outcomes = row_outcomes(response, len(batch.rows), requires_results=self._settings.requires_results)
-        if is_delete:
-            outcomes = [DELIVERED if _is_absent(outcome) else outcome for outcome in outcomes]
-        return BatchResult(batch, all_masked(outcomes, self._secrets))
+        return masked(_refused(response), self._secrets)
 
     def _request(self, target: Target, batch: Batch) -> HttpRequest:
         body = b"".join((_head(target), b",".join(batch.bodies), _TAIL))

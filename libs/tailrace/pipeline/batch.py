@@ -24,6 +24,7 @@ ROW_TOO_LARGE = "ROW_TOO_LARGE"
 
 _DECIDED_PER_PARCEL = 5000
 _IDEMPOTENCY_KEY_BYTES = 16
+_NO_KEYS: frozenset[RowKey] = frozenset()
 
 StillDead = Callable[[Sequence[DedupeKey]], Awaitable[Mapping[DedupeKey, bool]]]
 """Which of the rows lie as dead letters that nobody resolved; True where a delivery of their key closed the letter."""
@@ -70,15 +71,17 @@ class Recipe:
 class Parcel:
     """A run of neighbouring rows: those to send, what was decided about the others, and where the run stands after.
 
-    `changes` are those to send, in stretches; each of them has a mapped row. Their bodies come to `size_bytes`. `keys`
-    are those that other parcels may hold too: such parcels are sent one after another.
+    `changes` are those to send, in stretches; each of them has a mapped row. Their bodies come to `size_bytes`.
+    `decided` is None where nothing was, as in most small parcels. `keys` are those that other parcels may hold too:
+    such parcels are sent one after another.
     """
 
     changes: Sequence[Sequence[RowChange]]
     batch: Batch | None
-    decided: Tally
+    terms: Terms
+    decided: Tally | None
     position: Position
-    keys: frozenset[RowKey] = frozenset()
+    keys: frozenset[RowKey] = _NO_KEYS
     size_bytes: int = 0
 
     @property
@@ -124,19 +127,27 @@ class _Cut:
     phase: Phase = field(init=False)
     sends: frozenset[Change] = field(init=False)
     terms: Terms = field(init=False)
+    keys_return: bool = field(init=False)
     rows: int = 0
     sending: int = 0
     changes: list[Sequence[RowChange]] = field(default_factory=list)
     singles: list[RowChange] = field(default_factory=list)
     keys: set[RowKey] = field(default_factory=set)
     size_bytes: int = 0
-    decided: Tally = field(init=False)
+    tally: Tally | None = None
 
     def __post_init__(self, position: Position) -> None:
         self.after, self.null_rows, self.phase = position.after, position.null_rows, position.phase
         self.sends = sent_changes(self.recipe.mode, self.recipe.kind)
         self.terms = self.recipe.terms
-        self.decided = Tally(self.terms)
+        self.keys_return = self.recipe.keys_return
+
+    @property
+    def decided(self) -> Tally:
+        """What was decided about the rows of the next parcel."""
+        if self.tally is None:
+            self.tally = Tally(self.terms)
+        return self.tally
 
     def is_full_before(self, change: RowChange) -> bool:
         place = _place(change)
@@ -202,10 +213,10 @@ class _Cut:
         rows = _rows(self.changes)
         sent = self.recipe.plan.target.operation
         made = Batch(sent, rows, idempotency_key(self.recipe.lineage, sent, rows)) if rows else None
-        keys = frozenset(row.key for row in rows) if self.recipe.keys_return else frozenset[RowKey]()
+        keys = frozenset(row.key for row in rows) if self.keys_return else _NO_KEYS
         position = Position(self.after, self.null_rows, self.phase)
-        parcel = Parcel(self.changes, made, self.decided, position, keys, self.size_bytes)
-        self.changes, self.keys, self.decided = [], set(), Tally(self.terms)
+        parcel = Parcel(self.changes, made, self.terms, self.tally, position, keys, self.size_bytes)
+        self.changes, self.keys, self.tally = [], set(), None
         self.rows = self.sending = self.size_bytes = 0
         return parcel
 

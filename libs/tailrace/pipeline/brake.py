@@ -66,12 +66,15 @@ class Brake:
     @property
     def verdict(self) -> Invalid | None:
         """Why the run has to stop, or None."""
-        total = self.rejections + self._elsewhere
-        return too_many(total) if self._are_too_many(total) or self._are_too_many_in_a_row else None
+        if not self._are_too_many and not self._are_too_many_in_a_row:
+            return None
+        return too_many(self.rejections + self._elsewhere)
 
-    def _are_too_many(self, total: Rejections) -> bool:
+    @property
+    def _are_too_many(self) -> bool:
         ratio = self._thresholds.ratio
-        return ratio is not None and total.sent >= self._thresholds.minimum and total.rejected > total.sent * ratio
+        sent, rejected = self._sent + self._elsewhere.sent, self._rejected + self._elsewhere.rejected
+        return ratio is not None and sent >= self._thresholds.minimum and rejected > sent * ratio
 
     @property
     def _are_too_many_in_a_row(self) -> bool:

@@ -77,22 +77,27 @@ class Deliverer:
         :raises CredentialsRefused, DestinationInvalid: no batch will pass until somebody mends it.
         :raises LeaseLost, Stopped, WindowClosed: some rows may not have been sent.
         """
+        outcomes = await self._attempt(batch, passage)
+        if not any(outcomes[at].verdict in _NOT_FINAL for at in not_delivered(outcomes)):
+            return BatchResult(batch, outcomes)
+        return await self._repeat(batch, outcomes, passage)
+
+    async def _repeat(self, batch: Batch, outcomes: Sequence[RowOutcome], passage: Passage) -> BatchResult:
+        """Send what the first attempt has left again, until nothing is left."""
         todo = list(range(len(batch.rows)))
         final: dict[int, RowOutcome] = {}
-        attempt = 0
-        while todo:
-            outcomes = await self._attempt(self._part(batch, todo), passage)
-            if not final and not any(outcomes[at].verdict in _NOT_FINAL for at in not_delivered(outcomes)):
-                return BatchResult(batch, outcomes)
-            attempt += 1
+        attempt = 1
+        while True:
             settled = {at: self._settle(got, attempt) for at, got in zip(todo, outcomes, strict=True)}
             final |= {at: got for at, got in settled.items() if got is not None}
             todo = [at for at in todo if at not in final]
-            if todo:
-                asked_s = max(got.retry_after_s or 0.0 for got in outcomes)
-                failpoint("exec.mid_backoff")
-                await self.tenure.sleep(max(self._backoff_s(attempt), min(asked_s, self.patience.row_wait_cap_s)))
-        return BatchResult(batch, [final[at] for at in range(len(batch.rows))])
+            if not todo:
+                return BatchResult(batch, [final[at] for at in range(len(batch.rows))])
+            asked_s = max(got.retry_after_s or 0.0 for got in outcomes)
+            failpoint("exec.mid_backoff")
+            await self.tenure.sleep(max(self._backoff_s(attempt), min(asked_s, self.patience.row_wait_cap_s)))
+            outcomes = await self._attempt(self._part(batch, todo), passage)
+            attempt += 1
 
     async def _attempt(self, batch: Batch, passage: Passage) -> Sequence[RowOutcome]:
         """One answer for the batch, however often the destination has to be asked for it."""

@@ -74,8 +74,8 @@ class _Group:
     def add(self, sent: Sent, outcomes: Sequence[RowOutcome]) -> None:
         """Take in the parcel that follows."""
         parcel = sent.parcel
-        self.letters += len(parcel.decided.letters)
-        if parcel.decided is not self.total:
+        if parcel.decided is not None:
+            self.letters += len(parcel.decided.letters)
             self.total.absorb(parcel.decided)
         self.total.add_outcomes(parcel.changes, outcomes)
         self.position = parcel.position
@@ -145,7 +145,7 @@ class Settler:
 
     def _add(self, sent: Sent, result: BatchResult | None) -> _Group:
         outcomes = result.outcomes if result else ()
-        self._group = self._group or _Group(sent.parcel.decided, sent.parcel.position, self._clock.monotonic())
+        self._group = self._group or _Group(Tally(sent.parcel.terms), sent.parcel.position, self._clock.monotonic())
         self._group.add(sent, outcomes)
         self._brake.add(outcomes)
         return self._group

@@ -179,8 +179,8 @@ MUTATIONS = (
     Mutation(
         "no brake",
         "libs/tailrace/pipeline/brake.py",
-        "        return too_many(total) if self._are_too_many(total) or self._are_too_many_in_a_row else None\n",
-        "        return too_many(total) if total.sent < 0 else None\n",
+        "        if not self._are_too_many and not self._are_too_many_in_a_row:\n",
+        "        if self._sent >= 0:\n",
         (f"{_INTERRUPTIONS}::test_destination_that_refuses_nearly_everything_stops_the_run_early",),
     ),
     Mutation(
