@@ -227,6 +227,7 @@ class Counted(NoLimits):
 
     async def hold_slots(self, scope: str, token: UUID, *, wanted: int, max_slots: int, ttl_s: float) -> int:
         self.asked.append("hold")
+        await asyncio.sleep(0)
         return wanted
 
     async def release_slots(self, scope: str, token: UUID) -> None:
@@ -276,6 +277,17 @@ async def test_slot_that_a_run_tends_is_kept_between_requests_and_given_back_at_
 
     assert asked_under_way == ["hold"]
     assert limits.asked == ["hold", "release"]
+
+
+async def test_slots_of_all_that_wait_for_one_are_asked_for_at_once() -> None:
+    limits = Counted()
+    pacer = Pacer(Limits("crm", max_in_flight=8), limits, CLOCK)
+
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        for _ in range(8):
+            tasks.create_task(pacer.begin(tenure()))
+
+    assert limits.asked == ["hold", "hold"]
 
 
 async def test_idle_slot_is_given_back_at_once_for_a_part_of_each_second() -> None:

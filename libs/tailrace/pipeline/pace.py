@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -120,8 +121,8 @@ class _Turn:
         self._pacer = pacer
         self._tenure = tenure
 
-    async def __aenter__(self) -> None:
-        await self._pacer.begin(self._tenure)
+    def __aenter__(self) -> Coroutine[None, None, None]:
+        return self._pacer.begin(self._tenure)
 
     async def __aexit__(self, *_: object) -> None:
         await self._pacer.end()
@@ -200,20 +201,25 @@ class _Slots:
         self._lock = asyncio.Lock()
         self._held = 0
         self._used = 0
+        self._entering = 0
         self._renew_at = 0.0
         self._tenders = 0
 
     async def enter(self, tenure: Tenure) -> None:
         if self._limits.max_in_flight is None:
             return
-        while True:
-            async with self._lock:
-                if self._used >= self._held or self._clock.monotonic() >= self._renew_at:
-                    await self._hold(self._used + 1, self._limits.max_in_flight)
-                if self._used < self._held:
-                    self._used += 1
-                    return
-            await tenure.sleep(_SLOT_POLL_S)
+        self._entering += 1
+        try:
+            while True:
+                async with self._lock:
+                    if self._used >= self._held or self._clock.monotonic() >= self._renew_at:
+                        await self._hold(self._used + self._entering, self._limits.max_in_flight)
+                    if self._used < self._held:
+                        self._used += 1
+                        return
+                await tenure.sleep(_SLOT_POLL_S)
+        finally:
+            self._entering -= 1
 
     async def keep(self, tenure: Tenure) -> None:
         """Wait until the slots in use are ours for another request: the wait for tokens may have outlasted them."""
