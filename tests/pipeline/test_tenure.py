@@ -7,13 +7,14 @@ import pytest
 
 from tailrace.core.clock import SystemClock
 from tailrace.core.errors import LeaseLost
+from tailrace.core.places import Places
 from tailrace.pipeline.tenure import StopReason, Tenure
 
 SOON_S = 0.2
 
 
-async def let_go_and_cancel(turn: asyncio.Semaphore, waiting: "asyncio.Task[None]", *, steps_between: int) -> None:
-    turn.release()
+async def let_go_and_cancel(turn: Places, waiting: "asyncio.Task[None]", *, steps_between: int) -> None:
+    turn.give_back()
     for _ in range(steps_between):
         await asyncio.sleep(0)
     waiting.cancel()
@@ -21,39 +22,39 @@ async def let_go_and_cancel(turn: asyncio.Semaphore, waiting: "asyncio.Task[None
 
 
 async def test_wait_for_a_turn_outlasts_the_lease_that_it_began_with() -> None:
-    clock, turn = SystemClock(), asyncio.Semaphore(1)
+    clock, turn = SystemClock(), Places(1)
     tenure = Tenure(clock, until=clock.monotonic() + SOON_S)
-    await turn.acquire()
+    assert turn.take()
 
     async with asyncio.timeout(10.0), asyncio.TaskGroup() as tasks:
         waiting = tasks.create_task(tenure.acquire(turn))
         await asyncio.sleep(0)
         tenure.renew(until=clock.monotonic() + 60.0)
         await clock.sleep(2 * SOON_S)
-        turn.release()
+        turn.give_back()
 
     assert waiting.done()
-    assert turn.locked()
+    assert turn.are_taken
 
 
 @pytest.mark.parametrize("steps_between", range(8))
 async def test_turn_that_comes_as_the_wait_is_cancelled_is_not_lost(steps_between: int) -> None:
-    clock, turn = SystemClock(), asyncio.Semaphore(1)
+    clock, turn = SystemClock(), Places(1)
     tenure = Tenure(clock, until=clock.monotonic() + 60.0)
-    await turn.acquire()
+    assert turn.take()
 
     async with asyncio.timeout(10.0), asyncio.TaskGroup() as tasks:
         waiting = tasks.create_task(tenure.acquire(turn))
         await asyncio.sleep(0)
         await let_go_and_cancel(turn, waiting, steps_between=steps_between)
 
-    assert turn.locked() is not waiting.cancelled()
+    assert turn.are_taken is not waiting.cancelled()
 
 
 async def test_end_that_is_asked_for_as_the_lease_runs_out_is_no_error() -> None:
-    clock, turn = SystemClock(), asyncio.Semaphore(1)
+    clock, turn = SystemClock(), Places(1)
     tenure = Tenure(clock, until=clock.monotonic() + SOON_S)
-    await turn.acquire()
+    assert turn.take()
 
     loop, stopped = asyncio.get_running_loop(), asyncio.Event()
 

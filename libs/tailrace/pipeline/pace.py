@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 from tailrace.core.clock import Clock
 from tailrace.core.errors import StoreUnavailable, Throttled
+from tailrace.core.places import Places
 from tailrace.observe import metrics
 from tailrace.observe.failpoints import failpoint
 from tailrace.pipeline.tenure import Tenure
@@ -66,7 +67,7 @@ class Pacer:
         self._limits = limits
         self._store = store
         self._clock = clock
-        self._in_flight = asyncio.Semaphore(limits.max_in_flight or REQUESTS_IN_FLIGHT)
+        self._in_flight = Places(limits.max_in_flight or REQUESTS_IN_FLIGHT)
         self._slots = _Slots(limits, store, clock)
         self._tokens = _Tokens(limits, store, clock)
 
@@ -85,7 +86,7 @@ class Pacer:
         try:
             await self._slots.enter(tenure)
         except BaseException:
-            self._in_flight.release()
+            self._in_flight.give_back()
             raise
         try:
             await self._tokens.take(tenure)
@@ -102,7 +103,7 @@ class Pacer:
         try:
             await self._slots.leave()
         finally:
-            self._in_flight.release()
+            self._in_flight.give_back()
 
     async def tend(self) -> None:
         """While this runs, for a run that sends now and then, slots are kept over the pauses between requests."""
@@ -138,7 +139,7 @@ class _Tokens:
         self._limits = limits
         self._store = store
         self._clock = clock
-        self._turn = asyncio.Semaphore(1)
+        self._turn = Places(1)
         self._left = 0.0
         self._valid_until = 0.0
         self._silent_until = 0.0
@@ -157,7 +158,7 @@ class _Tokens:
                 if not self._are_valid:
                     await self._reserve(tenure)
             finally:
-                self._turn.release()
+                self._turn.give_back()
         self._left -= 1
 
     @property

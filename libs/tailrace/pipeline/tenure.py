@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from enum import StrEnum
 from typing import NoReturn
 
 from tailrace.core.clock import Clock
 from tailrace.core.errors import LeaseLost, TailraceError
+from tailrace.core.places import Places
 from tailrace.core.time_limit import Scopes
 
 
@@ -41,7 +42,7 @@ class Tenure:
         self._stop = asyncio.Event()
         self._reason = StopReason.SHUTDOWN
         self._waits = Scopes()
-        self._places = Scopes()
+        self._asked: set[asyncio.Future[bool]] = set()
         self._alarm: asyncio.TimerHandle | None = None
 
     @property
@@ -64,7 +65,7 @@ class Tenure:
             self._reason = reason
             self._stop.set()
             self._waits.end_all()
-            self._places.end_all()
+            self._send_away()
 
     def check(self) -> None:
         """Return if a request may leave now.
@@ -106,20 +107,15 @@ class Tenure:
                 raise Stopped(self._reason) from None
             raise
 
-    async def acquire(self, turn: asyncio.Semaphore) -> None:
+    async def acquire(self, places: Places) -> None:
         """Wait for a place, but not past the end.
 
         :raises LeaseLost, Stopped: as `check`; it is not ours then.
         """
         self.check()
-        if not turn.locked():
-            await turn.acquire()
+        if places.take():
             return
-        while True:
-            self._watch_lease()
-            with suppress(TimeoutError), self._places.scope():
-                await turn.acquire()
-                return
+        while not await self._got(places):
             self.check()
 
     async def sleep(self, wait_s: float) -> None:
@@ -137,6 +133,26 @@ class Tenure:
                 continue
         self.check()
 
+    async def _got(self, places: Places) -> bool:
+        """Whether a place came; if not, the wait is over."""
+        self._watch_lease()
+        asked = places.ask()
+        self._asked.add(asked)
+        try:
+            return await asked
+        except asyncio.CancelledError:
+            # It came as the wait was cancelled.
+            if not asked.cancelled() and asked.result():
+                places.give_back()
+            raise
+        finally:
+            self._asked.discard(asked)
+
+    def _send_away(self) -> None:
+        for asked in self._asked:
+            if not asked.done():
+                asked.set_result(False)
+
     def _watch_lease(self) -> None:
         if self._alarm is None:
             loop = asyncio.get_running_loop()
@@ -148,4 +164,4 @@ class Tenure:
         if self.left_s > 0:
             self._watch_lease()
         else:
-            self._places.end_all()
+            self._send_away()

@@ -212,10 +212,10 @@ MUTATIONS = (
         (f"{_WALK}::test_dead_row_stays_out_while_it_is_unchanged_and_its_letter_is_open",),
     ),
     Mutation(
-        "a wait for a turn ends with the lease that it began with",
+        "who is sent away before the turn has come takes it all the same",
         "libs/tailrace/pipeline/tenure.py",
-        "            with suppress(TimeoutError), self._places.scope():\n",
-        "            with self._places.scope():\n",
+        "        while not await self._got(places):\n            self.check()\n",
+        "        await self._got(places)\n",
         ("tests/pipeline/test_tenure.py",),
     ),
     Mutation(
@@ -227,8 +227,8 @@ MUTATIONS = (
     ),
     Mutation(
         "an end that is asked for as a wait expires is an error",
-        "libs/tailrace/core/time_limit.py",
-        "            if not scope.is_over:\n",
+        "libs/tailrace/pipeline/tenure.py",
+        "            if not asked.done():\n",
         "            if True:\n",
         ("tests/pipeline/test_tenure.py::test_end_that_is_asked_for_as_the_lease_runs_out_is_no_error",),
     ),
