@@ -93,14 +93,12 @@ async def promote_some(connection: Connection, sync_id: SyncId, after: list[str]
     return found
 
 
-async def merge_some(connection: Connection, sync_id: SyncId) -> bool:
-    """Merge the first settled pages into the base; False when there is none left."""
+async def merge_some(connection: Connection, sync_id: SyncId) -> None:
+    """Merge the first settled pages into the base, if there are any."""
     found = await connection.fetch(_NEXT_SETTLED, sync_id, _SETTLED_AT_ONCE, _REWRITTEN_AT_ONCE)
-    if not found:
-        return False
-    settled = await _take(connection, sync_id, SETTLED, _in_a_row(found))
-    await _merge_into_base(connection, sync_id, EntryColumns.joined(settled))
-    return True
+    if found:
+        settled = await _take(connection, sync_id, SETTLED, _in_a_row(found))
+        await _merge_into_base(connection, sync_id, EntryColumns.joined(settled))
 
 
 def insertable(sync_id: SyncId, level: int, made: Sequence[Page]) -> tuple[object, ...]:

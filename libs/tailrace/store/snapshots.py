@@ -63,10 +63,10 @@ _OURS = """
 _IS_SPOKEN_OF = f"""
 SELECT {_OURS} AS is_ours, EXISTS (
   SELECT FROM snapshot_targets JOIN runs ON runs.id = $2
-  WHERE snapshot_targets.sync_id = $1 AND snapshot_targets.version = runs.sync_version) AS is_so
+  WHERE snapshot_targets.sync_id = $1 AND snapshot_targets.version = runs.sync_version) AS is_done
 """  # noqa: S608 - constants
 _IS_MERGED = f"""
-SELECT {_OURS} AS is_ours, NOT EXISTS (SELECT FROM snapshot_pages WHERE sync_id = $1 AND level = 1) AS is_so
+SELECT {_OURS} AS is_ours, NOT EXISTS (SELECT FROM snapshot_pages WHERE sync_id = $1 AND level = 1) AS is_done
 """  # noqa: S608 - constants
 _PLACE = """
 SELECT base_source, base_fence, base_writes, base_entries FROM snapshot_targets
@@ -155,7 +155,7 @@ class Snapshots:
 
         :raises LeaseLost: nothing was changed.
         """
-        if await self._is_so(_IS_SPOKEN_OF, lease, sync_id):
+        if await self._is_done(_IS_SPOKEN_OF, lease, sync_id):
             return False
         async with self._database.transaction() as connection:
             await hold(connection, lease)
@@ -170,29 +170,26 @@ class Snapshots:
 
         :raises LeaseLost: the sync's run belongs to another executor; what was merged stays right.
         """
-        if await self._is_so(_IS_MERGED, lease, sync_id):
-            return
         after: list[str] | None = None
-        while True:
+        may_promote = True
+        while not await self._is_done(_IS_MERGED, lease, sync_id):
             async with self._database.transaction() as connection:
                 await hold(connection, lease)
-                after = await promote_some(connection, sync_id, after)
-            if after is None:
-                break
-        while not await self._is_so(_IS_MERGED, lease, sync_id):
-            async with self._database.transaction() as connection:
-                await hold(connection, lease)
-                await merge_some(connection, sync_id)
+                if may_promote:
+                    after = await promote_some(connection, sync_id, after)
+                    may_promote = after is not None
+                if not may_promote:
+                    await merge_some(connection, sync_id)
 
-    async def _is_so(self, asked: str, lease: Lease, sync_id: SyncId) -> bool:
-        """Whether there is nothing to do, as is told without a lock: nobody but the owner of the lease changes it.
+    async def _is_done(self, asked: str, lease: Lease, sync_id: SyncId) -> bool:
+        """Whether there is nothing to do, as is told without a lock: only executors of the run change it.
 
         :raises LeaseLost: it is not ours.
         """
         told = await self._database.fetchrow(asked, sync_id, *lease.identity)
         if told is None or not told["is_ours"]:
             raise LeaseLost(f"run {lease.run_id} belongs to another executor")
-        return bool(told["is_so"])
+        return bool(told["is_done"])
 
     async def census(self, sync_id: SyncId) -> tuple[int, int]:
         """How many entries of the base were delivered, and how many of those are gone from the query."""
