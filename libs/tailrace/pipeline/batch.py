@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import InitVar, dataclass, field
 from hashlib import blake2b
 from itertools import accumulate, compress, count
+from typing import NamedTuple
 
 from tailrace.connector_kit.destination import WritePlan
 from tailrace.core.batches import Batch, hashes_of
@@ -67,8 +68,7 @@ class Recipe:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Parcel:
+class Parcel(NamedTuple):
     """A run of neighbouring rows: those to send, what was decided about the others, and where the run stands after.
 
     `changes` are those to send, in stretches; each of them has a mapped row. Their bodies come to `size_bytes`.

@@ -10,7 +10,7 @@ the one before stands.
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from tailrace.core.batches import BatchResult
 from tailrace.core.clock import Clock
@@ -50,8 +50,7 @@ Answer: TypeAlias = BatchResult | TailraceError | None
 """What became of a parcel: a result, None where nothing was to be sent, or why there is no result."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(NamedTuple):
     """A parcel on its way, with the answer to come."""
 
     parcel: Parcel

@@ -89,8 +89,8 @@ class Tally:
             raise ValueError(f"{len(outcomes)} outcomes for {sum(map(len, sent))} rows")
         at = 0
         for stretch in sent:
-            some = outcomes[at : at + len(stretch)]
-            at += len(stretch)
+            end = at + len(stretch)
+            some, at = outcomes[at:end], end
             if isinstance(stretch, PlainChanges) and not self.terms.clears_all:
                 self._add_plain(stretch, some)
             else:
@@ -174,7 +174,7 @@ class Tally:
 
     def _add_plain(self, sent: PlainChanges, outcomes: Sequence[RowOutcome]) -> None:
         others = not_delivered(outcomes)
-        delivered = len(sent) - len(others)
+        delivered = len(outcomes) - len(others)
         columns = sent.columns
         if others:
             told = [outcomes[at] for at in others]
