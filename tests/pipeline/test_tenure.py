@@ -7,13 +7,13 @@ import pytest
 
 from tailrace.core.clock import SystemClock
 from tailrace.core.errors import LeaseLost
-from tailrace.core.places import Places
+from tailrace.core.seats import Seats
 from tailrace.pipeline.tenure import StopReason, Tenure
 
 SOON_S = 0.2
 
 
-async def let_go_and_cancel(turn: Places, waiting: "asyncio.Task[None]", *, steps_between: int) -> None:
+async def let_go_and_cancel(turn: Seats, waiting: "asyncio.Task[None]", *, steps_between: int) -> None:
     turn.give_back()
     for _ in range(steps_between):
         await asyncio.sleep(0)
@@ -22,7 +22,7 @@ async def let_go_and_cancel(turn: Places, waiting: "asyncio.Task[None]", *, step
 
 
 async def test_wait_for_a_turn_outlasts_the_lease_that_it_began_with() -> None:
-    clock, turn = SystemClock(), Places(1)
+    clock, turn = SystemClock(), Seats(1)
     tenure = Tenure(clock, until=clock.monotonic() + SOON_S)
     assert turn.take()
 
@@ -39,7 +39,7 @@ async def test_wait_for_a_turn_outlasts_the_lease_that_it_began_with() -> None:
 
 @pytest.mark.parametrize("steps_between", range(8))
 async def test_turn_that_comes_as_the_wait_is_cancelled_is_not_lost(steps_between: int) -> None:
-    clock, turn = SystemClock(), Places(1)
+    clock, turn = SystemClock(), Seats(1)
     tenure = Tenure(clock, until=clock.monotonic() + 60.0)
     assert turn.take()
 
@@ -52,7 +52,7 @@ async def test_turn_that_comes_as_the_wait_is_cancelled_is_not_lost(steps_betwee
 
 
 async def test_end_that_is_asked_for_as_the_lease_runs_out_is_no_error() -> None:
-    clock, turn = SystemClock(), Places(1)
+    clock, turn = SystemClock(), Seats(1)
     tenure = Tenure(clock, until=clock.monotonic() + SOON_S)
     assert turn.take()
 

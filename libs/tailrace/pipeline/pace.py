@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 from tailrace.core.clock import Clock
 from tailrace.core.errors import StoreUnavailable, Throttled
-from tailrace.core.places import Places
+from tailrace.core.seats import Seats
 from tailrace.observe import metrics
 from tailrace.observe.failpoints import failpoint
 from tailrace.pipeline.tenure import Tenure
@@ -67,7 +67,7 @@ class Pacer:
         self._limits = limits
         self._store = store
         self._clock = clock
-        self._in_flight = Places(limits.max_in_flight or REQUESTS_IN_FLIGHT)
+        self._in_flight = Seats(limits.max_in_flight or REQUESTS_IN_FLIGHT)
         self._slots = _Slots(limits, store, clock)
         self._tokens = _Tokens(limits, store, clock)
 
@@ -139,7 +139,7 @@ class _Tokens:
         self._limits = limits
         self._store = store
         self._clock = clock
-        self._turn = Places(1)
+        self._turn = Seats(1)
         self._left = 0.0
         self._valid_until = 0.0
         self._silent_until = 0.0

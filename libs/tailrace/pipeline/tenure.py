@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from tailrace.core.clock import Clock
 from tailrace.core.errors import LeaseLost, TailraceError
-from tailrace.core.places import Places
+from tailrace.core.seats import Seats
 from tailrace.core.time_limit import Scopes
 
 
@@ -107,15 +107,15 @@ class Tenure:
                 raise Stopped(self._reason) from None
             raise
 
-    async def acquire(self, places: Places) -> None:
-        """Wait for a place, but not past the end.
+    async def acquire(self, seats: Seats) -> None:
+        """Wait for a seat, but not past the end.
 
         :raises LeaseLost, Stopped: as `check`; it is not ours then.
         """
         self.check()
-        if places.take():
+        if seats.take():
             return
-        while not await self._got(places):
+        while not await self._got(seats):
             self.check()
 
     async def sleep(self, wait_s: float) -> None:
@@ -133,17 +133,17 @@ class Tenure:
                 continue
         self.check()
 
-    async def _got(self, places: Places) -> bool:
-        """Whether a place came; if not, the wait is over."""
+    async def _got(self, seats: Seats) -> bool:
+        """Whether a seat came; if not, the wait is over."""
         self._watch_lease()
-        asked = places.ask()
+        asked = seats.ask()
         self._asked.add(asked)
         try:
             return await asked
         except asyncio.CancelledError:
             # It came as the wait was cancelled.
             if not asked.cancelled() and asked.result():
-                places.give_back()
+                seats.give_back()
             raise
         finally:
             self._asked.discard(asked)

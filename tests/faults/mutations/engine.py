@@ -214,8 +214,8 @@ MUTATIONS = (
     Mutation(
         "who is sent away before the turn has come takes it all the same",
         "libs/tailrace/pipeline/tenure.py",
-        "        while not await self._got(places):\n            self.check()\n",
-        "        await self._got(places)\n",
+        "        while not await self._got(seats):\n            self.check()\n",
+        "        await self._got(seats)\n",
         ("tests/pipeline/test_tenure.py",),
     ),
     Mutation(
