@@ -147,9 +147,10 @@ async def _timed_run(yard: Yard) -> Timed:
     async with yard.executor(checkpoint_s=_CHECKPOINT_S, poll_s=_POLL_S):
         run = await yard.ended(run_id)
         timed = watch.stop(run.books.read)
-    if run.status is not RunStatus.SUCCEEDED:
+    if run.status is not RunStatus.SUCCEEDED or run.finished_at is None:
         raise SystemExit(f"the run ended as {run.status}: {run.error_message}")
-    return timed
+    # Whoever waits for its end looks for it now and then.
+    return replace(timed, wall_s=(run.finished_at - run.queued_at).total_seconds())
 
 
 @asynccontextmanager
