@@ -76,6 +76,17 @@ async def test_large_table_comes_in_order_and_the_server_sorts_nothing_on_disk(
     assert await has_sorted_on_disk(admin)
 
 
+async def test_table_some_of_whose_rows_have_moved_to_its_end_is_read_in_parts_too(
+    admin: Admin, empty_database_url: str
+) -> None:
+    await admin.execute(TABLE + "; UPDATE big SET part = part + 1 WHERE id % 50 = 7; ANALYZE big")
+
+    blocks = await read_all(empty_database_url, IN_PARTS)
+
+    assert sum(len(block.keys) for block in blocks) == ROWS + 3
+    assert not await has_sorted_on_disk(admin)
+
+
 async def test_it_is_gone_on_behind_a_key_and_ends_with_one(
     admin: Admin, empty_database_url: str, numbers: list[str]
 ) -> None:

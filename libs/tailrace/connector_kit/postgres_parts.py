@@ -35,6 +35,9 @@ _WORTH_ROWS = 50_000
 _ROOM = 4
 """How many times as much text a part may be as the server expects of its values."""
 
+_MOST = 2
+"""How many times as much a row of a part may cost as one of all rows: an index is not as slow as servers expect."""
+
 _LOOK = 0.01
 """What it may cost to find the least and the greatest number, as a part of reading all rows: an index knows them."""
 
@@ -254,8 +257,10 @@ async def _numbers(session: Session, reading: Reading, statement_of: Statement) 
         return None
     rows_per_part = min(ROWS_PER_PART, PART_BYTES // _ROOM // max(1, all_rows.width))
     numbers = Numbers(first, last, max(1, (last - first + 1) * rows_per_part // rows))
-    part = await _planned(session, statement_of(next(parts(whole, numbers)).reading))
-    return numbers if part.cost / max(1, part.rows) <= all_rows.cost / rows else None
+    first_part = next(parts(whole, numbers))
+    is_ordered = not first_part.may_be_sorted_here
+    part = await _planned(session, statement_of(first_part.reading, is_ordered=is_ordered))
+    return numbers if part.cost / max(1, part.rows) <= _MOST * all_rows.cost / rows else None
 
 
 async def _planned(session: Session, sql: str) -> Planned:

@@ -116,12 +116,23 @@ def wrapped(projections: str, query: str) -> str:
 def _order_of(reading: Reading, columns: Sequence[ReadColumn]) -> RowOrder:
     keys = [f"{ROWS}.{quote_name(name)}" for name in reading.key_columns]
     texts = [f'({key})::text COLLATE "C"' for key in keys] or [f'md5(({ROWS}.*)::text) COLLATE "C"']
-    key_has_null = f"num_nulls({', '.join(keys)}) > 0" if keys else "false"
+    types = {column.name: column.type_name for column in columns}
+    key_has_null = _any_is_null(keys, [types[name] for name in reading.key_columns])
     if reading.cursor is None:
         return RowOrder(texts, key_has_null, None, "")
-    [type_name] = [column.type_name for column in columns if column.name == reading.cursor.column]
+    type_name = types[reading.cursor.column]
     cursor = f"{ROWS}.{quote_name(reading.cursor.column)}"
     return RowOrder(texts, key_has_null, cursor, f"{_PLACE}::text::{type_name}")
+
+
+def _any_is_null(keys: Sequence[str], types: Sequence[str]) -> str:
+    """The condition for rows with a NULL in their key: for most types one that an index answers.
+
+    A composite value `IS NULL` where all that it holds is.
+    """
+    found = [f"{key} IS NULL" for key, name in zip(keys, types, strict=True) if name in _SEARCHED]
+    others = [key for key, name in zip(keys, types, strict=True) if name not in _SEARCHED]
+    return " OR ".join([*found, *([f"num_nulls({', '.join(others)}) > 0"] if others else ())]) or "false"
 
 
 def _literal(_: int, text: str) -> str:
