@@ -117,7 +117,7 @@ def _order_of(reading: Reading, columns: Sequence[ReadColumn]) -> RowOrder:
     keys = [f"{ROWS}.{quote_name(name)}" for name in reading.key_columns]
     texts = [f'({key})::text COLLATE "C"' for key in keys] or [f'md5(({ROWS}.*)::text) COLLATE "C"']
     types = {column.name: column.type_name for column in columns}
-    key_has_null = _any_is_null(keys, [types[name] for name in reading.key_columns])
+    key_has_null = _any_is_null(keys, [types.get(name) for name in reading.key_columns])
     if reading.cursor is None:
         return RowOrder(texts, key_has_null, None, "")
     type_name = types[reading.cursor.column]
@@ -125,7 +125,7 @@ def _order_of(reading: Reading, columns: Sequence[ReadColumn]) -> RowOrder:
     return RowOrder(texts, key_has_null, cursor, f"{_PLACE}::text::{type_name}")
 
 
-def _any_is_null(keys: Sequence[str], types: Sequence[str]) -> str:
+def _any_is_null(keys: Sequence[str], types: Sequence[str | None]) -> str:
     """The condition for rows with a NULL in their key: for most types one that an index answers.
 
     A composite value `IS NULL` where all that it holds is.
