@@ -13,7 +13,7 @@ from tailrace.connector_kit.postgres_reading import ReadColumn, copied_statement
 from tailrace.connector_kit.warehouse import Reading
 from tailrace.core.rows import RowKey
 
-_STRETCHES = 64
+_STRETCHES = 32
 """About so many are weighed; within each, numbers are taken to lie evenly."""
 
 
