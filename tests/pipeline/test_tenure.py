@@ -37,6 +37,27 @@ async def test_wait_for_a_turn_outlasts_the_lease_that_it_began_with() -> None:
     assert turn.are_taken
 
 
+async def test_turn_that_came_while_the_process_stood_still_is_taken_though_nobody_leaves_another() -> None:
+    clock, turn = SystemClock(), Seats(1)
+    tenure = Tenure(clock, until=clock.monotonic() + SOON_S)
+    assert turn.take()
+
+    def wake() -> None:
+        tenure.renew(until=clock.monotonic() + 60.0)
+        turn.give_back()
+
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(10.0), asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(tenure.acquire(turn))
+        await asyncio.sleep(0)
+        loop.call_later(SOON_S, wake)
+        # The lease runs out, is renewed, and the turn is left, all before the loop looks again.
+        loop.call_soon(time.sleep, 2 * SOON_S)
+
+    assert waiting.done()
+    assert turn.are_taken
+
+
 @pytest.mark.parametrize("steps_between", range(8))
 async def test_turn_that_comes_as_the_wait_is_cancelled_is_not_lost(steps_between: int) -> None:
     clock, turn = SystemClock(), Seats(1)

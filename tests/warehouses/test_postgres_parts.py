@@ -169,6 +169,28 @@ async def test_sample_of_its_keys_is_as_the_server_expects_them_without_a_look_a
     assert all(abs(shares[part] - len(numbers) / 4) < len(numbers) / 20 for part in range(4))
 
 
+async def test_sample_of_a_query_whose_filter_goes_with_its_key_is_as_large_as_it_should_be(
+    admin: Admin, empty_database_url: str
+) -> None:
+    await admin.execute("CREATE TABLE twins AS SELECT n AS id, n AS twin FROM generate_series(1, 130000) AS n")
+    await admin.execute("CREATE INDEX ON twins (id); CREATE INDEX ON twins (twin); ANALYZE twins")
+
+    async with PostgresWarehouse.open(settings(empty_database_url)) as warehouse:
+        sample = await warehouse.key_sample(Reading("SELECT * FROM twins WHERE twin > 65000", ("id",)), part=0.02)
+
+    assert abs(len(sample) - 0.02 * 65_000) < 0.1 * 0.02 * 65_000
+
+
+async def test_row_whose_key_has_a_part_that_holds_a_null_is_read(admin: Admin, empty_database_url: str) -> None:
+    await admin.execute("CREATE TYPE pair AS (one int, other int)")
+    await admin.execute(TABLE + "; ALTER TABLE big ADD COLUMN pair pair; UPDATE big SET pair = ROW(part, NULL)::pair")
+    await admin.execute("ANALYZE big")
+
+    blocks = await read_all(empty_database_url, Reading("SELECT id, pair FROM big", ("id", "pair")))
+
+    assert sum(len(block.keys) for block in blocks) == ROWS + 3
+
+
 async def test_read_that_is_left_in_a_part_leaves_nobody_on_the_server(admin: Admin, empty_database_url: str) -> None:
     await admin.execute(TABLE)
 

@@ -16,7 +16,7 @@ import orjson
 from tailrace.connector_kit.compiled import LINE_ORDER, LineOrder
 from tailrace.connector_kit.copy_stream import Sink
 from tailrace.connector_kit.number_ranges import Numbers, Range, first_text, last_text
-from tailrace.connector_kit.postgres_reading import ReadColumn, copied_statement, wrapped
+from tailrace.connector_kit.postgres_reading import SCALARS, ReadColumn, copied_statement, wrapped
 from tailrace.connector_kit.sql import quote_name
 from tailrace.connector_kit.warehouse import Reading
 from tailrace.core.errors import SourceInvalid, SourceUnavailable
@@ -156,8 +156,10 @@ async def numbers_of(
 
     :raises SourceUnavailable: the connection was lost.
     """
-    [type_name] = [column.type_name for column in columns if column.name == reading.key_columns[0]]
-    if type_name not in _WHOLE_NUMBERS or not session.has_savepoints:
+    types = {column.name: column.type_name for column in columns}
+    first, *others = [types[name] for name in reading.key_columns]
+    # A composite value that holds a NULL neither IS NULL nor IS NOT NULL: its row would be in no part.
+    if first not in _WHOLE_NUMBERS or not SCALARS.issuperset(others) or not session.has_savepoints:
         return None
     try:
         async with session.attempt():

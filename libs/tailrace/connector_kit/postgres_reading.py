@@ -16,7 +16,7 @@ ROWS = '"tailrace_rows"'
 _PLACE = "\0"
 """Stands for an argument until all of them are numbered; no name in PostgreSQL has it."""
 
-_SEARCHED = frozenset(
+SCALARS = frozenset(
     f'"pg_catalog"."{name}"'
     for name in (
         "int2",
@@ -32,7 +32,7 @@ _SEARCHED = frozenset(
         "timestamptz",
     )
 )
-"""Types of which a text that a value was written as gives an equal value."""
+"""Types of which a text that a value was written as gives an equal value; none of them is composite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +130,8 @@ def _any_is_null(keys: Sequence[str], types: Sequence[str | None]) -> str:
 
     A composite value `IS NULL` where all that it holds is.
     """
-    found = [f"{key} IS NULL" for key, name in zip(keys, types, strict=True) if name in _SEARCHED]
-    others = [key for key, name in zip(keys, types, strict=True) if name not in _SEARCHED]
+    found = [f"{key} IS NULL" for key, name in zip(keys, types, strict=True) if name in SCALARS]
+    others = [key for key, name in zip(keys, types, strict=True) if name not in SCALARS]
     return " OR ".join([*found, *([f"num_nulls({', '.join(others)}) > 0"] if others else ())]) or "false"
 
 
@@ -156,7 +156,7 @@ def _searches(reading: Reading, columns: Sequence[ReadColumn]) -> Iterator[str]:
     """What the values of keys are equal to besides, whose texts are equal to the arguments."""
     types = {column.name: column.type_name for column in columns}
     for number, name in enumerate(reading.key_columns, 1):
-        if types[name] in _SEARCHED:
+        if types[name] in SCALARS:
             yield f" AND {ROWS}.{quote_name(name)} = ANY (${number}::text[]::{types[name]}[])"
 
 

@@ -1,9 +1,10 @@
 """Where the keys of a query lie: numbers as the planner expects them, without a look at the rows; others are drawn."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from tailrace.connector_kit import postgres_parts
 from tailrace.connector_kit.key_samples import MOST_KEYS
@@ -13,8 +14,16 @@ from tailrace.connector_kit.postgres_reading import ReadColumn, copied_statement
 from tailrace.connector_kit.warehouse import Reading
 from tailrace.core.rows import RowKey
 
-_STRETCHES = 32
-"""About so many are weighed; within each, numbers are taken to lie evenly."""
+_STRETCHES = 16
+"""So many to twice as many are weighed, each by a trip to the server; within each, numbers are taken to lie evenly."""
+
+_PATIENCE_S = 5.0
+"""How long that may take: to draw keys is one trip."""
+
+
+class _Stretch(NamedTuple):
+    ranges: Sequence[Range]
+    rows: float
 
 
 class Session(postgres_parts.Session, Protocol):
@@ -32,10 +41,9 @@ async def sampled_keys(
 
     :raises SourceInvalid, SourceUnavailable: as the methods of the session.
     """
-    statement_of = partial(copied_statement, columns=columns, encoding=encoding)
-    numbers = await numbers_of(session, reading, columns, statement_of) if len(reading.key_columns) == 1 else None
-    if numbers is not None:
-        return [RowKey((str(number),)) for number in await _expected(session, reading, numbers, part)]
+    expected = await _expected(session, reading, columns, encoding) if len(reading.key_columns) == 1 else None
+    if expected is not None:
+        return [RowKey((str(number),)) for number in _spread_over(expected, part)]
     drawn = session.records(sampled_statement(reading, columns, part), (), MOST_KEYS)
     return [RowKey(tuple(key)) async for some in drawn for key in some]
 
@@ -51,14 +59,37 @@ def spread(stretch: Sequence[Range], count: int) -> Iterator[int]:
         before += some.width
 
 
-async def _expected(session: Session, reading: Reading, numbers: Numbers, part: float) -> Sequence[int]:
-    found: list[int] = []
-    expected = 0.0
+async def _expected(
+    session: Session, reading: Reading, columns: Sequence[ReadColumn], encoding: str
+) -> Sequence[_Stretch] | None:
+    """How many rows there are of each stretch of numbers; None where that is not to be had within a few seconds."""
+    statement_of = partial(copied_statement, columns=columns, encoding=encoding)
+    numbers = await numbers_of(session, reading, columns, statement_of)
+    if numbers is None:
+        return None
+    loop = asyncio.get_running_loop()
+    ends = loop.time() + _PATIENCE_S
+    found: list[_Stretch] = []
     for some in _stretches(numbers):
-        plan = await session.plan(wrapped("1", part_of(reading, some).query), ())
-        expected += Planned.of(plan).rows * part
-        found += spread(some, min(round(expected), MOST_KEYS) - len(found))
-    return found
+        found.append(_Stretch(some, await _rows_about(session, part_of(reading, some))))
+        if loop.time() > ends:
+            return None
+    # A filter that goes with the key is counted twice where both restrict the rows.
+    scale = await _rows_about(session, reading) / max(1.0, sum(stretch.rows for stretch in found))
+    return [stretch._replace(rows=stretch.rows * scale) for stretch in found]
+
+
+async def _rows_about(session: Session, reading: Reading) -> float:
+    return Planned.of(await session.plan(wrapped("1", reading.query), ())).rows
+
+
+def _spread_over(stretches: Sequence[_Stretch], part: float) -> Sequence[int]:
+    keys: list[int] = []
+    expected = 0.0
+    for stretch in stretches:
+        expected += stretch.rows * part
+        keys += spread(stretch.ranges, min(round(expected), MOST_KEYS) - len(keys))
+    return keys
 
 
 def _stretches(numbers: Numbers) -> Iterator[Sequence[Range]]:

@@ -113,9 +113,7 @@ class Tenure:
         :raises LeaseLost, Stopped: as `check`; it is not ours then.
         """
         self.check()
-        if seats.take():
-            return
-        while not await self._got(seats):
+        while not seats.take() and not await self._got(seats):
             self.check()
 
     async def sleep(self, wait_s: float) -> None:
@@ -159,7 +157,7 @@ class Tenure:
             self._alarm = loop.call_later(max(0.0, self.left_s), self._look_at_lease)
 
     def _look_at_lease(self) -> None:
-        """End the waits for a place if the lease is over; it may have been renewed."""
+        """End the waits for a seat if the lease is over; it may have been renewed."""
         self._alarm = None
         if self.left_s > 0:
             self._watch_lease()

@@ -214,8 +214,15 @@ MUTATIONS = (
     Mutation(
         "who is sent away before the turn has come takes it all the same",
         "libs/tailrace/pipeline/tenure.py",
-        "        while not await self._got(seats):\n            self.check()\n",
-        "        await self._got(seats)\n",
+        "        while not seats.take() and not await self._got(seats):\n            self.check()\n",
+        "        seats.take() or await self._got(seats)\n",
+        ("tests/pipeline/test_tenure.py",),
+    ),
+    Mutation(
+        "who was sent away stands in line though a seat is free by now",
+        "libs/tailrace/pipeline/tenure.py",
+        "        while not seats.take() and not await self._got(seats):\n",
+        "        while not await self._got(seats):\n",
         ("tests/pipeline/test_tenure.py",),
     ),
     Mutation(
