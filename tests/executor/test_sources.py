@@ -19,6 +19,7 @@ async def break_off(yard: Yard) -> bool:
 
 async def test_lost_source_is_read_on_from_the_checkpoint(yard: Yard, sink: Sink) -> None:
     await _add_more_than_a_socket_holds(yard)
+    sink.delay_s = 0.02
     run_id = await yard.start()
 
     async with yard.executor(window_rows=100):
@@ -32,6 +33,7 @@ async def test_lost_source_is_read_on_from_the_checkpoint(yard: Yard, sink: Sink
 
 async def test_source_that_is_lost_again_and_again_without_progress_fails_the_run(yard: Yard, sink: Sink) -> None:
     await _add_more_than_a_socket_holds(yard)
+    sink.delay_s = 0.02
     run_id = await yard.start()
 
     async with yard.executor(window_rows=100):
