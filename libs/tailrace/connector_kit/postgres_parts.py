@@ -170,6 +170,14 @@ async def numbers_of(
         return None
 
 
+async def rows_planned(session: Session, query: str) -> int:
+    """How many rows the server expects of a query.
+
+    :raises SourceInvalid, SourceUnavailable: as `Session.plan`; or it does not tell.
+    """
+    return (await _planned(session, wrapped("1", query))).rows
+
+
 def parts(reading: Reading, numbers: Numbers | None) -> Iterator[Part]:
     """A reading in parts, one after another; the last are the rows without a place."""
     if numbers is None:
@@ -246,7 +254,7 @@ def _has_null(reading: Reading) -> str:
 
 async def _numbers(session: Session, reading: Reading, statement_of: Statement) -> Numbers | None:
     # Of a sort that several processes share, the server tells the rows of some of them.
-    rows = (await _planned(session, wrapped("1", reading.query))).rows
+    rows = await rows_planned(session, reading.query)
     if rows < _WORTH_ROWS:
         return None
     # What is behind a text, the server cannot guess.

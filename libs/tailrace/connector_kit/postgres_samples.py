@@ -3,14 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from tailrace.connector_kit import postgres_parts
 from tailrace.connector_kit.key_samples import MOST_KEYS
 from tailrace.connector_kit.number_ranges import Numbers, Range
-from tailrace.connector_kit.postgres_parts import Planned, numbers_of, part_of
-from tailrace.connector_kit.postgres_reading import ReadColumn, copied_statement, sampled_statement, wrapped
+from tailrace.connector_kit.postgres_parts import part_of, parts_for, rows_planned
+from tailrace.connector_kit.postgres_reading import ReadColumn, sampled_statement
 from tailrace.connector_kit.warehouse import Reading
 from tailrace.core.rows import RowKey
 
@@ -63,24 +62,19 @@ async def _expected(
     session: Session, reading: Reading, columns: Sequence[ReadColumn], encoding: str
 ) -> Sequence[_Stretch] | None:
     """How many rows there are of each stretch of numbers; None where that is not to be had within a few seconds."""
-    statement_of = partial(copied_statement, columns=columns, encoding=encoding)
-    numbers = await numbers_of(session, reading, columns, statement_of)
+    numbers = (await parts_for(session, reading, columns, encoding)).numbers
     if numbers is None:
         return None
     loop = asyncio.get_running_loop()
     ends = loop.time() + _PATIENCE_S
     found: list[_Stretch] = []
     for some in _stretches(numbers):
-        found.append(_Stretch(some, await _rows_about(session, part_of(reading, some))))
+        found.append(_Stretch(some, await rows_planned(session, part_of(reading, some).query)))
         if loop.time() > ends:
             return None
     # A filter that goes with the key is counted twice where both restrict the rows.
-    scale = await _rows_about(session, reading) / max(1.0, sum(stretch.rows for stretch in found))
+    scale = await rows_planned(session, reading.query) / max(1.0, sum(stretch.rows for stretch in found))
     return [stretch._replace(rows=stretch.rows * scale) for stretch in found]
-
-
-async def _rows_about(session: Session, reading: Reading) -> float:
-    return Planned.of(await session.plan(wrapped("1", reading.query), ())).rows
 
 
 def _spread_over(stretches: Sequence[_Stretch], part: float) -> Sequence[int]:

@@ -91,7 +91,7 @@ def copied_column(attribute: Attribute) -> ReadColumn:
     if name == "bool":
         return replace(column, projection=f"({column.projection})::text")
     if name in _WRITTEN_AS_TEXT and attribute.type.schema == "pg_catalog":
-        return replace(column, projection=f"{ROWS}.{quote_name(attribute.name)}")
+        return replace(column, projection=_bare(attribute))
     return column
 
 
@@ -103,12 +103,16 @@ def read_column(attribute: Attribute) -> ReadColumn:
 
 def projection(attribute: Attribute) -> str:
     """The expression that gives a column of the user's query."""
-    column = f"{ROWS}.{quote_name(attribute.name)}"
+    column = _bare(attribute)
     if attribute.type.name in _AS_THEY_ARE:
         return column
     if attribute.type.kind in {"array", "composite"}:
         return f"to_json({column})::text"
     return _CASTS.get(attribute.type.name, "{}::text").format(column)
+
+
+def _bare(attribute: Attribute) -> str:
+    return f"{ROWS}.{quote_name(attribute.name)}"
 
 
 def _kind(attribute: Attribute) -> ColumnKind:

@@ -29,7 +29,7 @@ from tailrace.connector_kit.postgres_hashes import (
     HashedStatements,
     PostgresHashedRows,
 )
-from tailrace.connector_kit.postgres_parts import Parts, Planned, parts_for
+from tailrace.connector_kit.postgres_parts import Parts, parts_for, rows_planned
 from tailrace.connector_kit.postgres_reading import blocks_of, statement, wrapped
 from tailrace.connector_kit.postgres_samples import sampled_keys
 from tailrace.connector_kit.postgres_settings import (
@@ -147,7 +147,7 @@ class PostgresWarehouse(Warehouse):
             with _translated():
                 await self._attributes(query)
                 await self._try_out(wrapped("1", query))
-            return Planned.of(await self.plan(wrapped("1", query), ())).rows
+            return await rows_planned(self, query)
 
     async def key_sample(self, reading: Reading, *, part: float) -> Sequence[RowKey]:
         """Keys drawn at random, by a look at all rows that gives nothing else; of numbers that an index knows, none."""
