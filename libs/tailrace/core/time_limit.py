@@ -15,7 +15,7 @@ class Scopes:
         """A scope out of which TimeoutError is raised where it is ended from outside."""
         return Scope(self)
 
-    def enter(self, scope: "Scope", _: asyncio.AbstractEventLoop) -> None:
+    def enter(self, scope: "Scope") -> None:
         """It begins."""
         self._open[scope] = 0.0
 
@@ -38,8 +38,9 @@ class TimeLimit(Scopes):
         self._wait_s = wait_s
         self._timer: asyncio.TimerHandle | None = None
 
-    def enter(self, scope: "Scope", loop: asyncio.AbstractEventLoop) -> None:
+    def enter(self, scope: "Scope") -> None:
         """Its time begins; what began before ends before."""
+        loop = asyncio.get_running_loop()
         ends = self._open[scope] = loop.time() + self._wait_s
         if self._timer is None:
             self._timer = loop.call_at(ends, self._end_overdue)
@@ -74,12 +75,11 @@ class Scope:
             self._task.cancel()
 
     def __enter__(self) -> Self:
-        loop = asyncio.get_running_loop()
-        self._task = asyncio.current_task(loop)
+        self._task = asyncio.current_task()
         if self._task is None:
             raise RuntimeError("only what a task waits for can be ended")
         self._cancelling = self._task.cancelling()
-        self._scopes.enter(self, loop)
+        self._scopes.enter(self)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
