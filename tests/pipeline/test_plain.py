@@ -13,7 +13,19 @@ from hypothesis import strategies as st
 from tailrace.connector_kit.destination import Target, WritePlan
 from tailrace.core.entry_columns import EntryColumns
 from tailrace.core.row_columns import RowColumns
-from tailrace.core.rows import DELIVERED, IN_DOUBT, Block, Column, ColumnKind, Row, RowHash, RowKey, rejected, skipped
+from tailrace.core.rows import (
+    DELIVERED,
+    IN_DOUBT,
+    Block,
+    Change,
+    Column,
+    ColumnKind,
+    Row,
+    RowHash,
+    RowKey,
+    rejected,
+    skipped,
+)
 from tailrace.core.runs import RunKind
 from tailrace.core.settlements import DedupeKey, Position, Settlement
 from tailrace.core.snapshots import UNKNOWN_VERSION, Entry, hash_row, of_first_algorithm
@@ -22,7 +34,7 @@ from tailrace.pipeline.batch import Parcel, Recipe, batch
 from tailrace.pipeline.diff import diff
 from tailrace.pipeline.map_fields import Mapper
 from tailrace.pipeline.modes import operation_on_rows
-from tailrace.pipeline.plain import MappedRow, PlainRows
+from tailrace.pipeline.plain import MappedRow, PlainRows, PlainUpdates
 from tailrace.pipeline.tally import Tally
 from tests.pipeline.world import SYNC
 
@@ -107,6 +119,40 @@ async def test_rows_that_need_nothing_are_cut_alike() -> None:
 
     assert in_columns == await _fate(_cut(list(plain), way.block), _cut(entries, way.page), way)
     assert [settlement.books.skipped for *_, settlement in in_columns] == [5000, 5000, 500]
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.sets(st.integers(0, 11_999), max_size=900), st.integers(1, 700), st.integers(100, 20_000), st.data())
+async def test_few_that_changed_among_many_are_sent_and_cut_as_they_would_be_one_by_one(
+    changed: set[int], rows_per_batch: int, bytes_per_batch: int, data: st.DataObject
+) -> None:
+    plain = PlainRows(_columns({f"k{number:05}": "ann" for number in range(12_000)}))
+    old = RowHash(b"old hash")
+    entries = [Entry(mapped.row.key, old if at in changed else mapped.row.row_hash) for at, mapped in enumerate(plain)]
+    way = Ways(data.draw(st.integers(500, 13_000)), 1000, rows_per_batch, bytes_per_batch)
+
+    in_columns = await _fate(_cut(plain, way.block), _cut(EntryColumns.of(entries), way.page), way)
+
+    assert in_columns == await _fate(_cut(list(plain), way.block), _cut(entries, way.page), way)
+    assert sum(len(rows) for _, _, rows, _ in in_columns) == len(changed)
+
+
+async def test_few_that_changed_stay_among_the_others_in_columns() -> None:
+    plain = PlainRows(_columns({f"k{number}": "ann" for number in range(5)}))
+    hashes = [RowHash(b"old hash") if at in {1, 2, 4} else mapped.row.row_hash for at, mapped in enumerate(plain)]
+    known = EntryColumns.of([Entry(mapped.place, told) for mapped, told in zip(plain, hashes, strict=True)])
+
+    [updates] = [some async for some in diff(_cut(plain, 5), _cut(known, 5))]
+
+    assert isinstance(updates, PlainUpdates)
+    assert [(some.change, len(some)) for some in updates.parts()] == [
+        (Change.UNCHANGED, 1),
+        (Change.CHANGED, 2),
+        (Change.UNCHANGED, 1),
+        (Change.CHANGED, 1),
+    ]
+    assert list(chain.from_iterable(updates.parts())) == list(updates) == list(updates[0:5])
+    assert list(updates.changed(1, 3)) == [updates[2], updates[4]]
 
 
 async def _fate(

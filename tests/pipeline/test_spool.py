@@ -18,7 +18,7 @@ from tailrace.core.row_columns import RowColumns
 from tailrace.core.rows import Change, Row, RowHash, RowKey, rejected
 from tailrace.core.settlements import DedupeKey
 from tailrace.core.snapshots import Entry, hash_row, hash_rows, of_first_algorithm
-from tailrace.pipeline.plain import MappedRow, PlainChanges, RowChange
+from tailrace.pipeline.plain import MappedRow, PlainChanges, PlainUpdates, RowChange
 from tailrace.pipeline.spool import Changes, Refusal, Spool, without_bodies
 from tailrace.pipeline.spools import Spools, SpoolTerms
 
@@ -109,6 +109,18 @@ async def test_what_sends_nothing_is_kept_without_its_body_unless_somebody_will_
     assert blank == alone[0]._replace(mapped=MappedRow(replace(ROW, body=b""), ROW.key))
     assert needed == alone[1]
     assert rows([without_bodies(unchanged, EVERYTHING)]) == rows([unchanged])
+
+
+async def test_of_rows_among_which_some_changed_only_bodies_that_are_sent_are_kept() -> None:
+    columns = added(0, 3).columns
+    updates = PlainUpdates(columns, columns.hashes, [1])
+
+    lean = without_bodies(updates, {Change.CHANGED})
+
+    assert isinstance(lean, PlainUpdates)
+    assert lean.columns.bodies == [b"", columns.bodies[1], b""]
+    assert (lean.columns.keys, lean.delivered, lean.places) == (columns.keys, updates.delivered, [1])
+    assert rows([without_bodies(updates, {Change.CHANGED, Change.UNCHANGED})]) == rows([updates])
 
 
 async def test_file_has_no_name_and_is_for_its_owner_alone(tmp_path: Path) -> None:

@@ -43,6 +43,15 @@ class RowColumns(Sequence[Row]):
             list(chain.from_iterable(piece.hashes for piece in pieces)),
         )
 
+    def only(self, places: Sequence[int]) -> Self:
+        """The rows at these places."""
+        return type(self)(
+            [self.keys[at] for at in places],
+            [self.bodies[at] for at in places],
+            [self.hashes[at] for at in places],
+            None if self.sources is None else [self.sources[at] for at in places],
+        )
+
     def without(self, places: Collection[int]) -> Self:
         """All but the rows at these places."""
         kept = [True] * len(self)

@@ -3,10 +3,9 @@
 A run that resumes cuts the same rows into the same batches, so that a batch sent twice carries the same key.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
 from hashlib import blake2b
-from itertools import accumulate, compress, count
 from typing import NamedTuple
 
 from tailrace.connector_kit.destination import WritePlan
@@ -18,14 +17,16 @@ from tailrace.core.settlements import DedupeKey, Phase, Position, dedupe_key
 from tailrace.core.snapshots import is_version
 from tailrace.core.syncs import SyncMode
 from tailrace.pipeline.modes import sent_changes
-from tailrace.pipeline.plain import MappedRow, PlainChanges, RowChange
+from tailrace.pipeline.plain import MappedRow, PlainChanges, PlainUpdates, RowChange
+from tailrace.pipeline.room import Room
 from tailrace.pipeline.tally import NOT_IN_MODE, STILL_DEAD, SUPERSEDED, UNCHANGED, Tally, Terms
 
 ROW_TOO_LARGE = "ROW_TOO_LARGE"
 
-_DECIDED_PER_PARCEL = 5000
 _IDEMPOTENCY_KEY_BYTES = 16
 _NO_KEYS: frozenset[RowKey] = frozenset()
+
+_OF_UPDATES = frozenset((Change.CHANGED, Change.UNCHANGED))
 
 StillDead = Callable[[Sequence[DedupeKey]], Awaitable[Mapping[DedupeKey, bool]]]
 """Which of the rows lie as dead letters that nobody resolved; True where a delivery of their key closed the letter."""
@@ -94,20 +95,21 @@ async def batch(changes: AsyncIterator[Sequence[RowChange]], recipe: Recipe, sta
     """Cut changes into parcels for the plan of the recipe; rows of the same place are never parted."""
     cut = _Cut(recipe, start)
     async for some in changes:
-        if isinstance(some, PlainChanges) and cut.takes_stretches_of(some):
-            at = 0
-            while at < len(some):
-                taken = cut.add_plain(some, at)
-                if not taken:
-                    yield cut.close()
-                at += taken
+        if isinstance(some, PlainChanges | PlainUpdates) and cut.takes_stretches_of(some):
+            for stretch in cut.stretches(some):
+                at = 0
+                while at < len(stretch):
+                    taken = cut.add_stretch(stretch, at)
+                    if not taken:
+                        yield cut.close()
+                    at += taken
             continue
         dead = await _still_dead(some, recipe)
         for change in some:
             if cut.is_full_before(change):
                 yield cut.close()
             cut.add(change, dead)
-    if cut.rows:
+    if cut.room.rows:
         yield cut.close()
 
 
@@ -128,12 +130,10 @@ class _Cut:
     sends: frozenset[Change] = field(init=False)
     terms: Terms = field(init=False)
     keys_return: bool = field(init=False)
-    rows: int = 0
-    sending: int = 0
+    room: Room = field(init=False)
     changes: list[Sequence[RowChange]] = field(default_factory=list)
     singles: list[RowChange] = field(default_factory=list)
     keys: set[RowKey] = field(default_factory=set)
-    size_bytes: int = 0
     tally: Tally | None = None
 
     def __post_init__(self, position: Position) -> None:
@@ -141,6 +141,7 @@ class _Cut:
         self.sends = sent_changes(self.recipe.mode, self.recipe.kind)
         self.terms = self.recipe.terms
         self.keys_return = self.recipe.keys_return
+        self.room = self._fresh_room()
 
     @property
     def decided(self) -> Tally:
@@ -153,8 +154,7 @@ class _Cut:
         place = _place(change)
         if place and place == self.after:
             return False
-        plan = self.recipe.plan
-        if self.sending >= plan.rows_per_batch or self.rows >= _DECIDED_PER_PARCEL + self.sending:
+        if self.room.is_over:
             return True
         if change.mapped is None:
             return False
@@ -163,33 +163,53 @@ class _Cut:
             return True
         # What needs nothing takes no room: its body may not even be known.
         takes_room = (change.change or Change.ADDED) in self.sends
-        return takes_room and self.sending > 0 and self.size_bytes + len(row.body) > plan.bytes_per_batch
+        return takes_room and not self.room.has_bytes_for(len(row.body))
 
-    def takes_stretches_of(self, changes: PlainChanges) -> bool:
-        """Whether all of them are decided alike: none is too large, or may come again."""
+    def takes_stretches_of(self, changes: PlainChanges | PlainUpdates) -> bool:
+        """Whether all of them are decided by what happened to them: none is too large, or may come again."""
         columns, most = changes.columns, self.recipe.plan.bytes_per_batch
         return not self.recipe.by_cursor and (columns.size_bytes <= most or max(map(len, columns.bodies)) <= most)
 
-    def add_plain(self, changes: PlainChanges, at: int) -> int:
+    def stretches(self, changes: PlainChanges | PlainUpdates) -> Iterable[PlainChanges | PlainUpdates]:
+        """What can be added at one go: updates where what changed is sent, and nothing else is."""
+        if isinstance(changes, PlainChanges) or self.sends & _OF_UPDATES == {Change.CHANGED}:
+            return (changes,)
+        return changes.parts()
+
+    def add_stretch(self, changes: PlainChanges | PlainUpdates, at: int) -> int:
         """Take in as many from a place on as there is room for, and give how many that is."""
+        return self._add_plain(changes, at) if isinstance(changes, PlainChanges) else self._add_updates(changes, at)
+
+    def _add_plain(self, changes: PlainChanges, at: int) -> int:
         is_sent = changes.change in self.sends
-        taken = self._room_for(changes.columns, at, is_sent=is_sent)
-        if not taken:
+        taken = self.room.to_send(changes.columns, at) if is_sent else min(self.room.to_decide, len(changes) - at)
+        if taken <= 0 or self.room.is_over:
             return 0
         some = changes[at : at + taken]
-        self.rows += taken
         self.after = some.columns.keys[-1]
         if is_sent:
-            self._end_singles()
-            self.changes.append(some)
-            self.sending += taken
-            self.size_bytes += some.columns.size_bytes + taken
+            self._send(some)
         else:
+            self.room.take(taken)
             self.decided.add_plain_skipped(some, _why_not(some.change))
         return taken
 
+    def _add_updates(self, updates: PlainUpdates, at: int) -> int:
+        if self.room.is_over:
+            return 0
+        end, changed = self.room.of_updates(updates, at)
+        if at == end:
+            return 0
+        self.after = updates.columns.keys[end - 1]
+        if changed:
+            self._send(changed)
+        if unchanged := end - at - len(changed):
+            self.room.take(unchanged)
+            self.decided.count_skipped(unchanged, UNCHANGED)
+        return end - at
+
     def add(self, change: RowChange, dead: Mapping[DedupeKey, bool]) -> None:
-        self.rows += 1
+        self.room.take(1)
         place = _place(change)
         if place:
             self.after = place
@@ -215,25 +235,17 @@ class _Cut:
         made = Batch(sent, rows, idempotency_key(self.recipe.lineage, sent, rows)) if rows else None
         keys = frozenset(row.key for row in rows) if self.keys_return else _NO_KEYS
         position = Position(self.after, self.null_rows, self.phase)
-        parcel = Parcel(self.changes, made, self.terms, self.tally, position, keys, self.size_bytes)
-        self.changes, self.keys, self.tally = [], set(), None
-        self.rows = self.sending = self.size_bytes = 0
+        parcel = Parcel(self.changes, made, self.terms, self.tally, position, keys, self.room.size_bytes)
+        self.changes, self.keys, self.tally, self.room = [], set(), None, self._fresh_room()
         return parcel
 
-    def _room_for(self, columns: RowColumns, at: int, *, is_sent: bool) -> int:
-        """How many rows from a place on `is_full_before` would let in, one after another."""
-        plan, size_bytes = self.recipe.plan, self.size_bytes
-        if self.sending >= plan.rows_per_batch or self.rows >= _DECIDED_PER_PARCEL + self.sending:
-            return 0
-        room = plan.rows_per_batch - self.sending if is_sent else _DECIDED_PER_PARCEL + self.sending - self.rows
-        room = min(room, len(columns) - at)
-        if not is_sent or size_bytes + columns.size_bytes + room <= plan.bytes_per_batch:
-            return room
-        sizes = [*map(len, columns.bodies[at : at + room])]
-        if size_bytes + sum(sizes) + room <= plan.bytes_per_batch:
-            return room
-        ends = accumulate(sizes, lambda end, body_bytes: end + 1 + body_bytes)
-        return next(compress(count(), (size_bytes + end > plan.bytes_per_batch for end in ends)), room)
+    def _send(self, some: PlainChanges) -> None:
+        self._end_singles()
+        self.changes.append(some)
+        self.room.take(len(some), sending=len(some), size_bytes=some.columns.size_bytes)
+
+    def _fresh_room(self) -> Room:
+        return Room(self.recipe.plan.rows_per_batch, self.recipe.plan.bytes_per_batch)
 
     def _end_singles(self) -> None:
         if self.singles:
@@ -262,8 +274,7 @@ class _Cut:
             self.decided.add_rejected(change, mapped, rejected(ROW_TOO_LARGE, limit))
         else:
             self.singles.append(change)
-            self.sending += 1
-            self.size_bytes += size_bytes + 1
+            self.room.take(0, sending=1, size_bytes=size_bytes)
             if self.recipe.by_cursor and self.recipe.plan.target.key_fields:
                 self.keys.add(mapped.row.key)
 

@@ -14,7 +14,7 @@ from tailrace.core.errors import TailraceError
 from tailrace.core.rows import Change
 from tailrace.core.waits import pause
 from tailrace.observe import metrics
-from tailrace.pipeline.plain import PlainChanges, RowChange
+from tailrace.pipeline.plain import PlainChanges, PlainUpdates, RowChange
 from tailrace.pipeline.spool import Changes, Refusal, Spool
 from tailrace.pipeline.spools import CHUNK_BYTES, Spools
 
@@ -168,7 +168,7 @@ class Belt:
 
 def _size_bytes(changes: Sequence[RowChange]) -> int:
     """What changes take in memory, roughly."""
-    if isinstance(changes, PlainChanges):
+    if isinstance(changes, PlainChanges | PlainUpdates):
         bodies = changes.columns.size_bytes
     else:
         bodies = sum(len(change.mapped.row.body) for change in changes if change.mapped is not None)

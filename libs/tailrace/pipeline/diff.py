@@ -14,7 +14,7 @@ from tailrace.core.entry_columns import EntryColumns, Told
 from tailrace.core.row_columns import RowColumns
 from tailrace.core.rows import Change, RowHash, RowKey
 from tailrace.core.snapshots import Entry, is_version
-from tailrace.pipeline.plain import MappedRow, PlainChanges, PlainRows, RowChange
+from tailrace.pipeline.plain import MappedRow, PlainChanges, PlainRows, PlainUpdates, RowChange
 
 
 async def diff(
@@ -118,6 +118,9 @@ def _compare_plain(rows: RowColumns, at: int, page: _Page) -> tuple[Sequence[Seq
 
 def _matched(columns: RowColumns, known: EntryColumns) -> Iterator[Sequence[RowChange]]:
     """What became of rows whose keys are all known."""
+    if columns.sources is None and known.is_plain:
+        yield _compared(columns, _delivered(known.told))
+        return
     at = 0
     told = zip(map(eq, columns.hashes, known.told), _learnt(columns, known), strict=False)
     for (is_same, is_learnt), group in groupby(told):
@@ -133,6 +136,16 @@ def _matched(columns: RowColumns, known: EntryColumns) -> Iterator[Sequence[RowC
             rows = PlainRows(columns[at:end])
             yield [_seen(mapped, entry) for mapped, entry in zip(rows, known[at:end], strict=True)]
         at = end
+
+
+def _compared(columns: RowColumns, known: Sequence[RowHash]) -> Sequence[RowChange]:
+    """The same where nothing but what was delivered is known of any, and nothing else is to be learnt."""
+    if columns.hashes == known:
+        return PlainChanges(Change.UNCHANGED, columns, known)
+    places = list(compress(count(), map(ne, columns.hashes, known)))
+    if len(places) == len(columns):
+        return PlainChanges(Change.CHANGED, columns, known)
+    return PlainUpdates(columns, known, places)
 
 
 def _learnt(columns: RowColumns, known: EntryColumns) -> Iterable[bool]:

@@ -3,7 +3,8 @@
 They flow in columns. Whoever looks at one of them sees the same as if it had come alone.
 """
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from operator import eq
 from typing import NamedTuple, Self, cast, overload
@@ -95,6 +96,53 @@ class PlainChanges(Sequence[RowChange]):
         mapped = _mapped(self.columns, at)
         known = None if self.delivered is None else Entry(mapped.place, self.delivered[at])
         return RowChange(self.change, mapped, known)
+
+
+class PlainUpdates(Sequence[RowChange]):
+    """Plain rows that were all known, with what was known of them: those at `places` changed, the others did not."""
+
+    __slots__ = ("columns", "delivered", "places")
+
+    def __init__(self, columns: RowColumns, delivered: Sequence[RowHash], places: Sequence[int]) -> None:
+        self.columns = columns
+        self.delivered = delivered
+        self.places = places
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    @overload
+    def __getitem__(self, at: int) -> RowChange: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[RowChange]: ...
+
+    def __getitem__(self, at: int | slice) -> RowChange | Sequence[RowChange]:
+        if isinstance(at, slice):
+            return [self[each] for each in range(*at.indices(len(self)))]
+        mapped = _mapped(self.columns, at)
+        change = Change.CHANGED if at in self.places else Change.UNCHANGED
+        return RowChange(change, mapped, Entry(mapped.place, self.delivered[at]))
+
+    def changed(self, first: int, end: int) -> PlainChanges:
+        """Those that changed, from one to another of them."""
+        places = self.places[first:end]
+        return PlainChanges(Change.CHANGED, self.columns.only(places), [self.delivered[at] for at in places])
+
+    def parts(self) -> Iterator[PlainChanges]:
+        """All of them, in stretches to which the same happened."""
+        at = 0
+        while at < len(self):
+            first = bisect_left(self.places, at)
+            end = first
+            while end < len(self.places) and self.places[end] == at + end - first:
+                end += 1
+            if end > first:
+                change, until = Change.CHANGED, at + end - first
+            else:
+                change, until = Change.UNCHANGED, self.places[first] if first < len(self.places) else len(self)
+            yield PlainChanges(change, self.columns[at:until], self.delivered[at:until])
+            at = until
 
 
 def are_plain(keys: Sequence[RowKey | None], before: RowKey | None) -> bool:

@@ -17,7 +17,7 @@ from tailrace.core.errors import SourceUnavailable
 from tailrace.core.row_columns import RowColumns
 from tailrace.core.rows import Change
 from tailrace.core.snapshots import is_old
-from tailrace.pipeline.plain import PlainChanges, RowChange
+from tailrace.pipeline.plain import PlainChanges, PlainUpdates, RowChange
 from tailrace.pipeline.spools import Spools
 
 Changes: TypeAlias = Sequence[RowChange]
@@ -144,12 +144,21 @@ class Spool:
 
 def without_bodies(changes: Changes, sends: Collection[Change]) -> Changes:
     """The same changes, where nothing is sent for one without its body."""
+    if isinstance(changes, PlainUpdates):
+        return changes if Change.UNCHANGED in sends else _without_unchanged(changes)
     if not isinstance(changes, PlainChanges):
         return [_without_body(change) if _sends_nothing(change, sends) else change for change in changes]
     if changes.change in sends:
         return changes
     keys, hashes, sources = changes.columns.keys, changes.columns.hashes, changes.columns.sources
     return PlainChanges(changes.change, RowColumns(keys, [_LEFT_OUT] * len(keys), hashes, sources), changes.delivered)
+
+
+def _without_unchanged(changes: PlainUpdates) -> PlainUpdates:
+    columns, bodies = changes.columns, [_LEFT_OUT] * len(changes)
+    for at in changes.places:
+        bodies[at] = columns.bodies[at]
+    return PlainUpdates(RowColumns(columns.keys, bodies, columns.hashes), changes.delivered, changes.places)
 
 
 def _sends_nothing(change: RowChange, sends: Collection[Change]) -> bool:

@@ -98,11 +98,15 @@ class Tally:
 
     def add_plain_skipped(self, changes: PlainChanges, code: str) -> None:
         """Plain rows that nothing is sent for."""
-        self.counts["read"] += len(changes)
-        self.counts["skipped"] += len(changes)
-        self.reasons[f"skipped.{code}"] += len(changes)
+        self.count_skipped(len(changes), code)
         if code == UNCHANGED and self.terms.remembers and changes.columns.sources is not None:
             self._remember(changes.columns)
+
+    def count_skipped(self, rows: int, code: str) -> None:
+        """So many rows that nothing is sent for, and of which nothing else is to be kept."""
+        self.counts["read"] += rows
+        self.counts["skipped"] += rows
+        self.reasons[f"skipped.{code}"] += rows
 
     def add_rejected(self, change: RowChange, mapped: MappedRow, outcome: RowOutcome) -> None:
         """A row that became a dead letter; it stays out of later runs while neither it nor the letter changes."""
