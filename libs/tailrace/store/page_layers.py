@@ -5,11 +5,11 @@ What that was before is told by what lay above, and where that says nothing of a
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from tailrace.core.entry_columns import EntryColumns, Told
 from tailrace.core.ids import SyncId
-from tailrace.core.pages import ENTRIES_PER_PAGE, looked_up, pack_above, unpack_above
+from tailrace.core.pages import ENTRIES_PER_PAGE, looked_up, pack_above, unpack, unpack_above
 from tailrace.core.rows import RowKey
 from tailrace.core.snapshots import ALGORITHM, Entry
 from tailrace.store.database import Connection, Record
@@ -28,7 +28,7 @@ FROM snapshot_pages WHERE sync_id = $1 AND level = 0 AND first_key BETWEEN $2 AN
 ORDER BY first_key
 """
 _LOOK = f"SELECT first_key, last_key, entries, delivered, gone, algorithm, above {_OF_STARTS}"
-_READ = f"SELECT first_key, body, algorithm {_OF_STARTS}"
+_READ = f"SELECT first_key, body, algorithm, above {_OF_STARTS}"
 # The body is not named, so that it stays where it is.
 _LAY = """
 UPDATE snapshot_pages AS page
@@ -43,6 +43,14 @@ WHERE page.sync_id = $1 AND page.level = 0 AND page.first_key BETWEEN $2 AND $3 
 """
 
 
+class Session(Protocol):
+    """Where pages can be asked for."""
+
+    async def fetch(self, query: str, /, *arguments: object) -> Sequence[Record]:
+        """All rows of one statement."""
+        ...
+
+
 class _Layer(NamedTuple):
     """What a page gets, all that will lie above it then, and what was told of the keys that it gets there before."""
 
@@ -54,7 +62,7 @@ class _Layer(NamedTuple):
     @property
     def start(self) -> _Start:
         """The first key of the page."""
-        return tuple(self.page["first_key"])
+        return _start(self.page)
 
     @property
     def unknown(self) -> list[int]:
@@ -75,13 +83,22 @@ async def lay(connection: Connection, sync_id: SyncId, shares: Sequence[Share]) 
     if not few:
         return list(shares)
     found = await _of_pages(connection, _LOOK, sync_id, [*few])
-    layers = [layer for page in found if (layer := _layer(page, few[tuple(page["first_key"])]))]
+    layers = [layer for page in found if (layer := _layer(page, few[_start(page)]))]
     await _ask_pages(connection, sync_id, [layer for layer in layers if layer.unknown])
     layers = [layer for layer in layers if 0 < layer.counts[0] <= ENTRIES_PER_PAGE]
     if layers:
         await connection.execute(_LAY, sync_id, layers[0].start, layers[-1].start, *_columns(layers))
     laid = {layer.start for layer in layers}
     return [(start, share) for start, share in shares if start is None or tuple(start) not in laid]
+
+
+async def gone_of(session: Session, sync_id: SyncId, found: Sequence[Record]) -> EntryColumns:
+    """The gone entries of pages, which are in order. Most lie above: bodies are read only where not all do."""
+    gone = {_start(page): unpack_above(page["above"]).gone() for page in found if page["above"] is not None}
+    unread = [start for page in found if len(gone.get(start := _start(page), ())) < page["gone"]]
+    for page in await _of_pages(session, _READ, sync_id, unread) if unread else ():
+        gone[_start(page)] = unpack(page["body"], page["algorithm"], page["above"]).gone()
+    return EntryColumns.of([entry for page in found for entry in gone.get(_start(page), ())])
 
 
 def _layer(page: Record, share: EntryColumns) -> _Layer | None:
@@ -96,8 +113,8 @@ def _layer(page: Record, share: EntryColumns) -> _Layer | None:
     return _Layer(page, share, above, before.looked_up(share.keys)) if _are_few(above, page["entries"]) else None
 
 
-async def _of_pages(connection: Connection, query: str, sync_id: SyncId, starts: Sequence[_Start]) -> list[Record]:
-    return await connection.fetch(query, sync_id, starts[0], starts[-1], starts)
+async def _of_pages(session: Session, query: str, sync_id: SyncId, starts: Sequence[_Start]) -> Sequence[Record]:
+    return await session.fetch(query, sync_id, starts[0], starts[-1], starts)
 
 
 async def _ask_pages(connection: Connection, sync_id: SyncId, layers: Sequence[_Layer]) -> None:
@@ -110,6 +127,10 @@ async def _ask_pages(connection: Connection, sync_id: SyncId, layers: Sequence[_
         told = looked_up(row["body"], abs(row["algorithm"]), [layer.share.keys[at] for at in places])
         for at, one in zip(places, told, strict=True):
             layer.before[at] = one
+
+
+def _start(page: Record) -> _Start:
+    return tuple(page["first_key"])
 
 
 def _columns(layers: Sequence[_Layer]) -> Iterator[list[Any]]:

@@ -13,22 +13,26 @@ from tailrace.core.runs import Lease
 from tailrace.core.snapshots import Entry
 from tailrace.core.watermarks import Watermark
 from tailrace.store.base_pages import INSERT, INSERT_ARGUMENTS, SETTLED, insertable, merge_some, promote_some
-from tailrace.store.database import Connection, Database, touched
+from tailrace.store.database import Connection, Database, Record, touched
+from tailrace.store.page_layers import gone_of
 from tailrace.store.shards import hold
 
 _PAGES_PER_FETCH = 8
+_PAGES_PER_LOOK = 32
 SETTLING_ARGUMENTS = INSERT_ARGUMENTS
 """How many arguments `settling` takes."""
 
-_BASE_AFTER = """
-SELECT last_key, body, algorithm, above FROM snapshot_pages
-WHERE sync_id = $1 AND level = 0 AND ($2::text[] IS NULL OR last_key > $2) AND (gone > 0 OR NOT $4)
+_AFTER = """
+SELECT {0} FROM snapshot_pages
+WHERE sync_id = $1 AND level = 0 AND ($2::text[] IS NULL OR last_key > $2) AND {1}
   AND first_key >= coalesce((
     SELECT first_key FROM snapshot_pages
-    WHERE sync_id = $1 AND level = 0 AND first_key <= $2 ORDER BY first_key DESC LIMIT 1), '{}')
-  AND ($5::text[] IS NULL OR first_key <= $5)
+    WHERE sync_id = $1 AND level = 0 AND first_key <= $2 ORDER BY first_key DESC LIMIT 1), '{{}}')
+  AND ($4::text[] IS NULL OR first_key <= $4)
 ORDER BY first_key LIMIT $3
 """
+_BASE_AFTER = _AFTER.format("last_key, body, algorithm, above", "true")
+_GONE_AFTER = _AFTER.format("first_key, last_key, gone, above", "gone > 0")
 _BASE_OF_KEYS = """
 SELECT DISTINCT pages.first_key, pages.body, pages.algorithm, pages.above FROM snapshot_pages AS pages
 JOIN (SELECT ARRAY(SELECT jsonb_array_elements_text(parts)) AS key FROM jsonb_array_elements($2::jsonb) AS parts)
@@ -122,21 +126,22 @@ class Snapshots:
     ) -> AsyncIterator[Sequence[Entry]]:
         """The base in key order behind a key and up to another; `gone` restricts it to gone entries.
 
-        A page at a time; holds no connection between pages.
+        A page at a time, or the gone entries of several; holds no connection between pages.
         """
         position, end = (None if key is None else list(key) for key in (after, until))
-        while found := await self._database.fetch(_BASE_AFTER, sync_id, position, _PAGES_PER_FETCH, gone, end):
-            for row in found:
-                some = _between(unpack(row["body"], row["algorithm"], row["above"]), after, until)
+        asked, at_once = (_GONE_AFTER, _PAGES_PER_LOOK) if gone else (_BASE_AFTER, _PAGES_PER_FETCH)
+        while found := await self._database.fetch(asked, sync_id, position, at_once, end):
+            for known in [await gone_of(self._database, sync_id, found)] if gone else map(_entries_of, found):
+                some = _between(known, after, until)
                 if len(some):
-                    yield some.gone() if gone else some
+                    yield some
             position = found[-1]["last_key"]
 
     async def entries_of(self, sync_id: SyncId, keys: Sequence[RowKey]) -> list[Entry]:
         """What the base knows of some keys, in key order."""
         wanted = set(keys)
         rows = await self._database.fetch(_BASE_OF_KEYS, sync_id, [list(key) for key in keys])
-        known = (entry for row in rows for entry in unpack(row["body"], row["algorithm"], row["above"]))
+        known = (entry for row in rows for entry in _entries_of(row))
         return [entry for entry in known if entry.key in wanted]
 
     async def speaks_of(self, sync_id: SyncId, version: int) -> bool:
@@ -245,6 +250,10 @@ def settled(sync_id: SyncId, entries: Sequence[Entry]) -> tuple[object, ...]:
 async def raise_watermark(connection: Connection, sync_id: SyncId, value: str) -> None:
     """Move the watermark up to a value, in the caller's transaction; it never falls."""
     await connection.execute(_RAISE_WATERMARK, sync_id, value)
+
+
+def _entries_of(page: Record) -> EntryColumns:
+    return unpack(page["body"], page["algorithm"], page["above"])
 
 
 def _between(known: EntryColumns, after: RowKey | None, until: RowKey | None) -> EntryColumns:
