@@ -31,10 +31,10 @@ from tailrace.core.settlements import DedupeKey, Position, Settlement
 from tailrace.core.snapshots import UNKNOWN_VERSION, Entry, hash_row, of_first_algorithm
 from tailrace.core.syncs import FieldMapping, SyncDefinition, SyncMode
 from tailrace.pipeline.batch import Parcel, Recipe, batch
-from tailrace.pipeline.diff import diff
+from tailrace.pipeline.diff import Page, compared, diff
 from tailrace.pipeline.map_fields import Mapper
-from tailrace.pipeline.modes import operation_on_rows
-from tailrace.pipeline.plain import MappedRow, PlainRows, PlainUpdates
+from tailrace.pipeline.modes import operation_on_rows, sent_changes
+from tailrace.pipeline.plain import MappedRow, PlainRows, PlainUpdates, RowChange
 from tailrace.pipeline.tally import Tally
 from tests.pipeline.world import SYNC
 
@@ -104,8 +104,8 @@ async def test_stretches_are_sent_and_settled_as_their_rows_are(  # noqa: PLR091
     entries = [data.draw(st.sampled_from(_known(key, before[key]))) for key in sorted(before)]
     plain = PlainRows(_columns(after))
 
-    in_columns = await _fate(_cut(plain, way.block), _cut(EntryColumns.of(entries), way.page), way, mode, kind)
-    one_by_one = await _fate(_cut(list(plain), way.block), _cut(entries, way.page), way, mode, kind)
+    in_columns = await _fate(plain, EntryColumns.of(entries), way, mode, kind)
+    one_by_one = await _fate(list(plain), entries, way, mode, kind)
 
     assert in_columns == one_by_one
 
@@ -115,9 +115,9 @@ async def test_rows_that_need_nothing_are_cut_alike() -> None:
     entries = [Entry(mapped.row.key, mapped.row.row_hash) for mapped in plain]
     way = Ways(1000, 900, 500, 10_000)
 
-    in_columns = await _fate(_cut(plain, way.block), _cut(EntryColumns.of(entries), way.page), way)
+    in_columns = await _fate(plain, EntryColumns.of(entries), way)
 
-    assert in_columns == await _fate(_cut(list(plain), way.block), _cut(entries, way.page), way)
+    assert in_columns == await _fate(list(plain), entries, way)
     assert [settlement.books.skipped for *_, settlement in in_columns] == [5000, 5000, 500]
 
 
@@ -131,9 +131,9 @@ async def test_few_that_changed_among_many_are_sent_and_cut_as_they_would_be_one
     entries = [Entry(mapped.row.key, old if at in changed else mapped.row.row_hash) for at, mapped in enumerate(plain)]
     way = Ways(data.draw(st.integers(500, 13_000)), 1000, rows_per_batch, bytes_per_batch)
 
-    in_columns = await _fate(_cut(plain, way.block), _cut(EntryColumns.of(entries), way.page), way)
+    in_columns = await _fate(plain, EntryColumns.of(entries), way)
 
-    assert in_columns == await _fate(_cut(list(plain), way.block), _cut(entries, way.page), way)
+    assert in_columns == await _fate(list(plain), entries, way)
     assert sum(len(rows) for _, _, rows, _ in in_columns) == len(changed)
 
 
@@ -142,22 +142,36 @@ async def test_few_that_changed_stay_among_the_others_in_columns() -> None:
     hashes = [RowHash(b"old hash") if at in {1, 2, 4} else mapped.row.row_hash for at, mapped in enumerate(plain)]
     known = EntryColumns.of([Entry(mapped.place, told) for mapped, told in zip(plain, hashes, strict=True)])
 
-    [updates] = [some async for some in diff(_cut(plain, 5), _cut(known, 5))]
+    [updates] = [some async for some in _compared(plain, _cut(known, 5), 5)]
 
     assert isinstance(updates, PlainUpdates)
-    assert [(some.change, len(some)) for some in updates.parts()] == [
-        (Change.UNCHANGED, 1),
-        (Change.CHANGED, 2),
-        (Change.UNCHANGED, 1),
-        (Change.CHANGED, 1),
+    assert [change.change for change in updates] == [
+        Change.UNCHANGED,
+        Change.CHANGED,
+        Change.CHANGED,
+        Change.UNCHANGED,
+        Change.CHANGED,
     ]
-    assert list(chain.from_iterable(updates.parts())) == list(updates) == list(updates[0:5])
-    assert list(updates.changed(1, 3)) == [updates[2], updates[4]]
+    assert [change.mapped for change in updates if change.change is Change.CHANGED] == [plain[at] for at in (1, 2, 4)]
+    assert [change.known for change in updates[1:3]] == list(known[1:3])
+    assert list(updates.changes(1, 3)) == [updates[2], updates[4]]
+
+
+async def _compared(
+    rows: Sequence[MappedRow], pages: AsyncIterator[Sequence[Entry]], size: int
+) -> AsyncIterator[Sequence[RowChange]]:
+    """What a run gives that sends nothing for rows that are unchanged."""
+    page = Page(pages)
+    async for block in _cut(rows, size):
+        async for changes in compared(block, page, keeps_unchanged=False):
+            yield changes
+    async for changes in page.left():
+        yield changes
 
 
 async def _fate(
-    blocks: AsyncIterator[Sequence[MappedRow]],
-    pages: AsyncIterator[Sequence[Entry]],
+    rows: Sequence[MappedRow],
+    entries: Sequence[Entry],
     way: Ways,
     mode: SyncMode = SyncMode.UPSERT,
     kind: RunKind = RunKind.INCREMENTAL,
@@ -166,10 +180,16 @@ async def _fate(
     target = Target("people", operation_on_rows(mode), ("id",), ("id", "name"))
     plan = WritePlan(target, way.rows_per_batch, way.bytes_per_batch, is_idempotent=True)
     recipe = Recipe(SYNC, mode, kind, plan, _still_dead)
-    return [_settled(parcel) async for parcel in batch(diff(blocks, pages), recipe, Position())]
+    pages = _cut(entries, way.page)
+    if Change.UNCHANGED in sent_changes(mode, kind):
+        changes = diff(_cut(rows, way.block), pages)
+    else:
+        changes = _compared(rows, pages, way.block)
+    return [settled(parcel) async for parcel in batch(changes, recipe, Position())]
 
 
-def _settled(parcel: Parcel) -> tuple[object, list[object], list[Row], Settlement]:
+def settled(parcel: Parcel) -> tuple[object, list[object], list[Row], Settlement]:
+    """What is sent of a parcel, and what is written of it where each row fares by the name that it holds."""
     rows = [] if parcel.batch is None else list(parcel.batch.rows)
     outcomes = [next((told for name, told in TOLD.items() if name in row.body), DELIVERED) for row in rows]
     name = parcel.batch and (parcel.batch.operation, parcel.batch.idempotency_key)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tailrace.connector_kit.copy_text import LineKeys
 from tailrace.core.clock import SystemClock
 from tailrace.core.errors import SourceUnavailable
 from tailrace.core.row_columns import RowColumns
@@ -111,16 +112,19 @@ async def test_what_sends_nothing_is_kept_without_its_body_unless_somebody_will_
     assert rows([without_bodies(unchanged, EVERYTHING)]) == rows([unchanged])
 
 
-async def test_of_rows_among_which_some_changed_only_bodies_that_are_sent_are_kept() -> None:
-    columns = added(0, 3).columns
-    updates = PlainUpdates(columns, columns.hashes, [1])
+async def test_rows_among_which_few_changed_keep_their_keys_and_what_changed(spools: Spools) -> None:
+    changed = added(1, 2).columns
+    keys = LineKeys(b"a\t1\nb\t2\nc\t3\nd\t4", 0, 12, 3)
+    updates = PlainUpdates(keys, [1], changed, changed.hashes)
+    with closing(Spool(spools, {Change.CHANGED})) as spool:
+        await spool.write([updates])
 
-    lean = without_bodies(updates, {Change.CHANGED})
+        [kept] = await spool.read()
 
-    assert isinstance(lean, PlainUpdates)
-    assert lean.columns.bodies == [b"", columns.bodies[1], b""]
-    assert (lean.columns.keys, lean.delivered, lean.places) == (columns.keys, updates.delivered, [1])
-    assert rows([without_bodies(updates, {Change.CHANGED, Change.UNCHANGED})]) == rows([updates])
+    assert isinstance(kept, PlainUpdates)
+    assert kept.keys == [("1",), ("2",), ("3",)]
+    assert rows([kept]) == rows([updates])
+    assert [change.change for change in kept] == [Change.UNCHANGED, Change.CHANGED, Change.UNCHANGED]
 
 
 async def test_file_has_no_name_and_is_for_its_owner_alone(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """What is compiled where a C compiler was found at installation; where none was, Python does the same, slower."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from importlib import import_module
 from typing import NamedTuple, Protocol, cast
@@ -31,6 +31,43 @@ class CellField(NamedTuple):
     given: list[bytes] | None = None
 
 
+class Known(NamedTuple):
+    """What is known of objects, in the order of their keys: an array of these in JSON, none with an escape, and hashes.
+
+    It is looked at from a place on, that of the key that begins at `start` in the array.
+    """
+
+    array: bytes
+    hashes: bytes
+    start: int
+    place: int
+
+
+class Found(NamedTuple):
+    """A line that is new, or not as it is known, by its number and where it begins; or what was to come before it.
+
+    `place` is that of its key among those that are known, or -1. With a `key`, that one is known and has no line.
+    """
+
+    row: int
+    start: int
+    place: int
+    key: str | None
+
+
+class Sifted(NamedTuple):
+    """How many lines were compared, where the next begins, where the next known key does, the place of that.
+
+    `found` is all that is not as it is known.
+    """
+
+    rows: int
+    start: int
+    known_start: int
+    place: int
+    found: list[Found]
+
+
 class CopyCells(Protocol):
     """The functions of `copy_cells.pyx`."""
 
@@ -47,6 +84,22 @@ class CopyCells(Protocol):
 
     def write_objects(self, text: bytes, width: int, fields: Sequence[CellField], last: bytes) -> list[bytes] | None:
         """A JSON object for each line; None where one of them needs a closer look."""
+        ...
+
+    def sift(  # noqa: PLR0913, PLR0917 - lines, how they are written, and what is known of them
+        self,
+        text: bytes,
+        start: int,
+        width: int,
+        fields: Sequence[CellField],
+        last: bytes,
+        known: Known,
+        hashed: Callable[[bytes], bytes],
+    ) -> Sifted:
+        """Compare lines from a place in the text on with what is known, until one ends or needs a closer look.
+
+        Lines have one cell behind the first `width`, their key; `hashed` makes the hash of an object.
+        """
         ...
 
 

@@ -10,6 +10,8 @@ from libc.stdint cimport uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memchr, memcmp, memcpy
 
+from tailrace.connector_kit.compiled import Found, Sifted
+
 cdef extern from "Python.h":
     void PyObject_GC_UnTrack(object)
 
@@ -20,6 +22,8 @@ cdef enum:
     _MARKS = 4  # what quotation marks take, or what a NULL needs above its cell
     _ESCAPED = 6  # what a byte may take
     _LARGE = 1 << 20  # a line that takes no room for longer ones
+    _HASH = 8  # bytes of a hash
+    _LONG_KEY = 1024  # bytes of a key that needs a closer look
 
 cdef uint64_t _EACH = 0x0101010101010101  # one in each byte
 
@@ -33,6 +37,17 @@ cdef struct Field:
 cdef struct Span:
     const char* at
     const char* end
+
+cdef struct Writer:
+    Field* fields
+    int count
+    Span* cells
+    Py_ssize_t width
+    const char* last
+    Py_ssize_t last_size
+    Py_ssize_t pieces
+    char* line
+    Py_ssize_t room
 
 
 def cut_keys(bytes text, Py_ssize_t width, Py_ssize_t most_bytes):
@@ -88,55 +103,163 @@ def write_objects(bytes text, Py_ssize_t width, list fields, bytes last):
     cdef const char* at = PyBytes_AS_STRING(text)
     cdef const char* end = at + PyBytes_GET_SIZE(text)
     cdef const char* stop
-    cdef Py_ssize_t pieces = PyBytes_GET_SIZE(last), needed, room = 0, row = 0
-    cdef int count = len(fields), field
-    cdef Field* plan = <Field*> malloc((count + 1) * sizeof(Field))
-    cdef Span* cells = <Span*> malloc((width + 1) * sizeof(Span))
-    cdef char* line = NULL
-    cdef char* to
+    cdef Py_ssize_t row = 0
+    cdef Writer writer
     cdef list objects = []
+    _open(&writer, width, fields, last)
     try:
-        if plan == NULL or cells == NULL:
-            raise MemoryError
-        for field in range(count):
-            plan[field] = _planned(fields[field], width)
-            pieces += plan[field].piece_size
+        _plan(&writer, fields)
         while at < end:
             stop = _end_of(at, end, c"\n")
-            _cut(at, stop, cells, width)
-            needed = pieces + count * _MARKS
-            for field in range(count):
-                if plan[field].how == _GIVEN:
-                    if row >= len(<list> plan[field].given):
-                        raise ValueError("a column was given with too few values")
-                    needed += PyBytes_GET_SIZE(<bytes?> (<list> plan[field].given)[row])
-                else:
-                    needed += _ESCAPED * (cells[plan[field].cell].end - cells[plan[field].cell].at)
-            if needed > room:
-                free(line)
-                room = 2 * needed if needed < _LARGE else needed
-                line = <char*> malloc(room)
-                if line == NULL:
-                    return None
-            to = line
-            for field in range(count):
-                to = _put(to, plan[field].piece, plan[field].piece_size)
-                if plan[field].how == _GIVEN:
-                    given = <bytes> (<list> plan[field].given)[row]
-                    to = _put(to, PyBytes_AS_STRING(given), PyBytes_GET_SIZE(given))
-                else:
-                    to = _put_cell(to, cells[plan[field].cell], plan[field].how)
-                    if to == NULL:
-                        return None
-            to = _put(to, PyBytes_AS_STRING(last), PyBytes_GET_SIZE(last))
-            objects.append(PyBytes_FromStringAndSize(line, to - line))
+            body = _object(&writer, at, stop, row)
+            if body is None:
+                return None
+            objects.append(body)
             at = stop + 1
             row += 1
         return objects
     finally:
-        free(plan)
-        free(cells)
-        free(line)
+        _close(&writer)
+
+
+def sift(bytes text, Py_ssize_t start, Py_ssize_t width, list fields, bytes last, known, hashed):
+    """Compare lines from a place in the text on with what is known, until one of both ends or needs a closer look.
+
+    Lines have one cell behind the first `width`, their key; `hashed` makes the hash of an object. What is known is a
+    `compiled.Known`, what is given a `Sifted`.
+    """
+    cdef bytes keys = known.array, hashes = known.hashes
+    cdef Py_ssize_t place = known.place, entries = PyBytes_GET_SIZE(hashes) // _HASH, row = 0
+    cdef const char* begin = PyBytes_AS_STRING(text)
+    cdef const char* at = begin + start
+    cdef const char* end = begin + PyBytes_GET_SIZE(text)
+    cdef const char* stop
+    cdef const char* array = PyBytes_AS_STRING(keys)
+    cdef const char* entry = array + <Py_ssize_t> known.start
+    cdef const char* array_end = array + PyBytes_GET_SIZE(keys) - 1
+    cdef const char* told = PyBytes_AS_STRING(hashes)
+    cdef Span key, other, before
+    cdef int order
+    cdef Writer writer
+    cdef list found = []
+    before.at = before.end = NULL
+    _open(&writer, width, fields, last)
+    try:
+        _plan(&writer, fields)
+        while at < end and place < entries:
+            stop = _end_of(at, end, c"\n")
+            key.at, key.end = _last_cell(at, stop), stop
+            if key.end - key.at > _LONG_KEY or memchr(key.at, c"\\", key.end - key.at) != NULL:
+                break
+            if before.at != NULL and _compared(before, key) >= 0:
+                break
+            order = -1
+            while place < entries:
+                other = _known_key(entry, array_end)
+                order = _compared(other, key)
+                if order >= 0:
+                    break
+                found.append(Found(row, at - begin, place, PyUnicode_DecodeUTF8(other.at, other.end - other.at, NULL)))
+                entry, place = other.end + 2, place + 1
+            if order < 0:
+                break
+            body = _object(&writer, at, stop, row)
+            if body is None:
+                break
+            if order > 0:
+                found.append(Found(row, at - begin, -1, None))
+            else:
+                digest = hashed(body)
+                if memcmp(PyBytes_AS_STRING(<bytes?> digest), told + place * _HASH, _HASH) != 0:
+                    found.append(Found(row, at - begin, place, None))
+                entry, place = other.end + 2, place + 1
+            before = key
+            at = stop + 1
+            row += 1
+        return Sifted(row, min(at, end) - begin, entry - array, place, found)
+    finally:
+        _close(&writer)
+
+
+cdef int _open(Writer* writer, Py_ssize_t width, list fields, bytes last) except -1:
+    writer.count = len(fields)
+    writer.width = width
+    writer.last = PyBytes_AS_STRING(last)
+    writer.last_size = writer.pieces = PyBytes_GET_SIZE(last)
+    writer.line = NULL
+    writer.room = 0
+    writer.fields = <Field*> malloc((writer.count + 1) * sizeof(Field))
+    writer.cells = <Span*> malloc((width + 1) * sizeof(Span))
+    return 0
+
+
+cdef int _plan(Writer* writer, list fields) except -1:
+    cdef int field
+    if writer.fields == NULL or writer.cells == NULL:
+        raise MemoryError
+    for field in range(writer.count):
+        writer.fields[field] = _planned(fields[field], writer.width)
+        writer.pieces += writer.fields[field].piece_size
+    return 0
+
+
+cdef void _close(Writer* writer) noexcept:
+    free(writer.fields)
+    free(writer.cells)
+    free(writer.line)
+
+
+cdef bytes _object(Writer* writer, const char* at, const char* stop, Py_ssize_t row):
+    """The JSON object of a line; None where it needs a closer look."""
+    cdef Py_ssize_t needed = writer.pieces + writer.count * _MARKS
+    cdef Field* field
+    cdef char* to
+    cdef int number
+    _cut(at, stop, writer.cells, writer.width)
+    for number in range(writer.count):
+        field = &writer.fields[number]
+        if field.how == _GIVEN:
+            if row >= len(<list> field.given):
+                raise ValueError("a column was given with too few values")
+            needed += PyBytes_GET_SIZE(<bytes?> (<list> field.given)[row])
+        else:
+            needed += _ESCAPED * (writer.cells[field.cell].end - writer.cells[field.cell].at)
+    if needed > writer.room:
+        free(writer.line)
+        writer.room = 2 * needed if needed < _LARGE else needed
+        writer.line = <char*> malloc(writer.room)
+        if writer.line == NULL:
+            writer.room = 0
+            return None
+    to = writer.line
+    for number in range(writer.count):
+        field = &writer.fields[number]
+        to = _put(to, field.piece, field.piece_size)
+        if field.how == _GIVEN:
+            given = <bytes> (<list> field.given)[row]
+            to = _put(to, PyBytes_AS_STRING(given), PyBytes_GET_SIZE(given))
+        else:
+            to = _put_cell(to, writer.cells[field.cell], field.how)
+            if to == NULL:
+                return None
+    to = _put(to, writer.last, writer.last_size)
+    return PyBytes_FromStringAndSize(writer.line, to - writer.line)
+
+
+cdef Span _known_key(const char* entry, const char* end) except *:
+    """The text that stands in quotation marks there."""
+    cdef Span key
+    if end - entry < 2 or entry[0] != c'"':
+        raise ValueError("fewer keys are known than hashes")
+    key.at = entry + 1
+    key.end = _end_of(key.at, end, c'"')
+    return key
+
+
+cdef inline int _compared(Span one, Span other) noexcept:
+    cdef Py_ssize_t size = one.end - one.at, other_size = other.end - other.at
+    cdef int found = memcmp(one.at, other.at, size if size < other_size else other_size)
+    return found if found else (size > other_size) - (size < other_size)
 
 
 cdef inline const char* _last_cell(const char* at, const char* end) noexcept:

@@ -142,6 +142,74 @@ class TextRows(Sequence[tuple[object, ...]]):
         )
 
 
+class LineKeys(Sequence[RowKey]):
+    """The keys of neighbouring lines, the last cell of each, cut where somebody asks for them; none has an escape."""
+
+    __slots__ = ("_count", "_end", "_keys", "_start", "_text")
+
+    def __init__(self, text: bytes, start: int, end: int, count: int) -> None:
+        """So many lines of the text, from one place to another."""
+        self._text = text
+        self._start = start
+        self._end = end - text.endswith(b"\n", start, end)
+        self._count = count
+        self._keys: Sequence[RowKey] | None = None
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, at: int) -> RowKey: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[RowKey]: ...
+
+    def __getitem__(self, at: int | slice) -> RowKey | Sequence[RowKey]:
+        if at == self._count - 1:
+            return key_of_line(self._text, self._start, self._end)
+        if self._keys is None:
+            lines = self._text[self._start : self._end].split(b"\n")
+            self._keys = [key_of_line(line, 0, len(line)) for line in lines]
+        return self._keys[at]
+
+
+class TextKeys(Sequence[RowKey | None]):
+    """The keys of rows, cut where somebody asks for them."""
+
+    __slots__ = ("_cut", "_rows")
+
+    def __init__(self, rows: TextRows) -> None:
+        self._rows = rows
+        self._cut: Sequence[RowKey | None] | None = None
+
+    @property
+    def cut(self) -> Sequence[RowKey | None]:
+        """All of them."""
+        if self._cut is None:
+            self._cut = self._rows.keys()
+        return self._cut
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, at: int) -> RowKey | None: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[RowKey | None]: ...
+
+    def __getitem__(self, at: int | slice) -> RowKey | Sequence[RowKey | None] | None:
+        return self.cut[at]
+
+    def __iter__(self) -> Iterator[RowKey | None]:
+        return iter(self.cut)
+
+
+def key_of_line(text: bytes, start: int, end: int) -> RowKey:
+    """The last cell of a line of the text, which is its key and has no escape."""
+    return RowKey((text[text.rfind(b"\t", start, end) + 1 : end].decode(),))
+
+
 def has_control(text: bytes) -> bool:
     """Whether there is a control character in cells; what separates them does not count."""
     return len(text.translate(None, _CONTROL)) != len(text)

@@ -3,10 +3,12 @@
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import NamedTuple, Self, TypeAlias, TypeVar, overload
+from struct import unpack
+from typing import NamedTuple, Self, TypeAlias, TypeVar, cast, overload
 
+from tailrace.core.packed_keys import unpacked_keys
 from tailrace.core.rows import UNKNOWN_SOURCE, RowHash, RowKey, SourceHash
-from tailrace.core.snapshots import Entry, is_old
+from tailrace.core.snapshots import HASH_BYTES, Entry, is_old
 
 Item = TypeVar("Item")
 Ordered = TypeVar("Ordered", str, list[str], RowKey)
@@ -32,10 +34,11 @@ class EntryColumns(Sequence[Entry]):
     """Entries in key order, each key once: `keys`, and beside them what is `told` of each.
 
     `is_plain` where all are told by their hashes. `sources` is None where none is known. `packed_keys` are the keys as
-    the page has them that they came from, all of them and no others.
+    the page has them that they came from, all of them and no others. What a page has becomes objects where somebody
+    asks for them.
     """
 
-    __slots__ = ("is_plain", "keys", "packed_keys", "sources", "told")
+    __slots__ = ("_hashes", "_keys", "_told", "is_plain", "packed_keys", "sources")
 
     def __init__(
         self,
@@ -46,11 +49,20 @@ class EntryColumns(Sequence[Entry]):
         sources: Sequence[SourceHash] | None = None,
         packed_keys: bytes | None = None,
     ) -> None:
-        self.keys = keys
-        self.told = told
+        self._keys: Sequence[RowKey] | None = keys
+        self._told: Sequence[Told] | None = told
+        self._hashes = b""
         self.is_plain = is_plain
         self.sources = sources
         self.packed_keys = packed_keys
+
+    @classmethod
+    def packed(cls, keys: bytes, hashes: bytes) -> Self:
+        """Plain entries as a page has them: their keys, packed, and their hashes, one behind another."""
+        columns = cls([], [], is_plain=True, packed_keys=keys)
+        columns._keys = columns._told = None
+        columns._hashes = hashes
+        return columns
 
     @classmethod
     def of(cls, entries: Sequence[Entry]) -> Self:
@@ -58,6 +70,25 @@ class EntryColumns(Sequence[Entry]):
         if isinstance(entries, cls):
             return entries
         return cls._of_rows([(entry.key, told_of(entry), entry.source) for entry in entries])
+
+    @property
+    def keys(self) -> Sequence[RowKey]:
+        """The key of each entry."""
+        if self._keys is None:
+            self._keys = unpacked_keys(self.packed_keys or b"")
+        return self._keys
+
+    @property
+    def told(self) -> Sequence[Told]:
+        """What is told of each."""
+        if self._told is None:
+            self._told = cast("list[Told]", list(unpack(f"{HASH_BYTES}s" * len(self), self._hashes)))
+        return self._told
+
+    @property
+    def hashes(self) -> bytes:
+        """The hashes of entries that are plain, one behind another."""
+        return self._hashes if self._told is None else b"".join(cast("Sequence[RowHash]", self._told))
 
     @classmethod
     def gathered(cls, plain: Sequence[PlainEntries], odd: Sequence[Entry]) -> Self:
@@ -106,7 +137,7 @@ class EntryColumns(Sequence[Entry]):
         return cls(keys, told, is_plain=_are_plain(told), sources=sources if any(sources) else None)
 
     def __len__(self) -> int:
-        return len(self.keys)
+        return len(self._hashes) // HASH_BYTES if self._keys is None else len(self._keys)
 
     @overload
     def __getitem__(self, at: int) -> Entry: ...

@@ -13,7 +13,6 @@ without them.
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from math import ceil
 from struct import Struct, pack, unpack_from
 from typing import cast
@@ -23,6 +22,7 @@ from isal import isal_zlib
 
 from tailrace.core import entry_bytes
 from tailrace.core.entry_columns import EntryColumns, Told, places_of
+from tailrace.core.packed_keys import array_of, packed_keys
 from tailrace.core.rows import RowHash, RowKey, SourceHash
 from tailrace.core.snapshots import ALGORITHM, HASH_BYTES, UNKNOWN_VERSION, Entry
 
@@ -74,7 +74,7 @@ def looked_up(body: bytes, algorithm: int, keys: Sequence[RowKey]) -> list[Told 
     if odd or algorithm < ALGORITHM:
         return unpack(body, algorithm).looked_up(keys)
     hashes_at = _HEAD.size + size_bytes
-    known = orjson.loads(zlib.decompress(body[_HEAD.size : hashes_at]))
+    known = orjson.loads(array_of(body[_HEAD.size : hashes_at]))
     wanted = [key[0] for key in keys] if isinstance(known[0], str) else [[*key] for key in keys]
     starts = (None if at is None else hashes_at + at * HASH_BYTES for at in places_of(wanted, known))
     return [None if start is None else RowHash(body[start : start + HASH_BYTES]) for start in starts]
@@ -106,15 +106,23 @@ def _pack(columns: EntryColumns) -> Page:
 
 
 def _body(columns: EntryColumns, odd: Sequence[tuple[int, Entry]]) -> bytes:
-    keys = columns.packed_keys or isal_zlib.compress(orjson.dumps(_flat(columns.keys)), _COMPRESSION_LEVEL)
-    hashes = list(columns.told)
-    for at, _ in odd:
-        hashes[at] = UNKNOWN_VERSION
+    keys = columns.packed_keys or packed_keys(columns.keys)
+    hashes = _hashes(columns, odd)
     sources = b"" if columns.sources is None else pack(f">{len(columns)}q", *columns.sources)
     told = b"".join([_PLACE.pack(at) + entry_bytes.encode(entry) for at, entry in odd])
     packed = isal_zlib.compress(told, _COMPRESSION_LEVEL) if odd else b""
     head = _HEAD.pack(len(columns), len(keys), len(odd))
-    return b"".join((head, keys, *cast("list[RowHash]", hashes), sources, packed))
+    return b"".join((head, keys, hashes, sources, packed))
+
+
+def _hashes(columns: EntryColumns, odd: Sequence[tuple[int, Entry]]) -> bytes:
+    """What is told of entries, where some have more to say."""
+    if not odd:
+        return columns.hashes
+    hashes = list(columns.told)
+    for at, _ in odd:
+        hashes[at] = UNKNOWN_VERSION
+    return b"".join(cast("list[RowHash]", hashes))
 
 
 def _unpack(body: bytes, *, has_sources: bool) -> EntryColumns:
@@ -122,16 +130,17 @@ def _unpack(body: bytes, *, has_sources: bool) -> EntryColumns:
     hashes_at = _HEAD.size + size_bytes
     ends_at = hashes_at + entries * HASH_BYTES
     sources: Sequence[SourceHash] | None = unpack_from(f">{entries}q", body, ends_at) if has_sources else None
-    packed_keys = body[_HEAD.size : hashes_at]
-    keys = _keys(orjson.loads(zlib.decompress(packed_keys)))
-    told = cast("list[Told]", list(unpack_from(f"{HASH_BYTES}s" * entries, body, hashes_at)))
+    columns = EntryColumns.packed(body[_HEAD.size : hashes_at], body[hashes_at:ends_at])
+    columns.sources = sources
     if odd:
+        told = list(columns.told)
         raw = memoryview(zlib.decompress(body[ends_at + entries * HASH_BYTES * has_sources :]))
         at = 0
         while at < len(raw):
             [place] = _PLACE.unpack_from(raw, at)
             told[place], at = entry_bytes.decode(raw, at + _PLACE.size)
-    return EntryColumns(keys, told, is_plain=not odd, sources=sources, packed_keys=packed_keys)
+        return EntryColumns(columns.keys, told, is_plain=False, sources=sources, packed_keys=columns.packed_keys)
+    return columns
 
 
 def _unpack_first(body: bytes) -> EntryColumns:
@@ -142,14 +151,3 @@ def _unpack_first(body: bytes) -> EntryColumns:
         entry, at = entry_bytes.decode(raw, at, is_first=True)
         entries.append(entry)
     return EntryColumns.of(entries)
-
-
-def _flat(keys: Sequence[RowKey]) -> Sequence[str | RowKey]:
-    """Keys of one part as bare texts."""
-    parts = list(chain.from_iterable(keys))
-    return parts if len(parts) == len(keys) else keys
-
-
-def _keys(read: Sequence[str] | Sequence[Sequence[str]]) -> list[RowKey]:
-    made = zip(read, strict=True) if read and isinstance(read[0], str) else map(tuple, read)
-    return cast("list[RowKey]", list(made))

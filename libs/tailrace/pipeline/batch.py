@@ -3,7 +3,7 @@
 A run that resumes cuts the same rows into the same batches, so that a batch sent twice carries the same key.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
 from hashlib import blake2b
 from typing import NamedTuple
@@ -25,8 +25,6 @@ ROW_TOO_LARGE = "ROW_TOO_LARGE"
 
 _IDEMPOTENCY_KEY_BYTES = 16
 _NO_KEYS: frozenset[RowKey] = frozenset()
-
-_OF_UPDATES = frozenset((Change.CHANGED, Change.UNCHANGED))
 
 StillDead = Callable[[Sequence[DedupeKey]], Awaitable[Mapping[DedupeKey, bool]]]
 """Which of the rows lie as dead letters that nobody resolved; True where a delivery of their key closed the letter."""
@@ -96,13 +94,12 @@ async def batch(changes: AsyncIterator[Sequence[RowChange]], recipe: Recipe, sta
     cut = _Cut(recipe, start)
     async for some in changes:
         if isinstance(some, PlainChanges | PlainUpdates) and cut.takes_stretches_of(some):
-            for stretch in cut.stretches(some):
-                at = 0
-                while at < len(stretch):
-                    taken = cut.add_stretch(stretch, at)
-                    if not taken:
-                        yield cut.close()
-                    at += taken
+            at = 0
+            while at < len(some):
+                taken = cut.add_stretch(some, at)
+                if not taken:
+                    yield cut.close()
+                at += taken
             continue
         dead = await _still_dead(some, recipe)
         for change in some:
@@ -167,14 +164,9 @@ class _Cut:
 
     def takes_stretches_of(self, changes: PlainChanges | PlainUpdates) -> bool:
         """Whether all of them are decided by what happened to them: none is too large, or may come again."""
-        columns, most = changes.columns, self.recipe.plan.bytes_per_batch
+        columns = changes.columns if isinstance(changes, PlainChanges) else changes.changed
+        most = self.recipe.plan.bytes_per_batch
         return not self.recipe.by_cursor and (columns.size_bytes <= most or max(map(len, columns.bodies)) <= most)
-
-    def stretches(self, changes: PlainChanges | PlainUpdates) -> Iterable[PlainChanges | PlainUpdates]:
-        """What can be added at one go: updates where what changed is sent, and nothing else is."""
-        if isinstance(changes, PlainChanges) or self.sends & _OF_UPDATES == {Change.CHANGED}:
-            return (changes,)
-        return changes.parts()
 
     def add_stretch(self, changes: PlainChanges | PlainUpdates, at: int) -> int:
         """Take in as many from a place on as there is room for, and give how many that is."""
@@ -197,12 +189,16 @@ class _Cut:
     def _add_updates(self, updates: PlainUpdates, at: int) -> int:
         if self.room.is_over:
             return 0
-        end, changed = self.room.of_updates(updates, at)
+        is_sent = Change.CHANGED in self.sends
+        end, changed = self.room.of_updates(updates, at, is_sent=is_sent)
         if at == end:
             return 0
-        self.after = updates.columns.keys[end - 1]
-        if changed:
+        self.after = updates.keys[end - 1]
+        if changed and is_sent:
             self._send(changed)
+        elif changed:
+            self.room.take(len(changed))
+            self.decided.add_plain_skipped(changed, NOT_IN_MODE)
         if unchanged := end - at - len(changed):
             self.room.take(unchanged)
             self.decided.count_skipped(unchanged, UNCHANGED)

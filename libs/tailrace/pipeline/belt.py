@@ -168,8 +168,10 @@ class Belt:
 
 def _size_bytes(changes: Sequence[RowChange]) -> int:
     """What changes take in memory, roughly."""
-    if isinstance(changes, PlainChanges | PlainUpdates):
+    if isinstance(changes, PlainChanges):
         bodies = changes.columns.size_bytes
+    elif isinstance(changes, PlainUpdates):
+        bodies = changes.changed.size_bytes
     else:
         bodies = sum(len(change.mapped.row.body) for change in changes if change.mapped is not None)
     return bodies + len(changes) * _ROW_BYTES

@@ -18,22 +18,39 @@ from tailrace.pipeline.plain import MappedRow, PlainChanges, PlainRows, PlainUpd
 
 
 async def diff(
-    blocks: AsyncIterator[Sequence[MappedRow]], snapshot: AsyncIterator[Sequence[Entry]]
+    blocks: AsyncIterator[Sequence[MappedRow]],
+    snapshot: AsyncIterator[Sequence[Entry]],
+    *,
+    keeps_unchanged: bool = True,
 ) -> AsyncIterator[Sequence[RowChange]]:
-    """Compare rows with the snapshot; gives sequences in key order, removed keys in their place among the rows."""
-    page = _Page()
+    """Compare rows with the snapshot; gives sequences in key order, removed keys in their place among the rows.
+
+    Without `keeps_unchanged`, rows that did not change may come without a body.
+    """
+    page = Page(snapshot)
     async for rows in blocks:
-        at = 0
-        while at < len(rows):
-            await page.turn(snapshot)
-            if not page.entries:
-                yield _unseen(rows[at:])
-                break
-            found, at = _compare(rows, at, page)
-            for changes in found:
-                yield changes
-    while await page.turn(snapshot):
-        yield _removed(page.rest())
+        async for changes in compared(rows, page, keeps_unchanged=keeps_unchanged):
+            yield changes
+    async for changes in page.left():
+        yield changes
+
+
+async def compared(
+    rows: Sequence[MappedRow], page: "Page", *, keeps_unchanged: bool
+) -> AsyncIterator[Sequence[RowChange]]:
+    """What happened to rows, and to those that were known before and among them.
+
+    Without `keeps_unchanged`, rows that did not change may come without a body.
+    """
+    at = 0
+    while at < len(rows):
+        await page.turn()
+        if not page.entries:
+            yield _unseen(rows[at:])
+            return
+        found, at = _compare(rows, at, page, keeps_unchanged=keeps_unchanged)
+        for changes in found:
+            yield changes
 
 
 def stretches(
@@ -58,33 +75,37 @@ def stretches(
         yield first, at, first_place, place
 
 
-class _Page:
-    """The page of the snapshot that is being compared; an empty one stands for the end of the snapshot."""
+class Page:
+    """The page of the snapshot that is being compared, as far as `at`; an empty one stands for the end of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, snapshot: AsyncIterator[Sequence[Entry]]) -> None:
+        self._snapshot = snapshot
         self.entries = EntryColumns.of([])
         self.at = 0
         self._is_last = False
 
-    async def turn(self, snapshot: AsyncIterator[Sequence[Entry]]) -> bool:
+    async def turn(self) -> bool:
         """Have an entry to compare with; False when the snapshot has no more."""
         while self.at == len(self.entries) and not self._is_last:
-            following = await anext(snapshot, None)
+            following = await anext(self._snapshot, None)
             self._is_last = following is None
             self.entries, self.at = EntryColumns.of(following or ()), 0
         return self.at < len(self.entries)
 
-    def rest(self) -> EntryColumns:
-        """What is left of the page, which is done with."""
-        left = self.entries[self.at :]
-        self.at = len(self.entries)
-        return left
+    async def left(self) -> AsyncIterator[Sequence[RowChange]]:
+        """All that no row was found for, behind the last of them."""
+        while await self.turn():
+            left = self.entries[self.at :]
+            self.at = len(self.entries)
+            yield _removed(left)
 
 
-def _compare(rows: Sequence[MappedRow], at: int, page: _Page) -> tuple[Sequence[Sequence[RowChange]], int]:
+def _compare(
+    rows: Sequence[MappedRow], at: int, page: Page, *, keeps_unchanged: bool
+) -> tuple[Sequence[Sequence[RowChange]], int]:
     """Go on until the rows or the page are used up."""
     if isinstance(rows, PlainRows):
-        return _compare_plain(rows.columns, at, page)
+        return _compare_plain(rows.columns, at, page, keeps_unchanged=keeps_unchanged)
     changes: list[RowChange] = []
     while at < len(rows) and page.at < len(page.entries):
         mapped, key = rows[at], page.entries.keys[page.at]
@@ -101,7 +122,9 @@ def _compare(rows: Sequence[MappedRow], at: int, page: _Page) -> tuple[Sequence[
     return [changes], at
 
 
-def _compare_plain(rows: RowColumns, at: int, page: _Page) -> tuple[Sequence[Sequence[RowChange]], int]:
+def _compare_plain(
+    rows: RowColumns, at: int, page: Page, *, keeps_unchanged: bool
+) -> tuple[Sequence[Sequence[RowChange]], int]:
     """The same, a stretch of neighbours that fared alike at a time."""
     found: list[Sequence[RowChange]] = []
     entries, end = page.entries, at
@@ -111,15 +134,15 @@ def _compare_plain(rows: RowColumns, at: int, page: _Page) -> tuple[Sequence[Seq
         elif first == end:
             found.append(_removed(entries[place:last]))
         else:
-            found += _matched(rows[first:end], entries[place:last])
+            found += _matched(rows[first:end], entries[place:last], keeps_unchanged=keeps_unchanged)
         page.at = last
     return found, end
 
 
-def _matched(columns: RowColumns, known: EntryColumns) -> Iterator[Sequence[RowChange]]:
+def _matched(columns: RowColumns, known: EntryColumns, *, keeps_unchanged: bool) -> Iterator[Sequence[RowChange]]:
     """What became of rows whose keys are all known."""
-    if columns.sources is None and known.is_plain:
-        yield _compared(columns, _delivered(known.told))
+    if columns.sources is None and known.is_plain and not keeps_unchanged:
+        yield _updates(columns, _delivered(known.told))
         return
     at = 0
     told = zip(map(eq, columns.hashes, known.told), _learnt(columns, known), strict=False)
@@ -138,14 +161,14 @@ def _matched(columns: RowColumns, known: EntryColumns) -> Iterator[Sequence[RowC
         at = end
 
 
-def _compared(columns: RowColumns, known: Sequence[RowHash]) -> Sequence[RowChange]:
+def _updates(columns: RowColumns, known: Sequence[RowHash]) -> Sequence[RowChange]:
     """The same where nothing but what was delivered is known of any, and nothing else is to be learnt."""
     if columns.hashes == known:
-        return PlainChanges(Change.UNCHANGED, columns, known)
+        return PlainUpdates(columns.keys, (), columns[:0], ())
     places = list(compress(count(), map(ne, columns.hashes, known)))
     if len(places) == len(columns):
         return PlainChanges(Change.CHANGED, columns, known)
-    return PlainUpdates(columns, known, places)
+    return PlainUpdates(columns.keys, places, columns.only(places), [known[at] for at in places])
 
 
 def _learnt(columns: RowColumns, known: EntryColumns) -> Iterable[bool]:

@@ -11,7 +11,8 @@ from typing import cast
 
 import orjson
 
-from tailrace.connector_kit.copy_text import TextRows
+from tailrace.connector_kit.compiled import Known, Sifted
+from tailrace.connector_kit.copy_text import TextKeys, TextRows
 from tailrace.core import keys
 from tailrace.core.json_bytes import json_to_keep
 from tailrace.core.row_columns import RowColumns
@@ -59,6 +60,7 @@ class Mapper:
         self._template = Template([field.as_text(columns) for field in self._fields])
         self._key_fields = [field for field, mapping in zip(self._fields, mappings, strict=True) if mapping.key]
         self._key_names = [field.name for field in self._key_fields]
+        self._has_one_key = len(definition.key_columns) == 1
         self._tells_key = self._compiled is None and all(field.is_whole_number for field in self._key_fields)
         is_compared = self.order.is_by_key and not self._are_events and keys_may_meet(definition, accepted, columns)
         self._sent_keys = SentKeys() if is_compared else None
@@ -74,7 +76,34 @@ class Mapper:
 
     def map_block(self, block: Block) -> Sequence[MappedRow]:
         """The rows of a block, in order; rows that were settled before the start are left out."""
+        if isinstance(block.keys, TextKeys):
+            block = Block(block.rows, block.keys.cut, block.sources)
         return self._map_plain(block) or self._map_exactly(block)
+
+    def may_sift(self, block: Block) -> bool:
+        """Whether the rows of a block may be plain, and their hashes say all there is to compare."""
+        is_simple = self._sent_keys is None and block.sources is None and self._has_one_key
+        return self._may_be_plain and is_simple
+
+    def sift(self, rows: TextRows, start: int, known: Known) -> Sifted | None:
+        """Compare lines with what is known, if that can be done without making rows of them."""
+        return self._template.sift(rows, start, known)
+
+    def map_lines(self, rows: TextRows) -> PlainRows | None:
+        """Some of the rows of a block, of different keys; None where there is something to say about one of them.
+
+        The rows before them are not looked at, and need not have been mapped.
+        """
+        block = Block(rows, rows.keys())
+        return self._plain_rows(block) if are_plain(block.keys, None) and self._keys_tell(block) else None
+
+    def is_duplicate(self, place: RowKey) -> bool:
+        """Whether the last row had that place."""
+        return place == self._last_place
+
+    def pass_by(self, place: RowKey) -> None:
+        """Know that rows up to a place, each of another key, were seen to."""
+        self._last_place, self._duplicates = place, 0
 
     async def heed(self, others: AsyncIterator[Sequence[Entry]]) -> None:
         """Where keys may become one, take the records of entries as had by rows that came before.
@@ -92,12 +121,17 @@ class Mapper:
         """All rows at once; None where there may be something to say about one of them."""
         if not self._may_be_plain or not are_plain(block.keys, self._last_place) or not self._keys_tell(block):
             return None
+        rows = self._plain_rows(block)
+        if rows is not None:
+            self.pass_by(rows.columns.keys[-1])
+        return rows
+
+    def _plain_rows(self, block: Block) -> PlainRows | None:
         bodies = self._bodies(block.rows)
         if bodies is None:
             return None
-        places = cast("Sequence[RowKey]", block.keys)
-        self._last_place, self._duplicates = places[-1], 0
-        return PlainRows(RowColumns(places, bodies, hash_rows(bodies), block.sources))
+        keys = cast("Sequence[RowKey]", block.keys)
+        return PlainRows(RowColumns(keys, bodies, hash_rows(bodies), block.sources))
 
     def _bodies(self, rows: Sequence[Sequence[object]]) -> list[bytes] | None:
         """The bodies of all rows; None where JSON cannot hold one of them."""

@@ -4,7 +4,7 @@ They flow in columns. Whoever looks at one of them sees the same as if it had co
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import chain, islice
 from operator import eq
 from typing import NamedTuple, Self, cast, overload
@@ -12,9 +12,10 @@ from typing import NamedTuple, Self, cast, overload
 from tailrace.core.row_columns import RowColumns
 from tailrace.core.rows import UNKNOWN_SOURCE, Change, DistinctKeys, Row, RowHash, RowKey, RowOutcome, SourceHash
 from tailrace.core.settlements import DedupeKey
-from tailrace.core.snapshots import KEY_SIZE_LIMIT_BYTES, Entry
+from tailrace.core.snapshots import KEY_SIZE_LIMIT_BYTES, UNKNOWN_VERSION, Entry
 
 _BYTES_PER_CHARACTER = 4
+_NOT_KEPT = b""
 
 
 class MappedRow(NamedTuple):
@@ -99,17 +100,24 @@ class PlainChanges(Sequence[RowChange]):
 
 
 class PlainUpdates(Sequence[RowChange]):
-    """Plain rows that were all known, with what was known of them: those at `places` changed, the others did not."""
+    """Plain rows that were all known: those at `places` changed, to `changed`, and the others did not.
 
-    __slots__ = ("columns", "delivered", "places")
+    `delivered` is what was known of those that changed. Of the others there is nothing to learn, and nothing is kept
+    but the key.
+    """
 
-    def __init__(self, columns: RowColumns, delivered: Sequence[RowHash], places: Sequence[int]) -> None:
-        self.columns = columns
-        self.delivered = delivered
+    __slots__ = ("changed", "delivered", "keys", "places")
+
+    def __init__(
+        self, keys: Sequence[RowKey], places: Sequence[int], changed: RowColumns, delivered: Sequence[RowHash]
+    ) -> None:
+        self.keys = keys
         self.places = places
+        self.changed = changed
+        self.delivered = delivered
 
     def __len__(self) -> int:
-        return len(self.columns)
+        return len(self.keys)
 
     @overload
     def __getitem__(self, at: int) -> RowChange: ...
@@ -120,29 +128,15 @@ class PlainUpdates(Sequence[RowChange]):
     def __getitem__(self, at: int | slice) -> RowChange | Sequence[RowChange]:
         if isinstance(at, slice):
             return [self[each] for each in range(*at.indices(len(self)))]
-        mapped = _mapped(self.columns, at)
-        change = Change.CHANGED if at in self.places else Change.UNCHANGED
-        return RowChange(change, mapped, Entry(mapped.place, self.delivered[at]))
+        key, nth = self.keys[at], bisect_left(self.places, at)
+        if nth < len(self.places) and self.places[nth] == at:
+            return RowChange(Change.CHANGED, _mapped(self.changed, nth), Entry(key, self.delivered[nth]))
+        unchanged = MappedRow(Row(key, _NOT_KEPT, UNKNOWN_VERSION), key)
+        return RowChange(Change.UNCHANGED, unchanged, Entry(key, UNKNOWN_VERSION))
 
-    def changed(self, first: int, end: int) -> PlainChanges:
+    def changes(self, first: int, end: int) -> PlainChanges:
         """Those that changed, from one to another of them."""
-        places = self.places[first:end]
-        return PlainChanges(Change.CHANGED, self.columns.only(places), [self.delivered[at] for at in places])
-
-    def parts(self) -> Iterator[PlainChanges]:
-        """All of them, in stretches to which the same happened."""
-        at = 0
-        while at < len(self):
-            first = bisect_left(self.places, at)
-            end = first
-            while end < len(self.places) and self.places[end] == at + end - first:
-                end += 1
-            if end > first:
-                change, until = Change.CHANGED, at + end - first
-            else:
-                change, until = Change.UNCHANGED, self.places[first] if first < len(self.places) else len(self)
-            yield PlainChanges(change, self.columns[at:until], self.delivered[at:until])
-            at = until
+        return PlainChanges(Change.CHANGED, self.changed[first:end], self.delivered[first:end])
 
 
 def are_plain(keys: Sequence[RowKey | None], before: RowKey | None) -> bool:

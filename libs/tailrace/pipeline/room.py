@@ -57,10 +57,13 @@ class Room:
         ends = accumulate(sizes, lambda end, body_bytes: end + 1 + body_bytes)
         return next(compress(count(), (self.size_bytes + end > most for end in ends)), room)
 
-    def of_updates(self, updates: PlainUpdates, at: int) -> tuple[int, PlainChanges]:
-        """As far as rows from a place on would be let in, and those of them that changed, which alone are sent."""
+    def of_updates(self, updates: PlainUpdates, at: int, *, is_sent: bool) -> tuple[int, PlainChanges]:
+        """As far as rows from a place on would be let in, and those of them that changed; nothing else is sent."""
         places, first = updates.places, bisect_left(updates.places, at)
-        changed = updates.changed(first, first + self.rows_per_batch - self.sending)
+        if not is_sent:
+            end = min(len(updates), at + self.to_decide)
+            return end, updates.changes(first, bisect_left(places, end))
+        changed = updates.changes(first, first + self.rows_per_batch - self.sending)
         last = first + self.to_send(changed.columns, 0)
         end = places[last] if last < len(places) else len(updates)
         if self.sending + last - first == self.rows_per_batch:

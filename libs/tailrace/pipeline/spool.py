@@ -145,20 +145,13 @@ class Spool:
 def without_bodies(changes: Changes, sends: Collection[Change]) -> Changes:
     """The same changes, where nothing is sent for one without its body."""
     if isinstance(changes, PlainUpdates):
-        return changes if Change.UNCHANGED in sends else _without_unchanged(changes)
+        return PlainUpdates(list(changes.keys), changes.places, changes.changed, changes.delivered)
     if not isinstance(changes, PlainChanges):
         return [_without_body(change) if _sends_nothing(change, sends) else change for change in changes]
     if changes.change in sends:
         return changes
     keys, hashes, sources = changes.columns.keys, changes.columns.hashes, changes.columns.sources
     return PlainChanges(changes.change, RowColumns(keys, [_LEFT_OUT] * len(keys), hashes, sources), changes.delivered)
-
-
-def _without_unchanged(changes: PlainUpdates) -> PlainUpdates:
-    columns, bodies = changes.columns, [_LEFT_OUT] * len(changes)
-    for at in changes.places:
-        bodies[at] = columns.bodies[at]
-    return PlainUpdates(RowColumns(columns.keys, bodies, columns.hashes), changes.delivered, changes.places)
 
 
 def _sends_nothing(change: RowChange, sends: Collection[Change]) -> bool:

@@ -10,9 +10,10 @@ from itertools import repeat
 
 import orjson
 
-from tailrace.connector_kit.compiled import CellField, CopyCells, How
+from tailrace.connector_kit.compiled import CellField, CopyCells, How, Known, Sifted
 from tailrace.connector_kit.copy_text import NULL, TextRows, has_control, unescaped
 from tailrace.core.rows import ColumnKind
+from tailrace.core.snapshots import hash_of_body
 
 _HOW = {
     ColumnKind.DECIMAL: How.DIGITS,
@@ -46,19 +47,33 @@ class Template:
         compiled = None if rows.copy_cells is None else self._by_cells(rows, rows.copy_cells)
         return self._by_columns(rows) if compiled is None else compiled
 
+    def sift(self, rows: TextRows, start: int, known: Known) -> Sifted | None:
+        """Compare the objects of lines from a place in the text on with those known; None where Python has to do it."""
+        if rows.copy_cells is None or any(kind is ColumnKind.FLOAT for _, kind in self._taken):
+            return None
+        fields = self._cell_fields(rows)
+        return rows.copy_cells.sift(
+            rows.text, start, rows.cells_before_keys, fields, self._bare[-1], known, hash_of_body
+        )
+
     def _by_cells(self, rows: TextRows, copy_cells: CopyCells) -> list[bytes] | None:
         """The same in compiled code; None where it leaves them to `_by_columns`."""
-        fields: list[CellField] = []
-        for (at, kind), piece in zip(self._taken, self._bare, strict=False):
+        fields = self._cell_fields(rows)
+        for nth, (at, kind) in enumerate(self._taken):
             if kind is ColumnKind.FLOAT:
                 written = _floats(rows.column(at))
                 if written is None:
                     return None
-                fields.append(CellField(piece, 0, How.GIVEN, list(written[0])))
-            else:
-                how = How.TIME if at in rows.layout.times else _HOW.get(kind, How.BARE)
-                fields.append(CellField(piece, rows.cell_of(at), how))
+                fields[nth] = fields[nth]._replace(how=How.GIVEN, given=list(written[0]))
         return copy_cells.write_objects(rows.text, rows.cells_before_keys, fields, self._bare[-1])
+
+    def _cell_fields(self, rows: TextRows) -> list[CellField]:
+        """What compiled code is to write of the text."""
+        times = rows.layout.times
+        return [
+            CellField(piece, rows.cell_of(at), How.TIME if at in times else _HOW.get(kind, How.BARE))
+            for (at, kind), piece in zip(self._taken, self._bare, strict=False)
+        ]
 
     def _by_columns(self, rows: TextRows) -> list[bytes] | None:
         write = _clean if rows.is_clean else _written

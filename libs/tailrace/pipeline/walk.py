@@ -43,6 +43,7 @@ from tailrace.pipeline.read import (
     what_to_read,
 )
 from tailrace.pipeline.sieve import Known, Sieve
+from tailrace.pipeline.sift import sift
 from tailrace.pipeline.spools import Spools
 
 _READ_EACH_TIME = (NULL_KEY, NULL_CURSOR)
@@ -165,7 +166,10 @@ async def _changes(
         blocks = newest_of_each(blocks, cursor)
     else:
         await mapper.heed(_not_read(route))
-    return diff(map_fields(blocks, mapper), route.snapshot.entries(after=route.start.after))
+    known = route.snapshot.entries(after=route.start.after)
+    if Change.UNCHANGED in sent_changes(route.recipe.mode, route.recipe.kind):
+        return diff(map_fields(blocks, mapper), known)
+    return sift(blocks, mapper, known)
 
 
 async def _not_read(route: Route) -> AsyncIterator[Sequence[Entry]]:

@@ -1,7 +1,7 @@
 """Snapshots in PostgreSQL: a base of merged pages, and above it what an open run has settled."""
 
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import NamedTuple
 
 from tailrace.core.entry_columns import EntryColumns
@@ -31,7 +31,7 @@ WHERE sync_id = $1 AND level = 0 AND ($2::text[] IS NULL OR last_key > $2) AND {
   AND ($4::text[] IS NULL OR first_key <= $4)
 ORDER BY first_key LIMIT $3
 """
-_BASE_AFTER = _AFTER.format("last_key, body, algorithm, above", "true")
+_BASE_AFTER = _AFTER.format("first_key, last_key, body, algorithm, above", "true")
 _GONE_AFTER = _AFTER.format("first_key, last_key, gone, above", "gone > 0")
 _BASE_OF_KEYS = """
 SELECT DISTINCT pages.first_key, pages.body, pages.algorithm, pages.above FROM snapshot_pages AS pages
@@ -131,8 +131,13 @@ class Snapshots:
         position, end = (None if key is None else list(key) for key in (after, until))
         asked, at_once = (_GONE_AFTER, _PAGES_PER_LOOK) if gone else (_BASE_AFTER, _PAGES_PER_FETCH)
         while found := await self._database.fetch(asked, sync_id, position, at_once, end):
-            for known in [await gone_of(self._database, sync_id, found)] if gone else map(_entries_of, found):
-                some = _between(known, after, until)
+            if gone:
+                asked_for: Iterable[EntryColumns] = [
+                    _between(await gone_of(self._database, sync_id, found), after, until)
+                ]
+            else:
+                asked_for = (_of_page(page, after, until) for page in found)
+            for some in asked_for:
                 if len(some):
                     yield some
             position = found[-1]["last_key"]
@@ -254,6 +259,14 @@ async def raise_watermark(connection: Connection, sync_id: SyncId, value: str) -
 
 def _entries_of(page: Record) -> EntryColumns:
     return unpack(page["body"], page["algorithm"], page["above"])
+
+
+def _of_page(page: Record, after: RowKey | None, until: RowKey | None) -> EntryColumns:
+    """The entries behind a key and up to another; keys are looked at only of a page that holds one of these."""
+    known = _entries_of(page)
+    is_behind = after is None or tuple(page["first_key"]) > after
+    is_before = until is None or tuple(page["last_key"]) <= until
+    return known if is_behind and is_before else _between(known, after, until)
 
 
 def _between(known: EntryColumns, after: RowKey | None, until: RowKey | None) -> EntryColumns:

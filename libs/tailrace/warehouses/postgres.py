@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from tailrace.connector_kit.blocks import FIRST_ROWS, rows_that_fit
 from tailrace.connector_kit.copy_stream import CopyStream, Silent, Sink
-from tailrace.connector_kit.copy_text import Layout, TextRows
+from tailrace.connector_kit.copy_text import Layout, TextKeys, TextRows
 from tailrace.connector_kit.destination import Level
 from tailrace.connector_kit.postgres_calls import PostgresCalls
 from tailrace.connector_kit.postgres_errors import TOO_SLOW, classified, is_about_a_row
@@ -232,7 +232,7 @@ class PostgresWarehouse(Warehouse):
         while text := await self._next_text(stream):
             rows = TextRows(text, layout)
             hashes = list(map(int, rows.cells[len(kinds)])) if has_hashes else None
-            yield Block(rows, rows.keys(), cast("list[SourceHash] | None", hashes))
+            yield Block(rows, TextKeys(rows), cast("list[SourceHash] | None", hashes))
 
     async def _next_text(self, stream: CopyStream) -> bytes:
         with _translated():
