@@ -4,11 +4,25 @@ import shutil
 import sysconfig
 from pathlib import Path
 
+import orjson
 import pytest
 
-from tailrace.connector_kit.compiled import COPY_CELLS, LINE_ORDER, CellField, CopyCells, How
+from tailrace.connector_kit.compiled import COPY_CELLS, LINE_ORDER, CellField, CopyCells, How, Known
 
 HAS_COMPILER = bool(shutil.which("cc")) and (Path(sysconfig.get_path("include")) / "Python.h").exists()
+
+
+NAME = [CellField(b"[", 0, How.TEXT)]
+
+
+def hashed(body: bytes) -> bytes:
+    """Something of eight bytes."""
+    return body.ljust(8)[:8]
+
+
+def known(*keys: str) -> Known:
+    """What is known of people of one name."""
+    return Known(orjson.dumps(keys), hashed(b'["a"]') * len(keys), 1, 0)
 
 
 @pytest.fixture
@@ -83,3 +97,47 @@ def test_given_values_stand_where_their_field_does(copy_cells: CopyCells) -> Non
 def test_too_few_given_values_are_an_error(copy_cells: CopyCells) -> None:
     with pytest.raises(ValueError, match="too few values"):
         copy_cells.write_objects(b"a\t1\nb\t2", 1, [CellField(b"", 0, How.GIVEN, [b"1"])], b"")
+
+
+def test_lines_are_compared_with_what_is_known_as_far_as_both_go(copy_cells: CopyCells) -> None:
+    text = b"a\t1\nb\t3\nc\t4\nd\t6"
+
+    some = copy_cells.sift(text, 0, 2, NAME, b"]", known("1", "2", "4", "5"), hashed)
+    rest = copy_cells.sift(text, some.start, 2, NAME, b"]", known("7"), hashed)
+
+    assert some.found == [(1, 4, 1, "2"), (1, 4, -1, None), (2, 8, 2, None), (3, 12, 3, "5")]
+    assert (some.rows, some.start, some.known_start, some.place) == (3, 12, 17, 4)
+    assert rest == (1, len(text), 1, 0, [(0, 12, -1, None)])
+
+
+@pytest.mark.parametrize("odd", [rb"b\t\N", rb"b\tx\\ty", b"b\t1", b"b\t0", b"b\t" + b"2" * 1025, b"NaN\t2"])
+def test_lines_are_compared_up_to_one_that_needs_a_closer_look(copy_cells: CopyCells, odd: bytes) -> None:
+    field = [CellField(b"[", 0, How.DIGITS)]
+
+    found = copy_cells.sift(b"a\t1\n" + odd, 0, 2, field, b"]", known("1", "3"), hashed)
+
+    assert (found.rows, found.start, found.found) == (1, 4, [(0, 0, 0, None)])
+
+
+@pytest.mark.parametrize(
+    ("text", "start", "what_is_known", "says"),
+    [
+        (b"a\t1", 5, known("1"), "nothing to begin at"),
+        (b"a\t1", -1, known("1"), "nothing to begin at"),
+        (b"a\t1", 0, known("1")._replace(start=6), "nothing to begin at"),
+        (b"a\t1", 0, known("1")._replace(place=-1), "nothing to begin at"),
+        (b"a\t2", 0, known("1")._replace(hashes=bytes(16)), "fewer keys are known"),
+        (b"a\t2", 0, known("1")._replace(start=2), "fewer keys are known"),
+        (b"1", 0, known("1"), "too few cells"),
+    ],
+)
+def test_what_does_not_fit_what_is_known_is_an_error(
+    copy_cells: CopyCells, text: bytes, start: int, what_is_known: Known, says: str
+) -> None:
+    with pytest.raises(ValueError, match=says):
+        copy_cells.sift(text, start, 2, NAME, b"]", what_is_known, hashed)
+
+
+def test_hash_of_another_size_is_an_error(copy_cells: CopyCells) -> None:
+    with pytest.raises(ValueError, match="another size"):
+        copy_cells.sift(b"a\t1", 0, 2, NAME, b"]", known("1"), lambda _: b"short")

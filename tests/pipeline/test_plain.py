@@ -7,7 +7,7 @@ from itertools import chain
 from typing import TypeVar
 
 import orjson
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from tailrace.connector_kit.destination import Target, WritePlan
@@ -121,7 +121,7 @@ async def test_rows_that_need_nothing_are_cut_alike() -> None:
     assert [settlement.books.skipped for *_, settlement in in_columns] == [5000, 5000, 500]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=30, phases=[Phase.reuse, Phase.generate])
 @given(st.sets(st.integers(0, 11_999), max_size=900), st.integers(1, 700), st.integers(100, 20_000), st.data())
 async def test_few_that_changed_among_many_are_sent_and_cut_as_they_would_be_one_by_one(
     changed: set[int], rows_per_batch: int, bytes_per_batch: int, data: st.DataObject

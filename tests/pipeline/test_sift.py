@@ -19,7 +19,7 @@ from tailrace.core.snapshots import UNKNOWN_VERSION, Entry
 from tailrace.core.syncs import FieldMapping, SyncDefinition, SyncMode
 from tailrace.pipeline.batch import Recipe, batch
 from tailrace.pipeline.diff import diff
-from tailrace.pipeline.map_fields import Mapper, map_fields
+from tailrace.pipeline.map_fields import DUPLICATE_KEY, Mapper, map_fields
 from tailrace.pipeline.modes import operation_on_rows
 from tailrace.pipeline.plain import PlainChanges, PlainUpdates, RowChange
 from tailrace.pipeline.sift import sift
@@ -32,7 +32,10 @@ KINDS = {
     "numbers": (ColumnKind.INTEGER, ColumnKind.TEXT, ColumnKind.DECIMAL),
     "texts": (ColumnKind.TEXT, ColumnKind.TEXT, ColumnKind.DECIMAL),
     "floats": (ColumnKind.INTEGER, ColumnKind.TEXT, ColumnKind.FLOAT),
+    "twice": (ColumnKind.INTEGER, ColumnKind.TEXT, ColumnKind.DECIMAL),
 }
+"""Columns of queries; of the last, the key has a cell of its own."""
+
 MODES = [SyncMode.UPSERT, SyncMode.INSERT, SyncMode.UPDATE, SyncMode.DELETE, SyncMode.MIRROR]
 
 numbers = st.integers(-3, 60).map(str)
@@ -100,6 +103,20 @@ async def test_line_that_did_not_change_is_not_made_a_row() -> None:
     assert [change.known for change in changes[1]] == [entries[900]]
 
 
+@pytest.mark.parametrize("block", [1, 2, 3, 4])
+async def test_row_with_the_key_of_the_line_before_is_a_duplicate(block: int) -> None:
+    rows = [(key, "ann", "1.50") for key in ("1", "2", "2", "3")]
+    known = _delivered([rows[0], rows[1], rows[3]], "numbers")
+
+    found = sift(_blocks(rows, "numbers", block), _mapper("numbers"), _pages(known, [], 10))
+    changes = [change async for some in found for change in some]
+
+    assert [change.change for change in changes] == [Change.UNCHANGED, Change.UNCHANGED, None, Change.UNCHANGED]
+    assert [change.mapped.problem.code for change in changes if change.mapped and change.mapped.problem] == [
+        DUPLICATE_KEY
+    ]
+
+
 async def test_block_of_which_much_is_new_is_followed_by_blocks_that_are_written() -> None:
     rows = [(str(key), "ann", "1.50") for key in range(1000, 9000)]
     entries = _delivered(rows, "numbers")[::2]
@@ -153,9 +170,11 @@ async def _blocks(rows: Rows, kind: str, size: int) -> AsyncIterator[Block]:
 
 
 def _block(rows: Rows, kind: str) -> Block:
-    """Rows as they come by COPY: the key once more at the end of a line."""
-    text = "\n".join(f"{key}\t{name}\t{spent}\t{key}" for key, name, spent in rows)
-    found = TextRows(text.encode(), Layout(KINDS[kind]))
+    """Rows as they come by COPY: the key at the end of a line."""
+    is_twice = kind == "twice"
+    lines = (f"{name}\t{spent}\t{key}" for key, name, spent in rows)
+    text = "\n".join(f"{row[0]}\t{line}" if is_twice else line for row, line in zip(rows, lines, strict=True))
+    found = TextRows(text.encode(), Layout(KINDS[kind], key=None if is_twice else 0))
     return Block(found, TextKeys(found))
 
 

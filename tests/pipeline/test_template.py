@@ -22,7 +22,7 @@ cells = {
     ColumnKind.INTEGER: st.integers(-(2**63), 2**63 - 1).map(str),
     ColumnKind.FLOAT: st.floats().map(lambda value: {"nan": "NaN", "inf": "Infinity"}.get(repr(value), repr(value))),
     ColumnKind.DECIMAL: st.sampled_from(["0", "1.50", "-12345678901234567890.10", "NaN", "Infinity", "-Infinity"]),
-    ColumnKind.BOOLEAN: st.sampled_from(["true", "false"]),
+    ColumnKind.BOOLEAN: st.sampled_from(["true", "false", "t", "f"]),
     ColumnKind.TIMESTAMP: st.sampled_from(
         ["2026-01-01 10:00:00.5+00", "2026-01-01 10:00:00", "2026-01-01", "infinity", "0044-03-15 00:00:00+00 BC"]
     ),
@@ -38,14 +38,16 @@ plain_rows = st.tuples(*(st.just(cell) for cell in ("a%", "7", "1.5", "1.50", "t
 
 @WAYS
 @settings(deadline=None)
-@given(st.lists(rows | plain_rows, min_size=1, max_size=4), st.permutations(range(len(KINDS))))
-@example([("é", "7", None, "1.50", "true", None, "[1]"), ("b", "8", "1.5", "0", None, "infinity", None)], range(7))
+@given(
+    st.lists(rows | plain_rows, min_size=1, max_size=4), st.permutations(range(len(KINDS))), st.sampled_from([0, None])
+)
+@example([("é", "7", None, "1.50", "true", None, "[1]"), ("b", "8", "1.5", "0", None, "infinity", None)], range(7), 0)
 def test_block_of_text_is_mapped_as_its_values_are(
-    copy_cells: CopyCells | None, found: list[tuple[str | None, ...]], order: list[int]
+    copy_cells: CopyCells | None, found: list[tuple[str | None, ...]], order: list[int], key: int | None
 ) -> None:
-    lines = [_line([str(number), *row, str(number)]) for number, row in enumerate(found)]
+    lines = [_line([*([str(at)] if key is None else []), *row, str(at)]) for at, row in enumerate(found)]
 
-    block = _block(lines, copy_cells)
+    block = _block(lines, copy_cells, key=key)
     mapped = list(_mapper(order).map_block(block))
 
     values = [block.rows[at] for at in range(len(lines))]
@@ -88,13 +90,25 @@ def test_values_of_text_are_those_that_were_written() -> None:
     assert _block([line]).rows[0] == (1, 'a"\\\t\vé', 7, 1e20, "1.50", False, "0044-03-15T00:00:00Z BC", None)
 
 
+@WAYS
+def test_column_that_is_the_key_has_its_cell_behind_the_others(copy_cells: CopyCells | None) -> None:
+    kinds = (ColumnKind.FLOAT, ColumnKind.TIMESTAMP, ColumnKind.TEXT)
+    layout = Layout(kinds, times=[1], extra=1, key=1)
+    rows = TextRows(b"x\t77\t2026-01-01 10:00:00+00", layout, {0: [0.5]}, copy_cells=copy_cells)
+
+    assert list(rows) == [(0.5, "2026-01-01T10:00:00Z", "x")]
+    assert [rows.column(at) for at in (1, 2)] == [["2026-01-01T10:00:00Z"], ["x"]]
+    assert list(rows.keys()) == [("2026-01-01 10:00:00+00",)]
+    assert rows.cells[3] == [b"77"]
+
+
 def _line(row: list[str | None]) -> bytes:
     """As PostgreSQL writes it, without the end of the line."""
     return b"\t".join(rb"\N" if cell is None else cell.translate(ESCAPES).encode() for cell in row)
 
 
-def _block(lines: list[bytes], copy_cells: CopyCells | None = None) -> Block:
-    layout = Layout([ColumnKind.INTEGER, *KINDS], [1 + KINDS.index(ColumnKind.TIMESTAMP)])
+def _block(lines: list[bytes], copy_cells: CopyCells | None = None, *, key: int | None = None) -> Block:
+    layout = Layout([ColumnKind.INTEGER, *KINDS], [1 + KINDS.index(ColumnKind.TIMESTAMP)], key=key)
     rows = TextRows(b"\n".join(lines), layout, copy_cells=copy_cells)
     return Block(rows, rows.keys())
 

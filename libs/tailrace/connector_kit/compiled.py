@@ -17,6 +17,7 @@ class How(IntEnum):
     TIME = 3
     JSON = 4
     GIVEN = 5
+    TRUTH = 6
 
 
 class CellField(NamedTuple):

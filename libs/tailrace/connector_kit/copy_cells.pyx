@@ -16,7 +16,7 @@ cdef extern from "Python.h":
     void PyObject_GC_UnTrack(object)
 
 cdef enum How:  # in the order of `compiled.How`
-    _BARE, _DIGITS, _TEXT, _TIME, _JSON, _GIVEN
+    _BARE, _DIGITS, _TEXT, _TIME, _JSON, _GIVEN, _TRUTH
 
 cdef enum:
     _MARKS = 4  # what quotation marks take, or what a NULL needs above its cell
@@ -143,6 +143,8 @@ def sift(bytes text, Py_ssize_t start, Py_ssize_t width, list fields, bytes last
     cdef Writer writer
     cdef list found = []
     before.at = before.end = NULL
+    if not (0 <= start <= end - begin and 0 <= known.start <= array_end + 1 - array and 0 <= place):
+        raise ValueError("there is nothing to begin at")
     _open(&writer, width, fields, last)
     try:
         _plan(&writer, fields)
@@ -170,7 +172,9 @@ def sift(bytes text, Py_ssize_t start, Py_ssize_t width, list fields, bytes last
                 found.append(Found(row, at - begin, -1, None))
             else:
                 digest = hashed(body)
-                if memcmp(PyBytes_AS_STRING(<bytes?> digest), told + place * _HASH, _HASH) != 0:
+                if PyBytes_GET_SIZE(<bytes?> digest) != _HASH:
+                    raise ValueError("a hash has another size")
+                if memcmp(PyBytes_AS_STRING(digest), told + place * _HASH, _HASH) != 0:
                     found.append(Found(row, at - begin, place, None))
                 entry, place = other.end + 2, place + 1
             before = key
@@ -362,6 +366,8 @@ cdef char* _put_cell(char* to, Span cell, How how) noexcept:
         return _put_time(to, cell)
     if how == _JSON:
         return _put_unescaped(to, cell)
+    if how == _TRUTH:
+        return _put(to, b"true", 4) if size and cell.at[0] == c"t" else _put(to, b"false", 5)
     if how == _DIGITS and (memchr(cell.at, c"N", size) != NULL or memchr(cell.at, c"y", size) != NULL):
         return NULL
     return _put(to, cell.at, size)

@@ -13,6 +13,8 @@ from tailrace.core.rows import ColumnKind, DistinctKeys, RowKey
 from tailrace.core.snapshots import KEY_SIZE_LIMIT_BYTES
 
 NULL = b"\\N"
+TRUE = (b"t", b"true")
+"""As PostgreSQL writes it, and as DuckDB does."""
 
 Numbers: TypeAlias = Mapping[int, Sequence[float | None]]
 """The values of columns, by their places."""
@@ -27,12 +29,14 @@ _CONTROL = bytes([*range(9), *range(11, 32)])
 class Layout:
     """What the cells of a line are: columns of these kinds, so many `extra` ones, and the texts of the key.
 
-    `times` are the columns of dates with a time, written in ISO 8601 wherever they are looked at.
+    `times` are the columns of dates with a time, written in ISO 8601 wherever they are looked at. The column that is
+    the `key` has no other cell.
     """
 
     kinds: Sequence[ColumnKind]
     times: Sequence[int] = ()
     extra: int = 0
+    key: int | None = None
 
 
 class TextRows(Sequence[tuple[object, ...]]):
@@ -71,11 +75,19 @@ class TextRows(Sequence[tuple[object, ...]]):
     @property
     def cells_before_keys(self) -> int:
         """How many cells of a line stand before those of the key."""
-        return len(self.layout.kinds) - len(self.numbers) + self.layout.extra
+        return len(self.layout.kinds) - len(self.numbers) + self.layout.extra - (self.layout.key is not None)
+
+    @property
+    def cells_of_columns(self) -> int:
+        """How many cells of a line there are up to the last that a column has."""
+        return self.cells_before_keys + (self.layout.key is not None)
 
     def cell_of(self, at: int) -> int:
         """Where in a line a column has its cell."""
-        return at - sum(number < at for number in self.numbers)
+        key = self.layout.key
+        if at == key:
+            return self.cells_before_keys
+        return at - sum(number < at for number in self.numbers) - (key is not None and key < at)
 
     def __len__(self) -> int:
         if self._count is None:
@@ -125,10 +137,12 @@ class TextRows(Sequence[tuple[object, ...]]):
     def _cut(self) -> list[Sequence[bytes]]:
         # Cells hold neither tabs nor line breaks, which are written as escapes.
         found = self.text.replace(b"\n", b"\t").split(b"\t") if self.text else []
-        width = len(found) // len(self) if found else self.cells_before_keys
+        width = len(found) // len(self) if found else self.cells_of_columns
         cells: list[Sequence[bytes]] = [found[at::width] for at in range(width)]
         for at in sorted(self.numbers):
             cells.insert(at, ())
+        if self.layout.key is not None:
+            cells.insert(self.layout.key, cells[-1])
         for at in self.layout.times:
             cells[at] = _in_iso(cells[at])
         return cells
@@ -231,7 +245,7 @@ def _text(cell: bytes) -> str:
 
 
 def _boolean(cell: bytes) -> bool:
-    return cell == b"true"
+    return cell in TRUE
 
 
 _READERS: dict[ColumnKind, Callable[[bytes], object]] = {

@@ -45,9 +45,15 @@ class ReadColumn:
 
 
 def copied_statement(reading: Reading, columns: Sequence[ReadColumn], encoding: str, *, is_ordered: bool = True) -> str:
-    """The SQL for a COPY, which takes no arguments."""
-    sql, order, _ = _pieces(reading, columns, encoding, _literal)
+    """The SQL for a COPY, which takes no arguments; the column that is the key comes last, and once."""
+    sql, order, _ = _pieces(reading, columns, encoding, _literal, key_among(reading, columns))
     return f"{sql} {order}" if is_ordered else sql
+
+
+def key_among(reading: Reading, columns: Sequence[ReadColumn]) -> int | None:
+    """The place of the column that is the key, if a COPY writes both as the same text."""
+    places = [at for at, column in enumerate(columns) if [column.name] == [*reading.key_columns]]
+    return places[0] if len(places) == 1 and columns[places[0]].type_name in SCALARS else None
 
 
 def statement(
@@ -70,11 +76,16 @@ def statement(
 
 
 def _pieces(
-    reading: Reading, columns: Sequence[ReadColumn], encoding: str, place: Callable[[int, str], str]
+    reading: Reading,
+    columns: Sequence[ReadColumn],
+    encoding: str,
+    place: Callable[[int, str], str],
+    key_at: int | None = None,
 ) -> tuple[str, str, Sequence[object]]:
-    """What is selected, in what order, and the arguments."""
+    """What is selected, in what order, and the arguments; the column at `key_at` stands for its key too."""
     order = _order_of(reading, columns)
-    selected = [*(column.projection for column in columns), *order.keys]
+    selected = [column.projection for column in columns]
+    selected += order.keys if key_at is None else [selected.pop(key_at)]
     by = [by_code_point(text, encoding=encoding) for text in order.keys]
     if order.cursor is not None:
         # Rows whose key has a NULL come last of those that have no place.

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from tailrace.connector_kit.postgres_reading import ROWS, ReadColumn
+from tailrace.connector_kit.copy_text import Layout
+from tailrace.connector_kit.postgres_reading import ROWS, ReadColumn, key_among
 from tailrace.connector_kit.sql import quote_name
+from tailrace.connector_kit.warehouse import Reading
 from tailrace.core.rows import Column, ColumnKind
 
 SET_UP = """
@@ -45,6 +47,7 @@ _AS_THEY_ARE = frozenset(
 _CASTS = {"float4": "{}::text::float8", "money": "{}::numeric::text", "record": "to_json({})::text"}
 _WRITTEN_AS_TEXT = frozenset({"numeric", "date", "json", "jsonb", "uuid"})
 _TIMES = frozenset({"timestamptz", "timestamp"})
+"""Dates with a time, which PostgreSQL writes with a space in between."""
 
 
 class Type(Protocol):
@@ -80,19 +83,19 @@ def kinds_of(attributes: Sequence[Attribute]) -> list[Column]:
     return [Column(attribute.name, _kind(attribute)) for attribute in attributes]
 
 
-def times_among(attributes: Sequence[Attribute]) -> list[int]:
-    """The places of dates with a time, which PostgreSQL writes with a space in between."""
-    return [at for at, attribute in enumerate(attributes) if attribute.type.name in _TIMES]
-
-
 def copied_column(attribute: Attribute) -> ReadColumn:
-    """How a column is selected for a COPY, which would write `t` for true, and much else as a cast to text does."""
+    """How a column is selected for a COPY, which writes much as a cast to text does."""
     column, name = read_column(attribute), attribute.type.name
-    if name == "bool":
-        return replace(column, projection=f"({column.projection})::text")
     if name in _WRITTEN_AS_TEXT and attribute.type.schema == "pg_catalog":
         return replace(column, projection=_bare(attribute))
     return column
+
+
+def copied_layout(reading: Reading, attributes: Sequence[Attribute], *, has_hashes: bool) -> Layout:
+    """What the cells are of the lines that a COPY of columns writes, with a hash of the row where there is one."""
+    times = [at for at, attribute in enumerate(attributes) if attribute.type.name in _TIMES]
+    kinds = [column.kind for column in kinds_of(attributes)]
+    return Layout(kinds, times, extra=has_hashes, key=key_among(reading, list(map(copied_column, attributes))))
 
 
 def read_column(attribute: Attribute) -> ReadColumn:

@@ -11,11 +11,12 @@ from itertools import repeat
 import orjson
 
 from tailrace.connector_kit.compiled import CellField, CopyCells, How, Known, Sifted
-from tailrace.connector_kit.copy_text import NULL, TextRows, has_control, unescaped
+from tailrace.connector_kit.copy_text import NULL, TRUE, TextRows, has_control, unescaped
 from tailrace.core.rows import ColumnKind
 from tailrace.core.snapshots import hash_of_body
 
 _HOW = {
+    ColumnKind.BOOLEAN: How.TRUTH,
     ColumnKind.DECIMAL: How.DIGITS,
     ColumnKind.JSON: How.JSON,
     ColumnKind.TEXT: How.TEXT,
@@ -53,7 +54,7 @@ class Template:
             return None
         fields = self._cell_fields(rows)
         return rows.copy_cells.sift(
-            rows.text, start, rows.cells_before_keys, fields, self._bare[-1], known, hash_of_body
+            rows.text, start, rows.cells_of_columns, fields, self._bare[-1], known, hash_of_body
         )
 
     def _by_cells(self, rows: TextRows, copy_cells: CopyCells) -> list[bytes] | None:
@@ -65,7 +66,7 @@ class Template:
                 if written is None:
                     return None
                 fields[nth] = fields[nth]._replace(how=How.GIVEN, given=list(written[0]))
-        return copy_cells.write_objects(rows.text, rows.cells_before_keys, fields, self._bare[-1])
+        return copy_cells.write_objects(rows.text, rows.cells_of_columns, fields, self._bare[-1])
 
     def _cell_fields(self, rows: TextRows) -> list[CellField]:
         """What compiled code is to write of the text."""
@@ -109,6 +110,8 @@ class Template:
 
 def _clean(kind: ColumnKind, column: Sequence[bytes]) -> tuple[Sequence[bytes], bool] | None:
     """As `_written` does it, for cells of which none is NULL or has to be escaped."""
+    if kind is ColumnKind.BOOLEAN:
+        return _truths(column), False
     return None if kind is ColumnKind.DECIMAL and _is_unfit(b"".join(column)) else (column, kind in _QUOTED)
 
 
@@ -119,8 +122,14 @@ def _written(kind: ColumnKind, column: Sequence[bytes]) -> tuple[Sequence[bytes]
             return [b"null" if cell == NULL else unescaped(cell) for cell in column], False
         case ColumnKind.TEXT | ColumnKind.TIMESTAMP:
             return _texts(column)
+        case ColumnKind.BOOLEAN:
+            return _truths(column), False
     column = _with_null(column)
     return None if kind is ColumnKind.DECIMAL and _is_unfit(b"".join(column)) else (column, False)
+
+
+def _truths(column: Sequence[bytes]) -> Sequence[bytes]:
+    return [b"null" if cell == NULL else b"true" if cell in TRUE else b"false" for cell in column]
 
 
 def _texts(column: Sequence[bytes]) -> tuple[Sequence[bytes], bool]:

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from tailrace.connector_kit.blocks import FIRST_ROWS, rows_that_fit
 from tailrace.connector_kit.copy_stream import CopyStream, Silent, Sink
-from tailrace.connector_kit.copy_text import Layout, TextKeys, TextRows
+from tailrace.connector_kit.copy_text import TextKeys, TextRows
 from tailrace.connector_kit.destination import Level
 from tailrace.connector_kit.postgres_calls import PostgresCalls
 from tailrace.connector_kit.postgres_errors import TOO_SLOW, classified, is_about_a_row
@@ -43,12 +43,12 @@ from tailrace.connector_kit.postgres_values import (
     SET_UP,
     Attribute,
     copied_column,
+    copied_layout,
     iso_local,
     iso_utc,
     kinds_of,
     projection,
     read_column,
-    times_among,
 )
 from tailrace.connector_kit.promised_columns import PromisedColumns, refuse_twins
 from tailrace.connector_kit.row_hashes import HashedRows, Hashing
@@ -218,20 +218,19 @@ class PostgresWarehouse(Warehouse):
             await self._connection.execute("SET LOCAL statement_timeout = 0", timeout=_PREPARE_S)
         stream = CopyStream(parts.reading.rows_per_block, FIRST_ROWS, ahead_bytes=parts.ahead_bytes)
         async with stream.filled(partial(parts.give, session=self), _LOST):
-            yield self._copied_blocks(stream, attributes, has_hashes=has_hashes)
+            yield self._copied_blocks(stream, parts.reading, attributes, has_hashes=has_hashes)
 
     async def copy_to(self, sink: Sink, sql: str) -> None:
         """Have all data of a COPY given to a sink."""
         await self._connection.copy_from_query(sql, output=sink, timeout=_COPY_S)
 
     async def _copied_blocks(
-        self, stream: CopyStream, attributes: Sequence[Attribute], *, has_hashes: bool
+        self, stream: CopyStream, reading: Reading, attributes: Sequence[Attribute], *, has_hashes: bool
     ) -> AsyncIterator[Block]:
-        kinds = [column.kind for column in kinds_of(attributes)]
-        layout = Layout(kinds, times_among(attributes), extra=has_hashes)
+        layout = copied_layout(reading, attributes, has_hashes=has_hashes)
         while text := await self._next_text(stream):
             rows = TextRows(text, layout)
-            hashes = list(map(int, rows.cells[len(kinds)])) if has_hashes else None
+            hashes = list(map(int, rows.cells[len(attributes)])) if has_hashes else None
             yield Block(rows, TextKeys(rows), cast("list[SourceHash] | None", hashes))
 
     async def _next_text(self, stream: CopyStream) -> bytes:

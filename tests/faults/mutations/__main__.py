@@ -131,7 +131,8 @@ class _Bench:
 
 
 def _copy(root: Path) -> None:
-    for path in files():
+    compiled = [path.relative_to(ROOT) for path in (ROOT / "libs").rglob("*.so")]
+    for path in [*map(Path, files()), *compiled]:
         target = root / path
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / path, target)

@@ -1,12 +1,13 @@
 """All mutations there are."""
 
-from tests.faults.mutations import access, edges, engine, outages, parts, shares, spools, store, tables
+from tests.faults.mutations import access, edges, engine, outages, parts, shares, sifting, spools, store, tables
 
 MUTATIONS = (
     *engine.MUTATIONS,
     *outages.MUTATIONS,
     *parts.MUTATIONS,
     *shares.MUTATIONS,
+    *sifting.MUTATIONS,
     *spools.MUTATIONS,
     *store.MUTATIONS,
     *tables.MUTATIONS,

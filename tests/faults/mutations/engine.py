@@ -105,10 +105,9 @@ MUTATIONS = (
     Mutation(
         "batches cut by time",
         "libs/tailrace/pipeline/batch.py",
-        "        plan, size_bytes = self.recipe.plan, self.size_bytes\n",
-        "        plan, size_bytes = self.recipe.plan, self.size_bytes\n"
-        "        rows = 1 + __import__('time').monotonic_ns() % plan.rows_per_batch\n"
-        "        plan = __import__('dataclasses').replace(plan, rows_per_batch=rows)\n",
+        "        return Room(self.recipe.plan.rows_per_batch, self.recipe.plan.bytes_per_batch)\n",
+        "        rows = 1 + __import__('time').monotonic_ns() % self.recipe.plan.rows_per_batch\n"
+        "        return Room(rows, self.recipe.plan.bytes_per_batch)\n",
         (f"{_MECHANISMS}::test_resumed_run_sends_what_was_under_way_in_the_same_batches",),
     ),
     Mutation(
