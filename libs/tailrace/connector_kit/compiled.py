@@ -79,6 +79,13 @@ class CopyCells(Protocol):
         """
         ...
 
+    def write_keys(self, text: bytes, width: int, most_bytes: int) -> tuple[bytes, bytes] | None:
+        """The cell of each line behind the first `width` as an array in JSON, and where in it each begins: 4 bytes.
+
+        None where there is another cell behind it, or it would be escaped, and where `cut_keys` gives None.
+        """
+        ...
+
     def cut_column(self, text: bytes, column: int) -> list[bytes]:
         """The cells of a column, as they stand."""
         ...

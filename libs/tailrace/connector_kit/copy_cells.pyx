@@ -6,7 +6,7 @@ Every byte is the one that those write. What is rare is left to them: None says 
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_DecodeUTF8
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memchr, memcmp, memcpy
 
@@ -23,6 +23,7 @@ cdef enum:
     _ESCAPED = 6  # what a byte may take
     _LARGE = 1 << 20  # a line that takes no room for longer ones
     _HASH = 8  # bytes of a hash
+    _BETWEEN = 3  # bytes that stand between two keys of an array
     _LONG_KEY = 1024  # bytes of a key that needs a closer look
 
 cdef uint64_t _EACH = 0x0101010101010101  # one in each byte
@@ -78,6 +79,44 @@ def cut_keys(bytes text, Py_ssize_t width, Py_ssize_t most_bytes):
         before, size_before = at, size
         at = stop + 1
     return keys
+
+
+def write_keys(bytes text, Py_ssize_t width, Py_ssize_t most_bytes):
+    """The cell of each line behind the first `width` as an array in JSON, and where in it each begins: 4 bytes.
+
+    None where there is another cell behind it, or it would be escaped, and where `cut_keys` gives None.
+    """
+    cdef const char* at = PyBytes_AS_STRING(text)
+    cdef const char* end = at + PyBytes_GET_SIZE(text)
+    cdef const char* stop
+    cdef const char* before = at
+    cdef Py_ssize_t size, size_before = -1, count = text.count(b"\n") + 1
+    if at == end or _cells_behind(at, _end_of(at, end, c"\n"), width) != 1:
+        return None
+    cdef bytes array = PyBytes_FromStringAndSize(NULL, end - at + _BETWEEN * count + 2)
+    cdef bytes starts = PyBytes_FromStringAndSize(NULL, count * sizeof(uint32_t))
+    cdef char* to = PyBytes_AS_STRING(array)
+    cdef uint32_t* start = <uint32_t*> PyBytes_AS_STRING(starts)
+    to[0] = c"["
+    to += 1
+    while at < end:
+        stop = _end_of(at, end, c"\n")
+        at = _last_cell(at, stop)
+        size = stop - at
+        if size > most_bytes or (size == size_before and memcmp(at, before, size) == 0):
+            return None
+        to[0] = c'"'
+        start[0] = to + 1 - PyBytes_AS_STRING(array)
+        to = _put_key(to + 1, at, stop)
+        if to == NULL:
+            return None
+        to = _put(to, b'",', 2)
+        start += 1
+        before, size_before = at, size
+        at = stop + 1
+    (to - 1)[0] = c"]"
+    size = to - PyBytes_AS_STRING(array)
+    return array[:size], starts[:(start - <uint32_t*> PyBytes_AS_STRING(starts)) * sizeof(uint32_t)]
 
 
 def cut_column(bytes text, Py_ssize_t column):
@@ -309,6 +348,25 @@ cdef const char* _behind(const char* at, const char* stop, Py_ssize_t cells) exc
         if at > stop:
             raise ValueError("a line has too few cells")
     return at
+
+
+cdef inline char* _put_key(char* to, const char* at, const char* stop) noexcept:
+    """A text as it is; NULL where JSON would escape it."""
+    cdef uint64_t word
+    while stop - at >= <Py_ssize_t> sizeof(word):
+        memcpy(&word, at, sizeof(word))
+        if _has_odd(word):
+            return NULL
+        memcpy(to, &word, sizeof(word))
+        at += sizeof(word)
+        to += sizeof(word)
+    while at < stop:
+        if <unsigned char> at[0] < 32 or at[0] == c'"' or at[0] == c"\\":
+            return NULL
+        to[0] = at[0]
+        at += 1
+        to += 1
+    return to
 
 
 cdef _key(const char* at, const char* stop):

@@ -11,6 +11,7 @@ from typing import TypeAlias, cast, overload
 from tailrace.connector_kit.compiled import COPY_CELLS, CopyCells
 from tailrace.core.rows import ColumnKind, DistinctKeys, RowKey
 from tailrace.core.snapshots import KEY_SIZE_LIMIT_BYTES
+from tailrace.core.written_keys import WrittenKeys
 
 NULL = b"\\N"
 TRUE = (b"t", b"true")
@@ -118,15 +119,22 @@ class TextRows(Sequence[tuple[object, ...]]):
     def keys(self) -> Sequence[RowKey | None]:
         """The keys, None where a part of one is NULL."""
         if self.copy_cells is not None:
+            written = self.copy_cells.write_keys(self.text, self.cells_before_keys, KEY_SIZE_LIMIT_BYTES)
+            if written is not None:
+                array, starts = written
+                return self._counted(WrittenKeys(array, memoryview(starts).cast("I")))
             cut = self.copy_cells.cut_keys(self.text, self.cells_before_keys, KEY_SIZE_LIMIT_BYTES)
             if cut is not None:
-                self._count = len(cut)
-                return DistinctKeys(cut)
+                return self._counted(DistinctKeys(cut))
         parts = list(map(_texts, self.cells[len(self.layout.kinds) + self.layout.extra :]))
         keys = list(zip(*parts, strict=True))
         if any(None in part for part in parts):
             return [None if None in key else RowKey(key) for key in keys]
         return cast("list[RowKey | None]", keys)
+
+    def _counted(self, keys: Sequence[RowKey]) -> Sequence[RowKey]:
+        self._count = len(keys)
+        return keys
 
     def _column(self, at: int) -> Sequence[bytes]:
         if self._cells is not None or self.copy_cells is None:

@@ -9,6 +9,7 @@ from typing import NamedTuple, Self, TypeAlias, TypeVar, cast, overload
 from tailrace.core.packed_keys import unpacked_keys
 from tailrace.core.rows import UNKNOWN_SOURCE, RowHash, RowKey, SourceHash
 from tailrace.core.snapshots import HASH_BYTES, Entry, is_old
+from tailrace.core.written_keys import joined_keys
 
 Item = TypeVar("Item")
 Ordered = TypeVar("Ordered", str, list[str], RowKey)
@@ -96,7 +97,7 @@ class EntryColumns(Sequence[Entry]):
         if not plain:
             return cls.of(sorted(odd, key=_key))
         plain = sorted(plain, key=_first_key)
-        keys = list(chain.from_iterable(some.keys for some in plain))
+        keys = joined_keys([some.keys for some in plain])
         told: list[Told] = list(chain.from_iterable(some.hashes for some in plain))
         sources: list[SourceHash] | None = None
         if not all(some.sources is None for some in plain):
@@ -116,14 +117,15 @@ class EntryColumns(Sequence[Entry]):
 
     def _with(self, odd: Sequence[Entry]) -> Self:
         """With further entries, in key order, of other keys."""
-        places = enumerate(bisect_right(self.keys, entry.key) for entry in odd)
+        keys = list(self.keys)
+        places = enumerate(bisect_right(keys, entry.key) for entry in odd)
         moves = [(at, at, nth, nth + 1) for nth, at in places]
         told = [told_of(entry) for entry in odd]
         sources: Sequence[SourceHash] | None = None
         if self.sources is not None or any(entry.source for entry in odd):
             sources = _moved(_all_sources(self), [entry.source for entry in odd], moves)
         return type(self)(
-            _moved(self.keys, [entry.key for entry in odd], moves),
+            _moved(keys, [entry.key for entry in odd], moves),
             _moved(self.told, told, moves),
             is_plain=self.is_plain and _are_plain(told),
             sources=sources,

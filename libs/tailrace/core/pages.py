@@ -22,7 +22,7 @@ from isal import isal_zlib
 
 from tailrace.core import entry_bytes
 from tailrace.core.entry_columns import EntryColumns, Told, places_of
-from tailrace.core.packed_keys import array_of, packed_keys
+from tailrace.core.packed_keys import packed_keys, unpacked_array
 from tailrace.core.rows import RowHash, RowKey, SourceHash
 from tailrace.core.snapshots import ALGORITHM, HASH_BYTES, UNKNOWN_VERSION, Entry
 
@@ -74,7 +74,7 @@ def looked_up(body: bytes, algorithm: int, keys: Sequence[RowKey]) -> list[Told 
     if odd or algorithm < ALGORITHM:
         return unpack(body, algorithm).looked_up(keys)
     hashes_at = _HEAD.size + size_bytes
-    known = orjson.loads(array_of(body[_HEAD.size : hashes_at]))
+    known = orjson.loads(unpacked_array(body[_HEAD.size : hashes_at]))
     wanted = [key[0] for key in keys] if isinstance(known[0], str) else [[*key] for key in keys]
     starts = (None if at is None else hashes_at + at * HASH_BYTES for at in places_of(wanted, known))
     return [None if start is None else RowHash(body[start : start + HASH_BYTES]) for start in starts]

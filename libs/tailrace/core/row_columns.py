@@ -5,6 +5,7 @@ from itertools import chain, compress
 from typing import Self, overload
 
 from tailrace.core.rows import Row, RowHash, RowKey, SourceHash
+from tailrace.core.written_keys import joined_keys
 
 
 class RowColumns(Sequence[Row]):
@@ -38,7 +39,7 @@ class RowColumns(Sequence[Row]):
         if len(pieces) == 1:
             return pieces[0]
         return cls(
-            list(chain.from_iterable(piece.keys for piece in pieces)),
+            joined_keys([piece.keys for piece in pieces]),
             list(chain.from_iterable(piece.bodies for piece in pieces)),
             list(chain.from_iterable(piece.hashes for piece in pieces)),
         )

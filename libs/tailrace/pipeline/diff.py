@@ -128,7 +128,7 @@ def _compare_plain(
     """The same, a stretch of neighbours that fared alike at a time."""
     found: list[Sequence[RowChange]] = []
     entries, end = page.entries, at
-    for first, end, place, last in stretches(rows.keys, entries.keys, at, page.at):
+    for first, end, place, last in stretches(list(rows.keys), entries.keys, at, page.at):
         if place == last:
             found.append(PlainChanges(Change.ADDED, rows[first:end]))
         elif first == end:

@@ -13,6 +13,7 @@ from tailrace.core.row_columns import RowColumns
 from tailrace.core.rows import UNKNOWN_SOURCE, Change, DistinctKeys, Row, RowHash, RowKey, RowOutcome, SourceHash
 from tailrace.core.settlements import DedupeKey
 from tailrace.core.snapshots import KEY_SIZE_LIMIT_BYTES, UNKNOWN_VERSION, Entry
+from tailrace.core.written_keys import WrittenKeys
 
 _BYTES_PER_CHARACTER = 4
 _NOT_KEPT = b""
@@ -141,7 +142,7 @@ class PlainUpdates(Sequence[RowChange]):
 
 def are_plain(keys: Sequence[RowKey | None], before: RowKey | None) -> bool:
     """Whether rows with these keys, after one with the key before, may be plain: each has one, short, of its own."""
-    if isinstance(keys, DistinctKeys):
+    if isinstance(keys, DistinctKeys | WrittenKeys):
         return bool(keys) and keys[0] != before
     if not keys or None in keys or keys[0] == before or any(map(eq, keys, islice(keys, 1, None))):
         return False

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from tailrace.connector_kit.compiled import Found, Known, Sifted
 from tailrace.connector_kit.copy_text import LineKeys, TextKeys, TextRows, key_of_line
 from tailrace.core.entry_columns import EntryColumns
-from tailrace.core.packed_keys import array_of
+from tailrace.core.packed_keys import unpacked_array
 from tailrace.core.row_columns import RowColumns
 from tailrace.core.rows import Block, Change, RowHash, RowKey
 from tailrace.core.snapshots import HASH_BYTES, Entry
@@ -82,7 +82,7 @@ class _Seen:
     def _begin(self, entries: EntryColumns) -> None:
         self.entries, self.start, self.place = entries, _FIRST, -1
         if entries.is_plain and entries.packed_keys is not None:
-            array = array_of(entries.packed_keys)
+            array = unpacked_array(entries.packed_keys)
             if array.startswith(b'["') and b"\\" not in array:
                 self.array, self.hashes, self.place = array, entries.hashes, 0
 

@@ -1,0 +1,127 @@
+"""Keys of one part as pages keep them, an array in JSON: a key is cut out of it where somebody asks for it."""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, chain
+from typing import cast, overload
+
+import orjson
+
+from tailrace.core.rows import RowKey
+
+_BETWEEN = 3
+"""What stands between two keys: a quotation mark, a comma and another."""
+
+
+class _Keys(Sequence[RowKey]):
+    __slots__ = ()
+    __hash__ = None  # type: ignore[assignment]  # as that of a list
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    def __reduce__(self) -> tuple[type[list[RowKey]], tuple[list[RowKey]]]:
+        return list, (list(self),)
+
+
+class WrittenKeys(_Keys):
+    """Keys of which none is too long, or that before it, or has an escape; in the array each begins at its start."""
+
+    __slots__ = ("_array", "_ends_at", "_starts")
+
+    def __init__(self, array: bytes, starts: "memoryview[int]", ends_at: int | None = None) -> None:
+        """With `ends_at`, they end before the key that begins there."""
+        self._array = array
+        self._starts = starts
+        self._ends_at = len(array) - 2 + _BETWEEN if ends_at is None else ends_at
+
+    @property
+    def inner(self) -> bytes:
+        """The array without its brackets."""
+        return self._array[self._starts[0] - 1 : self._ends_at - _BETWEEN + 1] if self._starts else b""
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def __iter__(self) -> Iterator[RowKey]:
+        return cast("Iterator[RowKey]", zip(orjson.loads(b"[%b]" % self.inner), strict=True))
+
+    @overload
+    def __getitem__(self, at: int) -> RowKey: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[RowKey]: ...
+
+    def __getitem__(self, at: int | slice) -> RowKey | Sequence[RowKey]:
+        if isinstance(at, slice):
+            first, end, step = at.indices(len(self))
+            return list(self)[at] if step != 1 else self._between(first, end)
+        starts = self._starts
+        ends_at = self._ends_at if at in {-1, len(starts) - 1} else starts[at + 1]
+        return RowKey((self._array[starts[at] : ends_at - _BETWEEN].decode(),))
+
+    def _between(self, first: int, end: int) -> "WrittenKeys":
+        ends_at = self._starts[end] if end < len(self) else self._ends_at
+        return WrittenKeys(self._array, self._starts[first:end], ends_at)
+
+
+class JoinedKeys(_Keys):
+    """Keys one behind another, in pieces of which none is empty."""
+
+    __slots__ = ("_ends", "_pieces")
+
+    def __init__(self, pieces: Sequence[WrittenKeys]) -> None:
+        self._pieces = pieces
+        self._ends = list(accumulate(map(len, pieces)))
+
+    @property
+    def inner(self) -> bytes:
+        """The array without its brackets."""
+        return b",".join([piece.inner for piece in self._pieces])
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    def __iter__(self) -> Iterator[RowKey]:
+        return chain.from_iterable(self._pieces)
+
+    @overload
+    def __getitem__(self, at: int) -> RowKey: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[RowKey]: ...
+
+    def __getitem__(self, at: int | slice) -> RowKey | Sequence[RowKey]:
+        if isinstance(at, slice):
+            first, end, step = at.indices(len(self))
+            return list(self)[at] if step != 1 else self._between(first, end)
+        place = range(len(self))[at]
+        nth = bisect_right(self._ends, place)
+        return self._pieces[nth][place - self._begin(nth)]
+
+    def _between(self, first: int, end: int) -> "JoinedKeys":
+        pieces: list[WrittenKeys] = []
+        for nth in range(bisect_right(self._ends, first), len(self._pieces)):
+            begin = self._begin(nth)
+            if begin >= end:
+                break
+            some = self._pieces[nth][max(0, first - begin) : end - begin]
+            pieces.append(cast("WrittenKeys", some))
+        return JoinedKeys(pieces)
+
+    def _begin(self, nth: int) -> int:
+        return self._ends[nth - 1] if nth else 0
+
+
+def joined_keys(pieces: Sequence[Sequence[RowKey]]) -> Sequence[RowKey]:
+    """Keys one behind another, written if all of them are."""
+    written = [piece for piece in pieces if isinstance(piece, WrittenKeys) and len(piece)]
+    return JoinedKeys(written) if written and len(written) == len(pieces) else list(chain.from_iterable(pieces))
+
+
+def array_of(keys: Sequence[RowKey]) -> bytes:
+    """Keys as an array in JSON, of texts where a key is one."""
+    if isinstance(keys, WrittenKeys | JoinedKeys):
+        return b"[%b]" % keys.inner
+    parts = list(chain.from_iterable(keys))
+    return orjson.dumps(parts if len(parts) == len(keys) else keys)
