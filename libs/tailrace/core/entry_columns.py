@@ -6,10 +6,12 @@ from itertools import chain
 from struct import unpack
 from typing import NamedTuple, Self, TypeAlias, TypeVar, cast, overload
 
-from tailrace.core.packed_keys import unpacked_keys
+import orjson
+
+from tailrace.core.packed_keys import unpacked_array
 from tailrace.core.rows import UNKNOWN_SOURCE, RowHash, RowKey, SourceHash
 from tailrace.core.snapshots import HASH_BYTES, Entry, is_old
-from tailrace.core.written_keys import joined_keys
+from tailrace.core.written_keys import joined_keys, keys_of
 
 Item = TypeVar("Item")
 Ordered = TypeVar("Ordered", str, list[str], RowKey)
@@ -39,7 +41,7 @@ class EntryColumns(Sequence[Entry]):
     asks for them.
     """
 
-    __slots__ = ("_hashes", "_keys", "_told", "is_plain", "packed_keys", "sources")
+    __slots__ = ("_array", "_hashes", "_keys", "_told", "is_plain", "packed_keys", "sources")
 
     def __init__(
         self,
@@ -52,17 +54,18 @@ class EntryColumns(Sequence[Entry]):
     ) -> None:
         self._keys: Sequence[RowKey] | None = keys
         self._told: Sequence[Told] | None = told
+        self._array: bytes | None = None
         self._hashes = b""
         self.is_plain = is_plain
         self.sources = sources
         self.packed_keys = packed_keys
 
     @classmethod
-    def packed(cls, keys: bytes, hashes: bytes) -> Self:
-        """Plain entries as a page has them: their keys, packed, and their hashes, one behind another."""
+    def packed(cls, keys: bytes | None, hashes: bytes, *, array: bytes | None = None) -> Self:
+        """Plain entries as a page has them: keys, packed or as an `array` in JSON, and hashes, one behind another."""
         columns = cls([], [], is_plain=True, packed_keys=keys)
         columns._keys = columns._told = None
-        columns._hashes = hashes
+        columns._array, columns._hashes = array, hashes
         return columns
 
     @classmethod
@@ -76,8 +79,15 @@ class EntryColumns(Sequence[Entry]):
     def keys(self) -> Sequence[RowKey]:
         """The key of each entry."""
         if self._keys is None:
-            self._keys = unpacked_keys(self.packed_keys or b"")
+            self._keys = keys_of(self.array or b"[]")
         return self._keys
+
+    @property
+    def array(self) -> bytes | None:
+        """The keys as an array in JSON; None where nobody has one."""
+        if self._array is None and self.packed_keys is not None:
+            return unpacked_array(self.packed_keys)
+        return self._array
 
     @property
     def told(self) -> Sequence[Told]:
@@ -160,10 +170,32 @@ class EntryColumns(Sequence[Entry]):
 
     def overlaid(self, above: "EntryColumns") -> "EntryColumns":
         """The merge of two layers: the upper entry wins, its tombstones remove. Cheap where the upper one is small."""
+        if (laid := self._patched(above)) is not None:
+            return laid
         below = self.without_tombstones()
         if not below.keys:
             return above.without_tombstones()
         return _put_together(below, above, *_places(below.keys, above, forgets=True))
+
+    def _patched(self, above: "EntryColumns") -> "EntryColumns | None":
+        """The same where nothing of a page has become an object yet, and nothing has to; None where that is not so."""
+        if self._keys is not None or not self._hashes or not (self.sources is above.sources is None):
+            return None
+        texts, hashes = orjson.loads(self.array or b"[]"), bytearray(self._hashes)
+        moves, at, has_parts = 0, 0, not isinstance(texts[0], str)
+        for (key, *others), one in zip(above.keys, above.told, strict=True):
+            if others or has_parts or (isinstance(one, Entry) and not one.is_tombstone):
+                return None
+            at = bisect_left(texts, key, at)
+            is_known = at < len(texts) and texts[at] == key
+            if isinstance(one, Entry):
+                texts[at : at + is_known] = ()
+            elif not is_known:
+                texts.insert(at, key)
+            hashes[at * HASH_BYTES : (at + is_known) * HASH_BYTES] = b"" if isinstance(one, Entry) else one
+            moves += isinstance(one, Entry) == is_known
+        packed = None if moves else self.packed_keys
+        return EntryColumns.packed(packed, bytes(hashes), array=orjson.dumps(texts) if moves else None)
 
     def stacked(self, above: "EntryColumns") -> "EntryColumns":
         """Two layers that both lie above a third, as one: the upper entry wins, and tombstones stay to remove."""

@@ -2,13 +2,11 @@
 
 import zlib
 from collections.abc import Sequence
-from typing import cast
 
-import orjson
 from isal import isal_zlib
 
 from tailrace.core.rows import RowKey
-from tailrace.core.written_keys import array_of
+from tailrace.core.written_keys import array_of, keys_of
 
 _COMPRESSION_LEVEL = 1
 
@@ -25,6 +23,4 @@ def unpacked_array(packed: bytes) -> bytes:
 
 def unpacked_keys(packed: bytes) -> list[RowKey]:
     """The keys that were packed."""
-    read: Sequence[str] | Sequence[Sequence[str]] = orjson.loads(unpacked_array(packed))
-    made = zip(read, strict=True) if read and isinstance(read[0], str) else map(tuple, read)
-    return cast("list[RowKey]", list(made))
+    return keys_of(unpacked_array(packed))

@@ -125,3 +125,10 @@ def array_of(keys: Sequence[RowKey]) -> bytes:
         return b"[%b]" % keys.inner
     parts = list(chain.from_iterable(keys))
     return orjson.dumps(parts if len(parts) == len(keys) else keys)
+
+
+def keys_of(array: bytes) -> list[RowKey]:
+    """The keys of an array."""
+    read: Sequence[str] | Sequence[Sequence[str]] = orjson.loads(array)
+    made = zip(read, strict=True) if read and isinstance(read[0], str) else map(tuple, read)
+    return cast("list[RowKey]", list(made))

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from tailrace.connector_kit.compiled import Found, Known, Sifted
 from tailrace.connector_kit.copy_text import LineKeys, TextKeys, TextRows, key_of_line
 from tailrace.core.entry_columns import EntryColumns
-from tailrace.core.packed_keys import unpacked_array
 from tailrace.core.row_columns import RowColumns
 from tailrace.core.rows import Block, Change, RowHash, RowKey
 from tailrace.core.snapshots import HASH_BYTES, Entry
@@ -81,10 +80,9 @@ class _Seen:
 
     def _begin(self, entries: EntryColumns) -> None:
         self.entries, self.start, self.place = entries, _FIRST, -1
-        if entries.is_plain and entries.packed_keys is not None:
-            array = unpacked_array(entries.packed_keys)
-            if array.startswith(b'["') and b"\\" not in array:
-                self.array, self.hashes, self.place = array, entries.hashes, 0
+        array = entries.array if entries.is_plain else None
+        if array is not None and array.startswith(b'["') and b"\\" not in array:
+            self.array, self.hashes, self.place = array, entries.hashes, 0
 
     def hash_at(self, place: int) -> RowHash:
         """What was delivered."""
