@@ -141,3 +141,16 @@ def test_what_does_not_fit_what_is_known_is_an_error(
 def test_hash_of_another_size_is_an_error(copy_cells: CopyCells) -> None:
     with pytest.raises(ValueError, match="another size"):
         copy_cells.sift(b"a\t1", 0, 2, NAME, b"]", known("1"), lambda _: b"short")
+
+
+@pytest.mark.parametrize("size", range(20))
+def test_cells_of_any_length_are_cut_wherever_they_stand(copy_cells: CopyCells, size: int) -> None:
+    cells = [b"x" * at for at in (size, 0, 3, size, 17, 0, 0, 8)]
+    fields = [CellField(b",", at, How.BARE) for at in range(len(cells))]
+    line = b"\t".join(cells)
+
+    written = copy_cells.write_objects(b"\n".join([line, line + b"\t\t\xff", line]), len(cells), fields, b"")
+
+    assert written == [b"".join(b"," + cell for cell in cells)] * 3
+    with pytest.raises(ValueError, match="too few cells"):
+        copy_cells.write_objects(line[: line.rindex(b"\t")], len(cells), fields, b"")
