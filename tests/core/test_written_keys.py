@@ -1,6 +1,8 @@
 """Keys as pages keep them behave as a list of them does."""
 
 import pickle
+import tracemalloc
+from collections.abc import Sequence
 from itertools import accumulate
 
 import orjson
@@ -40,6 +42,20 @@ def test_they_are_what_a_list_would_be(pieces: list[list[str]], nth: int, ends: 
     assert array_of(keys[slice(*ends)]) == array_of(expected[slice(*ends)])
     assert unpacked_keys(packed_keys(keys)) == expected
     assert pickle.loads(pickle.dumps(keys)) == expected
+
+
+def test_few_of_many_do_not_hold_all_of_them() -> None:
+    tracemalloc.start()
+    try:
+        keys = written([f"{number:01000}" for number in range(1000)])
+        few: Sequence[RowKey] = keys[500:502]
+        del keys
+        held_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert few == [(f"{500:01000}",), (f"{501:01000}",)]
+    assert held_bytes < 100_000
 
 
 def test_key_that_is_not_there_is_an_error() -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tailrace.connector_kit.copy_text import LineKeys
 from tailrace.connector_kit.destination import WritePlan
 from tailrace.core.batches import Batch, BatchResult
 from tailrace.core.clock import SystemClock
@@ -20,6 +21,7 @@ from tailrace.core.runs import RunKind
 from tailrace.core.syncs import SyncMode
 from tailrace.observe.metrics import REGISTRY
 from tailrace.pipeline.belt import Belt
+from tailrace.pipeline.plain import PlainUpdates
 from tailrace.pipeline.spool import Changes
 from tailrace.pipeline.spools import Spools, SpoolTerms
 from tailrace.pipeline.tenure import Stopped, StopReason
@@ -194,6 +196,27 @@ async def test_warehouse_is_left_while_nothing_was_delivered_yet(spools: Spools)
     assert delivered == []
     assert sorted(row.key for row in destination.applied) == [(key,) for key, _ in people(2000)]
     assert (world.ledger.books.delivered, spools.taken_bytes) == (2000, 0)
+
+
+async def test_lines_that_keys_are_yet_to_be_cut_from_take_room() -> None:
+    lines = b"\n".join(b"x" * ROOM_BYTES + b"\t%d" % number for number in range(3))
+    nothing = added(0, 0).columns
+    unchanged = [
+        PlainUpdates(LineKeys(lines, at, at + ROOM_BYTES + 3, 1), (), nothing, ()) for at in (0, ROOM_BYTES + 3)
+    ]
+
+    async def reading() -> AsyncIterator[Changes]:
+        for some in unchanged:
+            yield some
+
+    with closing(Belt(None, SENDS)) as belt:
+        async with asyncio.timeout(WAITS_S), asyncio.TaskGroup() as tasks:
+            carrying = tasks.create_task(belt.carry(reading()))
+            _, waiting = await asyncio.wait({carrying}, timeout=0.2)
+            taken = await _taken(belt)
+
+    assert waiting == {carrying}
+    assert [change.known.key for some in taken for change in some if change.known] == [("0",), ("1",)]
 
 
 async def test_cancelled_run_drops_what_waits(spools: Spools, tmp_path: Path) -> None:

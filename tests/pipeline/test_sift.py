@@ -36,6 +36,15 @@ KINDS = {
 }
 """Columns of queries; of the last, the key has a cell of its own."""
 
+NAMES = ("id", "name", "spent")
+_DEFINITION = SyncDefinition(
+    source_id="s",
+    source_query="SELECT",
+    destination_id="d",
+    object_name="o",
+    field_mappings=tuple(FieldMapping(source=name, destination=name, key=name == "id") for name in NAMES),
+    sync_mode=SyncMode.UPSERT,
+)
 MODES = [SyncMode.UPSERT, SyncMode.INSERT, SyncMode.UPDATE, SyncMode.DELETE, SyncMode.MIRROR]
 
 numbers = st.integers(-3, 60).map(str)
@@ -117,6 +126,20 @@ async def test_row_with_the_key_of_the_line_before_is_a_duplicate(block: int) ->
     ]
 
 
+async def test_column_of_numbers_that_nobody_maps_is_in_nobodys_way() -> None:
+    kinds = (ColumnKind.INTEGER, ColumnKind.FLOAT, ColumnKind.TEXT, ColumnKind.DECIMAL)
+    known = _delivered([("1", "ann", "1.50"), ("2", "ann", "1.50")], "numbers")
+
+    async def blocks() -> AsyncIterator[Block]:
+        text = TextRows(b"1\tann\t1.50\t1\n2\tbob\t1.50\t2", Layout(kinds), {1: [0.5, 0.5]})
+        yield Block(text, TextKeys(text))
+
+    columns = [Column(name, kind) for name, kind in zip(("id", "score", "name", "spent"), kinds, strict=True)]
+    found = sift(blocks(), Mapper(_DEFINITION, columns, Position()), _pages(known, [], 10))
+
+    assert [change.change async for some in found for change in some] == [Change.UNCHANGED, Change.CHANGED]
+
+
 async def test_block_of_which_much_is_new_is_followed_by_blocks_that_are_written() -> None:
     rows = [(str(key), "ann", "1.50") for key in range(1000, 9000)]
     entries = _delivered(rows, "numbers")[::2]
@@ -183,17 +206,8 @@ def _place(row: tuple[str, str, str]) -> tuple[bool, bytes]:
 
 
 def _mapper(kind: str, start: Position | None = None) -> Mapper:
-    names = ("id", "name", "spent")
-    definition = SyncDefinition(
-        source_id="s",
-        source_query="SELECT",
-        destination_id="d",
-        object_name="o",
-        field_mappings=tuple(FieldMapping(source=name, destination=name, key=name == "id") for name in names),
-        sync_mode=SyncMode.UPSERT,
-    )
-    columns = [Column(name, kind) for name, kind in zip(names, KINDS[kind], strict=True)]
-    return Mapper(definition, columns, start or Position())
+    columns = [Column(name, kind) for name, kind in zip(NAMES, KINDS[kind], strict=True)]
+    return Mapper(_DEFINITION, columns, start or Position())
 
 
 async def _still_dead(keys: Sequence[DedupeKey]) -> dict[DedupeKey, bool]:

@@ -225,6 +225,16 @@ async def test_key_of_any_type_can_be_read_on_from(rig: PostgresWarehouseRig) ->
     assert keys(rest) == keys(whole)[1:]
 
 
+@pytest.mark.parametrize("more", ["", ", 1 AS one"], ids=["alone", "beside another column"])
+async def test_empty_text_is_a_key_like_any_other(rig: PostgresWarehouseRig, more: str) -> None:
+    query = f"SELECT id{more} FROM (VALUES (''), ('')) AS people (id)"
+
+    async with rig.warehouse.read(Reading(query, ("id",))) as blocks:
+        found = [(row[0], key) async for block in blocks for row, key in zip(block.rows, block.keys, strict=True)]
+
+    assert found == [("", ("",)), ("", ("",))]
+
+
 async def test_closing_leaves_no_connection(rig: PostgresWarehouseRig) -> None:
     async with PostgresWarehouse.open(settings(rig.url)) as warehouse:
         await warehouse.check()

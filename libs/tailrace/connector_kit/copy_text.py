@@ -177,6 +177,11 @@ class LineKeys(Sequence[RowKey]):
         self._count = count
         self._keys: Sequence[RowKey] | None = None
 
+    @property
+    def size_bytes(self) -> int:
+        """What the lines take that they are cut from."""
+        return self._end - self._start
+
     def __len__(self) -> int:
         return self._count
 

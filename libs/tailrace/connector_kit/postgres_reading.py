@@ -51,9 +51,10 @@ def copied_statement(reading: Reading, columns: Sequence[ReadColumn], encoding: 
 
 
 def key_among(reading: Reading, columns: Sequence[ReadColumn]) -> int | None:
-    """The place of the column that is the key, if a COPY writes both as the same text."""
+    """The place of the column that is the key, if a COPY writes both as the same text; a line has another cell too."""
     places = [at for at, column in enumerate(columns) if [column.name] == [*reading.key_columns]]
-    return places[0] if len(places) == 1 and columns[places[0]].type_name in SCALARS else None
+    is_shared = len(places) == 1 and len(columns) > 1 and columns[places[0]].type_name in SCALARS
+    return places[0] if is_shared else None
 
 
 def statement(

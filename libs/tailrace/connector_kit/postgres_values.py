@@ -95,7 +95,8 @@ def copied_layout(reading: Reading, attributes: Sequence[Attribute], *, has_hash
     """What the cells are of the lines that a COPY of columns writes, with a hash of the row where there is one."""
     times = [at for at, attribute in enumerate(attributes) if attribute.type.name in _TIMES]
     kinds = [column.kind for column in kinds_of(attributes)]
-    return Layout(kinds, times, extra=has_hashes, key=key_among(reading, list(map(copied_column, attributes))))
+    columns = [*map(copied_column, attributes), *[ReadColumn("", "", "")] * has_hashes]
+    return Layout(kinds, times, extra=has_hashes, key=key_among(reading, columns))
 
 
 def read_column(attribute: Attribute) -> ReadColumn:

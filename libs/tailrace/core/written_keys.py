@@ -1,5 +1,6 @@
 """Keys of one part as pages keep them, an array in JSON: a key is cut out of it where somebody asks for it."""
 
+from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, chain
@@ -11,6 +12,12 @@ from tailrace.core.rows import RowKey
 
 _BETWEEN = 3
 """What stands between two keys: a quotation mark, a comma and another."""
+
+_FIRST = 2
+"""Where the first key begins."""
+
+_MOST = 4
+"""So many times as much as keys take, the array may hold that they are of."""
 
 
 class _Keys(Sequence[RowKey]):
@@ -55,14 +62,23 @@ class WrittenKeys(_Keys):
     def __getitem__(self, at: int | slice) -> RowKey | Sequence[RowKey]:
         if isinstance(at, slice):
             first, end, step = at.indices(len(self))
-            return list(self)[at] if step != 1 else self._between(first, end)
+            return list(self)[at] if step != 1 else self.between(first, end).trimmed()
         starts = self._starts
         ends_at = self._ends_at if at in {-1, len(starts) - 1} else starts[at + 1]
         return RowKey((self._array[starts[at] : ends_at - _BETWEEN].decode(),))
 
-    def _between(self, first: int, end: int) -> "WrittenKeys":
+    def between(self, first: int, end: int) -> "WrittenKeys":
+        """Those from one place to another, of the same array."""
         ends_at = self._starts[end] if end < len(self) else self._ends_at
         return WrittenKeys(self._array, self._starts[first:end], ends_at)
+
+    def trimmed(self) -> "WrittenKeys":
+        """The same with an array of its own where most of this one is of others."""
+        inner = self.inner
+        if len(inner) * _MOST >= len(self._array):
+            return self
+        starts = array("I", [start - self._starts[0] + _FIRST for start in self._starts])
+        return WrittenKeys(b"[%b]" % inner, memoryview(starts))
 
 
 class JoinedKeys(_Keys):
@@ -105,8 +121,8 @@ class JoinedKeys(_Keys):
             begin = self._begin(nth)
             if begin >= end:
                 break
-            some = self._pieces[nth][max(0, first - begin) : end - begin]
-            pieces.append(cast("WrittenKeys", some))
+            piece = self._pieces[nth]
+            pieces.append(piece.between(max(0, first - begin), min(len(piece), end - begin)))
         return JoinedKeys(pieces)
 
     def _begin(self, nth: int) -> int:

@@ -171,7 +171,7 @@ def _size_bytes(changes: Sequence[RowChange]) -> int:
     if isinstance(changes, PlainChanges):
         bodies = changes.columns.size_bytes
     elif isinstance(changes, PlainUpdates):
-        bodies = changes.changed.size_bytes
+        bodies = changes.size_bytes
     else:
         bodies = sum(len(change.mapped.row.body) for change in changes if change.mapped is not None)
     return bodies + len(changes) * _ROW_BYTES

@@ -48,6 +48,7 @@ async def compared(
         if not page.entries:
             yield _unseen(rows[at:])
             return
+        rows = rows.listed() if isinstance(rows, PlainRows) else rows
         found, at = _compare(rows, at, page, keeps_unchanged=keeps_unchanged)
         for changes in found:
             yield changes
@@ -128,7 +129,7 @@ def _compare_plain(
     """The same, a stretch of neighbours that fared alike at a time."""
     found: list[Sequence[RowChange]] = []
     entries, end = page.entries, at
-    for first, end, place, last in stretches(list(rows.keys), entries.keys, at, page.at):
+    for first, end, place, last in stretches(rows.keys, entries.keys, at, page.at):
         if place == last:
             found.append(PlainChanges(Change.ADDED, rows[first:end]))
         elif first == end:

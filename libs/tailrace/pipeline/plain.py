@@ -9,6 +9,7 @@ from itertools import chain, islice
 from operator import eq
 from typing import NamedTuple, Self, cast, overload
 
+from tailrace.connector_kit.copy_text import LineKeys
 from tailrace.core.row_columns import RowColumns
 from tailrace.core.rows import UNKNOWN_SOURCE, Change, DistinctKeys, Row, RowHash, RowKey, RowOutcome, SourceHash
 from tailrace.core.settlements import DedupeKey
@@ -54,6 +55,13 @@ class PlainRows(Sequence[MappedRow]):
 
     def __init__(self, columns: RowColumns) -> None:
         self.columns = columns
+
+    def listed(self) -> Self:
+        """The same with keys that are looked at often."""
+        columns = self.columns
+        if isinstance(columns.keys, list):
+            return self
+        return type(self)(RowColumns(list(columns.keys), columns.bodies, columns.hashes, columns.sources))
 
     def __len__(self) -> int:
         return len(self.columns)
@@ -134,6 +142,12 @@ class PlainUpdates(Sequence[RowChange]):
             return RowChange(Change.CHANGED, _mapped(self.changed, nth), Entry(key, self.delivered[nth]))
         unchanged = MappedRow(Row(key, _NOT_KEPT, UNKNOWN_VERSION), key)
         return RowChange(Change.UNCHANGED, unchanged, Entry(key, UNKNOWN_VERSION))
+
+    @property
+    def size_bytes(self) -> int:
+        """What bodies come to, and the lines that keys are yet to be cut from."""
+        lines = self.keys.size_bytes if isinstance(self.keys, LineKeys) else 0
+        return self.changed.size_bytes + lines
 
     def changes(self, first: int, end: int) -> PlainChanges:
         """Those that changed, from one to another of them."""

@@ -104,7 +104,8 @@ class _Lines:
     def of(cls, block: Block, mapper: Mapper) -> "_Lines | None":
         """None where there is more to them."""
         rows = block.rows
-        return cls(block, rows, mapper) if isinstance(rows, TextRows) and mapper.may_sift(block) else None
+        may_be = isinstance(rows, TextRows) and not rows.numbers and mapper.may_sift(block)
+        return cls(block, rows, mapper) if may_be and isinstance(rows, TextRows) else None
 
     @property
     def are_left(self) -> bool:
@@ -135,6 +136,7 @@ class _Lines:
             return None
         changed = self._changed(sifted.found)
         if changed is None:
+            self.compared, self.found = 0, 1
             return None
         changes = list(_Told(self.rows.text, seen, changed, self.start).changes(sifted))
         self.compared += sifted.rows
