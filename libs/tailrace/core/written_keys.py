@@ -1,5 +1,6 @@
 """Keys of one part as pages keep them, an array in JSON: a key is cut out of it where somebody asks for it."""
 
+from abc import ABC, abstractmethod
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
@@ -20,9 +21,28 @@ _MOST = 4
 """So many times as much as keys take, the array may hold that they are of."""
 
 
-class _Keys(Sequence[RowKey]):
+class _Keys(ABC, Sequence[RowKey]):
+    """Equal to any other sequence of the same keys, and pickled as a list of them."""
+
     __slots__ = ()
     __hash__ = None  # type: ignore[assignment]  # as that of a list
+
+    @property
+    @abstractmethod
+    def inner(self) -> bytes:
+        """The array without its brackets."""
+
+    @overload
+    def __getitem__(self, at: int) -> RowKey: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[RowKey]: ...
+
+    def __getitem__(self, at: int | slice) -> RowKey | Sequence[RowKey]:
+        if isinstance(at, int):
+            return self._one(range(len(self))[at])
+        first, end, step = at.indices(len(self))
+        return self._some(first, max(first, end)) if step == 1 else list(self)[at]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and list(self) == list(other)
@@ -30,17 +50,23 @@ class _Keys(Sequence[RowKey]):
     def __reduce__(self) -> tuple[type[list[RowKey]], tuple[list[RowKey]]]:
         return list, (list(self),)
 
+    @abstractmethod
+    def _one(self, place: int) -> RowKey: ...
+
+    @abstractmethod
+    def _some(self, first: int, end: int) -> Sequence[RowKey]: ...
+
 
 class WrittenKeys(_Keys):
     """Keys of which none is too long, or that before it, or has an escape; in the array each begins at its start."""
 
     __slots__ = ("_array", "_ends_at", "_starts")
 
-    def __init__(self, array: bytes, starts: "memoryview[int]", ends_at: int | None = None) -> None:
+    def __init__(self, text: bytes, starts: "memoryview[int]", ends_at: int | None = None) -> None:
         """With `ends_at`, they end before the key that begins there."""
-        self._array = array
+        self._array = text
         self._starts = starts
-        self._ends_at = len(array) - 2 + _BETWEEN if ends_at is None else ends_at
+        self._ends_at = len(text) - _FIRST + _BETWEEN if ends_at is None else ends_at
 
     @property
     def inner(self) -> bytes:
@@ -53,32 +79,24 @@ class WrittenKeys(_Keys):
     def __iter__(self) -> Iterator[RowKey]:
         return cast("Iterator[RowKey]", zip(orjson.loads(b"[%b]" % self.inner), strict=True))
 
-    @overload
-    def __getitem__(self, at: int) -> RowKey: ...
-
-    @overload
-    def __getitem__(self, at: slice) -> Sequence[RowKey]: ...
-
-    def __getitem__(self, at: int | slice) -> RowKey | Sequence[RowKey]:
-        if isinstance(at, slice):
-            first, end, step = at.indices(len(self))
-            return list(self)[at] if step != 1 else self.between(first, end).trimmed()
-        starts = self._starts
-        ends_at = self._ends_at if at in {-1, len(starts) - 1} else starts[at + 1]
-        return RowKey((self._array[starts[at] : ends_at - _BETWEEN].decode(),))
-
     def between(self, first: int, end: int) -> "WrittenKeys":
         """Those from one place to another, of the same array."""
-        ends_at = self._starts[end] if end < len(self) else self._ends_at
-        return WrittenKeys(self._array, self._starts[first:end], ends_at)
+        return WrittenKeys(self._array, self._starts[first:end], self._begin(end))
 
-    def trimmed(self) -> "WrittenKeys":
+    def _one(self, place: int) -> RowKey:
+        return RowKey((self._array[self._starts[place] : self._begin(place + 1) - _BETWEEN].decode(),))
+
+    def _some(self, first: int, end: int) -> Sequence[RowKey]:
         """The same with an array of its own where most of this one is of others."""
-        inner = self.inner
+        some = self.between(first, end)
+        inner = some.inner
         if len(inner) * _MOST >= len(self._array):
-            return self
-        starts = array("I", [start - self._starts[0] + _FIRST for start in self._starts])
+            return some
+        starts = array("I", [start - self._starts[first] + _FIRST for start in self._starts[first:end]])
         return WrittenKeys(b"[%b]" % inner, memoryview(starts))
+
+    def _begin(self, place: int) -> int:
+        return self._starts[place] if place < len(self._starts) else self._ends_at
 
 
 class JoinedKeys(_Keys):
@@ -101,21 +119,11 @@ class JoinedKeys(_Keys):
     def __iter__(self) -> Iterator[RowKey]:
         return chain.from_iterable(self._pieces)
 
-    @overload
-    def __getitem__(self, at: int) -> RowKey: ...
-
-    @overload
-    def __getitem__(self, at: slice) -> Sequence[RowKey]: ...
-
-    def __getitem__(self, at: int | slice) -> RowKey | Sequence[RowKey]:
-        if isinstance(at, slice):
-            first, end, step = at.indices(len(self))
-            return list(self)[at] if step != 1 else self._between(first, end)
-        place = range(len(self))[at]
+    def _one(self, place: int) -> RowKey:
         nth = bisect_right(self._ends, place)
         return self._pieces[nth][place - self._begin(nth)]
 
-    def _between(self, first: int, end: int) -> "JoinedKeys":
+    def _some(self, first: int, end: int) -> Sequence[RowKey]:
         pieces: list[WrittenKeys] = []
         for nth in range(bisect_right(self._ends, first), len(self._pieces)):
             begin = self._begin(nth)
