@@ -90,7 +90,7 @@ async def runs_of(ground: Ground, sync_id: str) -> list[str]:
 
 
 SCHEDULERS = 4
-DUE_SYNCS = 150
+DUE_SYNCS = 250
 """More than so many schedulers take in hand at once, so that each of them finds some."""
 
 
