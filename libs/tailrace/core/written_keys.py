@@ -17,6 +17,9 @@ _BETWEEN = 3
 _FIRST = 2
 """Where the first key begins."""
 
+_FEW = 8
+"""So many keys are no more work by themselves."""
+
 _MOST = 4
 """So many times as much as keys take, the array may hold that they are of."""
 
@@ -87,7 +90,9 @@ class WrittenKeys(_Keys):
         return RowKey((self._array[self._starts[place] : self._begin(place + 1) - _BETWEEN].decode(),))
 
     def _some(self, first: int, end: int) -> Sequence[RowKey]:
-        """The same with an array of its own where most of this one is of others."""
+        """Keys with an array of their own where most of this one is of others; a few as they are."""
+        if end - first <= _FEW:
+            return list(map(self._one, range(first, end)))
         some = self.between(first, end)
         inner = some.inner
         if len(inner) * _MOST >= len(self._array):
