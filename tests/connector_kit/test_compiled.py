@@ -6,8 +6,11 @@ from pathlib import Path
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tailrace.connector_kit.compiled import COPY_CELLS, LINE_ORDER, CellField, CopyCells, How, Known
+from tailrace.core.written_keys import WrittenKeys
 
 HAS_COMPILER = bool(shutil.which("cc")) and (Path(sysconfig.get_path("include")) / "Python.h").exists()
 
@@ -25,7 +28,7 @@ def known(*keys: str) -> Known:
     return Known(orjson.dumps(keys), hashed(b'["a"]') * len(keys), 1, 0)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def copy_cells() -> CopyCells:
     if COPY_CELLS is None:
         pytest.skip("no C compiler was here when Tailrace was installed")
@@ -154,3 +157,26 @@ def test_cells_of_any_length_are_cut_wherever_they_stand(copy_cells: CopyCells, 
     assert written == [b"".join(b"," + cell for cell in cells)] * 3
     with pytest.raises(ValueError, match="too few cells"):
         copy_cells.write_objects(line[: line.rindex(b"\t")], len(cells), fields, b"")
+
+
+@given(
+    st.lists(
+        st.text(st.characters(min_codepoint=32, exclude_characters='"\\', exclude_categories=["Cs"]), max_size=12),
+        min_size=1,
+        max_size=30,
+    ).filter(lambda keys: all(map(str.__ne__, keys, keys[1:])))
+)
+def test_lines_are_written_as_keys(copy_cells: CopyCells, keys: list[str]) -> None:
+    text = "\n".join(f"a\t{key}" for key in keys).encode()
+
+    array, starts = copy_cells.write_keys(text, 1, 1024) or (b"", b"")
+
+    assert array == orjson.dumps(keys)
+    assert WrittenKeys(array, memoryview(starts).cast("I")) == [(key,) for key in keys]
+
+
+@pytest.mark.parametrize("key", [b"\\N", b"a\\tb", b'a"b', b"\x07", b"12345678\x1f", b"before", b"x" * 9, b""])
+def test_key_that_is_odd_is_left_to_others(copy_cells: CopyCells, key: bytes) -> None:
+    found = copy_cells.write_keys(b"a\tbefore\na\t" + key, 1, 8)
+
+    assert (found is None) == bool(key)

@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailrace.connector_kit.compiled import COPY_CELLS
-from tailrace.core.packed_keys import packed_keys, unpacked_keys
+from tailrace.core.packed_keys import packed_keys, unpacked_array
 from tailrace.core.rows import RowKey
-from tailrace.core.written_keys import WrittenKeys, array_of, joined_keys
+from tailrace.core.written_keys import WrittenKeys, array_of, joined_keys, keys_of
 
 texts = st.text(st.characters(min_codepoint=32, exclude_characters='"\\', exclude_categories=["Cs"]), max_size=12)
 lists = st.lists(texts, min_size=1, max_size=8)
@@ -40,7 +39,7 @@ def test_they_are_what_a_list_would_be(pieces: list[list[str]], nth: int, ends: 
     assert keys[slice(*ends)][1:3] == expected[slice(*ends)][1:3]
     assert keys[::2] == expected[::2]
     assert array_of(keys[slice(*ends)]) == array_of(expected[slice(*ends)])
-    assert unpacked_keys(packed_keys(keys)) == expected
+    assert keys_of(unpacked_array(packed_keys(keys))) == expected
     assert pickle.loads(pickle.dumps(keys)) == expected
 
 
@@ -64,22 +63,3 @@ def test_key_that_is_not_there_is_an_error() -> None:
     for each in (keys, joined_keys([keys, keys])):
         with pytest.raises(IndexError):
             each[len(each)]
-
-
-@pytest.mark.skipif(COPY_CELLS is None, reason="no C compiler was here when Tailrace was installed")
-@given(st.lists(texts, min_size=1, max_size=30).filter(lambda keys: all(map(str.__ne__, keys, keys[1:]))))
-def test_lines_are_written_as_keys(keys: list[str]) -> None:
-    text = "\n".join(f"a\t{key}" for key in keys).encode()
-
-    array, starts = (COPY_CELLS and COPY_CELLS.write_keys(text, 1, 1024)) or (b"", b"")
-
-    assert array == orjson.dumps(keys)
-    assert WrittenKeys(array, memoryview(starts).cast("I")) == [(key,) for key in keys]
-
-
-@pytest.mark.skipif(COPY_CELLS is None, reason="no C compiler was here when Tailrace was installed")
-@pytest.mark.parametrize("key", [b"\\N", b"a\\tb", b'a"b', b"\x07", b"12345678\x1f", b"before", b"x" * 9, b""])
-def test_key_that_is_odd_is_left_to_others(key: bytes) -> None:
-    found = COPY_CELLS and COPY_CELLS.write_keys(b"a\tbefore\na\t" + key, 1, 8)
-
-    assert (found is None) == bool(key)

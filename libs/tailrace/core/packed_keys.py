@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from isal import isal_zlib
 
 from tailrace.core.rows import RowKey
-from tailrace.core.written_keys import array_of, keys_of
+from tailrace.core.written_keys import array_of
 
 _COMPRESSION_LEVEL = 1
 
@@ -19,8 +19,3 @@ def packed_keys(keys: Sequence[RowKey]) -> bytes:
 def unpacked_array(packed: bytes) -> bytes:
     """The array of keys that were packed."""
     return zlib.decompress(packed)
-
-
-def unpacked_keys(packed: bytes) -> list[RowKey]:
-    """The keys that were packed."""
-    return keys_of(unpacked_array(packed))

@@ -18,18 +18,12 @@ from tailrace.pipeline.plain import MappedRow, PlainChanges, PlainRows, PlainUpd
 
 
 async def diff(
-    blocks: AsyncIterator[Sequence[MappedRow]],
-    snapshot: AsyncIterator[Sequence[Entry]],
-    *,
-    keeps_unchanged: bool = True,
+    blocks: AsyncIterator[Sequence[MappedRow]], snapshot: AsyncIterator[Sequence[Entry]]
 ) -> AsyncIterator[Sequence[RowChange]]:
-    """Compare rows with the snapshot; gives sequences in key order, removed keys in their place among the rows.
-
-    Without `keeps_unchanged`, rows that did not change may come without a body.
-    """
+    """Compare rows with the snapshot; gives sequences in key order, removed keys in their place among the rows."""
     page = Page(snapshot)
     async for rows in blocks:
-        async for changes in compared(rows, page, keeps_unchanged=keeps_unchanged):
+        async for changes in compared(rows, page, keeps_unchanged=True):
             yield changes
     async for changes in page.left():
         yield changes

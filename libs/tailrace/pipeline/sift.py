@@ -104,8 +104,9 @@ class _Lines:
     def of(cls, block: Block, mapper: Mapper) -> "_Lines | None":
         """None where there is more to them."""
         rows = block.rows
-        may_be = isinstance(rows, TextRows) and not rows.numbers and mapper.may_sift(block)
-        return cls(block, rows, mapper) if may_be and isinstance(rows, TextRows) else None
+        if not isinstance(rows, TextRows) or rows.numbers or not mapper.may_sift(block):
+            return None
+        return cls(block, rows, mapper)
 
     @property
     def are_left(self) -> bool:
