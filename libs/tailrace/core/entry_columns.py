@@ -83,10 +83,18 @@ class EntryColumns(Sequence[Entry]):
         return self._keys
 
     @property
+    def last_key(self) -> RowKey:
+        """The key of the last entry; there is one."""
+        array = self.array if self._keys is None else None
+        if array is None or b"\\" in array or not array.startswith(b'["'):
+            return self.keys[-1]
+        return RowKey((array[array.rindex(b'"', 0, -2) + 1 : -2].decode(),))
+
+    @property
     def array(self) -> bytes | None:
         """The keys as an array in JSON; None where nobody has one."""
         if self._array is None and self.packed_keys is not None:
-            return unpacked_array(self.packed_keys)
+            self._array = unpacked_array(self.packed_keys)
         return self._array
 
     @property
@@ -95,6 +103,12 @@ class EntryColumns(Sequence[Entry]):
         if self._told is None:
             self._told = cast("list[Told]", list(unpack(f"{HASH_BYTES}s" * len(self), self._hashes)))
         return self._told
+
+    def told_at(self, place: int) -> Told:
+        """What is told of one of them."""
+        if self._told is not None:
+            return self._told[place]
+        return RowHash(self._hashes[place * HASH_BYTES : (place + 1) * HASH_BYTES])
 
     @property
     def hashes(self) -> bytes:
@@ -179,11 +193,12 @@ class EntryColumns(Sequence[Entry]):
 
     def _patched(self, above: "EntryColumns") -> "EntryColumns | None":
         """The same where nothing of a page has become an object yet, and nothing has to; None where that is not so."""
-        if self._keys is not None or not self._hashes or not (self.sources is above.sources is None):
+        if self._keys is not None or not self._hashes:
             return None
         texts, hashes = orjson.loads(self.array or b"[]"), bytearray(self._hashes)
+        sources = [UNKNOWN_SOURCE] * len(self) if self.sources is None else list(self.sources)
         moves, at, has_parts = 0, 0, not isinstance(texts[0], str)
-        for (key, *others), one in zip(above.keys, above.told, strict=True):
+        for (key, *others), one, source in zip(above.keys, above.told, _all_sources(above), strict=True):
             if others or has_parts or (isinstance(one, Entry) and not one.is_tombstone):
                 return None
             at = bisect_left(texts, key, at)
@@ -193,9 +208,12 @@ class EntryColumns(Sequence[Entry]):
             elif not is_known:
                 texts.insert(at, key)
             hashes[at * HASH_BYTES : (at + is_known) * HASH_BYTES] = b"" if isinstance(one, Entry) else one
+            sources[at : at + is_known] = () if isinstance(one, Entry) else (source,)
             moves += isinstance(one, Entry) == is_known
         packed = None if moves else self.packed_keys
-        return EntryColumns.packed(packed, bytes(hashes), array=orjson.dumps(texts) if moves else None)
+        laid = EntryColumns.packed(packed, bytes(hashes), array=orjson.dumps(texts) if moves else None)
+        laid.sources = sources if any(sources) else None
+        return laid
 
     def stacked(self, above: "EntryColumns") -> "EntryColumns":
         """Two layers that both lie above a third, as one: the upper entry wins, and tombstones stay to remove."""

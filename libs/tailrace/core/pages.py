@@ -10,11 +10,13 @@ body: a body of their own, with its algorithm in front. The number of such a pag
 without them.
 """
 
+import sys
 import zlib
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
-from struct import Struct, pack, unpack_from
+from struct import Struct
 from typing import cast
 
 import orjson
@@ -108,7 +110,7 @@ def _pack(columns: EntryColumns) -> Page:
 def _body(columns: EntryColumns, odd: Sequence[tuple[int, Entry]]) -> bytes:
     keys = columns.packed_keys or packed_keys(columns.keys)
     hashes = _hashes(columns, odd)
-    sources = b"" if columns.sources is None else pack(f">{len(columns)}q", *columns.sources)
+    sources = b"" if columns.sources is None else _turned(array("q", columns.sources)).tobytes()
     told = b"".join([_PLACE.pack(at) + entry_bytes.encode(entry) for at, entry in odd])
     packed = isal_zlib.compress(told, _COMPRESSION_LEVEL) if odd else b""
     head = _HEAD.pack(len(columns), len(keys), len(odd))
@@ -129,18 +131,28 @@ def _unpack(body: bytes, *, has_sources: bool) -> EntryColumns:
     entries, size_bytes, odd = _HEAD.unpack_from(body)
     hashes_at = _HEAD.size + size_bytes
     ends_at = hashes_at + entries * HASH_BYTES
-    sources: Sequence[SourceHash] | None = unpack_from(f">{entries}q", body, ends_at) if has_sources else None
     columns = EntryColumns.packed(body[_HEAD.size : hashes_at], body[hashes_at:ends_at])
-    columns.sources = sources
+    sources_end = ends_at + entries * HASH_BYTES * has_sources
+    if has_sources:
+        columns.sources = cast("Sequence[SourceHash]", _turned(array("q", body[ends_at:sources_end])))
     if odd:
         told = list(columns.told)
-        raw = memoryview(zlib.decompress(body[ends_at + entries * HASH_BYTES * has_sources :]))
+        raw = memoryview(zlib.decompress(body[sources_end:]))
         at = 0
         while at < len(raw):
             [place] = _PLACE.unpack_from(raw, at)
             told[place], at = entry_bytes.decode(raw, at + _PLACE.size)
-        return EntryColumns(columns.keys, told, is_plain=False, sources=sources, packed_keys=columns.packed_keys)
+        return EntryColumns(
+            columns.keys, told, is_plain=False, sources=columns.sources, packed_keys=columns.packed_keys
+        )
     return columns
+
+
+def _turned(numbers: "array[int]") -> "array[int]":
+    """Numbers from the order of bytes that pages have to that of this machine, or back."""
+    if sys.byteorder == "little":
+        numbers.byteswap()
+    return numbers
 
 
 def _unpack_first(body: bytes) -> EntryColumns:
