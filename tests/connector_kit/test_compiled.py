@@ -2,6 +2,7 @@
 
 import shutil
 import sysconfig
+from array import array
 from pathlib import Path
 
 import orjson
@@ -180,3 +181,47 @@ def test_key_that_is_odd_is_left_to_others(copy_cells: CopyCells, key: bytes) ->
     found = copy_cells.write_keys(b"a\tbefore\na\t" + key, 1, 8)
 
     assert (found is None) == bool(key)
+
+
+lined = st.dictionaries(st.integers(0, 40).map(str), st.integers(-(2**63), 2**63 - 1) | st.integers(-2, 2), max_size=12)
+
+
+@given(lined, lined, st.data())
+def test_lines_that_bring_their_hash_are_compared_with_it(
+    copy_cells: CopyCells, before: dict[str, int], after: dict[str, int], data: st.DataObject
+) -> None:
+    before |= {key: after[key] for key in after if data.draw(st.booleans())}
+    text = "".join(f"{after[key]}\t{key}\n" for key in sorted(after)).encode()
+    last = max(after, default="")
+
+    told = copy_cells.sift_hashes(text, 0, hashes_of(before))
+
+    is_used_up = bool(before) and last > max(before)
+    seen = [key for key in sorted(after) if not is_used_up or key <= max(before)] if before else []
+    found = {each.key or sorted(after)[each.row]: (each.place, each.key is None) for each in told.found}
+    place_of = {key: at for at, key in enumerate(sorted(before))}
+    new = {key: (-1, True) for key in seen if key not in before}
+    changed = {key: (place_of[key], True) for key in seen if before.get(key) not in {None, after[key]}}
+    unknown = {key: (place_of[key], True) for key in seen if before.get(key) == 0}
+    gone = {key: (place_of[key], False) for key in before if key not in after and (is_used_up or key < last)}
+    assert found == new | changed | unknown | gone
+    assert told.rows == len(seen)
+
+
+@pytest.mark.parametrize("text", [b"7\t1\n7\t1\n", b"7\t1\n7\t0\n", b"7\t1\n7\t\\N\n", b"7\t1\n7\t" + b"x" * 1025])
+def test_line_that_brings_its_hash_and_is_odd_is_left(copy_cells: CopyCells, text: bytes) -> None:
+    told = copy_cells.sift_hashes(text, 0, hashes_of({"1": 7, "9": 7, "z": 1}))
+
+    assert (told.rows, told.start, told.found) == (1, 4, [])
+
+
+def test_line_without_a_hash_is_not_as_it_is_known(copy_cells: CopyCells) -> None:
+    told = copy_cells.sift_hashes(b"1\n\t2\n", 0, hashes_of({"1": 0, "2": 0}))
+
+    assert [each.place for each in told.found] == [0, 1]
+
+
+def hashes_of(some: dict[str, int]) -> Known:
+    """What is known of rows by their keys."""
+    in_order = sorted(some)
+    return Known(orjson.dumps(in_order), array("q", [some[key] for key in in_order]).tobytes(), 1, 0)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tailrace.connector_kit.compiled import LINE_ORDER, LineOrder
 from tailrace.connector_kit.copy_stream import Sink
 from tailrace.connector_kit.number_ranges import Numbers, Range
-from tailrace.connector_kit.postgres_parts import PART_BYTES, Parts, parts, parts_for, sorted_lines
+from tailrace.connector_kit.postgres_parts import NEVER_S, PART_BYTES, Parts, parts, parts_for, sorted_lines
 from tailrace.connector_kit.postgres_reading import ReadColumn
 from tailrace.connector_kit.warehouse import Reading
 from tailrace.core.rows import RowKey
@@ -111,7 +111,7 @@ class Server:
     async def ends(self, sql: str) -> tuple[int | None, int | None]:
         return 1, 9
 
-    async def copy_to(self, sink: Sink, sql: str) -> None:
+    async def copy_to(self, sink: Sink, sql: str, *, within_s: float = NEVER_S) -> None:
         self.asked.append(sql)
         for line in [self.lines[at] for at in (2, 1, 0)] if sql == "ordered" else self.lines:
             await sink(line)
@@ -139,6 +139,19 @@ async def test_part_that_is_too_large_to_be_held_is_sorted_by_the_server_and_so_
 
     assert b"".join(taken) == b"".join(server.lines[at] for at in (2, 1, 0)) * 2
     assert server.asked == asked
+
+
+async def test_part_is_one_text_in_order_and_one_that_is_too_large_ends_them() -> None:
+    reading = Reading("TABLE t", ("id",), until=RowKey(("9",)))
+    whole = Parts(reading, Numbers(1, 9, 8), lambda _, is_ordered=True: "ordered" if is_ordered else "as it lies")
+
+    server = Server(10)
+    given = [text async for text in whole.texts(server, within_s=1)]
+    too_large = [text async for text in whole.texts(Server(PART_BYTES // 2), within_s=1)]
+
+    assert given == [b"".join(server.lines[at] for at in (2, 1, 0))] * 2
+    assert server.asked == ["as it lies"] * 2
+    assert too_large == [b""]
 
 
 async def test_server_that_tells_of_plans_in_another_way_is_read_as_a_whole() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 
 from tailrace.core.ids import RunId
-from tailrace.core.readings import AnyReading, CursorReading, SnapshotReading
+from tailrace.core.readings import AnyReading, CursorReading, SnapshotReading, VersionReading
 from tailrace.core.runs import RunKind
 from tailrace.core.syncs import SyncMode
 from tailrace.runtime.service import Chassis
@@ -19,8 +19,10 @@ from tests.executor.yard import Yard, definition_of, make_sync
 
 CURSOR = CursorReading(type="cursor", column="at", look_back_s=60)
 SNAPSHOT = SnapshotReading()
+VERSION = VersionReading(type="version", column="at")
 WAYS: list[tuple[SyncMode, AnyReading]] = [
     *((mode, SNAPSHOT) for mode in SyncMode),
+    *((mode, VERSION) for mode in SyncMode if mode is not SyncMode.APPEND),
     *((mode, CURSOR) for mode in SyncMode if mode is not SyncMode.MIRROR),
 ]
 BEFORE, CHANGED, ADDED, REMOVED = range(1, 201), range(1, 41), range(201, 241), range(101, 111)

@@ -1,12 +1,13 @@
 """A warehouse in memory that hashes its rows."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from hashlib import blake2b
 
 from tailrace.connector_kit.row_hashes import HashedRows, Hashing, KeyHashes
 from tailrace.connector_kit.warehouse import Reading
+from tailrace.core.ahead import asked_ahead
 from tailrace.core.rows import Block, RowKey, SourceHash
 from tests.pipeline.memory_warehouse import COLUMNS, MemoryWarehouse
 
@@ -20,12 +21,18 @@ class HashingWarehouse(MemoryWarehouse):
     gives_others = False
     """Whether the query gives other rows when it is asked for some."""
 
+    rows_per_text = 0
+    """How many lines of hash and key come together at most, but for those of one key; none where it is 0."""
+
+    texts_held = 100
+    """Behind so many, one is too large to be held."""
+
     def __init__(self, rows: list[tuple[str | None, str]]) -> None:
         super().__init__(rows)
         self.fetched = 0
         self.read_whole = 0
 
-    async def row_hash(self) -> str | None:
+    async def row_hash(self, *, is_asked_for: bool = False) -> str | None:
         return self.name_of_hash
 
     @asynccontextmanager
@@ -48,6 +55,21 @@ class _View:
         async for block in self._warehouse.blocks(self._reading):
             yield KeyHashes(block.keys, self._hashes(block))
 
+    def lines(self) -> AbstractAsyncContextManager[AsyncIterator[bytes]] | None:
+        return asked_ahead(self._texts()) if self._warehouse.rows_per_text else None
+
+    async def _texts(self) -> AsyncIterator[bytes]:
+        whole = [block async for block in self._warehouse.blocks(replace(self._reading, rows_per_block=10_000))]
+        rows = [found for block in whole for found in zip(block.keys, self._hashes(block), strict=True)]
+        lines = [(key, f"{row_hash}\t{key[0] if key else chr(92) + 'N'}\n".encode()) for key, row_hash in rows]
+        given = 0
+        while lines:
+            end = self._warehouse.rows_per_text
+            while end < len(lines) and lines[end][0] == lines[end - 1][0]:
+                end += 1
+            yield b"".join(line for _, line in lines[:end]) if given < self._warehouse.texts_held else b""
+            lines, given = lines[end:], given + 1
+
     async def rows_of(self, keys: Sequence[RowKey]) -> AsyncIterator[Block]:
         wanted = keys[1:] if self._warehouse.gives_others else keys
         async for block in self._warehouse.blocks(replace(self._reading, after=None, only=wanted)):
@@ -55,14 +77,16 @@ class _View:
             yield replace(block, sources=self._hashes(block))
 
     @asynccontextmanager
-    async def rows(self, *, after: RowKey | None, with_hashes: bool) -> AsyncIterator[AsyncIterator[Block]]:
-        yield self._whole(after, with_hashes=with_hashes)
+    async def rows(
+        self, *, after: RowKey | None, with_hashes: bool, until: RowKey | None = None
+    ) -> AsyncIterator[AsyncIterator[Block]]:
+        yield self._whole(after, until, with_hashes=with_hashes)
 
     async def finds_quickly(self, keys: Sequence[RowKey]) -> bool:
         return self._warehouse.is_quick
 
-    async def _whole(self, after: RowKey | None, *, with_hashes: bool) -> AsyncIterator[Block]:
-        async for block in self._warehouse.blocks(replace(self._reading, after=after)):
+    async def _whole(self, after: RowKey | None, until: RowKey | None, *, with_hashes: bool) -> AsyncIterator[Block]:
+        async for block in self._warehouse.blocks(replace(self._reading, after=after, until=until)):
             self._warehouse.read_whole += len(block.rows)
             yield replace(block, sources=self._hashes(block) if with_hashes else None)
 

@@ -27,6 +27,7 @@ class MemoryLedger:
     watermark: str | None = None
     settlements: list[Settlement] = field(default_factory=list)
     error: TailraceError | None = None
+    times_asked: int = 0
 
     def prepare(self, settlement: Settlement) -> Commit:
         return partial(self.commit, settlement)
@@ -45,6 +46,7 @@ class MemoryLedger:
         self.entries = {key: entry for key, entry in self.entries.items() if not entry.is_tombstone}
 
     async def still_dead(self, keys: Sequence[DedupeKey]) -> dict[DedupeKey, bool]:
+        self.times_asked += 1
         return {key: key not in self.letters for key in keys if key in self.letters or key in self.closed}
 
 

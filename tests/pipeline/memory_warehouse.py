@@ -82,6 +82,8 @@ def _is_wanted(place: tuple[bool, int, RowKey, str], own_key: str | None, readin
     has_no_place, at, key, _ = place
     if reading.only is not None:
         return (own_key,) in reading.only
+    if reading.until is not None and (has_no_place or key > reading.until):
+        return False
     if has_no_place:
         return True
     since = int(reading.cursor.since) if reading.cursor and reading.cursor.since else at

@@ -110,6 +110,14 @@ class CopyCells(Protocol):
         """
         ...
 
+    def sift_hashes(self, text: bytes, start: int, known: Known) -> Sifted:
+        """The same where the first cell of a line is the hash, a whole number, and the last one the key.
+
+        Hashes are known as signed numbers of 8 bytes, in the order of bytes that the machine has. One that is 0, and
+        a line without a hash, is not as it is known.
+        """
+        ...
+
 
 class LineOrder(Protocol):
     """The function of `line_order.pyx`."""

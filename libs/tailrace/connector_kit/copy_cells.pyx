@@ -180,6 +180,25 @@ def sift(bytes text, Py_ssize_t start, Py_ssize_t width, list fields, bytes last
     Lines have one cell behind the first `width`, their key; `hashed` makes the hash of an object. What is known is a
     `compiled.Known`, what is given a `Sifted`.
     """
+    cdef Writer writer
+    _open(&writer, width, fields, last)
+    try:
+        _plan(&writer, fields)
+        return _sifted(text, start, known, &writer, hashed)
+    finally:
+        _close(&writer)
+
+
+def sift_hashes(bytes text, Py_ssize_t start, known):
+    """The same where the first cell of a line is the hash, a whole number, and the last one the key.
+
+    Hashes are known in the order of bytes that the machine has; none is 0.
+    """
+    return _sifted(text, start, known, NULL, None)
+
+
+cdef _sifted(bytes text, Py_ssize_t start, known, Writer* writer, hashed):
+    """Without a writer lines bring their hash."""
     cdef bytes keys = known.array, hashes = known.hashes
     cdef Py_ssize_t place = known.place, entries = PyBytes_GET_SIZE(hashes) // _HASH, row = 0
     cdef const char* begin = PyBytes_AS_STRING(text)
@@ -192,49 +211,63 @@ def sift(bytes text, Py_ssize_t start, Py_ssize_t width, list fields, bytes last
     cdef const char* told = PyBytes_AS_STRING(hashes)
     cdef Span key, other, before
     cdef int order
-    cdef Writer writer
+    cdef bint is_same
     cdef list found = []
     before.at = before.end = NULL
     if not (0 <= start <= end - begin and 0 <= known.start <= array_end + 1 - array and 0 <= place):
         raise ValueError("there is nothing to begin at")
-    _open(&writer, width, fields, last)
-    try:
-        _plan(&writer, fields)
-        while at < end and place < entries:
-            stop = _end_of(at, end, c"\n")
-            key.at, key.end = _last_cell(at, stop), stop
-            if key.end - key.at > _LONG_KEY or memchr(key.at, c"\\", key.end - key.at) != NULL:
+    while at < end and place < entries:
+        stop = _end_of(at, end, c"\n")
+        key.at, key.end = _last_cell(at, stop), stop
+        if key.end - key.at > _LONG_KEY or memchr(key.at, c"\\", key.end - key.at) != NULL:
+            break
+        if before.at != NULL and _compared(before, key) >= 0:
+            break
+        order = -1
+        while place < entries:
+            other = _known_key(entry, array_end)
+            order = _compared(other, key)
+            if order >= 0:
                 break
-            if before.at != NULL and _compared(before, key) >= 0:
-                break
-            order = -1
-            while place < entries:
-                other = _known_key(entry, array_end)
-                order = _compared(other, key)
-                if order >= 0:
-                    break
-                found.append(Found(row, at - begin, place, PyUnicode_DecodeUTF8(other.at, other.end - other.at, NULL)))
-                entry, place = other.end + 2, place + 1
-            if order < 0:
-                break
-            body = _object(&writer, at, stop, row)
+            found.append(Found(row, at - begin, place, PyUnicode_DecodeUTF8(other.at, other.end - other.at, NULL)))
+            entry, place = other.end + 2, place + 1
+        if order < 0:
+            break
+        if writer != NULL:
+            body = _object(writer, at, stop, row)
             if body is None:
                 break
-            if order > 0:
-                found.append(Found(row, at - begin, -1, None))
+        if order > 0:
+            found.append(Found(row, at - begin, -1, None))
+        else:
+            if writer == NULL:
+                is_same = _has_hash(at, key.at - 1, told + place * _HASH)
             else:
                 digest = hashed(body)
                 if PyBytes_GET_SIZE(<bytes?> digest) != _HASH:
                     raise ValueError("a hash has another size")
-                if memcmp(PyBytes_AS_STRING(digest), told + place * _HASH, _HASH) != 0:
-                    found.append(Found(row, at - begin, place, None))
-                entry, place = other.end + 2, place + 1
-            before = key
-            at = stop + 1
-            row += 1
-        return Sifted(row, min(at, end) - begin, entry - array, place, found)
-    finally:
-        _close(&writer)
+                is_same = memcmp(PyBytes_AS_STRING(digest), told + place * _HASH, _HASH) == 0
+            if not is_same:
+                found.append(Found(row, at - begin, place, None))
+            entry, place = other.end + 2, place + 1
+        before = key
+        at = stop + 1
+        row += 1
+    return Sifted(row, min(at, end) - begin, entry - array, place, found)
+
+
+cdef inline bint _has_hash(const char* at, const char* stop, const char* told) noexcept:
+    """Whether a cell is the whole number that is told, and that one is not 0, which stands for none."""
+    cdef uint64_t number = 0, other
+    cdef bint is_below = stop > at and at[0] == c"-"
+    at += is_below
+    while at < stop:
+        number = number * 10 + <uint64_t> (at[0] - c"0")
+        at += 1
+    if is_below:
+        number = -number
+    memcpy(&other, told, sizeof(other))
+    return number == other and number != 0
 
 
 cdef int _open(Writer* writer, Py_ssize_t width, list fields, bytes last) except -1:

@@ -20,6 +20,9 @@ TRUE = (b"t", b"true")
 Numbers: TypeAlias = Mapping[int, Sequence[float | None]]
 """The values of columns, by their places."""
 
+_ASKED_ALONE = 4
+"""So many keys of lines are cut alone; who asks for more is given of all of them."""
+
 _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
 _ESCAPED = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 _CONTROL = bytes([*range(9), *range(11, 32)])
@@ -116,6 +119,12 @@ class TextRows(Sequence[tuple[object, ...]]):
         kind, column = self.layout.kinds[at], self._column(at)
         return [_value(kind, cell) for cell in column] if kind in _READERS else list(_texts(column))
 
+    def extra_cells(self, at: int) -> Sequence[bytes]:
+        """The cells of one of the extra columns."""
+        if self._cells is not None or self.copy_cells is None:
+            return self.cells[len(self.layout.kinds) + at]
+        return self.copy_cells.cut_column(self.text, self.cells_before_keys - self.layout.extra + at)
+
     def keys(self) -> Sequence[RowKey | None]:
         """The keys, None where a part of one is NULL."""
         if self.copy_cells is not None:
@@ -167,7 +176,7 @@ class TextRows(Sequence[tuple[object, ...]]):
 class LineKeys(Sequence[RowKey]):
     """The keys of neighbouring lines, the last cell of each, cut where somebody asks for them; none has an escape."""
 
-    __slots__ = ("_count", "_end", "_keys", "_start", "_text")
+    __slots__ = ("_asked", "_count", "_end", "_keys", "_start", "_text")
 
     def __init__(self, text: bytes, start: int, end: int, count: int) -> None:
         """So many lines of the text, from one place to another."""
@@ -176,6 +185,7 @@ class LineKeys(Sequence[RowKey]):
         self._end = end - text.endswith(b"\n", start, end)
         self._count = count
         self._keys: Sequence[RowKey] | None = None
+        self._asked = 0
 
     @property
     def size_bytes(self) -> int:
@@ -194,6 +204,10 @@ class LineKeys(Sequence[RowKey]):
     def __getitem__(self, at: int | slice) -> RowKey | Sequence[RowKey]:
         if at == self._count - 1:
             return key_of_line(self._text, self._start, self._end)
+        if self._asked < _ASKED_ALONE and isinstance(at, int) and at >= 0:
+            self._asked += 1
+            line = self._text[self._start : self._end].split(b"\n", at + 1)[at]
+            return key_of_line(line, 0, len(line))
         if self._keys is None:
             lines = self._text[self._start : self._end].split(b"\n")
             self._keys = [key_of_line(line, 0, len(line)) for line in lines]

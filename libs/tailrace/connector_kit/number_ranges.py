@@ -23,11 +23,20 @@ class Range(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """The numbers that keys begin with lie between `first` and `last`; a part is to span about so many of them."""
+    """The numbers that keys begin with lie between `first` and `last`; a part is to span about so many of them.
+
+    That is expected to be `rows_per_part`.
+    """
 
     first: int
     last: int
     per_part: int
+    rows_per_part: int = 1
+
+    def with_rows(self, rows_per_part: int) -> "Numbers":
+        """The same in parts of so many rows."""
+        per_part = max(1, self.per_part * rows_per_part // self.rows_per_part)
+        return Numbers(self.first, self.last, per_part, rows_per_part)
 
     def parts(self) -> Iterator[Sequence[Range]]:
         """All of them, part after part in the order of their texts."""

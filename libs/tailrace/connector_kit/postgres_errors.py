@@ -1,5 +1,8 @@
 """What errors of a PostgreSQL server mean to a sync that reads there; no word of a row comes along."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from tailrace.connector_kit.postgres_reading import ROWS
 from tailrace.core.errors import SourceInvalid, SourceUnavailable, TailraceError
 
@@ -27,6 +30,17 @@ def classified(error: Exception) -> TailraceError:
 def is_about_a_row(error: Exception) -> bool:
     """Whether its words may hold a value of a row."""
     return (getattr(error, "sqlstate", None) or "")[:2] in _ROW_STATES
+
+
+@contextmanager
+def reached(host: str, port: int) -> Iterator[None]:
+    """Say where nobody answers."""
+    try:
+        yield
+    except (OSError, TimeoutError) as error:
+        raise SourceUnavailable(
+            f"no PostgreSQL answers at {host}:{port} ({type(error).__name__}): check the source's address and network"
+        ) from error
 
 
 def _place(error: Exception) -> str:

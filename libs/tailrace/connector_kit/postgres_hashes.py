@@ -9,21 +9,28 @@ from typing import Any, Protocol
 
 from tailrace.connector_kit import postgres_parts
 from tailrace.connector_kit.number_ranges import Numbers
-from tailrace.connector_kit.postgres_parts import Parts, Planned, numbers_of
+from tailrace.connector_kit.postgres_parts import WHOLE_NUMBERS, Parts, Planned, numbers_of
 from tailrace.connector_kit.postgres_reading import ReadColumn, copied_statement, placed, statement
 from tailrace.connector_kit.postgres_values import Attribute, copied_column
 from tailrace.connector_kit.row_hashes import HASHES_PER_BLOCK, Hashing, KeyHashes
 from tailrace.connector_kit.warehouse import Reading
+from tailrace.core.ahead import asked_ahead
 from tailrace.core.rows import Block, RowKey, SourceHash
 
-ROW_HASH = "postgres-1"
-"""The exclusive or of `hashtextextended` of the texts of all columns, each with a seed of its own."""
+ROW_HASH = "postgres-2"
+"""The exclusive or of `hashtextextended` of the texts of all columns, each with a seed of its own.
+
+Of a whole number alone it is that number and the seed: where numbers differ, so do their hashes.
+"""
 
 CAN_HASH = "SELECT to_regprocedure('pg_catalog.hashtextextended(text,bigint)') IS NOT NULL"
 EXPLAIN = "EXPLAIN (FORMAT JSON) "
 
 _ROWS_PER_BLOCK = 1000
 _SEED_BYTES = 8
+_LINES_PER_PART = 60_000
+"""About 2 MB of hashes and keys."""
+
 _WORTH = 0.5
 """What finding changed rows may cost at most, as a part of reading all rows."""
 
@@ -39,6 +46,10 @@ class Session(postgres_parts.Session, Protocol):
         self, parts: Parts, attributes: Sequence[Attribute], *, has_hashes: bool
     ) -> AbstractAsyncContextManager[AsyncIterator[Block]]:
         """What parts give, as the only ones, read by COPY."""
+        ...
+
+    def texts(self, parts: Parts) -> AsyncIterator[bytes]:
+        """What each part gives, copied when it is asked for, and while nothing else is."""
         ...
 
 
@@ -66,11 +77,20 @@ class HashedStatements:
         wanted = Reading(self._reading.query, self._reading.key_columns, only=keys)
         return statement(wanted, [*self._columns, self._hash], self._encoding, were_seen=True)
 
-    def rows(self, columns: Sequence[ReadColumn], after: RowKey | None, *, with_hashes: bool) -> Parts:
-        """All rows behind a key, for a COPY, which takes its columns in another way."""
+    def lines(self) -> Parts | None:
+        """Rows come as hash, key, by COPY; None where they are not read in parts, or a key has several columns."""
+        if self._numbers is None or len(self._reading.key_columns) > 1:
+            return None
+        numbers = self._numbers.with_rows(_LINES_PER_PART)
+        return Parts(self._reading, numbers, partial(copied_statement, columns=[self._hash], encoding=self._encoding))
+
+    def rows(
+        self, columns: Sequence[ReadColumn], after: RowKey | None, until: RowKey | None, *, with_hashes: bool
+    ) -> Parts:
+        """All rows from key to key, for a COPY, which takes its columns in another way."""
         selected = [*columns, self._hash] if with_hashes else columns
-        rest = replace(self._reading, after=after)
-        return Parts(rest, self._numbers, partial(copied_statement, columns=selected, encoding=self._encoding))
+        some = replace(self._reading, after=after, until=until or self._reading.until)
+        return Parts(some, self._numbers, partial(copied_statement, columns=selected, encoding=self._encoding))
 
     def to_weigh(self, keys: Sequence[RowKey]) -> Sequence[tuple[str, Sequence[object]]]:
         """What finds some keys, and what reads all of them."""
@@ -96,15 +116,23 @@ class PostgresHashedRows:
         async for records in self._session.records(*self._statements.hashes(), HASHES_PER_BLOCK):
             yield key_hashes(records)
 
+    def lines(self) -> AbstractAsyncContextManager[AsyncIterator[bytes]] | None:
+        """The same in texts, a part of the table each; None where it is not read in parts."""
+        parts = self._statements.lines()
+        return None if parts is None else asked_ahead(self._session.texts(parts))
+
     async def rows_of(self, keys: Sequence[RowKey]) -> AsyncIterator[Block]:
         """All rows of some keys, whole and with their hashes."""
         async for records in self._session.records(*self._statements.rows_of(keys), _ROWS_PER_BLOCK):
             yield self._statements.block(records)
 
-    def rows(self, *, after: RowKey | None, with_hashes: bool) -> AbstractAsyncContextManager[AsyncIterator[Block]]:
+    def rows(
+        self, *, after: RowKey | None, with_hashes: bool, until: RowKey | None = None
+    ) -> AbstractAsyncContextManager[AsyncIterator[Block]]:
         """All rows behind a key, whole."""
-        rest = self._statements.rows(list(map(copied_column, self._attributes)), after, with_hashes=with_hashes)
-        return self._session.copied(rest, self._attributes, has_hashes=with_hashes)
+        columns = list(map(copied_column, self._attributes))
+        some = self._statements.rows(columns, after, until, with_hashes=with_hashes)
+        return self._session.copied(some, self._attributes, has_hashes=with_hashes)
 
     async def finds_quickly(self, keys: Sequence[RowKey]) -> bool:
         """Whether it is less work to find what changed than to read all rows, as the server estimates it."""
@@ -126,10 +154,18 @@ def is_quicker(finding: str, reading: str) -> bool:
 
 def _expression(columns: Sequence[ReadColumn], hashing: Hashing) -> str:
     """Of the texts, since values that are equal may be written in two ways: 1.0 and 1.00."""
+    if (number := _number(columns, hashing)) is not None:
+        return f"coalesce({number}::int8 # {_seed(hashing.columns[0], hashing.seed)}, 0)"
     projections = {column.name: column.projection for column in columns}
     texts = {name: f'({projections[name]})::text COLLATE "C"' for name in hashing.columns}
     hashes = (f"pg_catalog.hashtextextended({text}, {_seed(name, hashing.seed)})" for name, text in texts.items())
     return f"({' # '.join(f'coalesce({each}, 0)' for each in hashes)})"
+
+
+def _number(columns: Sequence[ReadColumn], hashing: Hashing) -> str | None:
+    """The only column that is hashed, if it holds whole numbers."""
+    found = [column for column in columns if column.name in hashing.columns]
+    return found[0].projection if len(found) == 1 and found[0].type_name in WHOLE_NUMBERS else None
 
 
 def _seed(name: str, seed: int) -> str:

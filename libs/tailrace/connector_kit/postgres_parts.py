@@ -5,7 +5,7 @@ query before it gives the first row. But the index finds the numbers of a part. 
 the server sorts nothing: a part is given as it lies, and sorted here.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,9 +27,12 @@ ROWS_PER_PART = 20_000
 PART_BYTES = 16 << 20
 """The most text of a part that is sorted here: it may have more rows, or larger ones, than the server expects."""
 
+NEVER_S = 10 * 365 * 86_400.0
+"""No end: a COPY lasts for as long as its rows are read."""
+
 _AHEAD_BYTES = 4 << 20
 
-_WHOLE_NUMBERS = frozenset(f'"pg_catalog"."{name}"' for name in ("int2", "int4", "int8"))
+WHOLE_NUMBERS = frozenset(f'"pg_catalog"."{name}"' for name in ("int2", "int4", "int8"))
 
 _WORTH_ROWS = 50_000
 _ROOM = 4
@@ -88,8 +91,8 @@ class Session(Protocol):
         """The two numbers that a statement gives, asked for a few seconds at most."""
         ...
 
-    async def copy_to(self, sink: Sink, sql: str) -> None:
-        """Have all data of a COPY given to a sink."""
+    async def copy_to(self, sink: Sink, sql: str, *, within_s: float = NEVER_S) -> None:
+        """Have all data of a COPY given to a sink, once nothing else is under way."""
         ...
 
     @property
@@ -126,6 +129,24 @@ class Parts:
                     continue
             await session.copy_to(sink, self.statement_of(part.reading))
 
+    async def texts(self, session: Session, *, within_s: float) -> AsyncIterator[bytes]:
+        """What each part gives, as one text in order, copied when it is asked for, within so long.
+
+        Before a part that is too large to be held an empty one comes, and nothing behind it.
+        """
+        for part in parts(self.reading, self.numbers):
+            held = _Held()
+            statement = self.statement_of(part.reading, is_ordered=not part.may_be_sorted_here)
+            await session.copy_to(held.take, statement, within_s=within_s)
+            if held.is_too_large:
+                yield b""
+                return
+            text = b"".join(held.pieces)
+            if part.may_be_sorted_here:
+                text = b"".join(piece for piece, _ in sorted_lines(text, len(text) + 1))
+            if text:
+                yield text
+
     async def _gave_sorted(self, reading: Reading, sink: Sink, session: Session) -> bool:
         """Whether it fitted; nothing of it was given otherwise."""
         held = _Held()
@@ -159,7 +180,7 @@ async def numbers_of(
     types = {column.name: column.type_name for column in columns}
     first, *others = [types[name] for name in reading.key_columns]
     # A composite value that holds a NULL neither IS NULL nor IS NOT NULL: its row would be in no part.
-    if first not in _WHOLE_NUMBERS or not SCALARS.issuperset(others) or not session.has_savepoints:
+    if first not in WHOLE_NUMBERS or not SCALARS.issuperset(others) or not session.has_savepoints:
         return None
     try:
         async with session.attempt():
@@ -266,7 +287,7 @@ async def _numbers(session: Session, reading: Reading, statement_of: Statement) 
     if first is None or last is None:
         return None
     rows_per_part = min(ROWS_PER_PART, PART_BYTES // _ROOM // max(1, all_rows.width))
-    numbers = Numbers(first, last, max(1, (last - first + 1) * rows_per_part // rows))
+    numbers = Numbers(first, last, max(1, (last - first + 1) * rows_per_part // rows), rows_per_part)
     first_part = next(parts(whole, numbers))
     is_ordered = not first_part.may_be_sorted_here
     part = await _planned(session, statement_of(first_part.reading, is_ordered=is_ordered))

@@ -38,12 +38,25 @@ class HashedRows(Protocol):
         """Keys and hashes of all rows behind the start of the reading."""
         ...
 
+    def lines(self) -> AbstractAsyncContextManager[AsyncIterator[bytes]] | None:
+        """The same in texts, for keys of one column; None where hashes do not come like that.
+
+        A line is the hash, a tab and the key, as PostgreSQL's COPY writes them. No two texts have a key in common.
+        While they are read all else may be asked for. Behind an empty one, rows are better read whole.
+        """
+        ...
+
     def rows_of(self, keys: Sequence[RowKey]) -> AsyncIterator[Block]:
         """All rows of some keys, whole and with their hashes, in the same view; also while `hashes` is read."""
         ...
 
-    def rows(self, *, after: RowKey | None, with_hashes: bool) -> AbstractAsyncContextManager[AsyncIterator[Block]]:
-        """All rows behind a key, whole, in the same view, once nothing else is read from it."""
+    def rows(
+        self, *, after: RowKey | None, with_hashes: bool, until: RowKey | None = None
+    ) -> AbstractAsyncContextManager[AsyncIterator[Block]]:
+        """All rows behind a key, up to another if that is given, whole, in the same view.
+
+        While they are read, nothing else is asked for; `hashes` are not gone on with after that, `lines` are.
+        """
         ...
 
     async def finds_quickly(self, keys: Sequence[RowKey]) -> bool:
@@ -58,8 +71,11 @@ class HashedRows(Protocol):
 class HashesRows(Protocol):
     """Gives the hash of a row instead of the row."""
 
-    async def row_hash(self) -> str | None:
-        """The name of how it makes hashes, another one for each way; None where this server cannot."""
+    async def row_hash(self, *, is_asked_for: bool = False) -> str | None:
+        """The name of how it makes hashes, another one for each way; None where this server cannot, or is not to.
+
+        Whether a server is to hash all rows is for its settings to say, unless a sync asks for it.
+        """
         ...
 
     def compare(self, reading: Reading, hashing: Hashing) -> AbstractAsyncContextManager[HashedRows]:

@@ -1,4 +1,4 @@
-"""How a run knows what is new in a query: by a snapshot of what was delivered, or by a cursor column."""
+"""How a run knows what is new in a query: by a snapshot of what was delivered, with versions or not, or by a cursor."""
 
 from typing import Annotated, Literal, TypeAlias
 
@@ -15,6 +15,18 @@ class SnapshotReading(BaseModel):
     type: Literal["snapshot"] = "snapshot"
 
 
+class VersionReading(BaseModel):
+    """All keys of the query are read, each with its value in a column: a row is read if that is not what it was.
+
+    It says all that there is to say of a row: the same again for a key means that the row is the same.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+
+    type: Literal["version"]
+    column: str = Field(min_length=1, max_length=256)
+
+
 class CursorReading(BaseModel):
     """Only rows are read whose value in a column is above the watermark, less the look-back.
 
@@ -29,5 +41,5 @@ class CursorReading(BaseModel):
     look_back_s: float = Field(default=300.0, ge=0, le=_MONTH_S, allow_inf_nan=False)
 
 
-AnyReading: TypeAlias = SnapshotReading | CursorReading
+AnyReading: TypeAlias = SnapshotReading | VersionReading | CursorReading
 Reading = Annotated[AnyReading, Field(discriminator="type")]

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from tailrace.core.clock import SystemClock
 from tailrace.core.mappings import TEMPLATE_LIMIT, Cast, Hash, OnNull, OnTypeMismatch
 from tailrace.core.policies import DeliveryPolicy
-from tailrace.core.readings import CursorReading, Reading, SnapshotReading
+from tailrace.core.readings import CursorReading, Reading, SnapshotReading, VersionReading
 
 _ALIASES = {
     "@yearly": "0 0 1 1 *",
@@ -150,6 +150,11 @@ class SyncDefinition(_Frozen):
         return self.reading if isinstance(self.reading, CursorReading) else None
 
     @property
+    def version_column(self) -> str | None:
+        """The column that tells whether a row is the same as before; None where all of its columns do."""
+        return self.reading.column if isinstance(self.reading, VersionReading) else None
+
+    @property
     def key_mappings(self) -> tuple[FieldMapping, ...]:
         """The mappings that make the key, in the order given."""
         return tuple(mapping for mapping in self.field_mappings if mapping.key)
@@ -165,6 +170,8 @@ class SyncDefinition(_Frozen):
             raise ValueError('fieldMappings needs a key: set "key": true on the mapping that identifies a row')
         if self.cursor is not None and self.sync_mode is SyncMode.MIRROR:
             raise ValueError("a cursor cannot see which rows left the query: read by snapshot, or choose mode upsert")
+        if self.version_column is not None and self.sync_mode is SyncMode.APPEND:
+            raise ValueError("append compares no row with what was delivered: read by snapshot, or by a cursor")
         names = [mapping.destination for mapping in self.field_mappings]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:

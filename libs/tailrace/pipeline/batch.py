@@ -202,6 +202,7 @@ class _Cut:
         if unchanged := end - at - len(changed):
             self.room.take(unchanged)
             self.decided.count_skipped(unchanged, UNCHANGED)
+            self.decided.learn(updates.to_learn(at, end))
         return end - at
 
     def add(self, change: RowChange, dead: Mapping[DedupeKey, bool]) -> None:

@@ -105,10 +105,10 @@ def _compare(
     while at < len(rows) and page.at < len(page.entries):
         mapped, key = rows[at], page.entries.keys[page.at]
         if not mapped.place or mapped.place < key:
-            changes.append(_added(mapped))
+            changes.append(added(mapped))
             at += 1
         elif mapped.place == key:
-            changes.append(_seen(mapped, page.entries[page.at]))
+            changes.append(seen(mapped, page.entries[page.at]))
             at += 1
             page.at += 1
         else:
@@ -152,7 +152,7 @@ def _matched(columns: RowColumns, known: EntryColumns, *, keeps_unchanged: bool)
             yield PlainChanges(Change.CHANGED, columns[at:end], _delivered(known.told[at:end]))
         else:
             rows = PlainRows(columns[at:end])
-            yield [_seen(mapped, entry) for mapped, entry in zip(rows, known[at:end], strict=True)]
+            yield [seen(mapped, entry) for mapped, entry in zip(rows, known[at:end], strict=True)]
         at = end
 
 
@@ -181,18 +181,20 @@ def _delivered(told: Sequence[Told]) -> Sequence[RowHash]:
 def _unseen(rows: Sequence[MappedRow]) -> Sequence[RowChange]:
     if isinstance(rows, PlainRows):
         return PlainChanges(Change.ADDED, rows.columns)
-    return [_added(mapped) for mapped in rows]
+    return [added(mapped) for mapped in rows]
 
 
 def _removed(entries: EntryColumns) -> Sequence[RowChange]:
     return [RowChange(Change.REMOVED, known=entry) for entry in entries]
 
 
-def _added(mapped: MappedRow) -> RowChange:
+def added(mapped: MappedRow) -> RowChange:
+    """What happened to a row that nothing is known of."""
     return RowChange(Change.ADDED if mapped.problem is None else None, mapped)
 
 
-def _seen(mapped: MappedRow, entry: Entry) -> RowChange:
+def seen(mapped: MappedRow, entry: Entry) -> RowChange:
+    """What happened to a row that is known."""
     return RowChange(_change(mapped, entry), mapped, entry)
 
 

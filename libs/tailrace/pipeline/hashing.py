@@ -1,7 +1,8 @@
 """What a warehouse's hash of a row has to cover, so that the same hash means that the same would be sent.
 
 What is sent follows from the texts of the columns that are mapped, from how they are mapped, and from what the
-destination takes. The texts are hashed; all else goes into the seed: where any of it changes, every hash is another.
+destination takes. The texts are hashed, or the one that tells the version of a row; all else goes into the seed: where
+any of it changes, every hash is another.
 """
 
 from collections.abc import Sequence
@@ -21,7 +22,8 @@ _WRITERS = tuple(f"{name} {version(name)}" for name in ("tailrace", "orjson", "p
 
 def hashing_of(definition: SyncDefinition, columns: Sequence[Column], accepted: Accepted, row_hash: str) -> Hashing:
     """The columns and the seed for a sync; `row_hash` names how the warehouse makes hashes."""
-    hashed = sorted(columns_read(definition) | set(definition.key_columns))
+    read = sorted(columns_read(definition) | set(definition.key_columns))
+    hashed = read if definition.version_column is None else [definition.version_column]
     kinds = {column.name: column.kind for column in columns}
     fields = [accepted.fields.get(mapping.destination) for mapping in definition.field_mappings]
     basis = (
@@ -30,7 +32,8 @@ def hashing_of(definition: SyncDefinition, columns: Sequence[Column], accepted: 
         definition.source_query,
         definition.field_mappings,
         definition.on_type_mismatch,
-        [(name, kinds.get(name)) for name in hashed],
+        [(name, kinds.get(name)) for name in read],
+        definition.version_column,
         [field and field.kind for field in fields],
         (accepted.are_all, accepted.can_leave_out, accepted.clearing),
     )

@@ -79,13 +79,18 @@ class Places:
 def order_of(definition: SyncDefinition, columns: Sequence[Column]) -> Order:
     """The order in which the rows of a sync are read.
 
-    :raises SourceInvalid: `CURSOR_COLUMN_MISSING`, `CURSOR_TYPE`.
+    :raises SourceInvalid: `VERSION_COLUMN_MISSING`, `CURSOR_COLUMN_MISSING`, `CURSOR_TYPE`.
     """
-    cursor = definition.cursor
+    cursor, version = definition.cursor, definition.version_column
     is_keyed = bool(definition.key_columns)
+    kinds = {column.name: column.kind for column in columns}
+    if version is not None and version not in kinds:
+        raise SourceInvalid(
+            f"the query has no column {version!r} for the version of a row; it has: {', '.join(kinds)}",
+            code="VERSION_COLUMN_MISSING",
+        )
     if cursor is None:
         return Order(None, is_keyed)
-    kinds = {column.name: column.kind for column in columns}
     kind = kinds.get(cursor.column)
     if kind is None:
         raise SourceInvalid(

@@ -18,6 +18,7 @@ from tailrace.core.written_keys import WrittenKeys
 
 _BYTES_PER_CHARACTER = 4
 _NOT_KEPT = b""
+_NO_ROWS = RowColumns([], [], [])
 
 
 class MappedRow(NamedTuple):
@@ -111,19 +112,27 @@ class PlainChanges(Sequence[RowChange]):
 class PlainUpdates(Sequence[RowChange]):
     """Plain rows that were all known: those at `places` changed, to `changed`, and the others did not.
 
-    `delivered` is what was known of those that changed. Of the others there is nothing to learn, and nothing is kept
-    but the key.
+    `delivered` is what was known of those that changed. Of the others nothing is kept but the key; only of those at
+    `learnt_at` what is to be learnt, in `learnt`.
     """
 
-    __slots__ = ("changed", "delivered", "keys", "places")
+    __slots__ = ("changed", "delivered", "keys", "learnt", "learnt_at", "places")
 
-    def __init__(
-        self, keys: Sequence[RowKey], places: Sequence[int], changed: RowColumns, delivered: Sequence[RowHash]
+    def __init__(  # noqa: PLR0913, PLR0917 - two kinds of rows among others, and where they are
+        self,
+        keys: Sequence[RowKey],
+        places: Sequence[int],
+        changed: RowColumns,
+        delivered: Sequence[RowHash],
+        learnt_at: Sequence[int] = (),
+        learnt: RowColumns = _NO_ROWS,
     ) -> None:
         self.keys = keys
         self.places = places
         self.changed = changed
         self.delivered = delivered
+        self.learnt_at = learnt_at
+        self.learnt = learnt
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -140,6 +149,9 @@ class PlainUpdates(Sequence[RowChange]):
         key, nth = self.keys[at], bisect_left(self.places, at)
         if nth < len(self.places) and self.places[nth] == at:
             return RowChange(Change.CHANGED, _mapped(self.changed, nth), Entry(key, self.delivered[nth]))
+        nth = bisect_left(self.learnt_at, at)
+        if nth < len(self.learnt_at) and self.learnt_at[nth] == at:
+            return RowChange(Change.UNCHANGED, _mapped(self.learnt, nth), Entry(key, self.learnt.hashes[nth]))
         unchanged = MappedRow(Row(key, _NOT_KEPT, UNKNOWN_VERSION), key)
         return RowChange(Change.UNCHANGED, unchanged, Entry(key, UNKNOWN_VERSION))
 
@@ -147,11 +159,15 @@ class PlainUpdates(Sequence[RowChange]):
     def size_bytes(self) -> int:
         """What bodies come to, and the lines that keys are yet to be cut from."""
         lines = self.keys.size_bytes if isinstance(self.keys, LineKeys) else 0
-        return self.changed.size_bytes + lines
+        return self.changed.size_bytes + self.learnt.size_bytes + lines
 
     def changes(self, first: int, end: int) -> PlainChanges:
         """Those that changed, from one to another of them."""
         return PlainChanges(Change.CHANGED, self.changed[first:end], self.delivered[first:end])
+
+    def to_learn(self, at: int, end: int) -> RowColumns:
+        """What is to be learnt of the rows from one to another."""
+        return self.learnt[bisect_left(self.learnt_at, at) : bisect_left(self.learnt_at, end)]
 
 
 def are_plain(keys: Sequence[RowKey | None], before: RowKey | None) -> bool:

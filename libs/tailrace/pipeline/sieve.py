@@ -5,20 +5,23 @@ hashed; and, whatever its hash, a row with a letter, one that was to be deleted,
 rows of a block are to be read, or a key is NULL, all that is left is read whole instead.
 """
 
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack
 from itertools import chain, compress, count, islice, repeat
 from operator import eq, not_
 from typing import NamedTuple, cast
 
+from tailrace.connector_kit.compiled import COPY_CELLS
 from tailrace.connector_kit.row_hashes import HASHES_PER_BLOCK, HashedRows, KeyHashes
 from tailrace.core.entry_columns import EntryColumns
 from tailrace.core.row_columns import RowColumns
-from tailrace.core.rows import UNKNOWN_SOURCE, Block, RowHash, RowKey, SourceHash
+from tailrace.core.rows import UNKNOWN_SOURCE, RowHash, RowKey, SourceHash
 from tailrace.core.snapshots import UNKNOWN_VERSION, Entry
 from tailrace.pipeline.diff import diff, stretches
+from tailrace.pipeline.known import Known
 from tailrace.pipeline.map_fields import Mapper, map_fields
 from tailrace.pipeline.plain import MappedRow, PlainRows, RowChange
+from tailrace.pipeline.winnow import Winnow
 
 FETCHED_AT_MOST = 0.2
 """The part of the rows looked at together that are fetched by their keys; where more are to be, all are read."""
@@ -29,50 +32,6 @@ FETCHED_ANYWAY = 100
 _SAMPLE = HASHES_PER_BLOCK // 100
 _NOT_READ = b""
 """In place of the body of a row that is known to be unchanged; nobody looks at it."""
-
-OpenRows = Callable[[RowKey | None, bool], Awaitable[AsyncIterator[Block]]]
-"""Begins to read all rows behind a key whole, with their hashes or without."""
-
-
-class Known:
-    """The entries of a snapshot on their way to be compared, with a look ahead at those of some keys."""
-
-    def __init__(self, snapshot: AsyncIterator[Sequence[Entry]]) -> None:
-        self._snapshot = snapshot
-        self._ahead: deque[EntryColumns] = deque()
-        self._watched: list[EntryColumns] = []
-        self._is_watching = True
-
-    async def pages(self) -> AsyncIterator[EntryColumns]:
-        """All entries, each once."""
-        while self._ahead or await self._turn():
-            yield self._ahead.popleft()
-
-    async def first(self) -> EntryColumns:
-        """The first page of them, which stays to come; empty where nothing is known."""
-        return self._ahead[0] if self._ahead or await self._turn() else EntryColumns.of([])
-
-    async def up_to(self, key: RowKey) -> Sequence[EntryColumns]:
-        """The pages that may hold keys up to this one; each call asks for higher keys than those before."""
-        while (not self._watched or self._watched[-1].keys[-1] < key) and await self._turn():
-            pass
-        found = self._watched
-        self._watched = [page for page in found if page.keys[-1] > key]
-        return found
-
-    def stop_watching(self) -> None:
-        """Nobody will look ahead any more."""
-        self._is_watching, self._watched = False, []
-
-    async def _turn(self) -> bool:
-        async for some in self._snapshot:
-            if some:
-                page = EntryColumns.of(some)
-                self._ahead.append(page)
-                if self._is_watching:
-                    self._watched.append(page)
-                return True
-        return False
 
 
 class Sieve:
@@ -86,17 +45,29 @@ class Sieve:
         self._is_over = False
         self._learns = True
 
-    def changes(self, read: OpenRows, *, may_skip: bool) -> AsyncIterator[Sequence[RowChange]]:
-        """Changes as `diff` gives them; `may_skip` where nothing is sent for rows that are unchanged."""
-        return diff(self._rows(read, may_skip=may_skip), self._known.pages())
+    async def changes(self, stack: AsyncExitStack, *, may_skip: bool) -> AsyncIterator[Sequence[RowChange]]:
+        """Changes as `diff` gives them; `may_skip` where nothing is sent for rows that are unchanged.
 
-    async def _rows(self, read: OpenRows, *, may_skip: bool) -> AsyncIterator[Sequence[MappedRow]]:
-        if may_skip and await self._is_worth_it():
+        What is read is left with the stack.
+        """
+        is_worth_it = may_skip and await self._is_worth_it()
+        lines = self._source.lines() if is_worth_it else None
+        if lines is None or COPY_CELLS is None:
+            changes = diff(self._rows(stack, is_worth_it=is_worth_it), self._known.pages())
+        else:
+            winnow = Winnow(self._source, self._mapper, self._known, self._after, COPY_CELLS)
+            changes = winnow.changes(await stack.enter_async_context(lines), stack)
+        async for some in changes:
+            yield some
+
+    async def _rows(self, stack: AsyncExitStack, *, is_worth_it: bool) -> AsyncIterator[Sequence[MappedRow]]:
+        if is_worth_it:
             async for rows in self._sifted():
                 yield rows
         self._known.stop_watching()
         if not self._is_over:
-            async for rows in map_fields(await read(self._after, self._learns), self._mapper):
+            blocks = self._source.rows(after=self._after, with_hashes=self._learns)
+            async for rows in map_fields(await stack.enter_async_context(blocks), self._mapper):
                 yield rows
 
     async def _is_worth_it(self) -> bool:

@@ -5,10 +5,10 @@ their block, pages with entries that have more to say, and blocks of which much 
 """
 
 from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from tailrace.connector_kit.compiled import Found, Known, Sifted
-from tailrace.connector_kit.copy_text import LineKeys, TextKeys, TextRows, key_of_line
+from tailrace.connector_kit.copy_text import TextKeys, TextRows, key_of_line
 from tailrace.core.entry_columns import EntryColumns
 from tailrace.core.row_columns import RowColumns
 from tailrace.core.rows import Block, Change, RowHash, RowKey
@@ -16,7 +16,8 @@ from tailrace.core.snapshots import HASH_BYTES, Entry
 from tailrace.observe.failpoints import failpoint
 from tailrace.pipeline.diff import Page, compared
 from tailrace.pipeline.map_fields import Mapper
-from tailrace.pipeline.plain import PlainChanges, PlainUpdates, RowChange
+from tailrace.pipeline.plain import PlainChanges, RowChange
+from tailrace.pipeline.stretches import Stretches, end_of_line
 
 _MOST_FOUND = 0.25
 """The part of the lines of a block that may be found: more than that are better written all at once."""
@@ -149,12 +150,12 @@ class _Lines:
         return changes
 
     def _key_at(self, start: int) -> RowKey:
-        return key_of_line(self.rows.text, start, _end_of_line(self.rows.text, start))
+        return key_of_line(self.rows.text, start, end_of_line(self.rows.text, start))
 
     def _changed(self, found: Sequence[Found]) -> RowColumns | None:
         """The rows that are new or changed; None where there is something to say about one of them."""
         text = self.rows.text
-        lines = [text[each.start : _end_of_line(text, each.start)] for each in found if each.key is None]
+        lines = [text[each.start : end_of_line(text, each.start)] for each in found if each.key is None]
         if not lines:
             return _NOTHING
         rows = TextRows(b"\n".join(lines), self.rows.layout, copy_cells=self.rows.copy_cells)
@@ -164,48 +165,30 @@ class _Lines:
 
 @dataclass(slots=True)
 class _Told:
-    """What happened to lines, of which those that were `changed` are rows: stretches of neighbours that are known."""
+    """What happened to lines, of which those that were found are rows."""
 
     text: bytes
     seen: _Seen
-    changed: RowColumns
+    found: RowColumns
     start: int
-    row: int = 0
-    nth: int = 0
-    places: list[int] = field(default_factory=list)
-    delivered: list[RowHash] = field(default_factory=list)
 
     def changes(self, sifted: Sifted) -> Iterator[Sequence[RowChange]]:
         """All that happened, in order."""
-        for row, start, place, key in sifted.found:
+        stretches, nth = Stretches(self.text, self.found, self.start), 0
+        for line, start, place, key in sifted.found:
             if key is None and place >= 0:
-                self.places.append(row - self.row)
-                self.delivered.append(self.seen.hash_at(place))
-                continue
-            yield from self._stretch(row, start)
-            if key is None:
-                yield PlainChanges(Change.ADDED, self.changed[self.nth : self.nth + 1])
-                self.nth += 1
-                self.row, self.start = row + 1, _end_of_line(self.text, start) + 1
+                stretches.change(line, nth, self.seen.hash_at(place))
             else:
+                yield from stretches.before(line, start)
+            if key is not None:
                 yield [RowChange(Change.REMOVED, known=self._entry(key, place))]
-        yield from self._stretch(sifted.rows, sifted.start)
-
-    def _stretch(self, row: int, start: int) -> Iterator[Sequence[RowChange]]:
-        """The lines before one, all of them known; what follows begins with that one."""
-        if row > self.row:
-            end = self.nth + len(self.places)
-            keys = LineKeys(self.text, self.start, start, row - self.row)
-            yield PlainUpdates(keys, self.places, self.changed[self.nth : end], self.delivered)
-            self.nth, self.places, self.delivered = end, [], []
-        self.row, self.start = row, start
+            elif place < 0:
+                yield PlainChanges(Change.ADDED, self.found[nth : nth + 1])
+                stretches.leave_out()
+            nth += key is None
+        yield from stretches.before(sifted.rows, sifted.start)
 
     def _entry(self, key: str, place: int) -> Entry:
         entry = Entry(RowKey((key,)), self.seen.hash_at(place))
         sources = None if self.seen.entries is None else self.seen.entries.sources
         return entry if sources is None else entry._replace(source=sources[place])
-
-
-def _end_of_line(text: bytes, start: int) -> int:
-    end = text.find(b"\n", start)
-    return len(text) if end < 0 else end

@@ -145,13 +145,19 @@ class Spool:
 def without_bodies(changes: Changes, sends: Collection[Change]) -> Changes:
     """The same changes, where nothing is sent for one without its body."""
     if isinstance(changes, PlainUpdates):
-        return PlainUpdates(list(changes.keys), changes.places, changes.changed, changes.delivered)
+        learnt = _without_bodies(changes.learnt)
+        return PlainUpdates(
+            list(changes.keys), changes.places, changes.changed, changes.delivered, changes.learnt_at, learnt
+        )
     if not isinstance(changes, PlainChanges):
         return [_without_body(change) if _sends_nothing(change, sends) else change for change in changes]
     if changes.change in sends:
         return changes
-    keys, hashes, sources = changes.columns.keys, changes.columns.hashes, changes.columns.sources
-    return PlainChanges(changes.change, RowColumns(keys, [_LEFT_OUT] * len(keys), hashes, sources), changes.delivered)
+    return PlainChanges(changes.change, _without_bodies(changes.columns), changes.delivered)
+
+
+def _without_bodies(columns: RowColumns) -> RowColumns:
+    return RowColumns(columns.keys, [_LEFT_OUT] * len(columns), columns.hashes, columns.sources)
 
 
 def _sends_nothing(change: RowChange, sends: Collection[Change]) -> bool:

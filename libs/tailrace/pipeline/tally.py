@@ -108,6 +108,12 @@ class Tally:
         self.counts["skipped"] += rows
         self.reasons[f"skipped.{code}"] += rows
 
+    def learn(self, unchanged: RowColumns) -> None:
+        """What the warehouse's hashes are of rows that did not change, and stand among others."""
+        if unchanged.sources is not None and self.terms.remembers:
+            told = zip(unchanged.keys, unchanged.hashes, unchanged.sources, strict=True)
+            self.entries += [Entry(key, row_hash, source=source) for key, row_hash, source in told]
+
     def add_rejected(self, change: RowChange, mapped: MappedRow, outcome: RowOutcome) -> None:
         """A row that became a dead letter; it stays out of later runs while neither it nor the letter changes."""
         self._count(change, "rejected", fit_code(outcome.code))

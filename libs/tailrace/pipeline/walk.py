@@ -27,6 +27,7 @@ from tailrace.pipeline.columns import PinnedColumns
 from tailrace.pipeline.diff import diff
 from tailrace.pipeline.flight import Flight, deliver_and_settle
 from tailrace.pipeline.hashing import hashing_of
+from tailrace.pipeline.known import Known
 from tailrace.pipeline.map_fields import DUPLICATE_KEY, KEY_TOO_LONG, NULL_CURSOR, NULL_KEY, Mapper, map_fields
 from tailrace.pipeline.mirror import Marked, check_deletes, deletes
 from tailrace.pipeline.modes import sent_changes
@@ -42,7 +43,7 @@ from tailrace.pipeline.read import (
     watched,
     what_to_read,
 )
-from tailrace.pipeline.sieve import Known, Sieve
+from tailrace.pipeline.sieve import Sieve
 from tailrace.pipeline.sift import sift
 from tailrace.pipeline.spools import Spools
 
@@ -191,10 +192,7 @@ def _changes_by_hashes(route: Route, view: HashedRows, mapper: Mapper, stack: As
     """The same, where rows that are known by their hashes are not read, and hashes of the others are learnt."""
     known = Known(route.snapshot.entries(after=route.start.after))
     may_skip = Change.UNCHANGED not in sent_changes(route.recipe.mode, route.recipe.kind)
-    return Sieve(view, mapper, known, route.start.after).changes(
-        lambda after, with_hashes: stack.enter_async_context(view.rows(after=after, with_hashes=with_hashes)),
-        may_skip=may_skip,
-    )
+    return Sieve(view, mapper, known, route.start.after).changes(stack, may_skip=may_skip)
 
 
 async def _hashed(
@@ -207,7 +205,7 @@ async def _hashed(
     is_of_use = is_of_use and not keys_may_meet(definition, route.accepted, columns)
     if not is_of_use or definition.sync_mode is SyncMode.APPEND or not isinstance(warehouse, HashesRows):
         return None
-    name = await warehouse.row_hash()
+    name = await warehouse.row_hash(is_asked_for=definition.version_column is not None)
     if name is None:
         return None
     hashing = hashing_of(definition, columns, route.accepted, name)

@@ -21,7 +21,7 @@ from tailrace.connector_kit.copy_stream import CopyStream, Silent, Sink
 from tailrace.connector_kit.copy_text import TextKeys, TextRows
 from tailrace.connector_kit.destination import Level
 from tailrace.connector_kit.postgres_calls import PostgresCalls
-from tailrace.connector_kit.postgres_errors import TOO_SLOW, classified, is_about_a_row
+from tailrace.connector_kit.postgres_errors import TOO_SLOW, classified, is_about_a_row, reached
 from tailrace.connector_kit.postgres_hashes import (
     CAN_HASH,
     EXPLAIN,
@@ -29,7 +29,7 @@ from tailrace.connector_kit.postgres_hashes import (
     HashedStatements,
     PostgresHashedRows,
 )
-from tailrace.connector_kit.postgres_parts import Parts, parts_for, rows_planned
+from tailrace.connector_kit.postgres_parts import NEVER_S, Parts, parts_for, rows_planned
 from tailrace.connector_kit.postgres_reading import blocks_of, statement, wrapped
 from tailrace.connector_kit.postgres_samples import sampled_keys
 from tailrace.connector_kit.postgres_settings import (
@@ -60,7 +60,6 @@ from tailrace.core.snapshot_tables import SnapshotTable
 # The driver's own state machine trips over a connection that ends between two answers: InternalClientError.
 _LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _CLOSE_S = 5.0
-_COPY_S = 10 * 365 * 86_400.0  # no end: a COPY lasts for as long as its rows are read
 _PREPARE_S = 30.0
 _GRACE_S = 5.0
 _LOOK_S = 5
@@ -81,6 +80,7 @@ class PostgresWarehouse(Warehouse):
         self._connection = connection
         self._settings = settings
         self._wait_s = settings.statement_timeout_s + _GRACE_S
+        self._turn = asyncio.Lock()
         self._promised = PromisedColumns()
 
     @classmethod
@@ -156,9 +156,9 @@ class PostgresWarehouse(Warehouse):
                 attributes, encoding = await self._set_up(reading)
                 return await sampled_keys(self, reading, list(map(read_column, attributes)), encoding, part)
 
-    async def row_hash(self) -> str | None:
+    async def row_hash(self, *, is_asked_for: bool = False) -> str | None:
         """The name of how it makes hashes; None where it is not to, or a server only resembles PostgreSQL."""
-        if not self._settings.hashes_rows:
+        if not (is_asked_for or self._settings.hashes_rows):
             return None
         with _translated():
             can_hash = await self._connection.fetchval(CAN_HASH, timeout=_PREPARE_S)
@@ -215,14 +215,22 @@ class PostgresWarehouse(Warehouse):
         """The blocks of parts, one behind another, each by a COPY, which is cancelled with the scope."""
         with _translated():
             # A COPY is one statement, for as long as its reader takes: only the waits for the server are limited.
-            await self._connection.execute("SET LOCAL statement_timeout = 0", timeout=_PREPARE_S)
+            async with self._turn:
+                await self._connection.execute("SET LOCAL statement_timeout = 0", timeout=_PREPARE_S)
         stream = CopyStream(parts.reading.rows_per_block, FIRST_ROWS, ahead_bytes=parts.ahead_bytes)
         async with stream.filled(partial(parts.give, session=self), _LOST):
             yield self._copied_blocks(stream, parts.reading, attributes, has_hashes=has_hashes)
 
-    async def copy_to(self, sink: Sink, sql: str) -> None:
-        """Have all data of a COPY given to a sink."""
-        await self._connection.copy_from_query(sql, output=sink, timeout=_COPY_S)
+    async def texts(self, parts: Parts) -> AsyncIterator[bytes]:
+        """What each part gives, as one text, copied when it is asked for."""
+        with _translated():
+            async for text in parts.texts(self, within_s=self._wait_s):
+                yield text
+
+    async def copy_to(self, sink: Sink, sql: str, *, within_s: float = NEVER_S) -> None:
+        """Have all data of a COPY given to a sink, once nothing else is under way."""
+        async with self._turn:
+            await self._connection.copy_from_query(sql, output=sink, timeout=within_s)
 
     async def _copied_blocks(
         self, stream: CopyStream, reading: Reading, attributes: Sequence[Attribute], *, has_hashes: bool
@@ -230,7 +238,7 @@ class PostgresWarehouse(Warehouse):
         layout = copied_layout(reading, attributes, has_hashes=has_hashes)
         while text := await self._next_text(stream):
             rows = TextRows(text, layout)
-            hashes = list(map(int, rows.cells[len(attributes)])) if has_hashes else None
+            hashes = list(map(int, rows.extra_cells(0))) if has_hashes else None
             yield Block(rows, TextKeys(rows), cast("list[SourceHash] | None", hashes))
 
     async def _next_text(self, stream: CopyStream) -> bytes:
@@ -258,7 +266,8 @@ class PostgresWarehouse(Warehouse):
 
     async def _cursor(self, sql: str, arguments: Sequence[object]) -> "Cursor[asyncpg.Record]":
         with _translated():
-            return await self._connection.cursor(sql, *arguments, timeout=self._wait_s)
+            async with self._turn:
+                return await self._connection.cursor(sql, *arguments, timeout=self._wait_s)
 
     async def _records(
         self, cursor: "Cursor[asyncpg.Record]", rows_per_block: int
@@ -266,7 +275,8 @@ class PostgresWarehouse(Warehouse):
         at_once = min(FIRST_ROWS, rows_per_block)
         while True:
             with _translated():
-                records = await cursor.fetch(at_once, timeout=self._wait_s)
+                async with self._turn:
+                    records = await cursor.fetch(at_once, timeout=self._wait_s)
             if not records:
                 return
             yield records
@@ -310,7 +320,7 @@ class PostgresWarehouse(Warehouse):
 
 async def _connect(settings: PostgresWarehouseSettings) -> "asyncpg.Connection[asyncpg.Record]":
     options = settings.connect_options()
-    with _translated(), _reached(options["host"], options["port"]):
+    with _translated(), reached(options["host"], options["port"]):
         connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(
             **options,
             command_timeout=settings.statement_timeout_s + _GRACE_S,
@@ -321,17 +331,6 @@ async def _connect(settings: PostgresWarehouseSettings) -> "asyncpg.Connection[a
         await connection.set_type_codec("timestamptz", schema="pg_catalog", encoder=str, decoder=iso_utc)
         await connection.set_type_codec("timestamp", schema="pg_catalog", encoder=str, decoder=iso_local)
     return connection
-
-
-@contextmanager
-def _reached(host: str, port: int) -> Iterator[None]:
-    """Say where nobody answers."""
-    try:
-        yield
-    except (OSError, TimeoutError) as error:
-        raise SourceUnavailable(
-            f"no PostgreSQL answers at {host}:{port} ({type(error).__name__}): check the source's address and network"
-        ) from error
 
 
 @contextmanager

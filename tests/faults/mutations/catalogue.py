@@ -1,6 +1,18 @@
 """All mutations there are."""
 
-from tests.faults.mutations import access, edges, engine, outages, parts, shares, sifting, spools, store, tables
+from tests.faults.mutations import (
+    access,
+    edges,
+    engine,
+    outages,
+    parts,
+    shares,
+    sifting,
+    spools,
+    store,
+    tables,
+    winnowing,
+)
 
 MUTATIONS = (
     *engine.MUTATIONS,
@@ -11,6 +23,7 @@ MUTATIONS = (
     *spools.MUTATIONS,
     *store.MUTATIONS,
     *tables.MUTATIONS,
+    *winnowing.MUTATIONS,
     *access.MUTATIONS,
     *edges.MUTATIONS,
 )

@@ -1,0 +1,42 @@
+"""Hashes that come as lines of text, and versions of rows, without one of their mechanisms."""
+
+from tests.faults.mutations.mutation import Mutation
+
+_WINNOW = "libs/tailrace/pipeline/winnow.py"
+_SIEVE = "tests/pipeline/test_sieve.py::"
+_SAME = (f"{_SIEVE}test_run_by_hashes_comes_to_the_same_as_one_that_reads_all_rows",)
+_TOUCHED = (f"{_SIEVE}test_row_of_another_version_that_is_the_same_is_read_once_and_not_sent",)
+
+MUTATIONS = (
+    Mutation(
+        "a row that was to be deleted is passed over by its hash",
+        _WINNOW,
+        "            known[at] = UNKNOWN_SOURCE\n",
+        "            known[at] = known[at]\n",
+        (f"{_SIEVE}test_row_that_comes_back_before_it_could_be_deleted_is_read_and_sent",),
+    ),
+    Mutation(
+        "rows that were not asked for are taken for those that were",
+        _WINNOW,
+        "        if keys != wanted:\n",
+        "        if False:\n",
+        (
+            f"{_SIEVE}test_query_that_gives_other_rows_each_time_is_read_whole",
+            f"{_SIEVE}test_second_row_of_the_last_key_of_a_page_is_a_duplicate",
+        ),
+    ),
+    Mutation(
+        "what follows a text that was read whole is compared with what is behind it",
+        _WINNOW,
+        "            at = self._page.at if page is self._page.entries else 0\n",
+        "            at = 0\n",
+        _SAME,
+    ),
+    Mutation(
+        "what a row is in the warehouse by now is not learnt",
+        "libs/tailrace/pipeline/batch.py",
+        "            self.decided.learn(updates.to_learn(at, end))\n",
+        "",
+        _TOUCHED,
+    ),
+)
