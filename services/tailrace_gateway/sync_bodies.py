@@ -9,7 +9,7 @@ from pydantic.alias_generators import to_camel
 from tailrace.core.mappings import OnTypeMismatch
 from tailrace.core.pointers import pointer
 from tailrace.core.policies import DeliveryPolicy, FailureThresholds
-from tailrace.core.readings import CursorReading, SnapshotReading
+from tailrace.core.readings import CursorReading, SnapshotReading, VersionReading
 from tailrace.core.syncs import (
     CronSchedule,
     FieldMapping,
@@ -59,6 +59,12 @@ class SnapshotReadingBody(SnapshotReading):
     model_config = _NAMES
 
 
+class VersionReadingBody(VersionReading):
+    """All keys of the query are read, each with its value in a column: a row is read if that is not what it was."""
+
+    model_config = _NAMES
+
+
 class CursorReadingBody(CursorReading):
     """Only rows are read whose value in a column is above the watermark, less the look-back.
 
@@ -85,7 +91,7 @@ class DeliveryBody(DeliveryPolicy):
 Name = Annotated[str, Field(min_length=1, max_length=256)]
 Id = Annotated[str, Field(min_length=1, max_length=64)]
 ScheduleBody = Annotated[ManualBody | IntervalBody | CronBody, Field(discriminator="type")]
-ReadingBody = Annotated[SnapshotReadingBody | CursorReadingBody, Field(discriminator="type")]
+ReadingBody = Annotated[SnapshotReadingBody | VersionReadingBody | CursorReadingBody, Field(discriminator="type")]
 Mappings = Annotated[tuple[FieldMappingBody, ...], Field(min_length=1, max_length=10_000)]
 DeleteRatio = Annotated[float, Field(ge=0, le=1)]
 SourceQuery = Annotated[str, Field(min_length=1, max_length=65_536)]

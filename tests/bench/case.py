@@ -12,7 +12,7 @@ import uvloop
 
 from tailrace.connector_kit.registry import destination_type, warehouse_type
 from tailrace.core.policies import DeliveryPolicy
-from tailrace.core.readings import CursorReading
+from tailrace.core.readings import CursorReading, VersionReading
 from tailrace.core.runs import RunKind, RunStatus
 from tailrace.core.syncs import SyncDefinition, SyncMode
 from tailrace.observe.logs import configure_logs
@@ -98,6 +98,13 @@ async def by_snapshot(place: Place) -> Timed:
     return await _second_run(place, sync_mode=SyncMode.MIRROR)
 
 
+async def by_version(place: Place) -> Timed:
+    """The same, where a column tells which rows are the same as before."""
+    return await _second_run(
+        place, sync_mode=SyncMode.MIRROR, reading=VersionReading(type="version", column="updated_at")
+    )
+
+
 async def by_cursor(place: Place) -> Timed:
     """A second run that finds 1 % of the rows changed by an indexed column; it cannot see what is gone."""
     return await _second_run(place, reading=CursorReading(type="cursor", column="updated_at"))
@@ -111,6 +118,7 @@ CASES: Mapping[str, Case] = {
     ),
     "unchanged": Case("second run, nothing changed", unchanged),
     "snapshot": Case("second run by snapshot, 1 % changed, 0.1 % removed", by_snapshot, sends_again=0.01),
+    "version": Case("second run by a version column, 1 % changed, 0.1 % removed", by_version, sends_again=0.01),
     "cursor": Case("second run by cursor, 1 % changed", by_cursor, sends_again=0.01),
     "single": Case("first run, a request for each row", single, rows_at_most=20_000),
     "latency50": Case("first run, 50 ms latency, 100 rows a request, 64 in flight", far_away, Terms(delay_s=0.05)),

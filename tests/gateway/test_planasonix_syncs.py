@@ -257,6 +257,8 @@ class TestRefused:
             ({"fieldMappings": [{"source": "a", "destination": "b", "kee": True}]}, "/fieldMappings/0/kee"),
             ({"maxDeleteRatio": 1.1}, "/maxDeleteRatio"),
             ({"reading": {"type": "cursor"}}, "/reading/column"),
+            ({"reading": {"type": "version"}}, "/reading/column"),
+            ({"reading": {"type": "version", "column": "at", "lookBackS": 1}}, "/reading/lookBackS"),
             ({"reading": {"type": "cursor", "column": "at", "lookBackS": -1}}, "/reading/lookBackS"),
             ({"reading": {"type": "guess"}}, "/reading"),
             ({"syncMode": "merge"}, "/syncMode"),

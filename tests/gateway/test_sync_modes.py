@@ -28,6 +28,17 @@ async def test_sync_may_read_by_a_cursor(admin: Caller, source_id: str, destinat
     assert (changed.attributes["reading"], changed.attributes["version"]) == ({"type": "snapshot"}, 2)
 
 
+async def test_sync_may_read_by_versions(admin: Caller, source_id: str, destination_id: str) -> None:
+    version = {"type": "version", "column": "updated_at"}
+
+    created = await admin.post(SYNCS, a_sync(destination_id, syncMode="mirror", reading=version))
+    refused = await admin.post(SYNCS, a_sync(destination_id, syncMode="append", reading=version))
+
+    assert (created.status, created.attributes["reading"]) == (201, version)
+    assert refused.status == 422
+    assert "append compares no row with what was delivered" in str(refused.json)
+
+
 async def test_append_needs_no_key(admin: Caller, source_id: str, destination_id: str) -> None:
     mappings = [{"source": "account_id", "destination": "Id"}]
 
