@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 
 from tailrace.core.mappings import OnTypeMismatch
@@ -27,6 +27,12 @@ from tailrace_gateway.wording import worded
 
 _NAMES = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
 _SCHEDULE: TypeAdapter[AnySchedule] = TypeAdapter(Schedule)
+
+
+def _not_blank(name: str) -> str:
+    if not name.strip():
+        raise ValueError("must not be empty")
+    return name
 
 
 class FieldMappingBody(FieldMapping):
@@ -88,7 +94,7 @@ class DeliveryBody(DeliveryPolicy):
     failure_thresholds: FailureThresholdsBody = FailureThresholdsBody()
 
 
-Name = Annotated[str, Field(min_length=1, max_length=256)]
+Name = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_not_blank)]
 Id = Annotated[str, Field(min_length=1, max_length=64)]
 ScheduleBody = Annotated[ManualBody | IntervalBody | CronBody, Field(discriminator="type")]
 ReadingBody = Annotated[SnapshotReadingBody | VersionReadingBody | CursorReadingBody, Field(discriminator="type")]

@@ -1,4 +1,4 @@
-"""How much more memory an executor takes for five times as many rows, in a first run and in one that compares all."""
+"""How much more memory an executor takes for five times as many rows, in a first run and in runs that compare."""
 
 import asyncio
 from argparse import Namespace
@@ -10,7 +10,7 @@ from tests.bench.rows import run_case
 
 TIMES = 5
 
-_CASES = ("full", "snapshot")
+_CASES = ("full", "snapshot", "version")
 
 
 def measure_growth(arguments: Namespace) -> Figures:

@@ -33,6 +33,7 @@ async def test_wrong_method_tells_those_that_the_path_takes(admin: Caller) -> No
     [
         ({"name": None}, "must be text"),
         ({"name": ""}, "must not be empty"),
+        ({"name": " \t"}, "must not be empty"),
         ({"name": "x" * 257}, "must have at most 256 characters"),
         ({"sourceQuery": "  "}, "must not be empty"),
         ({"enabled": "yes"}, "must be true or false"),
