@@ -75,6 +75,28 @@ def test_overlaid_page_is_as_one_of_what_is_left(base: list[Entry], above: list[
     assert [entry for made in pages(merged) for entry in unpack(made.body, made.algorithm)] == left
 
 
+@given(
+    st.lists(delivered, min_size=1).map(layer),
+    st.lists(delivered | close, min_size=1).map(layer),
+    st.lists(delivered | close).map(layer),
+    st.sampled_from([0, 1]),
+)
+def test_page_that_something_lies_above_is_overlaid_again(
+    base: list[Entry], above: list[Entry], topmost: list[Entry], times_source: int
+) -> None:
+    base, above, topmost = (
+        [one._replace(source=SourceHash(one.source * times_source)) for one in some] for some in (base, above, topmost)
+    )
+    [page] = pages(base)
+    expected = {entry.key: entry for entry in [*base, *above, *topmost]}
+    left = [expected[key] for key in sorted(expected) if not expected[key].is_tombstone]
+
+    known = unpack(page.body, -page.algorithm, pack_above(EntryColumns.of(above)))
+    merged = known.overlaid(EntryColumns.of(topmost))
+
+    assert [entry for made in pages(merged) for entry in unpack(made.body, made.algorithm)] == left
+
+
 @given(st.lists(entries).map(layer), st.lists(entries).map(layer), st.lists(entries).map(layer))
 def test_layers_that_are_stacked_lie_above_a_third_as_one(
     base: list[Entry], above: list[Entry], topmost: list[Entry]

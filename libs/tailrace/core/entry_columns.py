@@ -211,7 +211,7 @@ class EntryColumns(Sequence[Entry]):
             sources[at : at + is_known] = () if isinstance(one, Entry) else (source,)
             moves += isinstance(one, Entry) == is_known
         packed = None if moves else self.packed_keys
-        laid = EntryColumns.packed(packed, bytes(hashes), array=orjson.dumps(texts) if moves else None)
+        laid = EntryColumns.packed(packed, bytes(hashes), array=orjson.dumps(texts) if moves else self.array)
         laid.sources = sources if any(sources) else None
         return laid
 
