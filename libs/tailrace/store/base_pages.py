@@ -33,8 +33,9 @@ INSERT_ARGUMENTS = 10
 
 _PAGES_PER_PROMOTION = 500
 _SETTLED_AT_ONCE = 16
-_REWRITTEN_AT_ONCE = 64
+_REWRITTEN_AT_ONCE = 256
 _STARTS_AT_ONCE = 512
+_LAID_AT_ONCE = 128
 _PAGES_PER_MERGE = 32
 _PLAIN_COLUMNS = ("entries", "delivered", "gone", "has_tombstones", "algorithm", "body")
 _INSERT_ALWAYS = INSERT.format(*range(1, 1 + INSERT_ARGUMENTS), of="(SELECT) AS always")
@@ -128,9 +129,10 @@ async def _merge_into_base(connection: Connection, sync_id: SyncId, above: Entry
         if len(starts) == _STARTS_AT_ONCE:
             end = bisect_left(above.keys, RowKey(tuple(starts[-1])))
         shares = list(_shares(starts, above[:end]))
-        for at in range(0, len(shares), _PAGES_PER_MERGE):
-            if anew := await lay(connection, sync_id, shares[at : at + _PAGES_PER_MERGE]):
-                await _rewrite(connection, sync_id, anew)
+        for at in range(0, len(shares), _LAID_AT_ONCE):
+            anew = await lay(connection, sync_id, shares[at : at + _LAID_AT_ONCE])
+            for first in range(0, len(anew), _PAGES_PER_MERGE):
+                await _rewrite(connection, sync_id, anew[first : first + _PAGES_PER_MERGE])
         above = above[end:]
 
 
