@@ -233,4 +233,14 @@ MUTATIONS = (
         "shard = $5 AND $6::uuid IS NOT NULL\n",
         (f"{_CONTRACT}test_letters_that_a_run_has_not_come_across_are_closed_by_its_owner_alone",),
     ),
+    Mutation(
+        "a page that is laid over twice loses its keys",
+        "libs/tailrace/core/entry_columns.py",
+        "array=orjson.dumps(texts) if moves else self.array)",
+        "array=orjson.dumps(texts) if moves else None)",
+        (
+            "tests/core/test_snapshots.py::test_page_that_something_lies_above_is_overlaid_again",
+            "tests/store/test_page_layers.py::test_any_history_of_runs_comes_to_the_same_as_a_dict",
+        ),
+    ),
 )
