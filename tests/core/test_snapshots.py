@@ -170,10 +170,19 @@ def test_keys_that_stay_are_not_packed_again() -> None:
     assert others not in shorter.body
 
 
-@given(st.lists(delivered, min_size=5).map(layer), st.integers(1, 4), st.randoms(use_true_random=False))
-def test_entries_in_stretches_and_others_are_gathered_in_order(some: list[Entry], size: int, order: Random) -> None:
+@given(
+    st.lists(delivered, min_size=5).map(layer),
+    st.integers(1, 4),
+    st.randoms(use_true_random=False),
+    st.sampled_from(["one behind another", "one among another"]),
+)
+def test_entries_in_stretches_and_others_are_gathered_in_order(
+    some: list[Entry], size: int, order: Random, lie: str
+) -> None:
     plain = [entry for entry in some if not isinstance(told_of(entry), Entry)]
-    stretches = [stretch(plain[at : at + size]) for at in range(0, len(plain), size)]
+    behind = [plain[at : at + size] for at in range(0, len(plain), size)]
+    among = [plain[at::size] for at in range(min(size, len(plain)))]
+    stretches = [stretch(each) for each in (behind if lie == "one behind another" else among)]
     others = [entry for entry in some if isinstance(told_of(entry), Entry)]
 
     gathered = EntryColumns.gathered(shuffled(stretches, order), shuffled(others, order))

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from itertools import chain, pairwise
 from struct import unpack
 from typing import NamedTuple, Self, TypeAlias, TypeVar, cast, overload
 
@@ -117,10 +117,12 @@ class EntryColumns(Sequence[Entry]):
 
     @classmethod
     def gathered(cls, plain: Sequence[PlainEntries], odd: Sequence[Entry]) -> Self:
-        """Plain entries in stretches, no two of them over the same keys, and among them others."""
+        """Plain entries in stretches, each key once, and among them others."""
         if not plain:
             return cls.of(sorted(odd, key=_key))
         plain = sorted(plain, key=_first_key)
+        if any(one.keys[-1] > other.keys[0] for one, other in pairwise(plain)):
+            plain = [_in_order(plain)]
         keys = joined_keys([some.keys for some in plain])
         told: list[Told] = list(chain.from_iterable(some.hashes for some in plain))
         sources: list[SourceHash] | None = None
@@ -256,6 +258,13 @@ def _key(entry: Entry) -> RowKey:
 
 def _first_key(plain: PlainEntries) -> RowKey:
     return plain.keys[0]
+
+
+def _in_order(plain: Sequence[PlainEntries]) -> PlainEntries:
+    """Stretches of which some begin among the keys of others, as one."""
+    columns = (zip(some.keys, some.hashes, _all_sources(some), strict=True) for some in plain)
+    keys, hashes, sources = zip(*sorted(chain.from_iterable(columns)), strict=True)
+    return PlainEntries(keys, hashes, sources if any(sources) else None)
 
 
 def _are_plain(told: Sequence[Told]) -> bool:

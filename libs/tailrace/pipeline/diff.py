@@ -16,6 +16,9 @@ from tailrace.core.rows import Change, RowHash, RowKey
 from tailrace.core.snapshots import Entry, is_version
 from tailrace.pipeline.plain import MappedRow, PlainChanges, PlainRows, PlainUpdates, RowChange
 
+_TO_LEARN = (True, False)
+"""Of a row that is the same, and whose hash in the warehouse is not what it was."""
+
 
 async def diff(
     blocks: AsyncIterator[Sequence[MappedRow]], snapshot: AsyncIterator[Sequence[Entry]]
@@ -136,8 +139,8 @@ def _compare_plain(
 
 def _matched(columns: RowColumns, known: EntryColumns, *, keeps_unchanged: bool) -> Iterator[Sequence[RowChange]]:
     """What became of rows whose keys are all known."""
-    if columns.sources is None and known.is_plain and not keeps_unchanged:
-        yield _updates(columns, _delivered(known.told))
+    if known.is_plain and not keeps_unchanged:
+        yield _updates(columns, known)
         return
     at = 0
     told = zip(map(eq, columns.hashes, known.told), _learnt(columns, known), strict=False)
@@ -156,14 +159,18 @@ def _matched(columns: RowColumns, known: EntryColumns, *, keeps_unchanged: bool)
         at = end
 
 
-def _updates(columns: RowColumns, known: Sequence[RowHash]) -> Sequence[RowChange]:
-    """The same where nothing but what was delivered is known of any, and nothing else is to be learnt."""
-    if columns.hashes == known:
-        return PlainUpdates(columns.keys, (), columns[:0], ())
-    places = list(compress(count(), map(ne, columns.hashes, known)))
+def _updates(columns: RowColumns, known: EntryColumns) -> Sequence[RowChange]:
+    """The same where nothing but hashes is known of any."""
+    delivered = _delivered(known.told)
+    places = [] if columns.hashes == delivered else list(compress(count(), map(ne, columns.hashes, delivered)))
     if len(places) == len(columns):
-        return PlainChanges(Change.CHANGED, columns, known)
-    return PlainUpdates(columns.keys, places, columns.only(places), [known[at] for at in places])
+        return PlainChanges(Change.CHANGED, columns, delivered)
+    told = zip(map(eq, columns.hashes, delivered), _learnt(columns, known), strict=False)
+    learnt_at = [] if columns.sources is None else [at for at, one in enumerate(told) if one == _TO_LEARN]
+    if len(learnt_at) == len(columns):
+        return PlainChanges(Change.UNCHANGED, columns, delivered)
+    changed, learnt = columns.only(places), columns.only(learnt_at)
+    return PlainUpdates(columns.keys, places, changed, [delivered[at] for at in places], learnt_at, learnt)
 
 
 def _learnt(columns: RowColumns, known: EntryColumns) -> Iterable[bool]:

@@ -110,9 +110,8 @@ class Tally:
 
     def learn(self, unchanged: RowColumns) -> None:
         """What the warehouse's hashes are of rows that did not change, and stand among others."""
-        if unchanged.sources is not None and self.terms.remembers:
-            told = zip(unchanged.keys, unchanged.hashes, unchanged.sources, strict=True)
-            self.entries += [Entry(key, row_hash, source=source) for key, row_hash, source in told]
+        if unchanged and self.terms.remembers:
+            self._remember(unchanged)
 
     def add_rejected(self, change: RowChange, mapped: MappedRow, outcome: RowOutcome) -> None:
         """A row that became a dead letter; it stays out of later runs while neither it nor the letter changes."""
