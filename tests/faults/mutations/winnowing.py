@@ -4,7 +4,7 @@ from tests.faults.mutations.mutation import Mutation
 
 _WINNOW = "libs/tailrace/pipeline/winnow.py"
 _SIEVE = "tests/pipeline/test_sieve.py::"
-_SAME = (f"{_SIEVE}test_run_by_hashes_comes_to_the_same_as_one_that_reads_all_rows",)
+_WHOLE = (f"{_SIEVE}test_text_of_which_many_lines_changed_is_read_whole_and_the_others_are_not",)
 _TOUCHED = (f"{_SIEVE}test_row_of_another_version_that_is_the_same_is_read_once_and_not_sent",)
 
 MUTATIONS = (
@@ -30,7 +30,7 @@ MUTATIONS = (
         _WINNOW,
         "            at = self._page.at if page is self._page.entries else 0\n",
         "            at = 0\n",
-        _SAME,
+        _WHOLE,
     ),
     Mutation(
         "what a row is in the warehouse by now is not learnt",
