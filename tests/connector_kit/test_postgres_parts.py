@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tailrace.connector_kit.compiled import LINE_ORDER, LineOrder
 from tailrace.connector_kit.copy_stream import Sink
 from tailrace.connector_kit.number_ranges import Numbers, Range
-from tailrace.connector_kit.postgres_parts import NEVER_S, PART_BYTES, Parts, parts, parts_for, sorted_lines
+from tailrace.connector_kit.postgres_parts import PART_BYTES, Parts, parts, parts_for, sorted_lines
 from tailrace.connector_kit.postgres_reading import ReadColumn
 from tailrace.connector_kit.warehouse import Reading
 from tailrace.core.rows import RowKey
@@ -111,7 +111,7 @@ class Server:
     async def ends(self, sql: str) -> tuple[int | None, int | None]:
         return 1, 9
 
-    async def copy_to(self, sink: Sink, sql: str, *, within_s: float = NEVER_S) -> None:
+    async def copy_to(self, sink: Sink, sql: str) -> None:
         self.asked.append(sql)
         for line in [self.lines[at] for at in (2, 1, 0)] if sql == "ordered" else self.lines:
             await sink(line)
@@ -146,8 +146,8 @@ async def test_part_is_one_text_in_order_and_one_that_is_too_large_ends_them() -
     whole = Parts(reading, Numbers(1, 9, 8), lambda _, is_ordered=True: "ordered" if is_ordered else "as it lies")
 
     server = Server(10)
-    given = [text async for text in whole.texts(server, within_s=1)]
-    too_large = [text async for text in whole.texts(Server(PART_BYTES // 2), within_s=1)]
+    given = [text async for text in whole.texts(server.copy_to)]
+    too_large = [text async for text in whole.texts(Server(PART_BYTES // 2).copy_to)]
 
     assert given == [b"".join(server.lines[at] for at in (2, 1, 0))] * 2
     assert server.asked == ["as it lies"] * 2

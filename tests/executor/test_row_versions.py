@@ -1,11 +1,13 @@
 """A large table whose rows have a version: what has another one is read, and nothing else."""
 
 import asyncpg
+import pytest
 import pytest_asyncio
 
 from tailrace.core.ids import RunId
-from tailrace.core.readings import VersionReading
+from tailrace.core.readings import SnapshotReading, VersionReading
 from tailrace.core.runs import RunStatus
+from tailrace.core.syncs import SyncMode
 from tailrace.runtime.service import Chassis
 from tailrace.store.connections import ConnectionDraft
 from tests.executor.sink import Sink
@@ -78,6 +80,26 @@ async def test_postgres_keeps_a_version_of_each_row_by_itself(
 
     assert [row["id"] for row in sink.rows] == [10]
     assert (second.books.delivered, third.books.delivered, third.books.skipped) == (1, 0, ROWS)
+
+
+@pytest.mark.parametrize("mode", [SyncMode.INSERT, SyncMode.MIRROR])
+async def test_what_was_delivered_stays_known_however_rows_are_compared(
+    yard: Yard, warehouse: "asyncpg.Connection[asyncpg.Record]", mode: SyncMode
+) -> None:
+    await yard.add_people(1, 50)
+    query = "SELECT id, email, 7 AS version, 8 AS other FROM people"
+    common = {"source_query": query, "sync_mode": mode, "max_delete_ratio": 1.0}
+    await yard.change_sync(**common)
+    await yard.run()
+    gone = 1 if mode is SyncMode.MIRROR else 0
+
+    for number, column in enumerate(["version", "other", None], start=1):
+        by_version = VersionReading(type="version", column=column) if column else SnapshotReading()
+        await yard.change_sync(**common, reading=by_version.model_dump())
+        await warehouse.execute("DELETE FROM people WHERE id = $1", number)
+        run = await yard.run()
+
+        assert (run.books.read, run.books.delivered, run.books.deleted) == (50 - number, 0, gone)
 
 
 async def test_run_that_is_stopped_among_rows_of_another_version_goes_on(

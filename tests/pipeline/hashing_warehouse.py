@@ -24,12 +24,16 @@ class HashingWarehouse(MemoryWarehouse):
     rows_per_text = 0
     """How many lines of hash and key come together at most, but for those of one key; none where it is 0."""
 
+    expired: frozenset[str] = frozenset()
+    """Keys of rows that the query gives no more when all of a text is read."""
+
     texts_held = 100
     """Behind so many, one is too large to be held."""
 
     def __init__(self, rows: list[tuple[str | None, str]]) -> None:
         super().__init__(rows)
         self.fetched = 0
+        self.most_fetched = 0
         self.read_whole = 0
 
     async def row_hash(self, *, is_asked_for: bool = False) -> str | None:
@@ -72,6 +76,7 @@ class _View:
 
     async def rows_of(self, keys: Sequence[RowKey]) -> AsyncIterator[Block]:
         wanted = keys[1:] if self._warehouse.gives_others else keys
+        self._warehouse.most_fetched = max(self._warehouse.most_fetched, len(keys))
         async for block in self._warehouse.blocks(replace(self._reading, after=None, only=wanted)):
             self._warehouse.fetched += len(block.rows)
             yield replace(block, sources=self._hashes(block))
@@ -86,9 +91,16 @@ class _View:
         return self._warehouse.is_quick
 
     async def _whole(self, after: RowKey | None, until: RowKey | None, *, with_hashes: bool) -> AsyncIterator[Block]:
-        async for block in self._warehouse.blocks(replace(self._reading, after=after, until=until)):
+        reading = replace(self._reading, after=after, until=until or self._reading.until)
+        async for whole in self._warehouse.blocks(reading):
+            block = self._without_expired(whole)
             self._warehouse.read_whole += len(block.rows)
             yield replace(block, sources=self._hashes(block) if with_hashes else None)
+
+    def _without_expired(self, block: Block) -> Block:
+        found = zip(block.rows, block.keys, strict=True)
+        kept = [(row, key) for row, key in found if key is None or key[0] not in self._warehouse.expired]
+        return Block([row for row, _ in kept], [key for _, key in kept])
 
     def _hashes(self, block: Block) -> list[SourceHash]:
         return [self._hash([row[at] for at in self._places]) for row in block.rows]

@@ -196,6 +196,35 @@ async def test_text_of_which_many_lines_changed_is_read_whole_and_the_others_are
     assert (books.read, books.delivered, books.skipped, books.deleted) == (449, 131, 318, 1)
 
 
+async def test_rows_that_had_lines_and_are_gone_when_all_are_read_are_gone_and_no_others() -> None:
+    warehouse = _lined(150)
+    world = _world(SyncMode.MIRROR, set(), warehouse)
+    world.rows = people(400)
+    await world.run()
+    world.rows = [*people(10), *((key, "changed") for key, _ in people(140)[10:]), *people(400)[140:]]
+    warehouse.expired = frozenset(f"0{number}" for number in range(141, 150))
+
+    books = await world.run()
+
+    assert (books.read, books.delivered, books.deleted) == (391, 130, 9)
+    assert sorted(key for [key] in world.ledger.entries) == [
+        key for key, _ in people(400) if key not in warehouse.expired
+    ]
+
+
+async def test_few_of_the_rows_that_are_read_by_their_keys_are_held_at_once() -> None:
+    warehouse = _lined(20_000)
+    world = _world(SyncMode.UPSERT, set(), warehouse)
+    world.rows = people(9_000)
+    await world.run()
+    world.rows = [(f"{number:04}", "changed" if number % 10 == 7 else f"name {number}") for number in range(8_000)]
+
+    books = await world.run()
+
+    assert (books.delivered, warehouse.fetched) == (800, 800)
+    assert warehouse.most_fetched < 520
+
+
 async def test_all_that_is_left_is_read_whole_behind_many_texts_that_were() -> None:
     warehouse = _lined(110)
     world = _world(SyncMode.UPSERT, set(), warehouse)

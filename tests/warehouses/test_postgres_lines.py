@@ -1,5 +1,6 @@
 """Hashes of a large table as lines of text, part by part, while rows are asked for in between."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -87,6 +88,30 @@ async def test_rows_are_read_by_their_keys_and_whole_while_lines_come(admin: Adm
     assert len(whole) % 19 == 0
     assert set(whole) <= {(key,) for key, _ in found}
     assert not await has_sorted_on_disk(admin)
+
+
+async def test_lines_wait_while_all_rows_are_read(admin: Admin, empty_database_url: str) -> None:
+    await admin.execute(TABLE)
+    asked = "SELECT query FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+
+    async with view(empty_database_url) as seen:
+        lines = seen.lines()
+        assert lines is not None
+        async with lines as texts:
+            first = read([await anext(texts)])
+            async with seen.rows(after=None, until=RowKey((first[-1][0],)), with_hashes=True) as rows:
+                found, queries = 0, set()
+                async for block in rows:
+                    found += len(block.keys)
+                    queries.add(await admin.fetchval(asked))
+                # Texts that wait for their reader hold two parts, and the third would be asked for by now.
+                await asyncio.sleep(0.05)
+                queries.add(await admin.fetchval(asked))
+            rest = read([text async for text in texts])
+
+    assert found == len(first)
+    assert all("filling" in query for query in queries)
+    assert len(first) + len(rest) == ROWS + 3
 
 
 async def test_lines_come_from_key_to_key(admin: Admin, empty_database_url: str) -> None:

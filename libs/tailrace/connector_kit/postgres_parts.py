@@ -5,11 +5,11 @@ query before it gives the first row. But the index finds the numbers of a part. 
 the server sorts nothing: a part is given as it lies, and sorted here.
 """
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self, TypeAlias
 
 import orjson
 
@@ -26,9 +26,6 @@ ROWS_PER_PART = 20_000
 
 PART_BYTES = 16 << 20
 """The most text of a part that is sorted here: it may have more rows, or larger ones, than the server expects."""
-
-NEVER_S = 10 * 365 * 86_400.0
-"""No end: a COPY lasts for as long as its rows are read."""
 
 _AHEAD_BYTES = 4 << 20
 
@@ -80,6 +77,10 @@ class Statement(Protocol):
         ...
 
 
+CopyTo: TypeAlias = Callable[[Sink, str], Awaitable[None]]
+"""Has all data of a COPY given to a sink."""
+
+
 class Session(Protocol):
     """A connection in a transaction."""
 
@@ -91,8 +92,8 @@ class Session(Protocol):
         """The two numbers that a statement gives, asked for a few seconds at most."""
         ...
 
-    async def copy_to(self, sink: Sink, sql: str, *, within_s: float = NEVER_S) -> None:
-        """Have all data of a COPY given to a sink, once nothing else is under way."""
+    async def copy_to(self, sink: Sink, sql: str) -> None:
+        """Have all data of a COPY given to a sink."""
         ...
 
     @property
@@ -129,15 +130,14 @@ class Parts:
                     continue
             await session.copy_to(sink, self.statement_of(part.reading))
 
-    async def texts(self, session: Session, *, within_s: float) -> AsyncIterator[bytes]:
-        """What each part gives, as one text in order, copied when it is asked for, within so long.
+    async def texts(self, copy_to: CopyTo) -> AsyncIterator[bytes]:
+        """What each part gives, as one text in order, copied when it is asked for.
 
         Before a part that is too large to be held an empty one comes, and nothing behind it.
         """
         for part in parts(self.reading, self.numbers):
             held = _Held()
-            statement = self.statement_of(part.reading, is_ordered=not part.may_be_sorted_here)
-            await session.copy_to(held.take, statement, within_s=within_s)
+            await copy_to(held.take, self.statement_of(part.reading, is_ordered=not part.may_be_sorted_here))
             if held.is_too_large:
                 yield b""
                 return

@@ -4,7 +4,7 @@ Rows and snapshot come in the same order of places, so that one pass of both tel
 removed, holding a block and a page at a time. Where rows are plain, stretches of them are compared at once.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from itertools import compress, count, groupby, repeat
 from operator import eq, ne
@@ -90,12 +90,15 @@ class Page:
             self.entries, self.at = EntryColumns.of(following or ()), 0
         return self.at < len(self.entries)
 
-    async def left(self) -> AsyncIterator[Sequence[RowChange]]:
-        """All that no row was found for, behind the last of them."""
+    async def left(self, until: RowKey | None = None) -> AsyncIterator[Sequence[RowChange]]:
+        """All that no row was found for, behind the last of them, up to a key if one is given."""
         while await self.turn():
-            left = self.entries[self.at :]
-            self.at = len(self.entries)
-            yield _removed(left)
+            end = len(self.entries) if until is None else bisect_right(self.entries.keys, until, self.at)
+            if self.at < end:
+                yield _removed(self.entries[self.at : end])
+            self.at = end
+            if end < len(self.entries):
+                return
 
 
 def _compare(

@@ -55,8 +55,8 @@ class Sieve:
         if lines is None or COPY_CELLS is None:
             changes = diff(self._rows(stack, is_worth_it=is_worth_it), self._known.pages())
         else:
-            winnow = Winnow(self._source, self._mapper, self._known, self._after, COPY_CELLS)
-            changes = winnow.changes(await stack.enter_async_context(lines), stack)
+            texts, opened = await stack.enter_async_context(lines), await stack.enter_async_context(AsyncExitStack())
+            changes = Winnow(self._source, self._mapper, self._known, self._after, COPY_CELLS).changes(texts, opened)
         async for some in changes:
             yield some
 

@@ -44,7 +44,7 @@ _TARGETS = """
   SELECT count(DISTINCT (definition -> 'destination_id', definition -> 'object_name',
     CASE WHEN definition ->> 'sync_mode' IN ('delete', 'append') THEN definition ->> 'sync_mode' ELSE '' END,
     jsonb_path_query_array(definition, '$.field_mappings[*] ? (@.key == true)'),
-    coalesce(definition #>> '{{reading,column}}', ''),
+    CASE WHEN definition #>> '{{reading,type}}' = 'cursor' THEN definition #>> '{{reading,column}}' ELSE '' END,
     CASE WHEN definition #>> '{{reading,type}}' = 'cursor' AND definition ->> 'sync_mode' NOT IN ('insert', 'append')
       THEN jsonb_build_array(definition -> 'source_query', definition -> 'field_mappings') END)) AS number
   FROM sync_versions

@@ -22,14 +22,8 @@ from tailrace.connector_kit.copy_text import TextKeys, TextRows
 from tailrace.connector_kit.destination import Level
 from tailrace.connector_kit.postgres_calls import PostgresCalls
 from tailrace.connector_kit.postgres_errors import TOO_SLOW, classified, is_about_a_row, reached
-from tailrace.connector_kit.postgres_hashes import (
-    CAN_HASH,
-    EXPLAIN,
-    ROW_HASH,
-    HashedStatements,
-    PostgresHashedRows,
-)
-from tailrace.connector_kit.postgres_parts import NEVER_S, Parts, parts_for, rows_planned
+from tailrace.connector_kit.postgres_hashes import CAN_HASH, EXPLAIN, ROW_HASH, HashedStatements, PostgresHashedRows
+from tailrace.connector_kit.postgres_parts import Parts, parts_for, rows_planned
 from tailrace.connector_kit.postgres_reading import blocks_of, statement, wrapped
 from tailrace.connector_kit.postgres_samples import sampled_keys
 from tailrace.connector_kit.postgres_settings import (
@@ -60,6 +54,7 @@ from tailrace.core.snapshot_tables import SnapshotTable
 # The driver's own state machine trips over a connection that ends between two answers: InternalClientError.
 _LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _CLOSE_S = 5.0
+_COPY_S = 10 * 365 * 86_400.0  # no end: a COPY lasts for as long as its rows are read
 _PREPARE_S = 30.0
 _GRACE_S = 5.0
 _LOOK_S = 5
@@ -213,24 +208,27 @@ class PostgresWarehouse(Warehouse):
         self, parts: Parts, attributes: Sequence[Attribute], *, has_hashes: bool = False
     ) -> AsyncIterator[AsyncIterator[Block]]:
         """The blocks of parts, one behind another, each by a COPY, which is cancelled with the scope."""
-        with _translated():
-            # A COPY is one statement, for as long as its reader takes: only the waits for the server are limited.
-            async with self._turn:
-                await self._connection.execute("SET LOCAL statement_timeout = 0", timeout=_PREPARE_S)
         stream = CopyStream(parts.reading.rows_per_block, FIRST_ROWS, ahead_bytes=parts.ahead_bytes)
-        async with stream.filled(partial(parts.give, session=self), _LOST):
-            yield self._copied_blocks(stream, parts.reading, attributes, has_hashes=has_hashes)
+        async with self._turn:
+            with _translated():
+                # A COPY is one statement, for as long as its reader takes: only the waits for the server are limited.
+                await self._connection.execute("SET LOCAL statement_timeout = 0", timeout=_PREPARE_S)
+            async with stream.filled(partial(parts.give, session=self), _LOST):
+                yield self._copied_blocks(stream, parts.reading, attributes, has_hashes=has_hashes)
 
     async def texts(self, parts: Parts) -> AsyncIterator[bytes]:
         """What each part gives, as one text, copied when it is asked for."""
         with _translated():
-            async for text in parts.texts(self, within_s=self._wait_s):
+            async for text in parts.texts(self._copy_in_turn):
                 yield text
 
-    async def copy_to(self, sink: Sink, sql: str, *, within_s: float = NEVER_S) -> None:
-        """Have all data of a COPY given to a sink, once nothing else is under way."""
+    async def copy_to(self, sink: Sink, sql: str) -> None:
+        """Have all data of a COPY given to a sink."""
+        await self._connection.copy_from_query(sql, output=sink, timeout=_COPY_S)
+
+    async def _copy_in_turn(self, sink: Sink, sql: str) -> None:
         async with self._turn:
-            await self._connection.copy_from_query(sql, output=sink, timeout=within_s)
+            await self._connection.copy_from_query(sql, output=sink, timeout=self._wait_s)
 
     async def _copied_blocks(
         self, stream: CopyStream, reading: Reading, attributes: Sequence[Attribute], *, has_hashes: bool
