@@ -3,6 +3,7 @@
 from tests.faults.mutations.mutation import Mutation
 
 _WINNOW = "libs/tailrace/pipeline/winnow.py"
+_PIECES = "libs/tailrace/pipeline/line_pieces.py"
 _SIEVE = "tests/pipeline/test_sieve.py::"
 _WHOLE = (f"{_SIEVE}test_text_of_which_many_lines_changed_is_read_whole_and_the_others_are_not",)
 _TOUCHED = (f"{_SIEVE}test_row_of_another_version_that_is_the_same_is_read_once_and_not_sent",)
@@ -10,7 +11,7 @@ _TOUCHED = (f"{_SIEVE}test_row_of_another_version_that_is_the_same_is_read_once_
 MUTATIONS = (
     Mutation(
         "a row that was to be deleted is passed over by its hash",
-        _WINNOW,
+        _PIECES,
         "            known[at] = UNKNOWN_SOURCE\n",
         "            known[at] = known[at]\n",
         (f"{_SIEVE}test_row_that_comes_back_before_it_could_be_deleted_is_read_and_sent",),
@@ -38,5 +39,19 @@ MUTATIONS = (
         "            self.decided.learn(updates.to_learn(at, end))\n",
         "",
         _TOUCHED,
+    ),
+    Mutation(
+        "rows that had lines and are gone when all are read stay where they are",
+        _WINNOW,
+        "        if until is not None:\n",
+        "        if False:\n",
+        (f"{_SIEVE}test_rows_that_had_lines_and_are_gone_when_all_are_read_are_gone_and_no_others",),
+    ),
+    Mutation(
+        "another column of versions is another target",
+        "libs/tailrace/store/snapshots.py",
+        "CASE WHEN definition #>> '{{reading,type}}' = 'cursor' THEN definition #>> '{{reading,column}}' ELSE '' END",
+        "coalesce(definition #>> '{{reading,column}}', '')",
+        ("tests/executor/test_row_versions.py::test_what_was_delivered_stays_known_however_rows_are_compared",),
     ),
 )
