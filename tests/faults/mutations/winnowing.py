@@ -5,8 +5,9 @@ from tests.faults.mutations.mutation import Mutation
 _WINNOW = "libs/tailrace/pipeline/winnow.py"
 _PIECES = "libs/tailrace/pipeline/line_pieces.py"
 _SIEVE = "tests/pipeline/test_sieve.py::"
-_WHOLE = (f"{_SIEVE}test_text_of_which_many_lines_changed_is_read_whole_and_the_others_are_not",)
-_TOUCHED = (f"{_SIEVE}test_row_of_another_version_that_is_the_same_is_read_once_and_not_sent",)
+_WINNOWS = "tests/pipeline/test_winnow.py::"
+_WHOLE = (f"{_WINNOWS}test_text_of_which_many_lines_changed_is_read_whole_and_the_others_are_not",)
+_TOUCHED = (f"{_WINNOWS}test_row_of_another_version_that_is_the_same_is_read_once_and_not_sent",)
 
 MUTATIONS = (
     Mutation(
@@ -23,7 +24,7 @@ MUTATIONS = (
         "        if False:\n",
         (
             f"{_SIEVE}test_query_that_gives_other_rows_each_time_is_read_whole",
-            f"{_SIEVE}test_second_row_of_the_last_key_of_a_page_is_a_duplicate",
+            f"{_WINNOWS}test_second_row_of_the_last_key_of_a_page_is_a_duplicate",
         ),
     ),
     Mutation(
@@ -45,7 +46,7 @@ MUTATIONS = (
         _WINNOW,
         "        if until is not None:\n",
         "        if False:\n",
-        (f"{_SIEVE}test_rows_that_had_lines_and_are_gone_when_all_are_read_are_gone_and_no_others",),
+        (f"{_WINNOWS}test_rows_that_had_lines_and_are_gone_when_all_are_read_are_gone_and_no_others",),
     ),
     Mutation(
         "another column of versions is another target",
