@@ -14,7 +14,7 @@ Item = TypeVar("Item")
 
 @asynccontextmanager
 async def asked_ahead(items: AsyncIterator[Item]) -> AsyncIterator[AsyncIterator[Item]]:
-    """The same items: while one is looked at, the next waits and the one behind it is asked for."""
+    """The same items: while one is looked at, the two that follow wait, and the one behind them is asked for."""
     waiting: asyncio.Queue[_Given[Item]] = asyncio.Queue(maxsize=2)
     async with side_by_side() as tasks:
         asking = tasks.create_task(_ask(items, waiting))
