@@ -204,7 +204,7 @@ class LineKeys(Sequence[RowKey]):
     def __getitem__(self, at: int | slice) -> RowKey | Sequence[RowKey]:
         if at == self._count - 1:
             return key_of_line(self._text, self._start, self._end)
-        if self._asked < _ASKED_ALONE and isinstance(at, int) and at >= 0:
+        if self._keys is None and self._asked < _ASKED_ALONE and isinstance(at, int) and at >= 0:
             self._asked += 1
             line = self._text[self._start : self._end].split(b"\n", at + 1)[at]
             return key_of_line(line, 0, len(line))

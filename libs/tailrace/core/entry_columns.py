@@ -11,7 +11,7 @@ import orjson
 from tailrace.core.packed_keys import unpacked_array
 from tailrace.core.rows import UNKNOWN_SOURCE, RowHash, RowKey, SourceHash
 from tailrace.core.snapshots import HASH_BYTES, Entry, is_old
-from tailrace.core.written_keys import joined_keys, keys_of
+from tailrace.core.written_keys import is_bare, joined_keys, keys_of
 
 Item = TypeVar("Item")
 Ordered = TypeVar("Ordered", str, list[str], RowKey)
@@ -86,7 +86,7 @@ class EntryColumns(Sequence[Entry]):
     def last_key(self) -> RowKey:
         """The key of the last entry; there is one."""
         array = self.array if self._keys is None else None
-        if array is None or b"\\" in array or not array.startswith(b'["'):
+        if array is None or not is_bare(array):
             return self.keys[-1]
         return RowKey((array[array.rindex(b'"', 0, -2) + 1 : -2].decode(),))
 
@@ -177,8 +177,13 @@ class EntryColumns(Sequence[Entry]):
         if isinstance(at, slice):
             sources = None if self.sources is None else self.sources[at]
             return EntryColumns(self.keys[at], self.told[at], is_plain=self.is_plain, sources=sources)
-        told, source = self.told[at], UNKNOWN_SOURCE if self.sources is None else self.sources[at]
-        return told._replace(source=source) if isinstance(told, Entry) else Entry(self.keys[at], told, source=source)
+        place = range(len(self))[at]
+        return self.entry_at(place, self.keys[place])
+
+    def entry_at(self, place: int, key: RowKey) -> Entry:
+        """One of them, for who has its key."""
+        told, source = self.told_at(place), UNKNOWN_SOURCE if self.sources is None else self.sources[place]
+        return told._replace(source=source) if isinstance(told, Entry) else Entry(key, told, source=source)
 
     def gone(self) -> list[Entry]:
         """Those that are gone."""
@@ -198,7 +203,8 @@ class EntryColumns(Sequence[Entry]):
         if self._keys is not None or not self._hashes:
             return None
         texts, hashes = orjson.loads(self.array or b"[]"), bytearray(self._hashes)
-        sources = [UNKNOWN_SOURCE] * len(self) if self.sources is None else list(self.sources)
+        has_sources = self.sources is not None or above.sources is not None
+        sources = list(self.sources or [UNKNOWN_SOURCE] * len(self)) if has_sources else []
         moves, at, has_parts = 0, 0, not isinstance(texts[0], str)
         for (key, *others), one, source in zip(above.keys, above.told, _all_sources(above), strict=True):
             if others or has_parts or (isinstance(one, Entry) and not one.is_tombstone):
@@ -210,7 +216,8 @@ class EntryColumns(Sequence[Entry]):
             elif not is_known:
                 texts.insert(at, key)
             hashes[at * HASH_BYTES : (at + is_known) * HASH_BYTES] = b"" if isinstance(one, Entry) else one
-            sources[at : at + is_known] = () if isinstance(one, Entry) else (source,)
+            if has_sources:
+                sources[at : at + is_known] = () if isinstance(one, Entry) else (source,)
             moves += isinstance(one, Entry) == is_known
         packed = None if moves else self.packed_keys
         laid = EntryColumns.packed(packed, bytes(hashes), array=orjson.dumps(texts) if moves else self.array)

@@ -79,3 +79,6 @@ class RowColumns(Sequence[Row]):
             sources = None if self.sources is None else self.sources[at]
             return type(self)(self.keys[at], self.bodies[at], self.hashes[at], sources)
         return Row(self.keys[at], self.bodies[at], self.hashes[at])
+
+
+NO_ROWS = RowColumns([], [], [])

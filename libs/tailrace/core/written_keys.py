@@ -156,6 +156,11 @@ def array_of(keys: Sequence[RowKey]) -> bytes:
     return orjson.dumps(parts if len(parts) == len(keys) else keys)
 
 
+def is_bare(array: bytes) -> bool:
+    """Whether the keys of an array are one text each, and none has an escape."""
+    return array.startswith(b'["') and b"\\" not in array
+
+
 def keys_of(array: bytes) -> list[RowKey]:
     """The keys of an array."""
     read: Sequence[str] | Sequence[Sequence[str]] = orjson.loads(array)

@@ -16,9 +16,6 @@ from tailrace.core.rows import Change, RowHash, RowKey
 from tailrace.core.snapshots import Entry, is_version
 from tailrace.pipeline.plain import MappedRow, PlainChanges, PlainRows, PlainUpdates, RowChange
 
-_TO_LEARN = (True, False)
-"""Of a row that is the same, and whose hash in the warehouse is not what it was."""
-
 
 async def diff(
     blocks: AsyncIterator[Sequence[MappedRow]], snapshot: AsyncIterator[Sequence[Entry]]
@@ -169,7 +166,9 @@ def _updates(columns: RowColumns, known: EntryColumns) -> Sequence[RowChange]:
     if len(places) == len(columns):
         return PlainChanges(Change.CHANGED, columns, delivered)
     told = zip(map(eq, columns.hashes, delivered), _learnt(columns, known), strict=False)
-    learnt_at = [] if columns.sources is None else [at for at, one in enumerate(told) if one == _TO_LEARN]
+    learnt_at: list[int] = []
+    if columns.sources is not None:
+        learnt_at = [at for at, (is_same, is_learnt) in enumerate(told) if is_same and not is_learnt]
     if len(learnt_at) == len(columns):
         return PlainChanges(Change.UNCHANGED, columns, delivered)
     changed, learnt = columns.only(places), columns.only(learnt_at)

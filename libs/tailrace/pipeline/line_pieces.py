@@ -8,15 +8,13 @@ from typing import NamedTuple
 from tailrace.connector_kit.compiled import CopyCells, Found, Known, Sifted
 from tailrace.connector_kit.copy_text import key_of_line
 from tailrace.core.entry_columns import EntryColumns
-from tailrace.core.row_columns import RowColumns
+from tailrace.core.row_columns import NO_ROWS
 from tailrace.core.rows import UNKNOWN_SOURCE, Change, RowHash, RowKey
 from tailrace.core.snapshots import HASH_BYTES, Entry
-from tailrace.core.written_keys import array_of
+from tailrace.core.written_keys import array_of, is_bare
 from tailrace.pipeline.diff import added, seen
 from tailrace.pipeline.plain import MappedRow, PlainChanges, PlainRows, RowChange
 from tailrace.pipeline.stretches import Stretches, end_of_line
-
-NO_ROWS = PlainRows(RowColumns([], [], []))
 
 
 class Piece(NamedTuple):
@@ -34,7 +32,7 @@ class Piece(NamedTuple):
     def of(cls, page: EntryColumns, at: int, text: bytes, start: int, copy_cells: CopyCells) -> "Piece | None":
         """As far as the text, or the page from a place on, goes; None where something is odd before that."""
         keys = page.array or array_of(page.keys)
-        if not keys.startswith(b'["') or b"\\" in keys:
+        if not is_bare(keys):
             return None
         known_start = 1 + sum(len(key.encode()) + 3 for (key,) in page.keys[:at]) if at else 1
         sifted = copy_cells.sift_hashes(text, start, Known(keys, _sources(page), known_start, at))
@@ -63,14 +61,14 @@ class Piece(NamedTuple):
         return [list(chain.from_iterable(told))] if self._letters > 1 else told
 
     def _stretches(self, text: bytes, rows: Sequence[MappedRow]) -> Iterator[Sequence[RowChange]]:
-        columns = rows.columns if isinstance(rows, PlainRows) else NO_ROWS.columns
+        columns = rows.columns if isinstance(rows, PlainRows) else NO_ROWS
         stretches, nth = Stretches(text, columns, self.start), 0
         for line, start, place, key in self.sifted.found:
             delivered = self._delivered(place) if key is None and isinstance(rows, PlainRows) else None
             if delivered is None:
                 yield from stretches.before(line, start)
             if key is not None:
-                yield [RowChange(Change.REMOVED, known=self._entry(place, RowKey((key,))))]
+                yield [RowChange(Change.REMOVED, known=self.page.entry_at(place, RowKey((key,))))]
                 continue
             if delivered is None:
                 yield self._alone(rows, nth, place)
@@ -91,7 +89,7 @@ class Piece(NamedTuple):
 
     def _alone(self, rows: Sequence[MappedRow], nth: int, place: int) -> Sequence[RowChange]:
         if place >= 0:
-            return [seen(rows[nth], self._entry(place, rows[nth].place))]
+            return [seen(rows[nth], self.page.entry_at(place, rows[nth].place))]
         return (
             PlainChanges(Change.ADDED, rows.columns[nth : nth + 1])
             if isinstance(rows, PlainRows)
@@ -102,11 +100,6 @@ class Piece(NamedTuple):
         """What was delivered, where there is nothing else to say."""
         told = None if place < 0 else self.page.told_at(place)
         return None if isinstance(told, Entry) else told
-
-    def _entry(self, place: int, key: RowKey) -> Entry:
-        told, sources = self.page.told_at(place), self.page.sources
-        entry = told if isinstance(told, Entry) else Entry(key, told)
-        return entry if sources is None else entry._replace(source=sources[place])
 
 
 def _sources(page: EntryColumns) -> bytes:

@@ -4,7 +4,7 @@ The place of a row is its key. By a cursor, the value of the cursor comes before
 digest as their key, and those that are alike are numbered.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from tailrace.core.errors import SourceInvalid
@@ -85,21 +85,19 @@ def order_of(definition: SyncDefinition, columns: Sequence[Column]) -> Order:
     is_keyed = bool(definition.key_columns)
     kinds = {column.name: column.kind for column in columns}
     if version is not None and version not in kinds:
-        raise SourceInvalid(
-            f"the query has no column {version!r} for the version of a row; it has: {', '.join(kinds)}",
-            code="VERSION_COLUMN_MISSING",
-        )
+        raise _missing(version, "version of a row", kinds, "VERSION_COLUMN_MISSING")
     if cursor is None:
         return Order(None, is_keyed)
     kind = kinds.get(cursor.column)
     if kind is None:
-        raise SourceInvalid(
-            f"the query has no column {cursor.column!r} for the cursor; it has: {', '.join(kinds)}",
-            code="CURSOR_COLUMN_MISSING",
-        )
+        raise _missing(cursor.column, "cursor", kinds, "CURSOR_COLUMN_MISSING")
     if kind not in CURSOR_KINDS:
         raise SourceInvalid(
             f"the cursor {cursor.column!r} is of kind {kind}: cast it to a number, a date or a timestamp in the query",
             code="CURSOR_TYPE",
         )
     return Order(CursorColumn(cursor.column, list(kinds).index(cursor.column), kind, cursor.look_back_s), is_keyed)
+
+
+def _missing(column: str, what: str, there: Iterable[str], code: str) -> SourceInvalid:
+    return SourceInvalid(f"the query has no column {column!r} for the {what}; it has: {', '.join(there)}", code=code)

@@ -10,7 +10,7 @@ from operator import eq
 from typing import NamedTuple, Self, cast, overload
 
 from tailrace.connector_kit.copy_text import LineKeys
-from tailrace.core.row_columns import RowColumns
+from tailrace.core.row_columns import NO_ROWS, RowColumns
 from tailrace.core.rows import UNKNOWN_SOURCE, Change, DistinctKeys, Row, RowHash, RowKey, RowOutcome, SourceHash
 from tailrace.core.settlements import DedupeKey
 from tailrace.core.snapshots import KEY_SIZE_LIMIT_BYTES, UNKNOWN_VERSION, Entry
@@ -18,7 +18,6 @@ from tailrace.core.written_keys import WrittenKeys
 
 _BYTES_PER_CHARACTER = 4
 _NOT_KEPT = b""
-_NO_ROWS = RowColumns([], [], [])
 
 
 class MappedRow(NamedTuple):
@@ -125,7 +124,7 @@ class PlainUpdates(Sequence[RowChange]):
         changed: RowColumns,
         delivered: Sequence[RowHash],
         learnt_at: Sequence[int] = (),
-        learnt: RowColumns = _NO_ROWS,
+        learnt: RowColumns = NO_ROWS,
     ) -> None:
         self.keys = keys
         self.places = places

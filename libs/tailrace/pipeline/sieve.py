@@ -21,13 +21,10 @@ from tailrace.pipeline.diff import diff, stretches
 from tailrace.pipeline.known import Known
 from tailrace.pipeline.map_fields import Mapper, map_fields
 from tailrace.pipeline.plain import MappedRow, PlainRows, RowChange
-from tailrace.pipeline.winnow import Winnow
+from tailrace.pipeline.winnow import FETCHED_ANYWAY, Winnow
 
 FETCHED_AT_MOST = 0.2
 """The part of the rows looked at together that are fetched by their keys; where more are to be, all are read."""
-
-FETCHED_ANYWAY = 100
-"""So many are fetched whatever part they are."""
 
 _SAMPLE = HASHES_PER_BLOCK // 100
 _NOT_READ = b""

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from tailrace.connector_kit.compiled import Found, Known, Sifted
 from tailrace.connector_kit.copy_text import TextKeys, TextRows, key_of_line
 from tailrace.core.entry_columns import EntryColumns
-from tailrace.core.row_columns import RowColumns
+from tailrace.core.row_columns import NO_ROWS, RowColumns
 from tailrace.core.rows import Block, Change, RowHash, RowKey
 from tailrace.core.snapshots import HASH_BYTES, Entry
+from tailrace.core.written_keys import is_bare
 from tailrace.observe.failpoints import failpoint
 from tailrace.pipeline.diff import Page, compared
 from tailrace.pipeline.map_fields import Mapper
@@ -25,7 +26,7 @@ _MOST_FOUND = 0.25
 _BLOCKS_WRITTEN = 16
 """After a block of which more was found, so many are written."""
 
-_NOTHING = RowColumns([], [], [])
+_NO_ENTRIES = EntryColumns.of([])
 _FIRST = 1
 """Where the first key begins in an array."""
 
@@ -62,7 +63,7 @@ async def sift(
 class _Seen:
     """The page that is compared, as compiled code takes it, as far as `place`."""
 
-    entries: EntryColumns | None = None
+    entries: EntryColumns = _NO_ENTRIES
     array: bytes = b""
     hashes: bytes = b""
     start: int = _FIRST
@@ -82,7 +83,7 @@ class _Seen:
     def _begin(self, entries: EntryColumns) -> None:
         self.entries, self.start, self.place = entries, _FIRST, -1
         array = entries.array if entries.is_plain else None
-        if array is not None and array.startswith(b'["') and b"\\" not in array:
+        if array is not None and is_bare(array):
             self.array, self.hashes, self.place = array, entries.hashes, 0
 
     def hash_at(self, place: int) -> RowHash:
@@ -157,7 +158,7 @@ class _Lines:
         text = self.rows.text
         lines = [text[each.start : end_of_line(text, each.start)] for each in found if each.key is None]
         if not lines:
-            return _NOTHING
+            return NO_ROWS
         rows = TextRows(b"\n".join(lines), self.rows.layout, copy_cells=self.rows.copy_cells)
         mapped = self.mapper.map_lines(rows)
         return None if mapped is None else mapped.columns
@@ -181,14 +182,9 @@ class _Told:
             else:
                 yield from stretches.before(line, start)
             if key is not None:
-                yield [RowChange(Change.REMOVED, known=self._entry(key, place))]
+                yield [RowChange(Change.REMOVED, known=self.seen.entries.entry_at(place, RowKey((key,))))]
             elif place < 0:
                 yield PlainChanges(Change.ADDED, self.found[nth : nth + 1])
                 stretches.leave_out()
             nth += key is None
         yield from stretches.before(sifted.rows, sifted.start)
-
-    def _entry(self, key: str, place: int) -> Entry:
-        entry = Entry(RowKey((key,)), self.seen.hash_at(place))
-        sources = None if self.seen.entries is None else self.seen.entries.sources
-        return entry if sources is None else entry._replace(source=sources[place])

@@ -15,7 +15,7 @@ from tailrace.core.rows import Block, RowKey
 from tailrace.observe.failpoints import failpoint
 from tailrace.pipeline.diff import Page, compared
 from tailrace.pipeline.known import Known
-from tailrace.pipeline.line_pieces import NO_ROWS, Piece
+from tailrace.pipeline.line_pieces import Piece
 from tailrace.pipeline.map_fields import Mapper
 from tailrace.pipeline.plain import MappedRow, RowChange
 
@@ -107,7 +107,7 @@ class Winnow:
         """The rows of lines that are not as they are known; None where the query does not give them now."""
         wanted = list(chain.from_iterable(piece.keys(text) for piece in pieces))
         if not wanted:
-            return NO_ROWS
+            return []
         blocks = [block async for block in self._source.rows_of(wanted)]
         keys = [key for block in blocks for key in block.keys]
         # Others where a key has several rows, of which a line may have been taken for that of the only one.

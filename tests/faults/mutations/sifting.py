@@ -25,7 +25,7 @@ MUTATIONS = (
     ),
     Mutation(
         "known keys are compared as JSON writes them",
-        _SIFT,
+        "libs/tailrace/core/written_keys.py",
         'array.startswith(b\'["\') and b"\\\\" not in array',
         "array.startswith(b'[\"')",
         _LINES,
