@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tailrace.core.packed_keys import packed_keys, unpacked_array
 from tailrace.core.rows import RowKey
-from tailrace.core.written_keys import WrittenKeys, array_of, joined_keys, keys_of
+from tailrace.core.written_keys import WrittenKeys, array_of, is_bare, joined_keys, keys_of
 
 texts = st.text(st.characters(min_codepoint=32, exclude_characters='"\\', exclude_categories=["Cs"]), max_size=12)
 lists = st.lists(texts, min_size=1, max_size=8)
@@ -63,3 +63,13 @@ def test_key_that_is_not_there_is_an_error() -> None:
     for each in (keys, joined_keys([keys, keys])):
         with pytest.raises(IndexError):
             each[len(each)]
+
+
+@pytest.mark.parametrize(
+    ("keys", "bare"),
+    [([("a",), ("b",)], True), ([('say "no"',)], False), ([("a\\b",)], False), ([("a", "b")], False), ([], False)],
+)
+def test_array_is_bare_where_its_keys_are_single_texts_without_an_escape(
+    keys: list[tuple[str, ...]], *, bare: bool
+) -> None:
+    assert is_bare(array_of([RowKey(key) for key in keys])) is bare

@@ -28,7 +28,7 @@ MUTATIONS = (
         "libs/tailrace/core/written_keys.py",
         'array.startswith(b\'["\') and b"\\\\" not in array',
         "array.startswith(b'[\"')",
-        _LINES,
+        ("tests/core/test_written_keys.py::test_array_is_bare_where_its_keys_are_single_texts_without_an_escape",),
     ),
     Mutation(
         "what follows an odd line is left out",
