@@ -23,7 +23,7 @@ import pytest
 from tailrace.embedded.postgres import EmbeddedPostgres
 from tests.architecture.source import ROOT, files
 from tests.faults.mutations.catalogue import MUTATIONS
-from tests.faults.mutations.mutation import STORIES, Mutation
+from tests.faults.mutations.mutation import STORIES, Mutation, Outdated
 from tests.simulation.test_simulation import PARTS
 
 _AT_ONCE = 2
@@ -57,7 +57,10 @@ def main() -> None:
     arguments = ArgumentParser(prog="make mutations ARGS=...")
     arguments.add_argument("--only", default="", help="those whose name holds this")
     only = arguments.parse_args().only
-    sys.exit(asyncio.run(_try_all([mutation for mutation in MUTATIONS if only in mutation.name])))
+    wanted = [mutation for mutation in MUTATIONS if only in mutation.name]
+    if not wanted:
+        arguments.error(f"no mutation's name holds {only!r}")
+    sys.exit(asyncio.run(_try_all(wanted)))
 
 
 async def _try_all(wanted: Sequence[Mutation]) -> int:
@@ -94,16 +97,23 @@ class _Bench:
         """Switch it off and look whether its tests notice."""
         async with self._places:
             began = time.monotonic()
-            with TemporaryDirectory(dir=self._folder) as copy:
-                root = Path(copy)
-                await asyncio.to_thread(_copy, root)
-                (root / mutation.path).write_text(mutation.mutated(ROOT))
-                code, said = await self._run(root, mutation.tests, within_s=_ENDS_WITHIN_S)
+            try:
+                code, said = await self._run_mutated(mutation)
+            except Outdated as outdated:
+                code, said = None, str(outdated)
             noticed = _noticed(said)
             trial = Trial(mutation, _fate(code, noticed), noticed or _tail(said), time.monotonic() - began)
         sys.stdout.write(f"{trial.fate:9} {trial.took_s:6.1f} s  {mutation.name}\n    {trial.told}\n")
         sys.stdout.flush()
         return trial
+
+    async def _run_mutated(self, mutation: Mutation) -> tuple[int | None, str]:
+        mutated = mutation.mutated(ROOT)
+        with TemporaryDirectory(dir=self._folder) as copy:
+            root = Path(copy)
+            await asyncio.to_thread(_copy, root)
+            (root / mutation.path).write_text(mutated)
+            return await self._run(root, mutation.tests, within_s=_ENDS_WITHIN_S)
 
     async def _run(self, root: Path, arguments: Sequence[str], *, within_s: float) -> tuple[int | None, str]:
         environment = os.environ | {
