@@ -1,20 +1,19 @@
 """Opens what a run needs on its way: warehouse, destination, plan."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
-from typing import TypeVar
 
 from tailrace.connector_kit.destination import Destination, Target, WritePlan
 from tailrace.connector_kit.keeping import kept_by
 from tailrace.connector_kit.registry import validate_settings
 from tailrace.connector_kit.warehouse import Warehouse
-from tailrace.core.errors import DestinationUnavailable, SourceUnavailable, StoreUnavailable, Unavailable
+from tailrace.core.errors import DestinationUnavailable, SourceUnavailable, StoreUnavailable
 from tailrace.core.policies import DeliveryPolicy
 from tailrace.core.runs import RunKind
 from tailrace.core.syncs import SyncDefinition, SyncMode
+from tailrace.core.waits import in_time
 from tailrace.mapping.accepted import Accepted, accepted_by
 from tailrace.pipeline.batch import Recipe
 from tailrace.pipeline.brake import Brake
@@ -33,11 +32,10 @@ from tailrace_executor.ledger import RunLedger
 from tailrace_executor.share import check_shared, is_last, may_share, share_out
 
 _OPEN_S = 30.0
+_DESTINATION_SILENT = "the destination did not answer"
 _ROWS = 2000
 _ROWS_THAT_MAY_REPEAT = 20_000
 """Rows in a window where nobody has said how many; more, where to send a row twice is to send it once."""
-
-_Told = TypeVar("_Told")
 
 
 @asynccontextmanager
@@ -124,8 +122,8 @@ async def _open_warehouse(stack: AsyncExitStack, definition: SyncDefinition, ben
     stored, values = await bench.connections.open_settings(definition.source_id)
     kind = bench.warehouse_type(stored.connector)
     settings = validate_settings(kind.settings_type, values)
-    opening = stack.enter_async_context(kind.open(settings))
-    return await _in_time(opening, f"source {stored.name!r}", SourceUnavailable)
+    async with in_time(_OPEN_S, SourceUnavailable, f"source {stored.name!r} did not answer"):
+        return await stack.enter_async_context(kind.open(settings))
 
 
 async def _open_destination(
@@ -134,9 +132,10 @@ async def _open_destination(
     stored, values = await bench.connections.open_settings(definition.destination_id)
     kind = bench.destination_type(stored.connector)
     settings = validate_settings(kind.settings_type, values)
+    within = in_time(_OPEN_S, DestinationUnavailable, f"destination {stored.name!r} did not answer")
     with kept_by(ConnectionKeeper(bench.connections, stored.id)):
-        opening = stack.enter_async_context(kind.open(settings, bench.http))
-        return stored, await _in_time(opening, f"destination {stored.name!r}", DestinationUnavailable)
+        async with within:
+            return stored, await stack.enter_async_context(kind.open(settings, bench.http))
 
 
 async def _close_mended(bench: Bench, claim: Claim, codes: Sequence[str]) -> None:
@@ -146,12 +145,13 @@ async def _close_mended(bench: Bench, claim: Claim, codes: Sequence[str]) -> Non
 
 
 async def _accepted(destination: Destination, definition: SyncDefinition) -> Accepted:
-    asked = accepted_by(destination, definition.object_name)
-    return await _in_time(asked, "the destination", DestinationUnavailable)
+    async with in_time(_OPEN_S, DestinationUnavailable, _DESTINATION_SILENT):
+        return await accepted_by(destination, definition.object_name)
 
 
 async def _plan(destination: Destination, target: Target) -> WritePlan:
-    return await _in_time(destination.plan(target), "the destination", DestinationUnavailable)
+    async with in_time(_OPEN_S, DestinationUnavailable, _DESTINATION_SILENT):
+        return await destination.plan(target)
 
 
 def _window(policy: DeliveryPolicy, bench: Bench, plans: Sequence[WritePlan]) -> Window:
@@ -162,11 +162,3 @@ def _window(policy: DeliveryPolicy, bench: Bench, plans: Sequence[WritePlan]) ->
 def _within(window: Window, plan: WritePlan) -> WritePlan:
     """A batch beyond the window would be sent twice as a whole."""
     return replace(plan, rows_per_batch=min(plan.rows_per_batch, window.rows or plan.rows_per_batch))
-
-
-async def _in_time(asked: Awaitable[_Told], who: str, unavailable: type[Unavailable]) -> _Told:
-    try:
-        async with asyncio.timeout(_OPEN_S):
-            return await asked
-    except TimeoutError as error:
-        raise unavailable(f"{who} did not answer in {_OPEN_S:g} s") from error
