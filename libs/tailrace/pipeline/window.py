@@ -9,7 +9,7 @@ from collections import deque
 from tailrace.core.clock import Clock
 from tailrace.core.errors import TailraceError
 
-WINDOW_BYTES = 64 << 20
+WINDOW_BYTES = 32 << 20
 """What the bodies of all rows in a window may come to; a parcel that is larger goes alone."""
 
 
