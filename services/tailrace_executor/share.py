@@ -46,7 +46,7 @@ async def share_out(
     :raises LeaseLost: the run is somebody else's.
     """
     claim, worth_it = ledger.claim, 2 * bench.rows_per_shard
-    known, _ = await bench.snapshots.size(claim.sync_id)
+    known = await bench.snapshots.size(claim.sync_id)
     about = known if known >= worth_it else await _rows_about(claim, bench, definition, warehouse)
     if about < worth_it or keys_may_meet(definition, accepted, await ledger.columns.of(warehouse, definition)):
         return

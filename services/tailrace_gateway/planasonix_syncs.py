@@ -128,7 +128,7 @@ async def toggle_sync(call: Call[ToggleSync, NoQuery]) -> Answer:
 
     async def act(stores: Stores) -> Answer:
         old = await stores.syncs.get(call.identity.workspace_id, body.sync_id)
-        sync = await stores.syncs.toggle(call.identity.workspace_id, body.sync_id, enabled=body.enabled)
+        sync = await stores.syncs.update(call.identity.workspace_id, body.sync_id, SyncChange(enabled=body.enabled))
         toggled = item(KIND, sync.id, {"enabled": sync.enabled, "updated_at": seconds(sync.updated_at)})
         return Answer(one(toggled), change=Change(sync.id, {"enabled": old.enabled}, {"enabled": sync.enabled}))
 

@@ -52,7 +52,7 @@ async def _claimed(gateway: Gateway) -> Lease:
 
 async def test_timeline_tells_who_had_the_run(gateway: Gateway, admin: Caller, engine: Engine, run_id: str) -> None:
     shards = Shards(gateway.stores.database)
-    await shards.hand_back(await _claimed(gateway), wait_s=0)
+    await shards.hand_back(await _claimed(gateway))
     await _claimed(gateway)
     await gateway.stores.database.execute(_SILENT, run_id)
     await admin.post(f"/api/runs/{run_id}/cancel")

@@ -67,8 +67,8 @@ class MemoryShards(Shards):
         asked: set[RunId] = await self._road(lambda: self._store.cancelling(run_ids))
         return asked
 
-    async def hand_back(self, lease: Lease, *, wait_s: float = 0.0) -> None:
-        await self._road(lambda: self._store.hand_back(lease, wait_s=wait_s))
+    async def hand_back(self, lease: Lease) -> None:
+        await self._road(lambda: self._store.hand_back(lease))
 
     async def pause(self, lease: Lease, *, wait_s: float, reason: str) -> None:
         await self._road(lambda: self._store.pause(lease, wait_s=wait_s))
@@ -146,9 +146,9 @@ class MemorySnapshots(Snapshots):
         found: list[Entry] = await self._road(lambda: self._store.snapshot(sync_id).entries_of(keys))
         return found
 
-    async def size(self, sync_id: SyncId) -> tuple[int, int]:
+    async def size(self, sync_id: SyncId) -> int:
         entries: int = await self._road(lambda: len(self._store.snapshot(sync_id).base))
-        return entries, 0
+        return entries
 
     async def cuts(self, sync_id: SyncId, parts: int) -> list[RowKey]:
         cuts: list[RowKey] = await self._road(lambda: self._store.snapshot(sync_id).cuts(parts))

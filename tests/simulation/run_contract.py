@@ -141,14 +141,6 @@ class RunContract:
         assert second.checkpoint["phase"] == "deletes"
         assert second.books == books
 
-    async def test_run_handed_back_for_later_waits(self, stage: Stage) -> None:
-        await stage.start()
-        claim = await claimed(stage)
-
-        await stage.shards.hand_back(claim.lease, wait_s=60.0)
-
-        assert await stage.shards.claim(owner="b", ttl_s=TTL_S, grace_s=0) is None
-
     async def test_end_is_the_end(self, stage: Stage) -> None:
         run_id = await stage.start()
         claim = await claimed(stage)

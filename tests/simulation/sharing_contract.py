@@ -181,7 +181,7 @@ class SharingContract:
         pages = [page async for page in stage.snapshots.entries(stage.sync_id, after=ONE, until=TWO)]
 
         assert [entry.key for page in pages for entry in page] == [TWO]
-        assert (await stage.snapshots.size(stage.sync_id))[0] == 3
+        assert await stage.snapshots.size(stage.sync_id) == 3
         assert list(await stage.snapshots.cuts(stage.sync_id, 2)) == []
 
     async def test_run_has_passed_what_each_shard_has_settled_or_left(self, stage: Stage) -> None:

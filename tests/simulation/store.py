@@ -118,8 +118,8 @@ class MemoryStore:
         """Which of the runs were asked to end."""
         return {run_id for run_id in run_ids if self.tables.runs[run_id].status is RunStatus.CANCELLING}
 
-    def hand_back(self, lease: Lease, *, wait_s: float) -> None:
-        """Give the shard up at its checkpoint."""
+    def hand_back(self, lease: Lease, *, wait_s: float = 0.0) -> None:
+        """Give the shard up at its checkpoint, for anybody to take after that time."""
         shard = self.tables.shard(lease)
         if not shard.is_held_by(lease):
             return

@@ -112,7 +112,7 @@ async def told(stage: Stage, keys: Sequence[RowKey]) -> tuple[object, ...]:
         await snapshots.entries_of(sync_id, keys),
         [await Standings(stage.database).of_row(sync_id, each) for each in keys[:5]],
         await snapshots.census(sync_id),
-        (await snapshots.size(sync_id))[0],
+        await snapshots.size(sync_id),
     )
 
 

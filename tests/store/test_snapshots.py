@@ -271,7 +271,7 @@ async def test_a_snapshot_that_forgot_everything_is_empty(stage: Stage) -> None:
 
     await snapshots.merge(lease, stage.sync_id)
 
-    assert await snapshots.size(stage.sync_id) == (0, 0)
+    assert await snapshots.size(stage.sync_id) == 0
 
 
 async def test_keys_that_nobody_knew_are_forgotten_without_a_trace(stage: Stage) -> None:
@@ -281,4 +281,4 @@ async def test_keys_that_nobody_knew_are_forgotten_without_a_trace(stage: Stage)
 
     await snapshots.merge(lease, stage.sync_id)
 
-    assert (await snapshots.size(stage.sync_id))[0] == 600
+    assert await snapshots.size(stage.sync_id) == 600

@@ -116,8 +116,8 @@ async def test_tick_moves_only_with_schedule_and_pause(syncs: Syncs, sync: Sync,
     faster = await syncs.update(
         workspace_id, sync.id, SyncChange(schedule=IntervalSchedule(type="interval", every_minutes=5))
     )
-    paused = await syncs.toggle(workspace_id, sync.id, enabled=False)
-    resumed = await syncs.toggle(workspace_id, sync.id, enabled=True)
+    paused = await syncs.update(workspace_id, sync.id, SyncChange(enabled=False))
+    resumed = await syncs.update(workspace_id, sync.id, SyncChange(enabled=True))
 
     assert renamed.next_run_at == sync.next_run_at
     assert paused.next_run_at is None

@@ -56,7 +56,7 @@ async def test_run_that_begins_anew_has_no_watermark_and_knows_no_row_if_asked_t
     await snapshots.begin_anew(lease, stage.sync_id, forget_rows=forget_rows)
 
     assert (await snapshots.watermark(stage.sync_id)).value is None
-    assert (await snapshots.size(stage.sync_id))[0] == left
+    assert await snapshots.size(stage.sync_id) == left
 
 
 async def test_only_pages_that_lie_below_a_value_as_a_whole_are_forgotten(stage: Stage) -> None:

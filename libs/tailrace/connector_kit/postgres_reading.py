@@ -62,15 +62,13 @@ def statement(
     columns: Sequence[ReadColumn],
     encoding: str,
     *,
-    place: Callable[[int, str], str] = lambda number, _: f"${number}",
     were_seen: bool = False,
 ) -> tuple[str, Sequence[object]]:
     """The SQL and its arguments; it gives the columns of the query, then the texts of the key.
 
-    `place` is what stands in it for an argument, by its number and its text. Keys that `were_seen` are texts of values
-    of their columns: an index on these can find them.
+    Keys that `were_seen` are texts of values of their columns: an index on these can find them.
     """
-    sql, order, arguments = _pieces(reading, columns, encoding, place)
+    sql, order, arguments = _pieces(reading, columns, encoding, lambda number, _: f"${number}")
     if were_seen:
         sql += "".join(_searches(reading, columns))
     return f"{sql} {order}", arguments
@@ -83,7 +81,10 @@ def _pieces(
     place: Callable[[int, str], str],
     key_at: int | None = None,
 ) -> tuple[str, str, Sequence[object]]:
-    """What is selected, in what order, and the arguments; the column at `key_at` stands for its key too."""
+    """What is selected, in what order, and the arguments; the column at `key_at` stands for its key too.
+
+    `place` gives what stands in it for an argument, by its number and its text.
+    """
     order = _order_of(reading, columns)
     selected = [column.projection for column in columns]
     selected += order.keys if key_at is None else [selected.pop(key_at)]

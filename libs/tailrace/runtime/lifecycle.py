@@ -44,9 +44,9 @@ _NEEDED = ("database", "schema")
 log = structlog.get_logger(__name__)
 
 
-def main(service: Service, settings: Settings | None = None) -> NoReturn:
+def main(service: Service) -> NoReturn:
     """Run the service until it is told to stop, then end the process."""
-    sys.exit(run_process(lambda: _run(service, settings)))
+    sys.exit(run_process(lambda: _run(service)))
 
 
 def run_process(work: Callable[[], Coroutine[None, None, None]]) -> int:
@@ -85,8 +85,8 @@ async def serve_all(services: Sequence[Service], chassis: Chassis) -> None:
         watch.cancel()
 
 
-async def _run(service: Service, given: Settings | None) -> None:
-    settings = given or load_settings(Settings)
+async def _run(service: Service) -> None:
+    settings = load_settings(Settings)
     bound = {fields.SERVICE: service.name, fields.POD: settings.pod_name}
     configure_logs(level=settings.log_level, form=settings.log_format, bound=bound)
     if settings.failpoint is not None:

@@ -45,7 +45,7 @@ def shipped() -> list[Migration]:
     return [Migration(name, sql) for name, sql in named]
 
 
-async def upgrade(dsn: str, migrations: Sequence[Migration] | None = None) -> list[str]:
+async def upgrade(dsn: str) -> list[str]:
     """Apply what is missing, then give the roles of services what they need; gives the names applied.
 
     Several runners at once are safe, a crash leaves whole files.
@@ -54,11 +54,10 @@ async def upgrade(dsn: str, migrations: Sequence[Migration] | None = None) -> li
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", _LOCK, timeout=_STATEMENT_S)
         await connection.execute(_LEDGER)
-        missing = await _missing(connection, shipped() if migrations is None else migrations)
+        missing = await _missing(connection, shipped())
         for migration in missing:
             await _apply(connection, migration)
-        if migrations is None:
-            await grant(connection)
+        await grant(connection)
         return [migration.name for migration in missing]
     finally:
         await connection.close(timeout=_CONNECT_S)

@@ -64,7 +64,7 @@ WHERE run_id = $1 AND shard = $2 AND lease_token = $3 AND state = 'running'
 _CANCELLING = "SELECT id FROM runs WHERE id = ANY ($1) AND status = 'cancelling'"
 _HAND_BACK = """
 UPDATE run_shards SET state = 'queued', lease_token = NULL, lease_expires_at = NULL, attempts_without_progress = 0,
-  not_before = CASE WHEN $4::interval > '0' THEN clock_timestamp() + $4::interval END
+  not_before = NULL
 WHERE run_id = $1 AND shard = $2 AND lease_token = $3 AND state = 'running'
 """
 _PAUSE = """
@@ -193,9 +193,9 @@ class Shards:
         rows = await self._database.fetch(_CANCELLING, run_ids)
         return {RunId(row["id"]) for row in rows}
 
-    async def hand_back(self, lease: Lease, *, wait_s: float = 0.0) -> None:
-        """Give the shard up at its checkpoint for anybody to take after `wait_s`; no harm if it is lost already."""
-        await self._database.execute(_HAND_BACK, *lease.identity, timedelta(seconds=wait_s))
+    async def hand_back(self, lease: Lease) -> None:
+        """Give the shard up at its checkpoint for anybody to take; no harm if it is lost already."""
+        await self._database.execute(_HAND_BACK, *lease.identity)
 
     async def pause(self, lease: Lease, *, wait_s: float, reason: str) -> None:
         """Give the shard up at its checkpoint until its destination may be back; no harm if it is lost already."""

@@ -92,10 +92,7 @@ SELECT DISTINCT ON (part) last_key, ceil(upto * $2::numeric / total) AS part FRO
   FROM snapshot_pages WHERE sync_id = $1 AND level = 0) AS pages
 ORDER BY part, upto DESC
 """
-_SIZE = """
-SELECT coalesce(sum(entries), 0)::bigint, coalesce(sum(length(body) + coalesce(length(above), 0)), 0)::bigint
-FROM snapshot_pages WHERE sync_id = $1
-"""
+_SIZE = "SELECT coalesce(sum(entries), 0)::bigint FROM snapshot_pages WHERE sync_id = $1"
 
 
 class Place(NamedTuple):
@@ -236,10 +233,9 @@ class Snapshots:
             await hold(connection, lease)
             await connection.execute(_FORGET_BEFORE, sync_id, value)
 
-    async def size(self, sync_id: SyncId) -> tuple[int, int]:
-        """Entries and bytes held for a sync."""
-        row = await self._database.fetchrow(_SIZE, sync_id)
-        return (0, 0) if row is None else (row[0], row[1])
+    async def size(self, sync_id: SyncId) -> int:
+        """How many entries are held for a sync."""
+        return int(await self._database.fetchval(_SIZE, sync_id))
 
 
 def settling(of: str, *, first: int) -> str:

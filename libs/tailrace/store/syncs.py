@@ -160,14 +160,6 @@ class Syncs:
                 new = replace(new, next_run_at=await _next_tick(connection, new.schedule, enabled=new.enabled))
             return await _save(connection, new)
 
-    async def toggle(self, workspace_id: WorkspaceId, sync_id: str, *, enabled: bool, only_if: OnlyIf = None) -> Sync:
-        """Pause or resume; a run under way goes on, ticks missed while paused are not made up for.
-
-        :raises NotFound: the workspace has none of that id.
-        :raises Stale: it is at none of the revisions.
-        """
-        return await self.update(workspace_id, sync_id, SyncChange(enabled=enabled), only_if=only_if)
-
     async def delete(
         self, connection: Connection, workspace_id: WorkspaceId, sync_id: str, *, only_if: OnlyIf = None
     ) -> datetime:

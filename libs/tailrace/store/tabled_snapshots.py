@@ -71,9 +71,9 @@ class TabledSnapshots(Snapshots):
     async def cuts(self, sync_id: SyncId, parts: int) -> list[RowKey]:
         return list(await self._table.cuts(parts))
 
-    async def size(self, sync_id: SyncId) -> tuple[int, int]:
+    async def size(self, sync_id: SyncId) -> int:
         place = await self.place(sync_id)
-        return (0 if place is None else place.entries), 0
+        return 0 if place is None else place.entries
 
     async def forget_other_target(self, lease: Lease, sync_id: SyncId) -> bool:
         is_other = await self.is_of_other_target(sync_id, lease)

@@ -9,7 +9,7 @@ from tailrace.store.database import Database
 
 _SINCE = """
 SELECT id, at, what, shard, owner, checkpoint_seq, not_before FROM run_moments
-WHERE run_id = $1 AND id > $2 ORDER BY id LIMIT $3
+WHERE run_id = $1 AND id > $2 ORDER BY id LIMIT 1000
 """
 _SHARDS = """
 SELECT shard, state, lease_owner, lease_expires_at, not_before, checkpoint_seq, attempts_without_progress
@@ -49,9 +49,9 @@ class Timelines:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def since(self, run_id: RunId, moment_id: int = 0, *, limit: int = 1000) -> Sequence[Moment]:
-        """What came after a moment, oldest first."""
-        return [Moment(**dict(row)) for row in await self._database.fetch(_SINCE, run_id, moment_id, limit)]
+    async def since(self, run_id: RunId, moment_id: int = 0) -> Sequence[Moment]:
+        """What came after a moment, oldest first: 1,000 at most."""
+        return [Moment(**dict(row)) for row in await self._database.fetch(_SINCE, run_id, moment_id)]
 
     async def shards(self, run_id: RunId) -> Sequence[ShardState]:
         """How the shards of a run stand."""

@@ -5,7 +5,7 @@ row. Whether the vendor is as described, only the vendor's own answers show.
 """
 
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from urllib.parse import urlsplit
 
 import orjson
@@ -143,9 +143,9 @@ def state(job: Job, results: HttpResponse) -> HttpResponse:
     return response(200, put(document, job.state, job.done[0])) if isinstance(document, dict) else results
 
 
-def response(status: int, document: object, headers: Mapping[str, str] | None = None) -> HttpResponse:
+def response(status: int, document: object) -> HttpResponse:
     """An answer in JSON."""
-    return HttpResponse(status, {"content-type": "application/json", **(headers or {})}, orjson.dumps(document))
+    return HttpResponse(status, {"content-type": "application/json"}, orjson.dumps(document))
 
 
 def put(document: object, path: str, value: object) -> object:
