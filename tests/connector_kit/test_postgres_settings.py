@@ -5,6 +5,7 @@ import pytest
 
 from tailrace.connector_kit.postgres_settings import PostgresSettings, SslMode
 from tailrace.connector_kit.registry import validate_settings
+from tailrace.core.errors import Invalid
 
 
 def given(**raw: object) -> PostgresSettings:
@@ -55,3 +56,14 @@ def test_settings_show_no_secret() -> None:
     settings = given(url="postgresql://user:canary@host/data")
 
     assert "canary" not in repr(settings) + str(settings.model_dump_json())
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql://u:hun@ter2-s3cret/x@db.example.com/wh", "postgresql://u:p?a@db/wh", "postgresql://u:p#a@db/wh"],
+)
+def test_password_that_is_not_quoted_is_no_address(url: str) -> None:
+    with pytest.raises(Invalid, match="@ is %40") as refused:
+        given(url=url)
+
+    assert "s3cret" not in refused.value.message

@@ -25,6 +25,7 @@ DANGER = """
 _KEEPALIVE_S = 10
 _USER_TIMEOUT_MS = 20_000
 _URL_OPTIONS = ("host", "sslmode")
+_QUOTED = "quote what is special in user and password: @ is %40, / is %2F, # is %23, ? is %3F"
 
 
 class SslMode(StrEnum):
@@ -124,7 +125,10 @@ def _parts_of(url: str) -> dict[str, Any]:
         split = urlsplit(url)
         port = split.port or 5432
     except ValueError:
-        raise ValueError("url is malformed: use postgresql://user:password@host:port/database") from None
+        raise ValueError(f"url is malformed: use postgresql://user:password@host:port/database; {_QUOTED}") from None
+    if "@" in split.path + split.query + split.fragment:
+        # Part of a password, which would be taken for an address, asked for and told of.
+        raise ValueError(f"url has an @ behind its address: {_QUOTED}")
     options = dict(parse_qsl(split.query))
     host = unquote(split.hostname or "") or options.get("host")
     if split.scheme not in {"postgresql", "postgres"} or not host or not split.username:
