@@ -71,6 +71,6 @@ def _tell(noticed: Iterable[Noticed]) -> None:
             **{
                 fields.WORKSPACE_ID: entry.workspace_id,
                 fields.SYNC_ID: entry.sync_id,
-                fields.CODE: metrics.error_code_label(entry.error_code),
+                fields.CODE: entry.error_code,
             },
         )
