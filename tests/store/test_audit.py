@@ -8,7 +8,7 @@ import pytest_asyncio
 
 from tailrace.core.ids import WorkspaceId
 from tailrace.store.audit import Audit, Deed
-from tailrace.store.audit_chain import AuditChain, Verdict
+from tailrace.store.audit_chain import FIRST_ACTION, AuditChain, Verdict
 from tailrace.store.database import Database, Within
 from tailrace.store.secrets import SecretBox
 from tailrace.store.workspaces import Workspaces
@@ -35,7 +35,7 @@ async def workspace_id(database: Database) -> WorkspaceId:
 
 async def record(database: Database, audit: Audit, workspace_id: WorkspaceId, *names: str) -> None:
     for name in names:
-        deed = Deed(workspace_id, "token:t", "10.0.0.1", "updateSync", name, {"n": 1.0, "é": 1e300}, {"n": "\u2028"})
+        deed = Deed(workspace_id, "token:t", "10.0.0.1", FIRST_ACTION, name, {"n": 1.0, "é": 1e300}, {"n": "\u2028"})
         async with database.transaction() as connection:
             await audit.append(connection, deed)
 
@@ -52,7 +52,7 @@ async def test_records_are_listed_newest_first(database: Database, audit: Audit,
 
     assert [(each.number, each.deed.object_id) for each in [*listed, *rest]] == [(3, "c"), (2, "b"), (1, "a")]
     assert listed[0].deed == Deed(
-        workspace_id, "token:t", "10.0.0.1", "updateSync", "c", {"n": 1.0, "é": 1e300}, {"n": "\u2028"}
+        workspace_id, "token:t", "10.0.0.1", FIRST_ACTION, "c", {"n": 1.0, "é": 1e300}, {"n": "\u2028"}
     )
 
 
@@ -215,6 +215,35 @@ async def test_forgery_is_found(
     await database.execute(forgery)
 
     assert [verdict.fault for verdict in await verdicts(chain)] == [fault]
+
+
+@pytest.mark.parametrize("goes_on", [False, True], ids=["as it was left", "gone on with"])
+async def test_chain_that_was_taken_away_as_a_whole_is_missed(
+    database: Database, audit: Audit, chain: AuditChain, workspace_id: WorkspaceId, *, goes_on: bool
+) -> None:
+    await record(database, audit, workspace_id, "a", "b")
+    await chain.extend(workspace_id)
+    await database.execute(_UNGUARDED)
+    await database.execute("DELETE FROM audit_records")
+    await database.execute("DELETE FROM audit_heads")
+    if goes_on:
+        async with database.transaction() as connection:
+            await audit.append(connection, Deed(workspace_id, "token:t", "10.0.0.1", "createToken", "t"))
+
+    [found] = await verdicts(chain)
+
+    lost, begun_anew = "the seal of the chain is gone", "the chain does not begin with the making of its workspace"
+    assert (found.records, found.fault) == (0, begun_anew if goes_on else lost)
+
+
+async def test_only_record_that_was_altered_while_it_waited_is_found(
+    database: Database, audit: Audit, chain: AuditChain, workspace_id: WorkspaceId
+) -> None:
+    await record(database, audit, workspace_id, "a")
+    await database.execute("ALTER TABLE audit_waiting DISABLE TRIGGER audit_waiting_stays")
+    await database.execute("UPDATE audit_waiting SET actor = 'token:x'")
+
+    assert await verdicts(chain) == [Verdict(workspace_id, 0, "a record was changed before it was in the chain")]
 
 
 async def test_chain_of_a_former_key_is_sealed_anew(

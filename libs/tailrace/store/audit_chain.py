@@ -18,6 +18,9 @@ from tailrace.core.ids import WorkspaceId
 from tailrace.store.database import Connection, Database, Record
 from tailrace.store.secrets import SecretBox
 
+FIRST_ACTION = "createWorkspace"
+"""What the first record of every chain tells of."""
+
 _NO_DIGEST = bytes(32)
 _PARTS = ("workspace_id", "actor", "address", "action", "object_id", "before", "after")
 # Few enough that the event loop does not stand still for them.
@@ -46,10 +49,6 @@ FROM unnest($1::text[], $2::bigint[], $3::timestamptz[], $4::text[], $5::text[],
 _LEAVE = "DELETE FROM audit_waiting WHERE id = ANY ($1)"
 _MOVE_HEAD = "UPDATE audit_heads SET number = $2, digest = $3, seal = $4 WHERE workspace_id = $1"
 _HEADS = "SELECT * FROM audit_heads ORDER BY workspace_id FOR UPDATE"
-_ORPHANS = """
-SELECT DISTINCT workspace_id FROM audit_records AS records
-WHERE NOT EXISTS (SELECT FROM audit_heads AS heads WHERE heads.workspace_id = records.workspace_id)
-"""
 _AFTER = """
 SELECT workspace_id, number, at, actor, address, action, object_id, before, after, digest
 FROM audit_records WHERE workspace_id = $1 AND number > $2 ORDER BY number LIMIT $3
@@ -57,7 +56,11 @@ FROM audit_records WHERE workspace_id = $1 AND number > $2 ORDER BY number LIMIT
 _HEAD = "SELECT * FROM audit_heads WHERE workspace_id = $1"
 _LONGEST_HEADS = "SELECT * FROM audit_heads ORDER BY number DESC LIMIT 20"
 _LAST_WAITING = "SELECT * FROM audit_waiting ORDER BY id DESC LIMIT 20"
-_WORKSPACES = "SELECT workspace_id FROM audit_heads ORDER BY workspace_id"
+# Those that a chain is of, and those that one should be of: who takes a whole chain away leaves the workspace.
+_WORKSPACES = """
+SELECT id AS workspace_id FROM workspaces UNION SELECT workspace_id FROM audit_heads
+UNION SELECT workspace_id FROM audit_records UNION SELECT workspace_id FROM audit_waiting ORDER BY workspace_id
+"""
 
 log = structlog.get_logger(__name__)
 
@@ -119,12 +122,9 @@ class AuditChain:
         await self.extend_all()
         waiting = await self._database.fetch(_ALL_WAITING)
         altered = {row["workspace_id"] for row in waiting if not self._is_as_recorded(row)}
-        known = [row["workspace_id"] for row in await self._database.fetch(_WORKSPACES)]
-        for row in await self._database.fetch(_ORPHANS):
-            yield Verdict(WorkspaceId(row["workspace_id"]), 0, "the seal of the chain is gone")
-        for workspace_id in known:
-            verdict = await self._verify(WorkspaceId(workspace_id))
-            if verdict.fault is None and workspace_id in altered:
+        for row in await self._database.fetch(_WORKSPACES):
+            verdict = await self._verify(WorkspaceId(row["workspace_id"]))
+            if row["workspace_id"] in altered and (verdict.fault is None or not verdict.records):
                 verdict = replace(verdict, fault="a record was changed before it was in the chain")
             yield verdict
 
@@ -145,9 +145,13 @@ class AuditChain:
         number, digest = 0, _NO_DIGEST
         # One view of the chain and its end, also while records are added.
         async with self._database.connection() as connection, connection.transaction(isolation="repeatable_read"):
-            [head] = await connection.fetch(_HEAD, workspace_id)
+            head = await connection.fetchrow(_HEAD, workspace_id)
+            if head is None:
+                return Verdict(workspace_id, 0, "the seal of the chain is gone")
             while rows := await connection.fetch(_AFTER, workspace_id, number, _READ_AT_ONCE):
                 for row in rows:
+                    if row["number"] == 1 and row["action"] != FIRST_ACTION:
+                        return Verdict(workspace_id, 0, "the chain does not begin with the making of its workspace")
                     if row["number"] != number + 1:
                         return Verdict(workspace_id, number, f"record {number + 1} is gone")
                     if _digest(digest, tuple(row.values())[:-1]) != row["digest"]:
