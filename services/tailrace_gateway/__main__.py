@@ -9,6 +9,7 @@ from tailrace.runtime.lifecycle import main
 from tailrace.runtime.rounds import go_round
 from tailrace.runtime.service import Chassis, Service
 from tailrace.store.audit_chain import AuditChain
+from tailrace.store.key_rotation import check_keys_of_tokens
 from tailrace_gateway.app import make_app
 from tailrace_gateway.forwarding import Proxies
 from tailrace_gateway.listening import listening
@@ -19,7 +20,11 @@ from tailrace_gateway.upkeep import upkeep
 
 
 async def serve(chassis: Chassis) -> None:
-    """Answer requests until stopped; then take no new ones and finish those under way."""
+    """Answer requests until stopped; then take no new ones and finish those under way.
+
+    :raises Invalid: the secret key is not the one that tokens are good with.
+    """
+    await check_keys_of_tokens(chassis.database, chassis.box)
     async with AiohttpClient.open(allow_private=chassis.settings.allow_private_destinations) as http:
         stores = open_stores(chassis, http)
         pace = Pace(chassis.settings.calls_per_s, chassis.settings.calls_burst)

@@ -11,7 +11,7 @@ from tailrace.core.ids import DeadLetterId, WorkspaceId
 from tailrace.store.connections import ConnectionDraft, ConnectionKind, Connections
 from tailrace.store.database import Database
 from tailrace.store.dead_letters import DeadLetters
-from tailrace.store.key_rotation import KeyRotation, Rotated, check_keys
+from tailrace.store.key_rotation import KeyRotation, Rotated, check_keys, check_keys_of_tokens
 from tailrace.store.secrets import SecretBox
 from tailrace.store.tokens import NewToken, Role, Tokens
 from tailrace.store.workspaces import Workspaces
@@ -110,6 +110,19 @@ async def test_wrong_ring_is_refused(database: Database, workspace_id: Workspace
 
     with pytest.raises(Invalid, match="TAILRACE_SECRET_KEY is not the key"):
         await check_keys(database, NEW)
+
+
+@pytest.mark.parametrize("box", [FORMER, BOTH], ids=["the key", "the key among others"])
+async def test_ring_is_let_through_that_tokens_are_good_with(
+    database: Database, workspace_id: WorkspaceId, box: SecretBox
+) -> None:
+    await check_keys_of_tokens(database, NEW)
+    await Tokens(database, FORMER).create(NewToken(workspace_id, "ci", Role.VIEWER))
+
+    await check_keys_of_tokens(database, box)
+
+    with pytest.raises(Invalid, match="that the tokens in this database"):
+        await check_keys_of_tokens(database, NEW)
 
 
 @pytest.mark.parametrize("box", [FORMER, BOTH], ids=["the key", "the key among others"])

@@ -33,6 +33,14 @@ SELECT count(*) FROM tokens
 WHERE key_id IS DISTINCT FROM $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > clock_timestamp())
 """
 _KEYS_IN_USE = "SELECT key_id FROM connection_keys"
+_KEYS_OF_TOKENS = """
+SELECT DISTINCT key_id FROM tokens
+WHERE key_id IS NOT NULL AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > clock_timestamp())
+"""
+_OTHER_KEY = (
+    "TAILRACE_SECRET_KEY is not the key that the {} in this database are sealed with: "
+    "set the right one, or while rotating put the former one behind it, after a comma"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +77,17 @@ async def check_keys(database: Database, box: SecretBox) -> None:
     """
     rows = await database.fetch(_KEYS_IN_USE)
     if not all(box.has_key(row["key_id"]) for row in rows):
-        raise Invalid(
-            "TAILRACE_SECRET_KEY is not the key that the secrets in this database are sealed with: "
-            "set the right one, or while rotating put the former one behind it, after a comma",
-            code="SECRET_KEY_UNKNOWN",
-        )
+        raise Invalid(_OTHER_KEY.format("secrets"), code="SECRET_KEY_UNKNOWN")
+
+
+async def check_keys_of_tokens(database: Database, box: SecretBox) -> None:
+    """Return if the ring has a key that some token is good with, or there is no token yet.
+
+    :raises Invalid: it has none: nobody could be let in.
+    """
+    rows = await database.fetch(_KEYS_OF_TOKENS)
+    if rows and not any(box.has_key(row["key_id"]) for row in rows):
+        raise Invalid(_OTHER_KEY.format("tokens"), code="SECRET_KEY_UNKNOWN")
 
 
 class KeyRotation:
