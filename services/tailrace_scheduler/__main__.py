@@ -13,6 +13,7 @@ from tailrace.runtime.rounds import Round, exhausting, go_round
 from tailrace.runtime.service import Chassis, Service
 from tailrace.store import inbox
 from tailrace.store.abandoned import AbandonedRuns
+from tailrace.store.dead_letter_upkeep import DeadLetterUpkeep
 from tailrace.store.outbox import Outbox
 from tailrace.store.runs import Runs
 from tailrace.store.schedules import Schedules
@@ -58,6 +59,9 @@ def _rounds(chassis: Chassis) -> Iterator[Round]:
     yield Round("scheduler.firing", _FIRE_EVERY_S, firing.fire_due)
     yield Round("scheduler.closing", _REAP_EVERY_S, reaping.close_cancelled)
     yield Round("scheduler.telling", _PRUNE_EVERY_S, reaping.tell_again)
+    yield Round(
+        "scheduler.closing letters", _PRUNE_EVERY_S, exhausting(DeadLetterUpkeep(chassis.database).close_deleted)
+    )
     yield Round("scheduler.pruning ticks", _PRUNE_EVERY_S, exhausting(schedules.prune))
     yield Round("scheduler.pruning inbox", _PRUNE_EVERY_S, exhausting(lambda: inbox.prune(chassis.database)))
 

@@ -11,7 +11,7 @@ from tailrace.store.dead_letter_upkeep import KEPT_DAYS, DeadLetterUpkeep, Notic
 from tailrace.store.dead_letters import LetterState, Resolution
 from tailrace.store.runs import CancelRequest, Runs
 from tests.store.conftest import A_WORKSPACE, Stage
-from tests.store.letters import INVALID, Grave
+from tests.store.letters import INVALID, Grave, another_sync
 
 
 @pytest.fixture
@@ -74,6 +74,23 @@ async def test_ids_that_name_no_letter_are_told(grave: Grave, upkeep: DeadLetter
     stranger = DeadLetterId("retl_dlq_none")
 
     assert await upkeep.unknown([known, stranger]) == {stranger}
+
+
+async def test_letters_of_a_deleted_sync_are_resolved_and_no_others(grave: Grave, upkeep: DeadLetterUpkeep) -> None:
+    other = await another_sync(grave)
+    theirs = await other.bury("b")
+    ours = await grave.bury("a", "c")
+    await grave.finish()
+    run_id = await grave.replay(ours[:1])
+    await grave.database.execute("UPDATE syncs SET deleted_at = now() WHERE id = $1", grave.stage.sync_id)
+
+    closed = await upkeep.close_deleted()
+
+    letter = await grave.letters.get(A_WORKSPACE, ours[1])
+    assert (closed, await upkeep.close_deleted()) == (1, 0)
+    assert (letter.state, letter.resolution, letter.resolved_by) == ("resolved", "sync_deleted", "tailrace")
+    assert await grave.state(ours[0]) == LetterState.REPLAYING, run_id
+    assert await grave.state(theirs[0]) == LetterState.OPEN
 
 
 async def test_open_letters_are_counted_by_code(grave: Grave, upkeep: DeadLetterUpkeep) -> None:

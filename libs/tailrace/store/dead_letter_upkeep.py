@@ -27,6 +27,13 @@ _KNOWN = "SELECT id FROM dead_letters WHERE id = ANY ($1::text[])"
 _OPEN = """
 SELECT error_code, count(*) AS letters FROM dead_letters WHERE state IN ('open', 'replaying') GROUP BY error_code
 """
+_CLOSE_DELETED = """
+UPDATE dead_letters SET state = 'resolved', resolution = 'sync_deleted', resolved_by = 'tailrace',
+  resolved_at = clock_timestamp()
+WHERE id = ANY (ARRAY(
+  SELECT letters.id FROM syncs JOIN dead_letters AS letters ON letters.sync_id = syncs.id
+  WHERE syncs.deleted_at IS NOT NULL AND letters.state = 'open' LIMIT $1 FOR UPDATE OF letters SKIP LOCKED))
+"""
 _PRUNE = """
 DELETE FROM dead_letters WHERE id = ANY (ARRAY(
   SELECT id FROM dead_letters WHERE state = 'resolved' AND resolved_at < clock_timestamp() - make_interval(days => $1)
@@ -67,6 +74,13 @@ class DeadLetterUpkeep:
         """How many letters are not resolved, over all workspaces."""
         rows = await self._database.fetch(_OPEN)
         return Counter({row["error_code"]: row["letters"] for row in rows})
+
+    async def close_deleted(self) -> int:
+        """Resolve letters of syncs that were deleted, a bounded number a call; gives how many.
+
+        Nobody will deliver their rows: they would count as open, and be kept, for ever.
+        """
+        return await self._database.execute(_CLOSE_DELETED, AT_ONCE)
 
     async def prune(self) -> int:
         """Delete letters that were resolved longer ago than `KEPT_DAYS`, a bounded number a call; gives how many."""
