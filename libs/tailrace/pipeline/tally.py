@@ -38,6 +38,9 @@ SUPERSEDED = "SUPERSEDED"
 UNCHANGED = "UNCHANGED"
 NOT_IN_MODE = "NOT_IN_MODE"
 
+_SHOWN_MOST = 1024
+"""Characters of a key that are kept to be shown beside a letter; longer keys are no keys, and may be of any length."""
+
 _BOOKED_AS = {"delivered": "deleted", "skipped": "kept", "rejected": "undeleted"}
 """What the books call the outcome of a row that left the query."""
 
@@ -319,5 +322,10 @@ def _record_keys(key: RowKey, body: bytes, key_fields: Sequence[str]) -> dict[st
     keys: dict[str, object] = {}
     for name, text in zip(key_fields, texts, strict=True):
         value = values.get(name)
-        keys[name] = text if value is None or isinstance(value, _UNFAITHFUL) else value
+        keys[name] = _begun(text if value is None or isinstance(value, _UNFAITHFUL) else value)
     return keys
+
+
+def _begun(value: object) -> object:
+    """A value as lists show it: of a long text the beginning."""
+    return f"{value[:_SHOWN_MOST]}..." if isinstance(value, str) and len(value) > _SHOWN_MOST else value
