@@ -8,11 +8,13 @@ from tailrace.core.runs import RunKind, RunStatus
 from tailrace.core.snapshots import UNKNOWN_VERSION, Entry
 from tailrace.core.syncs import SyncDefinition, SyncMode
 from tailrace.pipeline.map_fields import DUPLICATE_KEY
-from tailrace.store.dead_letters import DeadLetter, LetterState
+from tailrace.store.dead_letters import SKIPPED, DeadLetter, LetterState
 from tailrace.store.runs import Run
 from tailrace_gateway.row_reading import Comparison
 
-RowState: TypeAlias = Literal["delivered", "outdated", "in_doubt", "rejected", "held_back", "leaving", "unknown"]
+RowState: TypeAlias = Literal[
+    "delivered", "outdated", "in_doubt", "rejected", "held_back", "released", "leaving", "unknown"
+]
 
 _BY_CURSOR = (
     "This sync reads by a cursor: what was delivered is kept only of rows within its look-back, and a row that is not"
@@ -25,7 +27,8 @@ _SAYS: dict[RowState, str] = {
     "outdated": "The destination has an earlier version; the newer one was refused, see the open letter.",
     "in_doubt": "A request with this row went unanswered: the destination may hold any version. The next run sends it.",
     "rejected": "No version was delivered; the row was refused, see the open letter.",
-    "held_back": "The row was refused and its letter resolved; it is sent again once it changes, or by a full run.",
+    "held_back": "The row was refused and its letter skipped; it is sent again once it changes, or by a full run.",
+    "released": "The row was refused and its letter resolved, or is gone: the next run sends the row as it is then.",
     "leaving": "The row has left the query and is to be deleted from the destination.",
     "unknown": "Nothing is kept of a row with this key.",
 }
@@ -55,7 +58,12 @@ def state_of(entry: Entry | None, letters: Sequence[DeadLetter]) -> RowState:
         return "in_doubt"
     if entry.delivered is not None:
         return "outdated" if is_refused or entry.dead is not None else "delivered"
-    return "rejected" if is_refused else "held_back"
+    return "rejected" if is_refused else "held_back" if _last_resolution(own) == SKIPPED else "released"
+
+
+def _last_resolution(letters: Sequence[DeadLetter]) -> str | None:
+    resolved = [letter for letter in letters if letter.resolved_at is not None]
+    return max(resolved, key=lambda letter: letter.resolved_at or letter.last_seen_at).resolution if resolved else None
 
 
 def last_known_delivery(letters: Sequence[DeadLetter]) -> datetime | None:

@@ -76,16 +76,23 @@ async def test_row_that_was_delivered_at_last_tells_when_at_the_latest(editor: C
     assert found["delivered"]["last_known_delivery_at"] == letter["resolved_at"]
 
 
-async def test_row_refused_and_given_up_is_held_back(editor: Caller, yard: Yard, sink: Sink) -> None:
+@pytest.mark.parametrize(
+    ("resolution", "expected"), [("skipped", ("held_back", 0)), ("fixed_upstream", ("released", 1))]
+)
+async def test_word_that_a_letter_is_resolved_by_decides_whether_its_row_is_sent_again(
+    editor: Caller, yard: Yard, sink: Sink, resolution: str, expected: tuple[str, int]
+) -> None:
     sink.is_bad = lambda row: row["id"] == 2
     await yard.add_people(1, 3)
     await yard.run()
     letter_id = (await _find(editor, yard, "2"))["letters"][0]["id"]
-    await editor.post("/api/reverse-etl/dlq/resolve", {"entryIds": [letter_id], "resolution": "skipped"})
+    await editor.post("/api/reverse-etl/dlq/resolve", {"entryIds": [letter_id], "resolution": resolution})
 
     found = await _find(editor, yard, "2")
 
-    assert (found["state"], found["letters"][0]["resolution"]) == ("held_back", "skipped")
+    run = await yard.run()
+    assert found["letters"][0]["resolution"] == resolution
+    assert (found["state"], run.books.rejected) == expected
 
 
 async def test_second_row_of_a_key_does_not_hide_that_the_first_was_delivered(editor: Caller, yard: Yard) -> None:
