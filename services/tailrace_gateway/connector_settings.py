@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -136,7 +137,8 @@ def _validated(settings_type: type[BaseModel], filled: Mapping[str, Any]) -> Bas
         return settings_type.model_validate_json(orjson.dumps(filled))
     except ValidationError as error:
         faults = faults_of(error, filled, known=settings_type, under=(_MEMBER,))
-    values = [value for _, value in _leaves(filled) if isinstance(value, str) and len(value) >= _TELLING_LENGTH]
+    values = {value for _, value in _leaves(filled) if isinstance(value, str) and len(value) >= _TELLING_LENGTH}
+    values -= set(_words(settings_type.model_json_schema()))
     raise Unprocessable(
         [
             Fault(fault.place, fault.code, "cannot work with the value given")
@@ -145,6 +147,15 @@ def _validated(settings_type: type[BaseModel], filled: Mapping[str, Any]) -> Bas
             for fault in faults
         ]
     )
+
+
+def _words(schema: object) -> Iterator[str]:
+    """The values that a schema itself names: who gives one of them has given no secret."""
+    if isinstance(schema, Mapping):
+        yield from (word for word in (schema.get("const"), *schema.get("enum", ())) if isinstance(word, str))
+        yield from chain.from_iterable(map(_words, schema.values()))
+    elif isinstance(schema, list):
+        yield from chain.from_iterable(map(_words, schema))
 
 
 def _refuse(places: set[str], why: str, *, code: str = "hidden") -> None:

@@ -93,6 +93,15 @@ def test_message_that_repeats_a_value_is_replaced() -> None:
     ]
 
 
+def test_message_that_repeats_a_word_of_the_schema_is_told() -> None:
+    settings_type = settings_type_of(ConnectionKind.DESTINATION, "webhook")
+
+    given = {"base_url": "https://api.example.com", "operations": {"upsert": {"path": "/"}}, "auth": {"kind": "bearer"}}
+
+    with pytest.raises(Unprocessable, match="auth 'bearer' asks for token"):
+        part(settings_type, given, {})
+
+
 def test_connector_that_is_installed_and_cannot_be_loaded_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
