@@ -164,11 +164,15 @@ class DeadLetterStatsAttributes(Told):
 
 
 class ResolvedLettersAttributes(Told):
-    """Letters that were dealt with; `replaying_ids` are those of them that stay open until a run delivers them."""
+    """Letters that were dealt with; `replaying_ids` are those of them that stay open until a run delivers them.
+
+    Letters of several syncs are tried by a run of each: `replay_run_id` is the first of `replay_run_ids`.
+    """
 
     resolved_ids: list[str]
     replaying_ids: list[str]
     replay_run_id: str | None
+    replay_run_ids: list[str]
     resolved_at: Seconds
 
 

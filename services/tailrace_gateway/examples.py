@@ -315,6 +315,7 @@ TOLD: dict[str, Json] = {
                 "resolved_ids": [_LETTER],
                 "replaying_ids": [],
                 "replay_run_id": None,
+                "replay_run_ids": [],
                 "resolved_at": "2025-03-27T17:35:00Z",
             },
         }

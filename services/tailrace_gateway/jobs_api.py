@@ -17,7 +17,7 @@ from tailrace_gateway.models import Body, NoBody, NoQuery, Query
 from tailrace_gateway.problems import Fault, Unprocessable
 from tailrace_gateway.recording import record
 from tailrace_gateway.repeats import once_by_key, once_outside
-from tailrace_gateway.starts import Start, cancel, note_end, start
+from tailrace_gateway.starts import Start, cancel, note_ends, start
 from tailrace_gateway.stores import Stores
 from tailrace_gateway.sync_bodies import Id
 
@@ -33,9 +33,9 @@ _ENDED_BADLY = {RunStatus.FAILED, RunStatus.CANCELLED}
 class StartJob(Body):
     """How much to send. `priority` and `metadata` are taken and have no effect."""
 
-    sync_type: Literal["incremental", "full"] = "incremental"
+    sync_type: Literal["incremental", "full"] | None = "incremental"
     streams: Annotated[tuple[str, ...], Field(max_length=100)] | None = None
-    priority: Literal["low", "normal", "high"] = "normal"
+    priority: Literal["low", "normal", "high"] | None = "normal"
     metadata: dict[str, Any] | None = None
     idempotency_key: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
 
@@ -83,7 +83,7 @@ async def list_jobs(call: Call[NoBody, JobsQuery]) -> Answer:
 async def get_job(call: Call[NoBody, NoQuery]) -> Answer:
     """One job."""
     run = await call.stores.runs.get(call.identity.workspace_id, RunId(call.path["job_id"]))
-    await note_end(call.stores, call.identity, run)
+    await note_ends(call.stores, call.identity, [run])
     return Answer(job(run))
 
 
@@ -118,7 +118,7 @@ async def _require_streams(call: Call[StartJob, NoQuery], sync_id: SyncId) -> No
 async def _start_or_known(
     call: Call[StartJob, NoQuery], stores: Stores, connection: Connection, sync_id: SyncId
 ) -> RunId:
-    wanted = Start(sync_id, RunKind(call.body.sync_type))
+    wanted = Start(sync_id, RunKind(call.body.sync_type or RunKind.INCREMENTAL))
     if call.body.idempotency_key is None:
         return await _start(call, stores, connection, wanted)
     request = _request(call, sync_id, call.body.idempotency_key)

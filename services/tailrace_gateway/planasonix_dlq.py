@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from tailrace.core.ids import DeadLetterId, SyncId
+from tailrace.core.ids import DeadLetterId, RunId, SyncId
 from tailrace.events.run_events import run_queued
 from tailrace.store.database import Connection
 from tailrace.store.dead_letters import DeadLetter, LetterFilter, LetterState, Resolution
@@ -38,8 +38,14 @@ class ResolveLetters(Body):
     """Dead letters that need no more attention, or that a run is to try again."""
 
     entry_ids: Annotated[tuple[Id, ...], Field(min_length=1, max_length=LETTERS_AT_ONCE)]
-    resolution: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
-    replay: bool = False
+    resolution: Annotated[
+        str,
+        Field(
+            pattern=r"^[A-Za-z0-9_.-]{1,64}$",
+            description="`skipped` leaves the row out until it changes; by any other word the next run sends it again",
+        ),
+    ]
+    replay: bool | None = False
 
 
 async def list_letters(call: Call[NoBody, LettersQuery]) -> Answer:
@@ -69,15 +75,14 @@ async def letter_stats(call: Call[NoBody, StatsQuery]) -> Answer:
 
 
 async def resolve_letters(call: Call[ResolveLetters, NoQuery]) -> Answer:
-    """Resolve all of the letters or none; with `replay`, hand them to a run, whose deliveries resolve them."""
+    """Resolve all of the letters or none; with `replay`, hand them to a run of each sync, whose deliveries do."""
     ids = [DeadLetterId(entry_id) for entry_id in call.body.entry_ids]
     if len(set(ids)) < len(ids):
         raise Unprocessable([Fault("/entryIds", "repeated", "names an entry more than once")])
     act = _replay if call.body.replay else _resolve
 
     async def act_on_all(connection: Connection) -> Answer:
-        outcome = await act(call, connection, ids)
-        change = Change(outcome["replay_run_id"] or ids[0], None, outcome | {"resolution": call.body.resolution})
+        outcome, change = await act(call, connection, ids)
         return Answer(one(item("reverse_etl_dlq_resolve", None, outcome)), change=change)
 
     return await once_by_key(call, act_on_all)
@@ -85,19 +90,30 @@ async def resolve_letters(call: Call[ResolveLetters, NoQuery]) -> Answer:
 
 async def _resolve(
     call: Call[ResolveLetters, NoQuery], connection: Connection, ids: list[DeadLetterId]
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], Change | None]:
     resolution = Resolution(call.body.resolution, call.identity.name)
-    moment = await call.stores.dead_letters.resolve(connection, call.identity.workspace_id, ids, resolution)
-    return {"resolved_ids": ids, "replaying_ids": [], "replay_run_id": None, "resolved_at": seconds(moment)}
+    resolved, at = await call.stores.dead_letters.resolve(connection, call.identity.workspace_id, ids, resolution)
+    did = _dealt_with(list(resolved), [], seconds(at)) | {"resolution": resolution.reason}
+    return _dealt_with(ids, [], seconds(at)), Change(resolved[0], None, did) if resolved else None
 
 
 async def _replay(
     call: Call[ResolveLetters, NoQuery], connection: Connection, ids: list[DeadLetterId]
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], Change]:
     request = ReplayRequest(call.identity.workspace_id, ids, call.identity.name)
-    replay = await call.stores.replays.start(connection, request, run_queued)
-    moment = seconds(replay.queued_at)
-    return {"resolved_ids": ids, "replaying_ids": ids, "replay_run_id": replay.run_id, "resolved_at": moment}
+    runs = await call.stores.replays.start(connection, request, run_queued)
+    outcome = _dealt_with(ids, [run.run_id for run in runs], seconds(runs[0].queued_at))
+    return outcome, Change(runs[0].run_id, None, outcome | {"resolution": call.body.resolution})
+
+
+def _dealt_with(ids: list[DeadLetterId], run_ids: list[RunId], moment: str | None) -> dict[str, Any]:
+    return {
+        "resolved_ids": ids,
+        "replaying_ids": ids if run_ids else [],
+        "replay_run_id": run_ids[0] if run_ids else None,
+        "replay_run_ids": run_ids,
+        "resolved_at": moment,
+    }
 
 
 async def _known_sync(call: Call[Any, Any], sync_id: str | None) -> SyncId | None:

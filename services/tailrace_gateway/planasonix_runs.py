@@ -17,7 +17,7 @@ from tailrace_gateway.paging import Listing, PagedQuery
 from tailrace_gateway.problems import Fault, Malformed, Unprocessable, problem_of
 from tailrace_gateway.repeats import once_by_key, once_outside
 from tailrace_gateway.run_views import RUN, planasonix_statuses, run_item, whole_run
-from tailrace_gateway.starts import Refused, Start, Started, cancel, note_end, start, start_each
+from tailrace_gateway.starts import Refused, Start, Started, cancel, note_ends, start, start_each
 from tailrace_gateway.sync_bodies import Id
 from tailrace_gateway.wire import Item, item, one, page, seconds
 
@@ -30,7 +30,7 @@ class StartRuns(Body):
 
     sync_id: Id | None = None
     sync_ids: Annotated[tuple[Id, ...], Field(min_length=1, max_length=SYNCS_AT_ONCE)] | None = None
-    full_refresh: bool = False
+    full_refresh: bool | None = False
 
 
 class ConfirmDeletes(Body):
@@ -83,6 +83,7 @@ async def list_runs(call: Call[NoBody, RunsQuery]) -> Answer:
     )
     found = await call.stores.runs.list(workspace_id, wanted, after=after, limit=query.limit + 1)
     shown = found[: query.limit]
+    await note_ends(call.stores, call.identity, shown)
     seen = [(run.queued_at, run.id) for run in shown]
     cursor = call.stores.cursors.next(listing, seen, more=len(found) > query.limit)
     return Answer(page([run_item(run) for run in shown], limit=query.limit, cursor=cursor))
@@ -91,7 +92,7 @@ async def list_runs(call: Call[NoBody, RunsQuery]) -> Answer:
 async def get_run(call: Call[NoBody, NoQuery]) -> Answer:
     """One run with its books."""
     run = await call.stores.runs.get(call.identity.workspace_id, RunId(call.path["run_id"]))
-    await note_end(call.stores, call.identity, run)
+    await note_ends(call.stores, call.identity, [run])
     return Answer(one(whole_run(run)))
 
 

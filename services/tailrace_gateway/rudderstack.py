@@ -17,11 +17,11 @@ from tailrace_gateway.paging import NumberedPage
 from tailrace_gateway.problems import Fault, Malformed
 from tailrace_gateway.repeats import once_by_key
 from tailrace_gateway.run_views import rudderstack_run, rudderstack_statuses
-from tailrace_gateway.starts import Start, forget_repeat, note_end, start, start_or_repeat, stop, stopped_run
+from tailrace_gateway.starts import Start, forget_repeat, note_ends, start, start_or_repeat, stop, stopped_run
 
 PER_PAGE = 50
 PER_PAGE_MOST = 1000
-REACH = 10_000
+REACH = 100_000
 """So many runs back can be paged to; narrower times reach further."""
 
 _KINDS = {"incremental": RunKind.INCREMENTAL, "full": RunKind.FULL}
@@ -64,14 +64,15 @@ async def list_syncs(call: Call[NoBody, SyncsQuery]) -> Answer:
     wanted = RunFilter(
         sync_id=sync.id,
         statuses=rudderstack_statuses(query.status) if query.status else (),
-        started_after=_last_shown_as(query.started_after),
-        started_before=query.started_before,
+        queued_after=_last_shown_as(query.started_after),
+        queued_before=query.started_before,
     )
     total = await call.stores.runs.count(workspace_id, wanted)
     paging = page.paging(call.url, total, or_narrow="started_after and started_before")
     runs: Sequence[Run] = ()
     if page.offset < total:
         runs = await call.stores.runs.list(workspace_id, wanted, offset=page.offset, limit=page.size)
+    await note_ends(call.stores, call.identity, runs)
     return Answer({"syncs": [rudderstack_run(run) for run in runs], "paging": paging})
 
 
@@ -82,7 +83,7 @@ async def get_sync(call: Call[NoBody, NoQuery]) -> Answer:
     run = await call.stores.runs.get(workspace_id, RunId(call.path["run_id"]))
     if run.sync_id != sync.id:
         raise NotFound("no such run", code="RUN_NOT_FOUND")
-    await note_end(call.stores, call.identity, run)
+    await note_ends(call.stores, call.identity, [run])
     return Answer(rudderstack_run(run))
 
 

@@ -95,14 +95,17 @@ def whole_run(run: Run) -> Item:
 
 
 def rudderstack_run(run: Run) -> dict[str, Any]:
-    """A run as the RudderStack contract shows a sync. A run that waits has started for its clients."""
+    """A run as the RudderStack contract shows a sync, which has started for its clients once it is queued.
+
+    So nobody sees it again as one that started later, who asks for those that started since.
+    """
     books = run.books
     succeeded = books.delivered + books.deleted
     changes = books.reasons.get("change.added", 0) + books.reasons.get("change.changed", 0)
     return {
         "id": run.id,
         "status": _RUDDERSTACK[run.status],
-        "startedAt": milliseconds(run.started_at or run.queued_at),
+        "startedAt": milliseconds(run.queued_at),
         "finishedAt": milliseconds(run.finished_at),
         "error": error_of(run),
         "rowsStillFailing": books.still_failing,

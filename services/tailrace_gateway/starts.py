@@ -13,7 +13,7 @@ from tailrace.events.run_events import run_cancelled_in_queue, run_queued
 from tailrace.observe.failpoints import failpoint
 from tailrace.store.database import Connection
 from tailrace.store.idempotency import Request
-from tailrace.store.runs import CancelRequest, NewRun, Run
+from tailrace.store.runs import CancelRequest, NewRun, Run, RunFilter
 from tailrace.store.tokens import Identity
 from tailrace_gateway.calls import AnyCall, Change
 from tailrace_gateway.recording import record
@@ -74,9 +74,9 @@ async def start(
         trigger=RunTrigger.API,
         requested_by=identity.name,
     )
-    queued_at = await stores.runs.start(connection, new, run_queued(new))
+    queued = await stores.runs.start(connection, new, run_queued(new))
     failpoint("api.after_run_insert_before_commit")
-    return Started(new.run_id, wanted.sync_id, wanted.kind, queued_at)
+    return Started(new.run_id, wanted.sync_id, queued.kind, queued.at)
 
 
 async def start_each(
@@ -94,8 +94,10 @@ async def start_each(
 
 
 async def start_or_repeat(call: AnyCall, wanted: Start) -> RunId:
-    """Queue a run; the same start again shortly after gives the same run, until its end was read.
+    """Queue a run; the same start again shortly after gives the same run, until its end was read or the sync changed.
 
+    :raises NotFound: the sync is not in the workspace.
+    :raises Invalid: `SYNC_PAUSED`.
     :raises Conflict: `RUN_ACTIVE` with the id of the run that another start has made.
     """
     request = Request(call.identity.workspace_id, _repeat_key(wanted.sync_id), _repeat_sha256(call))
@@ -104,7 +106,9 @@ async def start_or_repeat(call: AnyCall, wanted: Start) -> RunId:
         async with stores.database.transaction() as connection:
             noted = await stores.idempotency.note_once(connection, request, run_id, within_s=REPEAT_S)
             if noted != run_id:
-                return RunId(noted)
+                if await _is_newest(stores.within(connection), call.identity, wanted.sync_id, RunId(noted)):
+                    return RunId(noted)
+                await stores.idempotency.note(connection, request, run_id)
             started = await start(stores, connection, call.identity, wanted, run_id)
             await record(call, connection, started.change)
     except Conflict as error:
@@ -117,10 +121,12 @@ async def start_or_repeat(call: AnyCall, wanted: Start) -> RunId:
     return run_id
 
 
-async def note_end(stores: Stores, identity: Identity, run: Run) -> None:
-    """The run is shown to the caller: if it has ended, and the caller started it, its next start is no repeat."""
-    if run.status.is_terminal and run.requested_by == identity.name:
-        await forget_repeat(stores, identity, run.sync_id)
+async def note_ends(stores: Stores, identity: Identity, runs: Sequence[Run]) -> None:
+    """Runs are shown to the caller: after those that have ended, and that it started, its next start is no repeat."""
+    ended = [run for run in runs if run.status.is_terminal and run.requested_by == identity.name]
+    if ended:
+        noted = [(_repeat_key(run.sync_id), run.id) for run in ended]
+        await stores.idempotency.forget_noted(identity.workspace_id, noted)
 
 
 async def forget_repeat(stores: Stores, identity: Identity, sync_id: SyncId) -> None:
@@ -156,6 +162,14 @@ async def cancel(call: AnyCall, run: Run) -> Run:
 
 class _Overtaken(Exception):
     """The run ended meanwhile and the sync has another one, which nobody asked to end."""
+
+
+async def _is_newest(stores: Stores, identity: Identity, sync_id: SyncId, run_id: RunId) -> bool:
+    """Whether a sync would start this run once more: it is as it was then, and has had no other run since."""
+    [newest, *_] = await stores.runs.list(identity.workspace_id, RunFilter(sync_id=sync_id), limit=1)
+    sync = await stores.syncs.get(identity.workspace_id, sync_id)
+    would_be_alike = sync.enabled and sync.version == newest.sync_version
+    return newest.id == run_id and (would_be_alike or not newest.status.is_terminal)
 
 
 def _repeat_key(sync_id: str) -> str:

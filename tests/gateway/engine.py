@@ -8,7 +8,7 @@ from tailrace.core.ids import new_dead_letter_ids
 from tailrace.store.database import Database
 
 _BEGIN = "UPDATE runs SET status = 'running', started_at = clock_timestamp() WHERE id = $1"
-_SET_STARTED = "UPDATE runs SET started_at = $2::text::timestamptz WHERE id = $1"
+_SET_STARTED = "UPDATE runs SET queued_at = $2::text::timestamptz, started_at = $2::text::timestamptz WHERE id = $1"
 _COUNT = """
 UPDATE run_shards SET rows_read = $2, rows_delivered = $3, rows_skipped = $4, rows_rejected = $5,
   reasons = $6::text::jsonb, state = 'done' WHERE run_id = $1

@@ -9,7 +9,7 @@ from tests.gateway.engine import Engine
 _MANY_RUNS = """
 WITH many AS (INSERT INTO runs (id, workspace_id, sync_id, sync_version, kind, trigger, requested_by, status)
 SELECT id || number, workspace_id, sync_id, sync_version, kind, trigger, requested_by, status
-  FROM runs, generate_series(1, 10000) number WHERE id = $1 RETURNING id)
+  FROM runs, generate_series(1, 100000) number WHERE id = $1 RETURNING id)
 INSERT INTO run_shards (run_id, shard) SELECT id, 0 FROM many
 """
 
@@ -95,8 +95,8 @@ async def test_page_too_far_back_is_refused_where_there_are_runs_and_no_next_lea
 ) -> None:
     await engine.database.execute(_MANY_RUNS, run_ids[0])
 
-    last = await admin.get(f"/v2/retl-connections/{sync_id}/syncs?per_page=900&page=11")
-    refused = await admin.get(f"/v2/retl-connections/{sync_id}/syncs?per_page=900&page=12")
+    last = await admin.get(f"/v2/retl-connections/{sync_id}/syncs?per_page=900&page=111")
+    refused = await admin.get(f"/v2/retl-connections/{sync_id}/syncs?per_page=900&page=112")
 
     assert (len(last.json["syncs"]), "next" in last.json["paging"]) == (900, False)
     assert refused.status == 422

@@ -85,7 +85,7 @@ class Grave:
         """Start a replay, committed."""
         async with self.database.transaction() as connection:
             request = ReplayRequest(A_WORKSPACE, ids, by)
-            return (await replays(self.database).start(connection, request, announce)).run_id
+            return (await replays(self.database).start(connection, request, announce))[0].run_id
 
     async def state(self, letter_id: DeadLetterId) -> str:
         """Where the letter stands."""

@@ -31,7 +31,7 @@ def grave(stage: Stage) -> Grave:
 
 async def resolve(grave: Grave, *ids: DeadLetterId, resolution: Resolution = FIXED) -> datetime:
     async with grave.database.transaction() as connection:
-        return await grave.letters.resolve(connection, A_WORKSPACE, ids, resolution)
+        return (await grave.letters.resolve(connection, A_WORKSPACE, ids, resolution))[1]
 
 
 async def walk(grave: Grave, *, page: int, between: list[str]) -> list[DeadLetterId]:
@@ -179,8 +179,20 @@ async def test_resolved_letter_says_why_and_by_whom(grave: Grave) -> None:
 
     letter = await grave.letters.get(A_WORKSPACE, letter_id)
     assert (letter.state, letter.resolution, letter.resolved_by) == (LetterState.RESOLVED, "fixed_upstream", "ann")
-    assert letter.resolved_at is not None
-    assert letter.resolved_at <= resolved_at
+    assert letter.resolved_at == resolved_at
+
+
+async def test_letter_that_is_resolved_again_says_when_it_was(grave: Grave) -> None:
+    ids = await grave.bury("a", "b")
+    first = await resolve(grave, ids[0])
+
+    async with grave.database.transaction() as connection:
+        again = await grave.letters.resolve(connection, A_WORKSPACE, ids[:1], Resolution(SKIPPED, "bob"))
+        both = await grave.letters.resolve(connection, A_WORKSPACE, ids, Resolution(SKIPPED, "bob"))
+
+    assert again == ([], first)
+    assert both[0] == ids[1:]
+    assert both[1] > first
 
 
 async def test_unknown_letter_stops_the_others_from_being_resolved(grave: Grave) -> None:

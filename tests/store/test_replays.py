@@ -93,18 +93,33 @@ async def test_replay_in_progress_is_named(grave: Grave) -> None:
     assert (refused.value.code, refused.value.existing_id) == ("REPLAYING", run_id)
 
 
-async def test_letters_of_several_syncs_are_refused(grave: Grave) -> None:
-    ids = await grave.bury("a")
+async def test_letters_of_several_syncs_are_tried_by_a_run_of_each(grave: Grave) -> None:
+    other = await another_sync(grave)
+    theirs = await other.bury("b")
+    ours = await grave.bury("a", "c")
+    await other.finish()
+    await grave.finish()
+    request = ReplayRequest(A_WORKSPACE, [ours[1], theirs[0], ours[0]], "ann")
+
+    async with grave.database.transaction() as connection:
+        runs = [replay.run_id for replay in await replays(grave.database).start(connection, request, announce)]
+
+    keys = [await grave.letters.keys_of_replay(run_id) for run_id in runs]
+    assert keys == [[RowKey(("a",)), RowKey(("c",))], [RowKey(("b",))]]
+    assert [await grave.state(letter_id) for letter_id in (*ours, *theirs)] == ["replaying"] * 3
+
+
+async def test_none_is_replayed_where_one_sync_has_a_run(grave: Grave) -> None:
+    ours = await grave.bury("a")
     await grave.finish()
     other = await another_sync(grave)
-    ids += await other.bury("b")
-    await other.finish()
+    theirs = await other.bury("b")
 
-    with pytest.raises(Conflict, match="of 2") as refused:
-        await grave.replay(ids)
+    with pytest.raises(Conflict) as refused:
+        await grave.replay([*ours, *theirs])
 
-    assert refused.value.code == "SEVERAL_SYNCS"
-    assert await grave.database.fetchval("SELECT count(*) FROM runs WHERE kind = 'replay'") == 0
+    assert refused.value.code == "RUN_ACTIVE"
+    assert [await grave.state(letter_id) for letter_id in (*ours, *theirs)] == ["open", "open"]
 
 
 async def test_row_that_failed_too_often_is_not_tried_again(grave: Grave) -> None:
@@ -233,7 +248,7 @@ async def test_resolving_waits_for_a_replay_that_is_about_to_begin(grave: Grave)
 
     async with asyncio.timeout(10), grave.database.transaction() as connection:
         request = ReplayRequest(A_WORKSPACE, ids, "ann")
-        new = await replays(grave.database).start(connection, request, announce)
+        [new] = await replays(grave.database).start(connection, request, announce)
         resolving = asyncio.gather(resolve(), return_exceptions=True)
         await eventually(waiting, 1)
     [refused] = await resolving

@@ -43,14 +43,14 @@ WHERE workspace_id = $1 AND id = ANY ($2::text[]) ORDER BY id FOR UPDATE
 """
 _RESOLVE = """
 UPDATE dead_letters SET state = 'resolved', resolution = $2, resolved_by = $3, resolved_at = clock_timestamp()
-WHERE id = ANY ($1::text[]) AND state = 'open'
+WHERE id = ANY ($1::text[]) AND state = 'open' RETURNING id
 """
 _COUNT_OPEN = """
 SELECT count(*) FROM (
   SELECT FROM dead_letters WHERE sync_id = $1 AND state IN ('open', 'replaying') LIMIT $2) AS letters
 """
 _COUNTED_AT_MOST = 100_000
-_NOW = "SELECT clock_timestamp()"
+_LAST_RESOLVED = "SELECT max(resolved_at) FROM dead_letters WHERE id = ANY ($1::text[])"
 _END_REPLAY = """
 UPDATE dead_letters SET state = 'open', replay_run_id = NULL WHERE replay_run_id = $1 AND state = 'replaying'
 """
@@ -226,16 +226,18 @@ class DeadLetters:
 
     async def resolve(
         self, connection: Connection, workspace_id: WorkspaceId, ids: Sequence[DeadLetterId], resolution: Resolution
-    ) -> datetime:
-        """Resolve all of the letters, or none; those resolved before keep their reason. Gives the moment.
+    ) -> tuple[Sequence[DeadLetterId], datetime]:
+        """Resolve all of the letters, or none; those resolved before keep their reason and their moment.
+
+        Gives those that were open, and the moment at which the last of them all was resolved.
 
         :raises NotFound: names those that the workspace does not have.
         :raises Conflict: `REPLAYING`, with the id of the run that tries one of them.
         """
         await lock_letters(connection, workspace_id, ids)
-        await connection.execute(_RESOLVE, list(ids), resolution.reason, resolution.resolved_by)
-        resolved_at: datetime = await connection.fetchval(_NOW)
-        return resolved_at
+        rows = await connection.fetch(_RESOLVE, list(ids), resolution.reason, resolution.resolved_by)
+        resolved = {row["id"] for row in rows}
+        return [each for each in ids if each in resolved], await connection.fetchval(_LAST_RESOLVED, list(ids))
 
     async def keys_of_replay(self, run_id: RunId) -> Sequence[RowKey]:
         """The keys that a replay has yet to try, in order."""

@@ -1,5 +1,6 @@
 """Answers remembered by the caller's key, in the transaction that makes them true."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import asyncpg
@@ -47,6 +48,10 @@ ON CONFLICT (workspace_id, key) DO UPDATE SET request_sha256 = $3, status = NULL
 RETURNING response
 """  # noqa: S608 - a constant
 _FORGET = "DELETE FROM idempotency_keys WHERE workspace_id = $1 AND key = $2"
+_FORGET_NOTED = """
+DELETE FROM idempotency_keys AS kept USING unnest($2::text[], $3::bytea[]) AS noted (key, response)
+WHERE kept.workspace_id = $1 AND kept.key = noted.key AND kept.response = noted.response
+"""
 _PRUNE = """
 DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
   SELECT ctid FROM idempotency_keys
@@ -146,6 +151,11 @@ class Idempotency:
     async def forget(self, workspace_id: WorkspaceId, key: str) -> None:
         """The key is free again."""
         await self._database.execute(_FORGET, workspace_id, key)
+
+    async def forget_noted(self, workspace_id: WorkspaceId, noted: Sequence[tuple[str, str]]) -> None:
+        """Keys are free again, of those given with a text the ones under which that text is noted."""
+        keys, texts = [key for key, _ in noted], [text.encode() for _, text in noted]
+        await self._database.execute(_FORGET_NOTED, workspace_id, keys, texts)
 
     async def prune(self) -> int:
         """Delete keys past their time, a few thousand a call; gives how many."""

@@ -1,4 +1,4 @@
-"""Replays: dead letters tried again, by a run that reads their rows anew."""
+"""Replays: dead letters tried again, by runs that read their rows anew."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -50,26 +50,41 @@ class Replays:
     def __init__(self, runs: Runs) -> None:
         self._runs = runs
 
-    async def start(self, connection: Connection, request: ReplayRequest, announce: AnnounceRun) -> Replay:
-        """Queue a run of kind replay and hand all of the letters to it, or raise, in the caller's transaction.
+    async def start(self, connection: Connection, request: ReplayRequest, announce: AnnounceRun) -> Sequence[Replay]:
+        """Queue a run of kind replay for each sync and hand its letters to it, in the caller's transaction; or raise.
 
-        :raises NotFound: names letters that the workspace does not have; or the sync is deleted.
+        The runs are in the order in which the letters name their syncs.
+
+        :raises NotFound: names letters that the workspace does not have; or a sync is deleted.
         :raises Invalid: `SYNC_PAUSED`.
         :raises Conflict: `RUN_ACTIVE` or `REPLAYING` with the id of the run that is in the way; else which letters
             cannot be replayed, and why.
         """
         letters = await lock_letters(connection, request.workspace_id, request.letter_ids)
+        _require_replayable(letters)
+        sync_of = {DeadLetterId(row["id"]): SyncId(row["sync_id"]) for row in letters}
+        by_sync: dict[SyncId, list[DeadLetterId]] = {}
+        for letter_id in request.letter_ids:
+            by_sync.setdefault(sync_of[letter_id], []).append(letter_id)
+        # In the order of ids, so that two callers with letters of the same syncs cannot wait for each other.
+        started = {sync_id: await self._start(connection, request, sync_id, announce) for sync_id in sorted(by_sync)}
+        for sync_id, letter_ids in by_sync.items():
+            await begin_replay(connection, letter_ids, started[sync_id].run_id)
+        return [started[sync_id] for sync_id in by_sync]
+
+    async def _start(
+        self, connection: Connection, request: ReplayRequest, sync_id: SyncId, announce: AnnounceRun
+    ) -> Replay:
         new = NewRun(
             run_id=new_run_id(),
             workspace_id=request.workspace_id,
-            sync_id=_only_sync(letters),
+            sync_id=sync_id,
             kind=RunKind.REPLAY,
             trigger=RunTrigger.REPLAY,
             requested_by=request.requested_by,
         )
-        queued_at = await self._runs.start(connection, new, announce(new))
-        await begin_replay(connection, request.letter_ids, new.run_id)
-        return Replay(new.run_id, queued_at)
+        queued = await self._runs.start(connection, new, announce(new))
+        return Replay(new.run_id, queued.at)
 
 
 async def begin_replay(connection: Connection, letter_ids: Sequence[DeadLetterId], run_id: RunId) -> None:
@@ -82,19 +97,12 @@ async def begin_replay(connection: Connection, letter_ids: Sequence[DeadLetterId
         raise Conflict("some of these dead letters are not open: list them anew", code="LETTER_NOT_OPEN")
 
 
-def _only_sync(letters: Sequence[Record]) -> SyncId:
+def _require_replayable(letters: Sequence[Record]) -> None:
     _refuse(letters, lambda row: row["state"] != LetterState.OPEN, "LETTER_NOT_OPEN", "are resolved already")
     _refuse(letters, lambda row: not row["has_key"], "LETTER_WITHOUT_KEY", _WITHOUT_KEY)
     _refuse(letters, lambda row: row["attempts"] >= MOST_ATTEMPTS, "REPLAY_EXHAUSTED", _EXHAUSTED)
     wait_s = max(map(_held_s, letters), default=0.0)
     _refuse(letters, lambda row: _held_s(row) > 0, "REPLAY_TOO_SOON", f"failed again: wait for {ceil(wait_s)} s")
-    syncs = {SyncId(row["sync_id"]) for row in letters}
-    if len(syncs) != 1:
-        raise Conflict(
-            f"a replay is a run of one sync, these dead letters are of {len(syncs)}: replay each sync by itself",
-            code="SEVERAL_SYNCS",
-        )
-    return syncs.pop()
 
 
 def _held_s(letter: Record) -> float:

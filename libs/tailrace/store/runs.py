@@ -23,9 +23,9 @@ WITH queued AS (
   SELECT $1, workspace_id, id, version, {_KIND.format("$4::text")}, $5, $6, 'queued' FROM syncs
   WHERE workspace_id = $2 AND id = $3 AND deleted_at IS NULL AND enabled FOR SHARE
   ON CONFLICT (sync_id) WHERE status IN ('queued', 'running', 'cancelling') DO NOTHING
-  RETURNING queued_at),
+  RETURNING queued_at, kind),
 announced AS ({enqueueing("queued", first=7)})
-SELECT queued_at FROM queued
+SELECT queued_at, kind FROM queued
 """  # noqa: S608 - constants
 # In the order of syncs, so that two transactions that start several cannot wait for each other.
 _START_ALL = f"""
@@ -50,27 +50,25 @@ SELECT enabled, ({_ACTIVE}) AS active FROM syncs WHERE workspace_id = $1 AND id 
 _COUNTS = ", ".join(f"sum(rows_{name})::bigint AS {name}" for name in COUNTS)
 _IS_PAUSED = "bool_and(state = 'done' OR (state = 'queued' AND not_before > clock_timestamp()))"
 _WAITS = "FILTER (WHERE state <> 'done')"
-_SELECT = f"""
-SELECT runs.*, books.* FROM runs CROSS JOIN LATERAL (
+_BOOKS = f"""
+CROSS JOIN LATERAL (
   SELECT {_COUNTS}, jsonb_agg(reasons) AS reasons,
     CASE WHEN {_IS_PAUSED} THEN min(not_before) {_WAITS} END AS paused_until,
     CASE WHEN {_IS_PAUSED} THEN max(pause_reason) {_WAITS} END AS pause_reason
   FROM run_shards WHERE run_id = runs.id) AS books
 """  # noqa: S608 - the names of the counters are constants
-_GET = _SELECT + " WHERE workspace_id = $1 AND id = $2"
+_GET = f"SELECT runs.*, books.* FROM runs {_BOOKS} WHERE workspace_id = $1 AND id = $2"  # noqa: S608 - a constant
 _FILTER = """
  WHERE workspace_id = $1 AND ($2::text IS NULL OR sync_id = $2) AND (cardinality($3::text[]) = 0 OR status = ANY ($3))
-   AND ($4::timestamptz IS NULL OR coalesce(started_at, queued_at) > $4)
-   AND ($5::timestamptz IS NULL OR coalesce(started_at, queued_at) < $5)
+   AND ($4::timestamptz IS NULL OR queued_at > $4) AND ($5::timestamptz IS NULL OR queued_at < $5)
 """
-_LIST = (
-    _SELECT
-    + _FILTER
-    + """
-   AND ($6::timestamptz IS NULL OR (queued_at, id) < ($6, $7))
- ORDER BY queued_at DESC, id DESC OFFSET $8 LIMIT $9
-"""
-)
+# The books of the runs on the page alone, however many there are before it.
+_LIST = f"""
+SELECT runs.*, books.* FROM (
+  SELECT * FROM runs {_FILTER} AND ($6::timestamptz IS NULL OR (queued_at, id) < ($6, $7))
+  ORDER BY queued_at DESC, id DESC OFFSET $8 LIMIT $9) AS runs {_BOOKS}
+ORDER BY queued_at DESC, id DESC
+"""  # noqa: S608 - constants
 _COUNT = "SELECT count(*) FROM runs" + _FILTER  # noqa: S608 - two constants
 _CANCEL_QUEUED = """
 UPDATE runs SET status = 'cancelled', cancel_requested_at = clock_timestamp(), cancel_requested_by = $3,
@@ -97,6 +95,14 @@ class NewRun:
     requested_by: str
 
 
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """A run that was queued: when, and of which kind, which the sync may decide."""
+
+    at: datetime
+    kind: RunKind
+
+
 AnnounceRun = Callable[[NewRun], OutgoingEvent]
 """From a run that is about to be queued to the event that tells of it."""
 
@@ -115,12 +121,12 @@ class CancelRequest:
 
 @dataclass(frozen=True, slots=True)
 class RunFilter:
-    """Which runs to list; what is None or empty does not restrict. A run that waits counts from when it was queued."""
+    """Which runs to list; what is None or empty does not restrict."""
 
     sync_id: SyncId | None = None
     statuses: Sequence[RunStatus] = ()
-    started_after: datetime | None = None
-    started_before: datetime | None = None
+    queued_after: datetime | None = None
+    queued_before: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +162,8 @@ class Runs:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def start(self, connection: Connection, new: NewRun, event: OutgoingEvent) -> datetime:
+    async def start(self, connection: Connection, new: NewRun, event: OutgoingEvent) -> Queued:
         """Queue a run and the event that tells of it in the caller's transaction, which stays usable after a Conflict.
-
-        Gives the moment at which it was queued.
 
         :raises NotFound: the workspace has no such sync.
         :raises Invalid: `SYNC_PAUSED`.
@@ -167,7 +171,7 @@ class Runs:
             each time one looks.
         """
         for _ in range(_RACES):
-            queued_at: datetime | None = await connection.fetchval(
+            queued = await connection.fetchrow(
                 _START,
                 new.run_id,
                 new.workspace_id,
@@ -177,11 +181,11 @@ class Runs:
                 new.requested_by,
                 *enqueued([event]),
             )
-            if queued_at is not None:
+            if queued is not None:
                 # In a statement of its own, for a shard must be of a run that is in sight.
                 await connection.execute(_ADD_SHARD, new.run_id)
                 urge(event)
-                return queued_at
+                return Queued(queued["queued_at"], RunKind(queued["kind"]))
             _refuse(await connection.fetchrow(_WHY_NOT, new.workspace_id, new.sync_id))
         raise Conflict("runs of this sync come and go too fast: try again")
 
@@ -265,7 +269,7 @@ def _refuse(sync: Record | None) -> None:
 
 
 def _arguments(wanted: RunFilter) -> tuple[object, ...]:
-    return wanted.sync_id, list(wanted.statuses), wanted.started_after, wanted.started_before
+    return wanted.sync_id, list(wanted.statuses), wanted.queued_after, wanted.queued_before
 
 
 def _run(row: Record) -> Run:

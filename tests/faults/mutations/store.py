@@ -166,8 +166,8 @@ MUTATIONS = (
     Mutation(
         "no workspace filter for a run",
         "libs/tailrace/store/runs.py",
-        '_GET = _SELECT + " WHERE workspace_id = $1 AND id = $2"',
-        '_GET = _SELECT + " WHERE $1::text IS NOT NULL AND id = $2"',
+        "FROM runs {_BOOKS} WHERE workspace_id = $1 AND id = $2",
+        "FROM runs {_BOOKS} WHERE $1::text IS NOT NULL AND id = $2",
         (f"{_MECHANISMS}test_run_of_another_workspace_is_not_found",),
     ),
     Mutation(
