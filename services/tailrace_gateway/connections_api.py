@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from tailrace.core.errors import InDoubt, Invalid, Unavailable
+from tailrace.core.names import Name
 from tailrace.store.connections import ConnectionDraft, ConnectionKind, StoredConnection
 from tailrace.store.database import Connection
 from tailrace_gateway.calls import Answer, AnyCall, Call, Change, Handler
@@ -24,7 +25,6 @@ from tailrace_gateway.problems import Fault, Unprocessable
 from tailrace_gateway.recording import in_transaction
 from tailrace_gateway.repeats import once_in_store, once_outside
 from tailrace_gateway.stores import Stores
-from tailrace_gateway.sync_bodies import Name
 from tailrace_gateway.wire import item, one, page, seconds
 
 RequestsPerSecond = Annotated[float, Field(gt=0, le=1_000_000, strict=False)]

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated, ClassVar
 
@@ -9,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.alias_generators import to_camel
 
 _YEARS = range(1970, 9000)
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]")
+_DATE = re.compile(r"[0-9]{4}(-?)[0-9]{2}\1[0-9]{2}[Tt ]")
 
 
 class Body(BaseModel):
@@ -41,6 +42,8 @@ def _written(value: object) -> object:
     """A number is no time, though pydantic would take it for seconds since 1970."""
     if isinstance(value, str) and not _DATE.match(value):
         raise ValueError("must be a date and time such as 2026-01-31T12:00:00Z")
+    with suppress(TypeError, ValueError):
+        return datetime.fromisoformat(value)  # type: ignore[arg-type]  # what is no text is for pydantic to tell
     return value
 
 

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from tailrace.connector_kit.capabilities import NewField
 from tailrace.connector_kit.field_kinds import FieldKind
+from tailrace.core.names import Name
 from tailrace.store.connections import ConnectionKind
 from tailrace.store.database import Connection
 from tailrace.store.tokens import Role
@@ -16,7 +17,6 @@ from tailrace_gateway.models import Body, NoQuery
 from tailrace_gateway.planasonix_destinations import field_item
 from tailrace_gateway.recording import in_transaction
 from tailrace_gateway.repeats import once_outside
-from tailrace_gateway.sync_bodies import Name
 from tailrace_gateway.wire import one
 
 

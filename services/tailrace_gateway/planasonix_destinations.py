@@ -8,14 +8,16 @@ from tailrace.connector_kit import registry
 from tailrace.connector_kit.destination import Field as ObjectField
 from tailrace.connector_kit.destination import Object
 from tailrace.core.errors import Invalid
+from tailrace.core.names import Name
 from tailrace.core.syncs import SyncMode
 from tailrace.mapping.suggestions import Suggestion, suggest
 from tailrace.store.connections import ConnectionKind, StoredConnection
+from tailrace_gateway.accounts_api import MOST
 from tailrace_gateway.calls import Answer, Call
 from tailrace_gateway.connection_views import status_of
 from tailrace_gateway.models import Body, NoBody, NoQuery, Query
 from tailrace_gateway.repeats import once_outside
-from tailrace_gateway.sync_bodies import Id, Name, SourceQuery
+from tailrace_gateway.sync_bodies import Id, SourceQuery
 from tailrace_gateway.wire import Item, item
 
 
@@ -51,7 +53,7 @@ class SuggestMappings(Body):
 async def list_destinations(call: Call[NoBody, DestinationsQuery]) -> Answer:
     """The workspace's destinations, oldest first."""
     found = await call.stores.connections.list(
-        call.identity.workspace_id, ConnectionKind.DESTINATION, connector=call.query.connector
+        call.identity.workspace_id, ConnectionKind.DESTINATION, connector=call.query.connector, limit=MOST
     )
     return Answer({"data": [_destination(stored) for stored in found]})
 

@@ -12,6 +12,7 @@ from tailrace_gateway.calls import Answer, AnyCall, Call, Change
 from tailrace_gateway.conditions import replaced, tag, unless_overtaken
 from tailrace_gateway.models import Body, NoBody, NoQuery
 from tailrace_gateway.paging import Listing, PagedQuery
+from tailrace_gateway.pauses import heed_model
 from tailrace_gateway.problems import Fault, Unprocessable
 from tailrace_gateway.recording import in_transaction
 from tailrace_gateway.repeats import once_in_store
@@ -100,6 +101,7 @@ async def changed_sync(call: AnyCall, stores: Stores, old: Sync, change: SyncCha
 
     :raises Stale: it has changed since, or the caller has seen something else.
     """
+    await heed_model(stores, old, enabled=change.enabled)
     sync = await stores.syncs.update(old.workspace_id, old.id, change, only_if=replaced(call, old.updated_at))
     deed = Change(sync.id, _whole(old, None)["attributes"], _whole(sync, None)["attributes"])
     return Answer(one(await _as_it_stands(stores, sync)), headers=tag(sync.updated_at), change=deed)
@@ -128,6 +130,7 @@ async def toggle_sync(call: Call[ToggleSync, NoQuery]) -> Answer:
 
     async def act(stores: Stores) -> Answer:
         old = await stores.syncs.get(call.identity.workspace_id, body.sync_id)
+        await heed_model(stores, old, enabled=body.enabled)
         sync = await stores.syncs.update(call.identity.workspace_id, body.sync_id, SyncChange(enabled=body.enabled))
         toggled = item(KIND, sync.id, {"enabled": sync.enabled, "updated_at": seconds(sync.updated_at)})
         return Answer(one(toggled), change=Change(sync.id, {"enabled": old.enabled}, {"enabled": sync.enabled}))

@@ -11,7 +11,8 @@ from tailrace.store.previews import Preview
 from tailrace.store.sync_links import LinkedSync
 from tailrace_gateway.envelopes import Told
 from tailrace_gateway.retl_bodies import AnyConfig, Constant, Event, Pair, RetlSchedule, SyncSettings
-from tailrace_gateway.retl_definitions import behaviour_of, parts_of, schedule_view
+from tailrace_gateway.retl_definitions import behaviour_of, schedule_view
+from tailrace_gateway.retl_mappings import event_mappings, shown_by_part
 from tailrace_gateway.run_answers import Milliseconds, SyncPaging
 from tailrace_gateway.wire import milliseconds
 
@@ -116,9 +117,9 @@ def connection_view(linked: LinkedSync) -> dict[str, Any]:
     """A sync as a connection; one without a model shows its source in the model's place."""
     sync, link = linked
     event = event_of(linked)
-    identifiers, mappings, constants = parts_of(sync.definition, event)
+    parts = shown_by_part(sync.definition.field_mappings, event)
     policy = sync.definition.on_type_mismatch
-    said = {name: link.said[name] for name in ("syncSettings", "cursorColumn", "event") if name in link.said}
+    said = {name: link.said[name] for name in ("syncSettings", "cursorColumn") if name in link.said}
     return {
         "id": sync.id,
         "sourceId": link.model_id or sync.definition.source_id,
@@ -127,11 +128,9 @@ def connection_view(linked: LinkedSync) -> dict[str, Any]:
         "externalId": link.external_id,
         "schedule": schedule_view(sync.schedule),
         "syncBehaviour": behaviour_of(sync.definition),
-        "identifiers": [_plain(pair) for pair in identifiers],
-        "mappings": [_plain(pair) for pair in mappings],
-        "constants": [_plain(constant) for constant in constants],
+        **{part.value: [_plain(each) for each in some] for part, some in parts.items()},
         **said,
-        **({} if event else {"object": sync.definition.object_name}),
+        **({"event": link.said["event"]} if event else {"object": sync.definition.object_name}),
         **({} if policy is OnTypeMismatch.REJECT_ROW else {"onTypeMismatch": policy}),
         "createdAt": milliseconds(sync.created_at),
         "updatedAt": milliseconds(sync.updated_at),
@@ -139,9 +138,13 @@ def connection_view(linked: LinkedSync) -> dict[str, Any]:
 
 
 def event_of(linked: LinkedSync) -> Event | None:
-    """The event that the rows of a connection become, if any."""
-    said = linked[1].said.get("event")
-    return None if said is None else Event.model_validate(said)
+    """The event that the rows of a connection become, if any: a definition that is no more that event's has none."""
+    sync, link = linked
+    if "event" not in link.said:
+        return None
+    event = Event.model_validate(link.said["event"])
+    adds = set(event_mappings(event)) <= set(sync.definition.field_mappings)
+    return event if adds and sync.definition.object_name == event.type else None
 
 
 def _plain(part: Pair | Constant) -> dict[str, Any]:

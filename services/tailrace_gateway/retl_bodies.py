@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from tailrace.core.mappings import TEMPLATE_LIMIT, Cast, Hash, OnNull, OnTypeMismatch
+from tailrace.core.names import Name
 from tailrace_gateway.models import Body, Query
-from tailrace_gateway.sync_bodies import Id, Name, SourceQuery
+from tailrace_gateway.sync_bodies import ConstantText, Id, SourceQuery
 
 PAGE_SIZE = 50
 PAGE_SIZE_MOST = 1000
@@ -112,7 +113,7 @@ class Constant(Treatment):
     """A field that has the same value in every row."""
 
     key: Column
-    value: Annotated[str, Field(max_length=65_536)]
+    value: ConstantText
 
 
 class Event(Body):
@@ -216,7 +217,7 @@ class UpdateRetlConnection(Body):
     enabled: bool | None = None
     schedule: RetlSchedule
     sync_settings: SyncSettings | None = None
-    identifiers: Identifiers | None = None
+    identifiers: Annotated[tuple[Pair, ...], Field(max_length=100)] | None = None
     mappings: Pairs | None = None
     constants: Constants | None = None
     on_type_mismatch: OnTypeMismatch | None = None

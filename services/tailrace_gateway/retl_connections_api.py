@@ -28,11 +28,10 @@ from tailrace_gateway.retl_bodies import (
 from tailrace_gateway.retl_definitions import (
     changed_definition,
     definition_of,
-    in_body,
-    parts_of,
     read_by,
     schedule_of,
 )
+from tailrace_gateway.retl_mappings import in_body
 from tailrace_gateway.starts import forget_repeat, stop
 from tailrace_gateway.stores import Stores
 
@@ -97,12 +96,12 @@ async def update_connection(call: Call[UpdateRetlConnection, NoQuery]) -> Answer
         stores = call.stores.within(connection)
         before = await _linked(stores, call)
         old, link = before
-        link = replace(link, said={**link.said, **_settings(body.sync_settings)})
+        link = replace(link, said={**link.said, **_settings(body.sync_settings, link.said)})
         if body.enabled is not None:
             link = replace(link, paused_with_model=body.enabled and await _is_held(stores, call, link))
         change = SyncChange(
             definition=changed_definition(body, old.definition, event),
-            schedule=schedule_of(body.schedule),
+            schedule=schedule_of(body.schedule, old.schedule),
             enabled=None if body.enabled is None else body.enabled and not link.paused_with_model,
         )
         sync = await stores.syncs.update(workspace_id, old.id, change)
@@ -158,14 +157,17 @@ async def _require_target(call: AnyCall, definition: SyncDefinition, event: Even
     try:
         await call.stores.discovery.require_target(call.identity.workspace_id, definition)
     except Unprocessable as error:
-        raise in_body(error, parts_of(definition, event), has_object=event is None) from None
+        raise in_body(error, definition.field_mappings, event) from None
 
 
 def _said(body: CreateRetlConnection) -> Mapping[str, Any]:
     event = {} if body.event is None else {"event": body.event.model_dump(by_alias=True, exclude_none=True)}
     cursor = {"cursorColumn": body.cursor_column} if body.cursor_column else {}
-    return {**event, **cursor, **_settings(body.sync_settings)}
+    return {**event, **cursor, **_settings(body.sync_settings, {})}
 
 
-def _settings(settings: SyncSettings | None) -> Mapping[str, Any]:
-    return {} if settings is None else {"syncSettings": settings.model_dump(by_alias=True, exclude_none=True)}
+def _settings(settings: SyncSettings | None, said: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What is said of settings now, beside those said before."""
+    if settings is None:
+        return {}
+    return {"syncSettings": said.get("syncSettings", {}) | settings.model_dump(by_alias=True, exclude_none=True)}

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 
 from tailrace.core.mappings import OnTypeMismatch
+from tailrace.core.names import NOT_BLANK, Name
 from tailrace.core.pointers import pointer
 from tailrace.core.policies import DeliveryPolicy, FailureThresholds
 from tailrace.core.readings import CursorReading, SnapshotReading, VersionReading
@@ -29,16 +30,23 @@ _NAMES = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forb
 _SCHEDULE: TypeAdapter[AnySchedule] = TypeAdapter(Schedule)
 
 
-def _not_blank(name: str) -> str:
-    if not name.strip():
-        raise ValueError("must not be empty")
-    return name
+def _not_null(schedule: object) -> object:
+    """Null may be meant as no schedule, or as nothing said of it: whoever is taken wrong is not told."""
+    if schedule is None:
+        raise ValueError('is not null: give {"type": "manual"} to have none, or leave it out to keep what there is')
+    return schedule
+
+
+ConstantText = Annotated[str, Field(max_length=65_536)]
+"""A constant, as long as either contract has it: one that the other could not show would spoil its lists."""
 
 
 class FieldMappingBody(FieldMapping):
     """A source column, a constant, or a Liquid template over columns, that becomes a destination field."""
 
     model_config = _NAMES
+
+    value: ConstantText | int | float | bool | None = None
 
 
 class ManualBody(ManualSchedule):
@@ -94,13 +102,12 @@ class DeliveryBody(DeliveryPolicy):
     failure_thresholds: FailureThresholdsBody = FailureThresholdsBody()
 
 
-Name = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_not_blank)]
 Id = Annotated[str, Field(min_length=1, max_length=64)]
 ScheduleBody = Annotated[ManualBody | IntervalBody | CronBody, Field(discriminator="type")]
 ReadingBody = Annotated[SnapshotReadingBody | VersionReadingBody | CursorReadingBody, Field(discriminator="type")]
 Mappings = Annotated[tuple[FieldMappingBody, ...], Field(min_length=1, max_length=10_000)]
 DeleteRatio = Annotated[float, Field(ge=0, le=1)]
-SourceQuery = Annotated[str, Field(min_length=1, max_length=65_536)]
+SourceQuery = Annotated[str, Field(min_length=1, max_length=65_536), NOT_BLANK]
 
 
 class CreateSync(Body):
@@ -135,7 +142,7 @@ class UpdateSync(Body):
     max_delete_ratio: DeleteRatio | None = None
     delivery: DeliveryBody | None = None
     on_type_mismatch: OnTypeMismatch | None = None
-    schedule: ScheduleBody | None = None
+    schedule: Annotated[ScheduleBody | None, BeforeValidator(_not_null)] = None
     enabled: bool | None = None
 
 
@@ -151,9 +158,9 @@ def definition_of(body: CreateSync | UpdateSync, old: SyncDefinition | None, sou
 
     :raises Unprocessable: its parts do not go together.
     """
-    said = body.model_dump(include=set(SyncDefinition.model_fields), exclude_none=True)
-    if body.delivery is not None:
-        said["delivery"] = body.delivery.model_dump()  # null means something in it
+    # Null means something further down: a constant, a threshold that is switched off.
+    given = body.model_dump(include=set(SyncDefinition.model_fields), exclude_unset=True)
+    said = {name: value for name, value in given.items() if value is not None}
     before: dict[str, Any] = {} if old is None else old.model_dump()
     try:
         definition = SyncDefinition.model_validate({**before, **said, "source_id": source_id})

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from tailrace.core.clock import SystemClock
 from tailrace.core.ids import TokenId
+from tailrace.core.names import Name
 from tailrace.store.database import Connection
 from tailrace.store.tokens import NewToken, Role, Token
 from tailrace_gateway.calls import Answer, Call, Change, Route
@@ -16,7 +17,6 @@ from tailrace_gateway.problems import Fault, Unprocessable
 from tailrace_gateway.recording import in_transaction
 from tailrace_gateway.repeats import once_in_store
 from tailrace_gateway.stores import Stores
-from tailrace_gateway.sync_bodies import Name
 from tailrace_gateway.wire import Item as Shown
 from tailrace_gateway.wire import item, one, seconds
 

@@ -4,6 +4,7 @@ from typing import Literal, TypeAlias
 
 from tailrace.core.errors import NotFound
 from tailrace.core.ids import WorkspaceId
+from tailrace.core.names import Name
 from tailrace.store.audit import Deed
 from tailrace.store.database import Connection
 from tailrace.store.tokens import NewToken, Role
@@ -16,7 +17,6 @@ from tailrace_gateway.models import Body, NoBody, NoQuery
 from tailrace_gateway.paging import Listing, PagedQuery
 from tailrace_gateway.recording import in_transaction
 from tailrace_gateway.repeats import once_by_key
-from tailrace_gateway.sync_bodies import Name
 from tailrace_gateway.wire import Item as Shown
 from tailrace_gateway.wire import item, one, page, seconds
 

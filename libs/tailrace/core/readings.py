@@ -4,6 +4,8 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tailrace.core.names import Name
+
 _MONTH_S = 31 * 86_400
 
 
@@ -21,10 +23,10 @@ class VersionReading(BaseModel):
     It says all that there is to say of a row: the same again for a key means that the row is the same.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     type: Literal["version"]
-    column: str = Field(min_length=1, max_length=256)
+    column: Name
 
 
 class CursorReading(BaseModel):
@@ -34,10 +36,10 @@ class CursorReading(BaseModel):
     times, as many units of the column where it holds numbers.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     type: Literal["cursor"]
-    column: str = Field(min_length=1, max_length=256)
+    column: Name
     look_back_s: float = Field(default=300.0, ge=0, le=_MONTH_S, allow_inf_nan=False)
 
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tailrace.core.clock import SystemClock
 from tailrace.core.mappings import TEMPLATE_LIMIT, Cast, Hash, OnNull, OnTypeMismatch
+from tailrace.core.names import NOT_BLANK, Name
 from tailrace.core.policies import DeliveryPolicy
 from tailrace.core.readings import CursorReading, Reading, SnapshotReading, VersionReading
 
@@ -36,7 +37,7 @@ class SyncMode(StrEnum):
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class FieldMapping(_Frozen):
@@ -45,10 +46,10 @@ class FieldMapping(_Frozen):
     The value is cast, then hashed, then fitted to the field; what is NULL by then goes as `on_null` says.
     """
 
-    source: str | None = Field(default=None, min_length=1, max_length=256)
+    source: Name | None = None
     value: str | int | float | bool | None = None
-    template: str | None = Field(default=None, min_length=1, max_length=TEMPLATE_LIMIT)
-    destination: str = Field(min_length=1, max_length=256)
+    template: Annotated[str, Field(min_length=1, max_length=TEMPLATE_LIMIT), NOT_BLANK] | None = None
+    destination: Name
     key: bool = False
     cast: Cast | None = None
     hash: Hash | None = None
@@ -61,8 +62,11 @@ class FieldMapping(_Frozen):
 
     @model_validator(mode="after")
     def _has_one_origin(self) -> Self:
-        if sum(origin is not None for origin in (self.source, self.value, self.template)) > 1:
+        origins = sum(origin is not None for origin in (self.source, self.value, self.template))
+        if origins > 1:
             raise ValueError("give one of source (a column), value (a constant) and template, not several")
+        if origins == 0 and "value" not in self.model_fields_set:
+            raise ValueError("give source (a column), value (a constant, null too) or template")
         if self.key and self.source is None:
             raise ValueError("a key field needs a source column")
         if self.key and self.on_null is not OnNull.SEND:
@@ -124,9 +128,9 @@ class SyncDefinition(_Frozen):
     """Everything that a run needs to know of a sync; a run keeps the version that it started with."""
 
     source_id: str
-    source_query: str = Field(min_length=1, max_length=65_536)
+    source_query: Annotated[str, Field(min_length=1, max_length=65_536), NOT_BLANK]
     destination_id: str
-    object_name: str = Field(min_length=1, max_length=256)
+    object_name: Name
     field_mappings: tuple[FieldMapping, ...] = Field(min_length=1, max_length=10_000)
     sync_mode: SyncMode
     resend: bool = Field(default=False, description="each run sends all rows, as a full run does, not changes alone")

@@ -4,25 +4,11 @@ from typing import Any
 
 import pytest
 
-from tests.gateway.caller import Caller, Json, a_retl_connection, a_retl_source, a_sync
+from tests.gateway.caller import Caller, a_retl_connection, a_retl_source, a_sync
 from tests.gateway.conftest import Gateway
+from tests.gateway.contracts.connections import AN_EVENT, CONNECTIONS, MANUAL, made_connection, made_elsewhere
 
-CONNECTIONS = "/v2/retl-connections"
-# The connection of the provider's acceptance tests: rows that become events.
-AN_EVENT: dict[str, Any] = {
-    "object": None,
-    "event": {"type": "identify"},
-    "identifiers": [{"from": "email", "to": "user_id"}],
-    "mappings": [{"from": "name", "to": "first_name"}],
-}
-MANUAL = {"schedule": {"type": "manual"}}
 _TIMES = {"createdAt", "updatedAt"}
-
-
-async def _made(admin: Caller, model_id: str, destination_id: str, **changes: Json) -> dict[str, Json]:
-    made = await admin.post(CONNECTIONS, a_retl_connection(model_id, destination_id, **changes))
-    assert made.status == 200, made.raw
-    return dict(made.json)
 
 
 @pytest.mark.parametrize("prefix", ["/v2", ""], ids=["with /v2", "without prefix"])
@@ -42,7 +28,7 @@ async def _made(admin: Caller, model_id: str, destination_id: str, **changes: Js
     ],
     ids=["plain", "owned", "cron", "full", "settings"],
 )
-async def test_connection_is_shown_as_it_was_made(
+async def test_connection_is_shown_as_it_wasmade_connection(
     admin: Caller, model_id: str, destination_id: str, prefix: str, changes: dict[str, Any]
 ) -> None:
     asked = a_retl_connection(model_id, destination_id, **changes)
@@ -63,7 +49,7 @@ async def test_connection_is_shown_as_it_was_made(
 async def test_rows_become_events_where_there_is_no_object(
     admin: Caller, model_id: str, destination_id: str, event: dict[str, str]
 ) -> None:
-    told = await _made(admin, model_id, destination_id, **AN_EVENT | {"event": event})
+    told = await made_connection(admin, model_id, destination_id, **AN_EVENT | {"event": event})
 
     assert told["event"] == event
     assert "object" not in told
@@ -72,7 +58,9 @@ async def test_rows_become_events_where_there_is_no_object(
 
 
 async def test_name_of_an_event_is_a_field_of_its_rows(admin: Caller, model_id: str, destination_id: str) -> None:
-    told = await _made(admin, model_id, destination_id, **AN_EVENT | {"event": {"type": "track", "name": "Paid"}})
+    told = await made_connection(
+        admin, model_id, destination_id, **AN_EVENT | {"event": {"type": "track", "name": "Paid"}}
+    )
 
     sync = await admin.get(f"/api/reverse-etl/syncs/{told['id']}")
 
@@ -87,7 +75,7 @@ async def test_name_of_an_event_is_a_field_of_its_rows(admin: Caller, model_id: 
 async def test_connection_is_a_sync_of_the_other_contract(
     admin: Caller, source_id: str, model_id: str, destination_id: str
 ) -> None:
-    told = await _made(admin, model_id, destination_id, constants=[{"key": "Origin__c", "value": "w"}])
+    told = await made_connection(admin, model_id, destination_id, constants=[{"key": "Origin__c", "value": "w"}])
 
     sync = await admin.get(f"/api/reverse-etl/syncs/{told['id']}")
 
@@ -133,6 +121,27 @@ async def test_sync_of_the_other_contract_is_shown_as_a_connection(
     }
 
 
+@pytest.mark.usefixtures("source_id")
+async def test_constant_is_as_long_as_both_contracts_can_show(admin: Caller, destination_id: str) -> None:
+    key, text = {"source": "account_id", "destination": "External_Id__c", "key": True}, "x" * 65_536
+    too_long = a_sync(destination_id, fieldMappings=[key, {"value": f"{text}x", "destination": "Name"}])
+
+    await made_elsewhere(admin, destination_id, [key, {"value": text, "destination": "Name"}])
+    refused = await admin.post("/api/reverse-etl/syncs", too_long)
+
+    listed = await admin.get(CONNECTIONS)
+    assert [shown["constants"] for shown in listed.json["data"]] == [[{"key": "Name", "value": text}]]
+    assert (refused.status, refused.json["errors"][0]["pointer"]) == (422, "/fieldMappings/1/value")
+
+
+async def test_texts_are_kept_with_their_spaces(admin: Caller, model_id: str, destination_id: str) -> None:
+    constants = [{"key": "c", "value": " pad "}, {"key": "nl", "value": "line\n"}, {"key": "space", "value": " "}]
+
+    made = await made_connection(admin, model_id, destination_id, constants=constants)
+
+    assert made["constants"] == constants
+
+
 async def test_query_of_a_model_is_not_changed_through_one_of_its_syncs(
     admin: Caller, model_id: str, connection_id: str
 ) -> None:
@@ -149,7 +158,7 @@ async def test_query_of_a_model_is_not_changed_through_one_of_its_syncs(
 async def test_every_run_of_a_full_connection_is_a_full_one(
     gateway: Gateway, admin: Caller, model_id: str, destination_id: str
 ) -> None:
-    told = await _made(admin, model_id, destination_id, syncBehaviour="full")
+    told = await made_connection(admin, model_id, destination_id, syncBehaviour="full")
 
     await admin.post(f"{CONNECTIONS}/{told['id']}/start", {"syncType": "incremental"})
 
@@ -157,93 +166,16 @@ async def test_every_run_of_a_full_connection_is_a_full_one(
 
 
 async def test_mirror_connection_is_a_mirror_sync(admin: Caller, model_id: str, destination_id: str) -> None:
-    told = await _made(admin, model_id, destination_id, syncBehaviour="mirror")
+    told = await made_connection(admin, model_id, destination_id, syncBehaviour="mirror")
 
     sync = await admin.get(f"/api/reverse-etl/syncs/{told['id']}")
 
     assert (told["syncBehaviour"], sync.attributes["sync_mode"]) == ("mirror", "mirror")
 
 
-class TestUpdate:
-    async def test_what_is_left_out_stays_and_an_empty_list_clears(
-        self, admin: Caller, model_id: str, destination_id: str
-    ) -> None:
-        before = await _made(
-            admin,
-            model_id,
-            destination_id,
-            externalId="crm",
-            constants=[{"key": "Origin__c", "value": "w"}],
-            syncSettings={"syncLogsConfig": {"enabled": False}},
-        )
-        said = MANUAL | {"constants": [], "mappings": [{"from": "phone", "to": "Phone"}]}
-
-        updated = await admin.put(f"{CONNECTIONS}/{before['id']}", said)
-
-        changed = {name for name in before if updated.json[name] != before[name]}
-        assert updated.status == 200
-        assert changed == {"schedule", "constants", "mappings", "updatedAt"}
-        assert updated.json == updated.json | said
-
-    async def test_identifiers_of_an_event_can_change_and_its_name_stays(
-        self, admin: Caller, model_id: str, destination_id: str
-    ) -> None:
-        event = {"type": "track", "nameColumn": "kind"}
-        before = await _made(admin, model_id, destination_id, **AN_EVENT | {"event": event})
-
-        said = {"identifiers": [{"from": "id", "to": "anonymous_id"}]}
-        updated = await admin.put(f"{CONNECTIONS}/{before['id']}", said | MANUAL)
-
-        assert updated.json.items() >= said.items()
-        assert (updated.json["event"], updated.json["mappings"]) == (event, before["mappings"])
-
-    async def test_required_schedule_is_effective_at_the_next_tick(self, admin: Caller, connection_id: str) -> None:
-        before = await admin.get(f"/api/reverse-etl/syncs/{connection_id}")
-
-        unsaid = await admin.put(f"{CONNECTIONS}/{connection_id}", {"enabled": False})
-        await admin.put(f"{CONNECTIONS}/{connection_id}", {"schedule": {"type": "basic", "everyMinutes": 5}})
-
-        after = await admin.get(f"/api/reverse-etl/syncs/{connection_id}")
-        assert (unsaid.status, unsaid.json["details"]) == (422, {"schedule": "is required"})
-        assert after.attributes["next_run_at"] < before.attributes["next_run_at"]
-
-    @pytest.mark.parametrize(
-        "name", ["sourceId", "destinationId", "syncBehaviour", "event", "object", "cursorColumn", "destinationConfig"]
-    )
-    async def test_what_cannot_change_is_refused_with_what_to_do(
-        self, admin: Caller, connection_id: str, name: str
-    ) -> None:
-        refused = await admin.put(f"{CONNECTIONS}/{connection_id}", MANUAL | {name: "x"})
-
-        assert refused.status == 422
-        assert f"/{name}: cannot be changed: delete the connection" in refused.json["error"]
-
-    async def test_pause_and_resume(self, admin: Caller, connection_id: str) -> None:
-        paused = await admin.put(f"{CONNECTIONS}/{connection_id}", {"enabled": False} | MANUAL)
-        refused = await admin.post(f"{CONNECTIONS}/{connection_id}/start")
-        resumed = await admin.put(f"{CONNECTIONS}/{connection_id}", {"enabled": True} | MANUAL)
-        started = await admin.post(f"{CONNECTIONS}/{connection_id}/start")
-
-        assert (paused.json["enabled"], resumed.json["enabled"]) == (False, True)
-        assert (refused.status, started.status) == (422, 200)
-
-    async def test_connection_switched_on_under_a_source_that_is_off_waits_for_it(
-        self, admin: Caller, model_id: str, connection_id: str
-    ) -> None:
-        await admin.put(f"{CONNECTIONS}/{connection_id}", {"enabled": False} | MANUAL)
-        await admin.put(f"/v2/retl-sources/{model_id}", {"enabled": False})
-        waiting = await admin.put(f"{CONNECTIONS}/{connection_id}", {"enabled": True} | MANUAL)
-        held = await admin.get(f"/api/reverse-etl/syncs/{connection_id}")
-        await admin.put(f"/v2/retl-sources/{model_id}", {"enabled": True})
-
-        now = await admin.get(f"/api/reverse-etl/syncs/{connection_id}")
-
-        assert (waiting.json["enabled"], held.attributes["enabled"], now.attributes["enabled"]) == (True, False, True)
-
-
 class TestList:
     async def test_pages_lead_to_each_other_by_paths(self, admin: Caller, model_id: str, destination_id: str) -> None:
-        made = [(await _made(admin, model_id, destination_id, object=name))["id"] for name in ("A", "B", "C")]
+        made = [(await made_connection(admin, model_id, destination_id, object=name))["id"] for name in ("A", "B", "C")]
 
         first = (await admin.get(f"{CONNECTIONS}?destinationId={destination_id}&page=1&pageSize=2")).json
         last = (await admin.get(first["paging"]["next"])).json
@@ -254,8 +186,8 @@ class TestList:
 
     async def test_filters(self, admin: Caller, source_id: str, model_id: str, destination_id: str) -> None:
         other_model = (await admin.post("/v2/retl-sources", a_retl_source(source_id))).json["id"]
-        one = (await _made(admin, model_id, destination_id, externalId="mine"))["id"]
-        two = (await _made(admin, other_model, destination_id))["id"]
+        one = (await made_connection(admin, model_id, destination_id, externalId="mine"))["id"]
+        two = (await made_connection(admin, other_model, destination_id))["id"]
         three = await admin.made("/api/reverse-etl/syncs", a_sync(destination_id))
 
         found = {

@@ -7,7 +7,7 @@ import pytest
 
 from tailrace.core.ids import WorkspaceId
 from tailrace.store.tokens import Role
-from tests.gateway.caller import Caller, a_retl_connection, a_retl_source
+from tests.gateway.caller import Answered, Caller, a_retl_connection, a_retl_source
 from tests.gateway.conftest import Gateway
 
 SOURCES = "/v2/retl-sources"
@@ -99,6 +99,41 @@ async def test_connection_that_was_paused_by_itself_stays_so_when_its_source_goe
     shown = await admin.get(f"/v2/retl-connections/{connection_id}")
 
     assert shown.json["enabled"] is False
+
+
+@pytest.mark.parametrize("contract", ["toggle", "pause", "put"])
+async def test_sync_that_was_paused_through_the_other_contract_stays_so_when_its_source_goes_on(
+    admin: Caller, model_id: str, connection_id: str, contract: str
+) -> None:
+    await admin.put(f"{SOURCES}/{model_id}", {"enabled": False})
+    await _switch(admin, connection_id, contract, enabled=False)
+    await admin.put(f"{SOURCES}/{model_id}", {"enabled": True})
+
+    shown = await admin.get(f"/v2/retl-connections/{connection_id}")
+    sync = await admin.get(f"/api/reverse-etl/syncs/{connection_id}")
+
+    assert (shown.json["enabled"], sync.attributes["enabled"]) == (False, False)
+
+
+@pytest.mark.parametrize("contract", ["toggle", "pause", "put"])
+async def test_sync_does_not_go_on_before_its_source(
+    admin: Caller, model_id: str, connection_id: str, contract: str
+) -> None:
+    await admin.put(f"{SOURCES}/{model_id}", {"enabled": False})
+
+    refused = await _switch(admin, connection_id, contract, enabled=True)
+
+    assert refused.status == 422
+    assert f"PUT /v2/retl-sources/{model_id}" in refused.json["detail"]
+
+
+async def _switch(admin: Caller, sync_id: str, contract: str, *, enabled: bool) -> Answered:
+    """Pause a sync or let it go on, in one of the ways that the other contract has."""
+    if contract == "toggle":
+        return await admin.post("/api/reverse-etl/sync/toggle", {"syncId": sync_id, "enabled": enabled})
+    if contract == "pause":
+        return await admin.post(f"/api/syncs/{sync_id}/{'resume' if enabled else 'pause'}")
+    return await admin.put(f"/api/reverse-etl/syncs/{sync_id}", {"enabled": enabled})
 
 
 async def test_source_that_a_connection_reads_is_not_deleted(admin: Caller, model_id: str, connection_id: str) -> None:
