@@ -1,5 +1,6 @@
 """Management: who changed what in the caller's workspace."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
@@ -8,10 +9,11 @@ from tailrace.store.audit import AuditRecord
 from tailrace.store.tokens import Role
 from tailrace_gateway.calls import Answer, Call, Route
 from tailrace_gateway.envelopes import Item, Page, Seconds, Told
+from tailrace_gateway.listings import paged
 from tailrace_gateway.models import NoBody
-from tailrace_gateway.paging import Listing, PagedQuery
+from tailrace_gateway.paging import After, PagedQuery
 from tailrace_gateway.wire import Item as Shown
-from tailrace_gateway.wire import item, page, seconds
+from tailrace_gateway.wire import item, seconds
 
 
 class AuditQuery(PagedQuery):
@@ -36,14 +38,12 @@ _Record: TypeAlias = Item[Literal["audit_record"], AuditRecordAttributes]
 
 async def list_records(call: Call[NoBody, AuditQuery]) -> Answer:
     """The changes of the workspace, newest first. `tailrace audit verify` tells whether the chain is whole."""
-    query, workspace_id = call.query, call.identity.workspace_id
-    listing = Listing("audit", workspace_id, query)
-    after = call.stores.cursors.after(listing)
-    found = await call.stores.audit.list(workspace_id, before=int(after[1]) if after else None, limit=query.limit + 1)
-    shown = found[: query.limit]
-    seen = [(record.at, str(record.number)) for record in shown]
-    cursor = call.stores.cursors.next(listing, seen, more=len(found) > query.limit)
-    return Answer(page([_shown(record) for record in shown], limit=query.limit, cursor=cursor))
+
+    async def find(*, after: After | None, limit: int) -> Sequence[AuditRecord]:
+        before = int(after[1]) if after else None
+        return await call.stores.audit.list(call.identity.workspace_id, before=before, limit=limit)
+
+    return Answer(await paged(call, "audit", find, place=lambda each: (each.at, str(each.number)), shown=_shown))
 
 
 AUDIT = (

@@ -1,6 +1,7 @@
 """Management: sources and destinations. The same operations for both; only destinations have limits."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -19,13 +20,14 @@ from tailrace_gateway.connector_settings import (
     secrets_in,
     settings_type_of,
 )
+from tailrace_gateway.listings import paged
 from tailrace_gateway.models import Body, NoBody, NoQuery
-from tailrace_gateway.paging import Listing, PagedQuery
+from tailrace_gateway.paging import PagedQuery
 from tailrace_gateway.problems import Fault, Unprocessable
 from tailrace_gateway.recording import in_transaction
 from tailrace_gateway.repeats import once_in_store, once_outside
 from tailrace_gateway.stores import Stores
-from tailrace_gateway.wire import item, one, page, seconds
+from tailrace_gateway.wire import item, one, seconds
 
 RequestsPerSecond = Annotated[float, Field(gt=0, le=1_000_000, strict=False)]
 MaxInFlight = Annotated[int, Field(ge=1, le=10_000)]
@@ -93,16 +95,11 @@ def list_all(kind: ConnectionKind) -> Handler:
     """Lists sources or destinations, oldest first."""
 
     async def handle(call: Call[NoBody, ConnectionsQuery]) -> Answer:
-        query, workspace_id = call.query, call.identity.workspace_id
-        listing = Listing(kind, workspace_id, query)
-        after = call.stores.cursors.after(listing)
-        found = await call.stores.connections.list(
-            workspace_id, kind, connector=query.connector, after=after, limit=query.limit + 1
+        connections, workspace_id = call.stores.connections, call.identity.workspace_id
+        find = partial(connections.list, workspace_id, kind, connector=call.query.connector)
+        return Answer(
+            await paged(call, kind, find, place=lambda each: (each.created_at, each.id), shown=connection_item)
         )
-        shown = found[: query.limit]
-        seen = [(stored.created_at, stored.id) for stored in shown]
-        cursor = call.stores.cursors.next(listing, seen, more=len(found) > query.limit)
-        return Answer(page([connection_item(stored) for stored in shown], limit=query.limit, cursor=cursor))
 
     return handle
 

@@ -1,5 +1,6 @@
 """The Planasonix contract: dead letters, listed, counted, resolved, replayed."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -10,12 +11,13 @@ from tailrace.store.database import Connection
 from tailrace.store.dead_letters import DeadLetter, LetterFilter, LetterState, Resolution
 from tailrace.store.replays import ReplayRequest
 from tailrace_gateway.calls import Answer, Call, Change
+from tailrace_gateway.listings import paged
 from tailrace_gateway.models import Body, Moment, NoBody, NoQuery, Query
-from tailrace_gateway.paging import Listing, PagedQuery
+from tailrace_gateway.paging import After, PagedQuery
 from tailrace_gateway.problems import Fault, Unprocessable
 from tailrace_gateway.repeats import once_by_key
 from tailrace_gateway.sync_bodies import Id
-from tailrace_gateway.wire import Item, item, one, page, seconds
+from tailrace_gateway.wire import Item, item, one, seconds
 
 LETTERS_AT_ONCE = 1000
 
@@ -50,15 +52,12 @@ class ResolveLetters(Body):
 
 async def list_letters(call: Call[NoBody, LettersQuery]) -> Answer:
     """The workspace's dead letters, newest first."""
-    query, workspace_id = call.query, call.identity.workspace_id
-    listing = Listing("dlq", workspace_id, query)
-    after = call.stores.cursors.after(listing)
-    which = LetterFilter(await _known_sync(call, query.sync_id), query.resolved)
-    found = await call.stores.dead_letters.list(workspace_id, which, after=after, limit=query.limit + 1)
-    shown = found[: query.limit]
-    seen = [(letter.first_seen_at, letter.id) for letter in shown]
-    cursor = call.stores.cursors.next(listing, seen, more=len(found) > query.limit)
-    return Answer(page([letter_item(each) for each in shown], limit=query.limit, cursor=cursor))
+
+    async def find(*, after: After | None, limit: int) -> Sequence[DeadLetter]:
+        which = LetterFilter(await _known_sync(call, call.query.sync_id), call.query.resolved)
+        return await call.stores.dead_letters.list(call.identity.workspace_id, which, after=after, limit=limit)
+
+    return Answer(await paged(call, "dlq", find, place=lambda each: (each.first_seen_at, each.id), shown=letter_item))
 
 
 async def letter_stats(call: Call[NoBody, StatsQuery]) -> Answer:

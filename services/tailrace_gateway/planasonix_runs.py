@@ -10,16 +10,17 @@ from tailrace.core.ids import RunId, SyncId
 from tailrace.core.runs import RunKind
 from tailrace.store.confirmations import confirm_deletes, guarded_sync
 from tailrace.store.database import Connection
-from tailrace.store.runs import RunFilter
+from tailrace.store.runs import Run, RunFilter
 from tailrace_gateway.calls import Answer, Call, Change
+from tailrace_gateway.listings import paged
 from tailrace_gateway.models import Body, NoBody, NoQuery
-from tailrace_gateway.paging import Listing, PagedQuery
+from tailrace_gateway.paging import After, PagedQuery
 from tailrace_gateway.problems import Fault, Malformed, Unprocessable, problem_of
 from tailrace_gateway.repeats import once_by_key, once_outside
 from tailrace_gateway.run_views import RUN, planasonix_statuses, run_item, whole_run
 from tailrace_gateway.starts import Refused, Start, Started, cancel, note_ends, start, start_each
 from tailrace_gateway.sync_bodies import Id
-from tailrace_gateway.wire import Item, item, one, page, seconds
+from tailrace_gateway.wire import Item, item, one, seconds
 
 SYNCS_AT_ONCE = 100
 REFUSAL = "reverse_etl_run_refusal"
@@ -75,18 +76,17 @@ async def list_runs(call: Call[NoBody, RunsQuery]) -> Answer:
     query, workspace_id = call.query, call.identity.workspace_id
     if query.sync_id is not None:
         await call.stores.syncs.require_known(workspace_id, query.sync_id)
-    listing = Listing("runs", workspace_id, query)
-    after = call.stores.cursors.after(listing)
     wanted = RunFilter(
         sync_id=SyncId(query.sync_id) if query.sync_id else None,
         statuses=planasonix_statuses(query.status) if query.status else (),
     )
-    found = await call.stores.runs.list(workspace_id, wanted, after=after, limit=query.limit + 1)
-    shown = found[: query.limit]
-    await note_ends(call.stores, call.identity, shown)
-    seen = [(run.queued_at, run.id) for run in shown]
-    cursor = call.stores.cursors.next(listing, seen, more=len(found) > query.limit)
-    return Answer(page([run_item(run) for run in shown], limit=query.limit, cursor=cursor))
+
+    async def find(*, after: After | None, limit: int) -> Sequence[Run]:
+        found = await call.stores.runs.list(workspace_id, wanted, after=after, limit=limit)
+        await note_ends(call.stores, call.identity, found[: query.limit])
+        return found
+
+    return Answer(await paged(call, "runs", find, place=lambda run: (run.queued_at, run.id), shown=run_item))
 
 
 async def get_run(call: Call[NoBody, NoQuery]) -> Answer:

@@ -1,5 +1,6 @@
 """The Planasonix contract: syncs."""
 
+from functools import partial
 from typing import Any
 
 from tailrace.core.ids import SyncId
@@ -10,8 +11,9 @@ from tailrace.store.runs import Run, RunFilter
 from tailrace.store.syncs import AnySchedule, NewSync, Sync, SyncChange, SyncFilter
 from tailrace_gateway.calls import Answer, AnyCall, Call, Change
 from tailrace_gateway.conditions import replaced, tag, unless_overtaken
+from tailrace_gateway.listings import paged
 from tailrace_gateway.models import Body, NoBody, NoQuery
-from tailrace_gateway.paging import Listing, PagedQuery
+from tailrace_gateway.paging import PagedQuery
 from tailrace_gateway.pauses import heed_model
 from tailrace_gateway.problems import Fault, Unprocessable
 from tailrace_gateway.recording import in_transaction
@@ -20,7 +22,7 @@ from tailrace_gateway.run_views import last_run
 from tailrace_gateway.starts import forget_repeat, stop
 from tailrace_gateway.stores import Stores
 from tailrace_gateway.sync_bodies import CreateSync, Id, UpdateSync, definition_of, schedule_of
-from tailrace_gateway.wire import Item, item, one, page, seconds
+from tailrace_gateway.wire import Item, item, one, seconds
 
 KIND = "reverse_etl_sync"
 
@@ -44,14 +46,8 @@ async def list_syncs(call: Call[NoBody, SyncsQuery]) -> Answer:
     query, workspace_id = call.query, call.identity.workspace_id
     if query.destination_id is not None:
         await call.stores.connections.get(workspace_id, query.destination_id, kind=ConnectionKind.DESTINATION)
-    listing = Listing("syncs", workspace_id, query)
-    after = call.stores.cursors.after(listing)
-    which = SyncFilter(query.destination_id, query.enabled)
-    found = await call.stores.syncs.list(workspace_id, which, after=after, limit=query.limit + 1)
-    shown = found[: query.limit]
-    seen = [(sync.created_at, sync.id) for sync in shown]
-    cursor = call.stores.cursors.next(listing, seen, more=len(found) > query.limit)
-    return Answer(page([_brief(sync) for sync in shown], limit=query.limit, cursor=cursor))
+    find = partial(call.stores.syncs.list, workspace_id, SyncFilter(query.destination_id, query.enabled))
+    return Answer(await paged(call, "syncs", find, place=lambda sync: (sync.created_at, sync.id), shown=_brief))
 
 
 async def create_sync(call: Call[CreateSync, NoQuery]) -> Answer:

@@ -1,6 +1,7 @@
 """Management: what happened to a single row, and which rows a run refused."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any, Literal, TypeAlias
 
 import orjson
@@ -20,8 +21,9 @@ from tailrace_gateway.answers import DeadLetterAttributes
 from tailrace_gateway.auth import require_role
 from tailrace_gateway.calls import Answer, Call, Route
 from tailrace_gateway.envelopes import Count, Item, One, PageMeta, RunWord, Seconds, Told
+from tailrace_gateway.listings import paged
 from tailrace_gateway.models import NoBody, Query
-from tailrace_gateway.paging import Listing, PagedQuery
+from tailrace_gateway.paging import PagedQuery
 from tailrace_gateway.planasonix_dlq import letter_item
 from tailrace_gateway.planning import SAMPLE_LIMIT_BYTES
 from tailrace_gateway.problems import Fault, Unprocessable
@@ -30,7 +32,7 @@ from tailrace_gateway.row_states import RowState, last_known_delivery, notes_on,
 from tailrace_gateway.run_views import last_run
 from tailrace_gateway.standings import standings_of
 from tailrace_gateway.stores import Stores
-from tailrace_gateway.wire import item, one, page, seconds
+from tailrace_gateway.wire import item, one, seconds
 
 LETTERS_SHOWN = 50
 DUPLICATES_LOOKED_FOR = 20
@@ -177,16 +179,11 @@ async def list_rejected(call: Call[NoBody, RejectedQuery]) -> Answer:
     run = await stores.runs.get(workspace_id, RunId(call.path["run_id"]))
     definition = await stores.syncs.definition(run.sync_id, run.sync_version)
     wanted = None if query.key is None else row_key(definition, query.key)
-    listing = Listing(f"rejected/{run.id}", workspace_id, query)
-    after = stores.cursors.after(listing)
     which = LetterFilter(resolved=None, run_id=run.id, error_code=query.code, row_key=wanted)
-    found = await stores.dead_letters.list(workspace_id, which, after=after, limit=query.limit + 1)
-    shown = found[: query.limit]
-    seen = [(letter.first_seen_at, letter.id) for letter in shown]
-    cursor = stores.cursors.next(listing, seen, more=len(found) > query.limit)
-    answer = page([letter_item(letter) for letter in shown], limit=query.limit, cursor=cursor)
-    answer["meta"]["rejected"] = run.books.failed
-    return Answer(answer)
+    name, find = f"rejected/{run.id}", partial(stores.dead_letters.list, workspace_id, which)
+    listed = await paged(call, name, find, place=lambda each: (each.first_seen_at, each.id), shown=letter_item)
+    listed["meta"]["rejected"] = run.books.failed
+    return Answer(listed)
 
 
 ROWS = (

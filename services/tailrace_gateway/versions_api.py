@@ -1,5 +1,7 @@
 """Management: the versions of a sync, and pausing it by its path."""
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
@@ -14,13 +16,14 @@ from tailrace_gateway.calls import Answer, AnyCall, Call, Handler, Route
 from tailrace_gateway.conditions import unless_overtaken
 from tailrace_gateway.definition_diffs import diff
 from tailrace_gateway.envelopes import Item, One, Page, Seconds, Told
+from tailrace_gateway.listings import paged
 from tailrace_gateway.models import NoBody, NoQuery, Query
-from tailrace_gateway.paging import Listing, PagedQuery
+from tailrace_gateway.paging import After, PagedQuery
 from tailrace_gateway.planasonix_syncs import changed_sync
 from tailrace_gateway.repeats import once_in_store
 from tailrace_gateway.stores import Stores
 from tailrace_gateway.wire import Item as Shown
-from tailrace_gateway.wire import item, one, page, seconds
+from tailrace_gateway.wire import item, one, seconds
 
 KIND = "sync_version"
 
@@ -70,15 +73,16 @@ Diff: TypeAlias = Item[Literal["sync_diff"], SyncDiffAttributes]
 
 async def list_versions(call: Call[NoBody, PagedQuery]) -> Answer:
     """The definitions that a sync has had, the newest first."""
-    query, sync = call.query, await _sync(call)
-    listing = Listing(f"versions/{sync.id}", sync.workspace_id, query)
-    after = call.stores.cursors.after(listing)
-    before = int(after[1]) if after else None
-    found = await call.stores.sync_versions.list(sync.id, before=before, limit=query.limit + 1)
-    shown = found[: query.limit]
-    seen = [(each.created_at, str(each.version)) for each in shown]
-    cursor = call.stores.cursors.next(listing, seen, more=len(found) > query.limit)
-    return Answer(page([_shown(sync, each) for each in shown], limit=query.limit, cursor=cursor))
+    sync = await _sync(call)
+
+    async def find(*, after: After | None, limit: int) -> Sequence[SyncVersion]:
+        before = int(after[1]) if after else None
+        return await call.stores.sync_versions.list(sync.id, before=before, limit=limit)
+
+    def place(version: SyncVersion) -> After:
+        return version.created_at, str(version.version)
+
+    return Answer(await paged(call, f"versions/{sync.id}", find, place=place, shown=partial(_shown, sync)))
 
 
 async def get_version(call: Call[NoBody, NoQuery]) -> Answer:

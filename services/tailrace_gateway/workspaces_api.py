@@ -13,8 +13,9 @@ from tailrace_gateway.auth import PLATFORM
 from tailrace_gateway.calls import Answer, AnyCall, Audience, Call, Change, Route
 from tailrace_gateway.conditions import tag
 from tailrace_gateway.envelopes import Item, One, Page, Seconds, Told
+from tailrace_gateway.listings import paged
 from tailrace_gateway.models import Body, NoBody, NoQuery
-from tailrace_gateway.paging import Listing, PagedQuery
+from tailrace_gateway.paging import PagedQuery
 from tailrace_gateway.recording import in_transaction
 from tailrace_gateway.repeats import once_by_key
 from tailrace_gateway.wire import Item as Shown
@@ -71,16 +72,13 @@ async def create_workspace(call: Call[NameWorkspace, NoQuery]) -> Answer:
 
 async def list_workspaces(call: Call[NoBody, PagedQuery]) -> Answer:
     """The caller's workspace; with the platform's token all of them, oldest first."""
-    query, workspaces = call.query, call.stores.workspaces
+    workspaces = call.stores.workspaces
     if call.identity.workspace_id != PLATFORM.workspace_id:
         mine = [await workspaces.get(call.identity.workspace_id)]
-        return Answer(page([_shown(each) for each in mine], limit=query.limit, cursor=None))
-    listing = Listing("workspaces", PLATFORM.workspace_id, query)
-    found = await workspaces.list(after=call.stores.cursors.after(listing), limit=query.limit + 1)
-    shown = found[: query.limit]
-    seen = [(each.created_at, each.id) for each in shown]
-    cursor = call.stores.cursors.next(listing, seen, more=len(found) > query.limit)
-    return Answer(page([_shown(each) for each in shown], limit=query.limit, cursor=cursor))
+        return Answer(page([_shown(each) for each in mine], limit=call.query.limit, cursor=None))
+    return Answer(
+        await paged(call, "workspaces", workspaces.list, place=lambda each: (each.created_at, each.id), shown=_shown)
+    )
 
 
 async def get_workspace(call: Call[NoBody, NoQuery]) -> Answer:
