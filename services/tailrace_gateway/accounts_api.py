@@ -6,7 +6,7 @@ from pydantic import Field
 
 from tailrace.store.connections import ConnectionKind, StoredConnection
 from tailrace.store.workspaces import Workspaces
-from tailrace_gateway.calls import Answer, AnyCall, Call
+from tailrace_gateway.calls import Answer, Call
 from tailrace_gateway.envelopes import Told
 from tailrace_gateway.models import NoBody, NoQuery, Query
 from tailrace_gateway.run_answers import Milliseconds
@@ -107,7 +107,7 @@ async def list_accounts(call: Call[NoBody, AccountsQuery]) -> Answer:
 
 async def get_account(call: Call[NoBody, NoQuery]) -> Answer:
     """One account."""
-    return Answer(_account(await _stored(call, call.path["account_id"], ConnectionKind.SOURCE)))
+    return Answer(_account(await call.connection(ConnectionKind.SOURCE, "account_id")))
 
 
 async def list_destinations(call: Call[NoBody, NoQuery]) -> Answer:
@@ -119,7 +119,7 @@ async def list_destinations(call: Call[NoBody, NoQuery]) -> Answer:
 
 async def get_destination(call: Call[NoBody, NoQuery]) -> Answer:
     """One destination."""
-    stored = await _stored(call, call.path["destination_id"], ConnectionKind.DESTINATION)
+    stored = await call.connection(ConnectionKind.DESTINATION, "destination_id")
     return Answer({"destination": _destination(stored)})
 
 
@@ -128,10 +128,6 @@ async def get_workspace(call: Call[NoBody, NoQuery]) -> Answer:
     found = await Workspaces(call.stores.database).get(call.identity.workspace_id)
     members = {"id": found.id, "name": found.name, "environment": "production", "status": "active", "region": ""}
     return Answer({"workspace": members})
-
-
-async def _stored(call: AnyCall, connection_id: str, kind: ConnectionKind) -> StoredConnection:
-    return await call.stores.connections.get(call.identity.workspace_id, connection_id, kind=kind)
 
 
 def _account(stored: StoredConnection) -> dict[str, Any]:

@@ -8,7 +8,11 @@ from typing import Any, Generic, TypeAlias, TypeVar
 from pydantic import BaseModel
 from yarl import URL
 
+from tailrace.core.ids import RunId
+from tailrace.store.connections import ConnectionKind, StoredConnection
 from tailrace.store.revisions import OnlyIf
+from tailrace.store.runs import Run
+from tailrace.store.syncs import Sync
 from tailrace.store.tokens import Identity, Role
 from tailrace_gateway.models import Body, NoBody, NoQuery, Query
 from tailrace_gateway.stores import Stores
@@ -38,6 +42,21 @@ class Call(Generic[BodyT, QueryT]):
     address: str
     only_if: OnlyIf = None
     last_event_id: str | None = None
+
+    async def sync(self, named: str = "sync_id") -> Sync:
+        """The sync that the path names.
+
+        :raises NotFound: the workspace has none of that id.
+        """
+        return await self.stores.syncs.get(self.identity.workspace_id, self.path[named])
+
+    async def run(self, named: str = "run_id") -> Run:
+        """The run that the path names, like the sync."""
+        return await self.stores.runs.get(self.identity.workspace_id, RunId(self.path[named]))
+
+    async def connection(self, kind: ConnectionKind, named: str = "connection_id") -> StoredConnection:
+        """The source or destination that the path names, like the sync."""
+        return await self.stores.connections.get(self.identity.workspace_id, self.path[named], kind=kind)
 
 
 @dataclass(frozen=True, slots=True)

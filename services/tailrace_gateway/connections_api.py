@@ -108,7 +108,7 @@ def get(kind: ConnectionKind) -> Handler:
     """Shows one, without its secrets."""
 
     async def handle(call: Call[NoBody, NoQuery]) -> Answer:
-        stored = await _stored(call, kind)
+        stored = await call.connection(kind)
         return Answer(one(connection_item(stored)), headers=tag(stored.updated_at))
 
     return handle
@@ -145,7 +145,7 @@ def test(kind: ConnectionKind) -> Handler:
     """Tries to connect, without writing; the answer tells what is wrong and what to do about it."""
 
     async def handle(call: Call[NoBody, NoQuery]) -> Answer:
-        stored = await _stored(call, kind)
+        stored = await call.connection(kind)
         return await once_outside(call, lambda: _tested(call, stored))
 
     return handle
@@ -155,7 +155,7 @@ async def _update(call: Call[UpdateSource, NoQuery], kind: ConnectionKind) -> An
     body, connections = call.body, call.stores.connections
     if "settings" in body.model_fields_set and body.settings is None:
         raise Unprocessable([Fault("/settings", "null", "leave it out to keep the settings")])
-    old = await _stored(call, kind)
+    old = await call.connection(kind)
     _, whole = await connections.open_settings(old.id)
     known = secrets_in(old.settings, whole)
     given = old.settings if body.settings is None else body.settings
@@ -196,10 +196,6 @@ async def _tested(call: AnyCall, stored: StoredConnection) -> Answer:
         return Answer(one(item("connection_test", stored.id, attributes)), change=change)
 
     return await in_transaction(call, act)
-
-
-async def _stored(call: AnyCall, kind: ConnectionKind) -> StoredConnection:
-    return await call.stores.connections.get(call.identity.workspace_id, call.path["connection_id"], kind=kind)
 
 
 def _limits(body: Body, old: StoredConnection | None) -> tuple[float | None, int | None]:

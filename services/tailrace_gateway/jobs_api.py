@@ -82,14 +82,14 @@ async def list_jobs(call: Call[NoBody, JobsQuery]) -> Answer:
 
 async def get_job(call: Call[NoBody, NoQuery]) -> Answer:
     """One job."""
-    run = await call.stores.runs.get(call.identity.workspace_id, RunId(call.path["job_id"]))
+    run = await call.run("job_id")
     await note_ends(call.stores, call.identity, [run])
     return Answer(job(run))
 
 
 async def get_results(call: Call[NoBody, NoQuery]) -> Answer:
     """What became of the rows of a job that has ended."""
-    run = await call.stores.runs.get(call.identity.workspace_id, RunId(call.path["job_id"]))
+    run = await call.run("job_id")
     if not run.status.is_terminal:
         raise Conflict(f"job {run.id} has not ended: its results are not final", code="JOB_NOT_ENDED")
     return Answer(results(run))
@@ -97,7 +97,7 @@ async def get_results(call: Call[NoBody, NoQuery]) -> Answer:
 
 async def cancel_job(call: Call[NoBody, NoQuery]) -> Answer:
     """Ask a job to end. What was delivered stays; a job that has ended stays as it is."""
-    run = await call.stores.runs.get(call.identity.workspace_id, RunId(call.path["job_id"]))
+    run = await call.run("job_id")
 
     async def act() -> Answer:
         return Answer(job(await cancel(call, run)))

@@ -35,10 +35,7 @@ async def ensure_field(call: Call[EnsureField, NoQuery]) -> Answer:
     For destinations that can, `new_fields` among the capabilities of their connector. What a field may be called and
     hold is up to the destination, which says so.
     """
-    body, workspace_id = call.body, call.identity.workspace_id
-    stored = await call.stores.connections.get(
-        workspace_id, call.path["connection_id"], kind=ConnectionKind.DESTINATION
-    )
+    body, stored = call.body, await call.connection(ConnectionKind.DESTINATION)
 
     async def act() -> Answer:
         wanted = NewField(body.name, body.label, body.kind)

@@ -91,14 +91,14 @@ async def list_runs(call: Call[NoBody, RunsQuery]) -> Answer:
 
 async def get_run(call: Call[NoBody, NoQuery]) -> Answer:
     """One run with its books."""
-    run = await call.stores.runs.get(call.identity.workspace_id, RunId(call.path["run_id"]))
+    run = await call.run()
     await note_ends(call.stores, call.identity, [run])
     return Answer(one(whole_run(run)))
 
 
 async def cancel_run(call: Call[NoBody, NoQuery]) -> Answer:
     """Ask a run to end. What was delivered stays; a run that has ended stays as it is."""
-    run = await call.stores.runs.get(call.identity.workspace_id, RunId(call.path["run_id"]))
+    run = await call.run()
 
     async def act() -> Answer:
         return Answer(one(whole_run(await cancel(call, run))))

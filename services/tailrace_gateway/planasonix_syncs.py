@@ -68,7 +68,7 @@ async def create_sync(call: Call[CreateSync, NoQuery]) -> Answer:
 
 async def get_sync(call: Call[NoBody, NoQuery]) -> Answer:
     """One sync, how its last run stands, and how many of its rows wait as dead letters."""
-    sync = await call.stores.syncs.get(call.identity.workspace_id, call.path["sync_id"])
+    sync = await call.sync()
     return Answer(one(await _as_it_stands(call.stores, sync)), headers=tag(sync.updated_at))
 
 
@@ -79,7 +79,7 @@ async def update_sync(call: Call[UpdateSync, NoQuery]) -> Answer:
 
 async def _update(call: Call[UpdateSync, NoQuery]) -> Answer:
     body, workspace_id = call.body, call.identity.workspace_id
-    old = await call.stores.syncs.get(workspace_id, call.path["sync_id"])
+    old = await call.sync()
     definition = definition_of(body, old.definition, body.source_id or old.definition.source_id)
     if definition != old.definition:
         await _require_own(call, old, definition)

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal, TypeAlias
 import orjson
 from pydantic import Field
 
-from tailrace.core.ids import RunId
 from tailrace.core.rows import Operation, RowKey
 from tailrace.core.settlements import dedupe_key, dedupe_key_of_duplicate
 from tailrace.core.snapshots import Entry
@@ -147,7 +146,7 @@ async def find_row(call: Call[NoBody, RowQuery]) -> Answer:
     if call.query.compare:
         require_role(call.identity, Role.EDITOR, for_what="compare")
     stores, workspace_id = call.stores, call.identity.workspace_id
-    sync = await stores.syncs.get(workspace_id, call.path["sync_id"])
+    sync = await call.sync()
     key = row_key(sync.definition, call.query.key)
     known = await _known(stores, sync, key)
     letters = await stores.dead_letters.list(workspace_id, _letters_of(sync, key), limit=LETTERS_SHOWN)
@@ -176,7 +175,7 @@ async def find_row(call: Call[NoBody, RowQuery]) -> Answer:
 async def list_rejected(call: Call[NoBody, RejectedQuery]) -> Answer:
     """The rows that a run refused last, newest first, by key or code."""
     stores, query, workspace_id = call.stores, call.query, call.identity.workspace_id
-    run = await stores.runs.get(workspace_id, RunId(call.path["run_id"]))
+    run = await call.run()
     definition = await stores.syncs.definition(run.sync_id, run.sync_version)
     wanted = None if query.key is None else row_key(definition, query.key)
     which = LetterFilter(resolved=None, run_id=run.id, error_code=query.code, row_key=wanted)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from tailrace.core.errors import NotFound
-from tailrace.core.ids import RunId, SyncId
+from tailrace.core.ids import SyncId
 from tailrace.core.runs import RunKind
 from tailrace.store.database import Connection
 from tailrace.store.runs import Run, RunFilter
@@ -60,7 +60,7 @@ async def list_syncs(call: Call[NoBody, SyncsQuery]) -> Answer:
     """The connection's runs, newest first."""
     query, workspace_id = call.query, call.identity.workspace_id
     page = NumberedPage(query.page, query.per_page, REACH)
-    sync = await call.stores.syncs.get(workspace_id, call.path["connection_id"])
+    sync = await call.sync("connection_id")
     wanted = RunFilter(
         sync_id=sync.id,
         statuses=rudderstack_statuses(query.status) if query.status else (),
@@ -78,9 +78,7 @@ async def list_syncs(call: Call[NoBody, SyncsQuery]) -> Answer:
 
 async def get_sync(call: Call[NoBody, NoQuery]) -> Answer:
     """One run of the connection."""
-    workspace_id = call.identity.workspace_id
-    sync = await call.stores.syncs.get(workspace_id, call.path["connection_id"])
-    run = await call.stores.runs.get(workspace_id, RunId(call.path["run_id"]))
+    sync, run = await call.sync("connection_id"), await call.run()
     if run.sync_id != sync.id:
         raise NotFound("no such run", code="RUN_NOT_FOUND")
     await note_ends(call.stores, call.identity, [run])
@@ -89,8 +87,7 @@ async def get_sync(call: Call[NoBody, NoQuery]) -> Answer:
 
 async def stop_sync(call: Call[NoBody, NoQuery]) -> Answer:
     """Ask the connection's run to end, if it has one."""
-    identity = call.identity
-    sync = await call.stores.syncs.get(identity.workspace_id, call.path["connection_id"])
+    identity, sync = call.identity, await call.sync("connection_id")
 
     async def act(connection: Connection) -> Answer:
         stopped = await stop(call.stores, connection, identity, sync.id)

@@ -38,7 +38,7 @@ async def get_snapshot(call: Call[NoBody, NoQuery]) -> Answer:
     Each row is found by `findRow`. `tailrace snapshots` takes all of it out into a file, brings it in, or moves it into
     the warehouse and back.
     """
-    sync = await call.stores.syncs.get(call.identity.workspace_id, call.path["sync_id"])
+    sync = await call.sync()
     known = await SnapshotTransfers(call.stores.database).known(sync)
     attributes = {
         "rows": known.entries,

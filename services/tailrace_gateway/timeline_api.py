@@ -70,7 +70,7 @@ async def get_timeline(call: Call[NoBody, NoQuery]) -> Answer:
 
     Single requests, retries and waits between checkpoints are not kept.
     """
-    run = await _run(call)
+    run = await call.run()
     kept = await call.stores.timelines.since(run.id)
     attributes = {
         "status": planasonix_status(run),
@@ -86,7 +86,7 @@ async def follow_run(call: Call[NoBody, NoQuery]) -> Stream:
 
     `Last-Event-ID` goes on behind that event. A stream lasts ten minutes at most; close it at `end`.
     """
-    run = await _run(call)
+    run = await call.run()
     return Stream(lambda: _events(call, run.id, _Mark.read(call.last_event_id)))
 
 
@@ -153,10 +153,6 @@ async def _events(call: AnyCall, run_id: RunId, mark: _Mark) -> Events:
             mark = replace(mark, checkpoint=checkpoint, status=run.status)
             yield Event(mark.id, "progress", whole_run(run))
         yield None
-
-
-async def _run(call: AnyCall) -> Run:
-    return await call.stores.runs.get(call.identity.workspace_id, RunId(call.path["run_id"]))
 
 
 def _moments(run: Run, kept: Sequence[Moment]) -> list[dict[str, Any]]:

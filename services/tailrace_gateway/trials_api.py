@@ -119,7 +119,7 @@ async def plan_run(call: Call[PlanRun, NoQuery]) -> Answer:
 
     The source is read for 20 seconds at most; what rows held before is not kept, so that samples show only the new.
     """
-    sync, body = await _sync(call), call.body
+    sync, body = await call.sync(), call.body
     kind = RunKind.FULL if body.full_refresh or sync.definition.resend else RunKind.INCREMENTAL
     request = PlanRequest(kind, body.max_rows, body.samples, body.dry_run)
 
@@ -135,7 +135,7 @@ async def test_row(call: Call[TestRow, NoQuery]) -> Answer:
 
     Runs do not know of it: the next one sends the row again. A sync that deletes deletes it.
     """
-    sync, body = await _sync(call), call.body
+    sync, body = await call.sync(), call.body
     _require_consent(sync, body)
     key = row_key(sync.definition, body.key)
 
@@ -196,10 +196,6 @@ TRIALS = (
         errors=(409, 424, 429),
     ),
 )
-
-
-async def _sync(call: AnyCall) -> Sync:
-    return await call.stores.syncs.get(call.identity.workspace_id, call.path["sync_id"])
 
 
 def _require_consent(sync: Sync, body: TestRow) -> None:

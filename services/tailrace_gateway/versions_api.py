@@ -73,7 +73,7 @@ Diff: TypeAlias = Item[Literal["sync_diff"], SyncDiffAttributes]
 
 async def list_versions(call: Call[NoBody, PagedQuery]) -> Answer:
     """The definitions that a sync has had, the newest first."""
-    sync = await _sync(call)
+    sync = await call.sync()
 
     async def find(*, after: After | None, limit: int) -> Sequence[SyncVersion]:
         before = int(after[1]) if after else None
@@ -87,13 +87,13 @@ async def list_versions(call: Call[NoBody, PagedQuery]) -> Answer:
 
 async def get_version(call: Call[NoBody, NoQuery]) -> Answer:
     """One definition that a sync has, or had."""
-    sync = await _sync(call)
+    sync = await call.sync()
     return Answer(one(_shown(sync, await _version(call, sync))))
 
 
 async def diff_versions(call: Call[NoBody, DiffQuery]) -> Answer:
     """What changed from another version to this one."""
-    sync = await _sync(call)
+    sync = await call.sync()
     to = await _version(call, sync)
     number = call.query.against or to.version - 1
     if number == 0:
@@ -117,7 +117,7 @@ async def roll_back(call: Call[NoBody, NoQuery]) -> Answer:
     """
 
     async def change() -> Answer:
-        old = await _sync(call)
+        old = await call.sync()
         wanted = (await _version(call, old)).definition
         if wanted != old.definition:
             await call.stores.discovery.require_target(old.workspace_id, wanted)
@@ -200,10 +200,6 @@ VERSIONS = (
         heeds_tag=True,
     ),
 )
-
-
-async def _sync(call: AnyCall) -> Sync:
-    return await call.stores.syncs.get(call.identity.workspace_id, call.path["sync_id"])
 
 
 async def _version(call: AnyCall, sync: Sync) -> SyncVersion:
