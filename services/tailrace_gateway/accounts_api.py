@@ -5,8 +5,9 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from tailrace.store.connections import ConnectionKind, StoredConnection
+from tailrace.store.tokens import Role
 from tailrace.store.workspaces import Workspaces
-from tailrace_gateway.calls import Answer, Call
+from tailrace_gateway.calls import Answer, Call, Route
 from tailrace_gateway.envelopes import Told
 from tailrace_gateway.models import NoBody, NoQuery, Query
 from tailrace_gateway.run_answers import Milliseconds
@@ -14,6 +15,8 @@ from tailrace_gateway.wire import milliseconds
 
 MOST = 10_000
 """So many accounts or destinations are listed; all stand on the first page."""
+
+_V2_ALONE = ("/v2",)
 
 
 class AccountDefinition(Told):
@@ -128,6 +131,61 @@ async def get_workspace(call: Call[NoBody, NoQuery]) -> Answer:
     found = await Workspaces(call.stores.database).get(call.identity.workspace_id)
     members = {"id": found.id, "name": found.name, "environment": "production", "status": "active", "region": ""}
     return Answer({"workspace": members})
+
+
+RETL_LOOKUPS = (
+    Route(
+        "GET",
+        "/workspace",
+        Role.VIEWER,
+        get_workspace,
+        "Get the workspace of the token",
+        operation_id="getTokenWorkspace",
+        answer=WorkspaceAnswer,
+        prefixes=_V2_ALONE,
+    ),
+    Route(
+        "GET",
+        "/accounts",
+        Role.VIEWER,
+        list_accounts,
+        "List accounts",
+        operation_id="listAccounts",
+        answer=Accounts,
+        query=AccountsQuery,
+        prefixes=_V2_ALONE,
+    ),
+    Route(
+        "GET",
+        "/accounts/{account_id}",
+        Role.VIEWER,
+        get_account,
+        "Get an account",
+        operation_id="getAccount",
+        answer=Account,
+        prefixes=_V2_ALONE,
+    ),
+    Route(
+        "GET",
+        "/destinations",
+        Role.VIEWER,
+        list_destinations,
+        "List destinations as RudderStack shows them",
+        operation_id="listRudderDestinations",
+        answer=RudderDestinations,
+        prefixes=_V2_ALONE,
+    ),
+    Route(
+        "GET",
+        "/destinations/{destination_id}",
+        Role.VIEWER,
+        get_destination,
+        "Get a destination as RudderStack shows it",
+        operation_id="getRudderDestination",
+        answer=RudderDestinationAnswer,
+        prefixes=_V2_ALONE,
+    ),
+)
 
 
 def _account(stored: StoredConnection) -> dict[str, Any]:

@@ -90,6 +90,10 @@ class Audience(StrEnum):
     BOTH = "both"
 
 
+V2 = ("/v2", "")
+"""The prefixes of RudderStack's contract, which is served without its version too."""
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """An operation of the API: all that is needed to serve and to describe it.

@@ -11,8 +11,9 @@ from tailrace.core.runs import RunKind, RunStatus
 from tailrace.store.database import Connection
 from tailrace.store.idempotency import Request
 from tailrace.store.runs import RunFilter
-from tailrace_gateway.calls import Answer, Call
-from tailrace_gateway.job_views import JobWord, job, job_statuses, results
+from tailrace.store.tokens import Role
+from tailrace_gateway.calls import Answer, Call, Route
+from tailrace_gateway.job_views import Job, JobResults, Jobs, JobWord, job, job_statuses, results
 from tailrace_gateway.models import Body, NoBody, NoQuery, Query
 from tailrace_gateway.problems import Fault, Unprocessable
 from tailrace_gateway.recording import record
@@ -26,6 +27,9 @@ LIMIT_MOST = 100
 REACH = 10_000
 """So many jobs back can be listed."""
 
+_JOBS = "/api/v1/jobs"
+_JOB = f"{_JOBS}/{{job_id}}"
+_PLAIN = ("",)
 _KEY_S = 86_400.0
 _ENDED_BADLY = {RunStatus.FAILED, RunStatus.CANCELLED}
 
@@ -103,6 +107,67 @@ async def cancel_job(call: Call[NoBody, NoQuery]) -> Answer:
         return Answer(job(await cancel(call, run)))
 
     return await once_outside(call, act)
+
+
+JOBS = (
+    Route(
+        "POST",
+        "/api/v1/connections/{connection_id}/sync",
+        Role.EDITOR,
+        start_job,
+        "Start a job",
+        operation_id="startJob",
+        answer=Job,
+        body=StartJob,
+        status=202,
+        prefixes=_PLAIN,
+        is_body_optional=True,
+        errors=(409,),
+    ),
+    Route(
+        "GET",
+        _JOBS,
+        Role.VIEWER,
+        list_jobs,
+        "List jobs",
+        operation_id="listJobs",
+        answer=Jobs,
+        query=JobsQuery,
+        prefixes=_PLAIN,
+    ),
+    Route(
+        "GET",
+        _JOB,
+        Role.VIEWER,
+        get_job,
+        "Get a job",
+        operation_id="getJob",
+        answer=Job,
+        prefixes=_PLAIN,
+    ),
+    Route(
+        "GET",
+        f"{_JOB}/results",
+        Role.VIEWER,
+        get_results,
+        "Get the results of a job",
+        operation_id="getJobResults",
+        answer=JobResults,
+        prefixes=_PLAIN,
+        errors=(409,),
+    ),
+    Route(
+        "POST",
+        f"{_JOB}/cancel",
+        Role.EDITOR,
+        cancel_job,
+        "Ask a job to end",
+        operation_id="cancelJob",
+        answer=Job,
+        prefixes=_PLAIN,
+        is_body_optional=True,
+    ),
+)
 
 
 async def _require_streams(call: Call[StartJob, NoQuery], sync_id: SyncId) -> None:

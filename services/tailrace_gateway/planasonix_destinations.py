@@ -12,9 +12,13 @@ from tailrace.core.names import Name
 from tailrace.core.syncs import SyncMode
 from tailrace.mapping.suggestions import Suggestion, suggest
 from tailrace.store.connections import ConnectionKind, StoredConnection
+from tailrace.store.tokens import Role
 from tailrace_gateway.accounts_api import MOST
-from tailrace_gateway.calls import Answer, Call
+from tailrace_gateway.answers import DestinationObject, MappingSuggestion, ReverseEtlDestination
+from tailrace_gateway.answers import ObjectField as FieldAnswer
+from tailrace_gateway.calls import Answer, Call, Route
 from tailrace_gateway.connection_views import status_of
+from tailrace_gateway.envelopes import Many
 from tailrace_gateway.models import Body, NoBody, NoQuery, Query
 from tailrace_gateway.repeats import once_outside
 from tailrace_gateway.sync_bodies import Id, SourceQuery
@@ -86,6 +90,53 @@ async def suggest_mappings(call: Call[SuggestMappings, NoQuery]) -> Answer:
         return Answer({"data": [_suggestion(each) for each in suggest(columns, fields)]})
 
     return await once_outside(call, act)
+
+
+DISCOVERY = (
+    Route(
+        "GET",
+        "/api/reverse-etl/destinations",
+        Role.VIEWER,
+        list_destinations,
+        "List destinations",
+        operation_id="listReverseEtlDestinations",
+        answer=Many[ReverseEtlDestination],
+        query=DestinationsQuery,
+    ),
+    Route(
+        "GET",
+        "/api/reverse-etl/objects",
+        Role.VIEWER,
+        list_objects,
+        "List the objects of a destination",
+        operation_id="listDestinationObjects",
+        answer=Many[DestinationObject],
+        errors=(424,),
+        query=ObjectsQuery,
+    ),
+    Route(
+        "GET",
+        "/api/reverse-etl/fields",
+        Role.VIEWER,
+        list_fields,
+        "List the fields of an object",
+        operation_id="listObjectFields",
+        answer=Many[FieldAnswer],
+        errors=(424,),
+        query=FieldsQuery,
+    ),
+    Route(
+        "POST",
+        "/api/reverse-etl/mapping-suggestions",
+        Role.EDITOR,
+        suggest_mappings,
+        "Suggest which columns become which fields",
+        operation_id="suggestMappings",
+        answer=Many[MappingSuggestion],
+        errors=(424,),
+        body=SuggestMappings,
+    ),
+)
 
 
 def field_item(found: ObjectField) -> Item:

@@ -10,7 +10,11 @@ from tailrace.events.run_events import run_queued
 from tailrace.store.database import Connection
 from tailrace.store.dead_letters import DeadLetter, LetterFilter, LetterState, Resolution
 from tailrace.store.replays import ReplayRequest
-from tailrace_gateway.calls import Answer, Call, Change
+from tailrace.store.tokens import Role
+from tailrace_gateway.answers import DeadLetter as LetterAnswer
+from tailrace_gateway.answers import DeadLetterStats, ResolvedLetters
+from tailrace_gateway.calls import Answer, Call, Change, Route
+from tailrace_gateway.envelopes import One, Page
 from tailrace_gateway.listings import paged
 from tailrace_gateway.models import Body, Moment, NoBody, NoQuery, Query
 from tailrace_gateway.paging import After, PagedQuery
@@ -20,6 +24,8 @@ from tailrace_gateway.sync_bodies import Id
 from tailrace_gateway.wire import Item, item, one, seconds
 
 LETTERS_AT_ONCE = 1000
+
+_DLQ = "/api/reverse-etl/dlq"
 
 
 class LettersQuery(PagedQuery):
@@ -85,6 +91,40 @@ async def resolve_letters(call: Call[ResolveLetters, NoQuery]) -> Answer:
         return Answer(one(item("reverse_etl_dlq_resolve", None, outcome)), change=change)
 
     return await once_by_key(call, act_on_all)
+
+
+DEAD_LETTERS = (
+    Route(
+        "GET",
+        _DLQ,
+        Role.VIEWER,
+        list_letters,
+        "List dead letters",
+        operation_id="listDeadLetters",
+        answer=Page[LetterAnswer],
+        query=LettersQuery,
+    ),
+    Route(
+        "GET",
+        f"{_DLQ}/stats",
+        Role.VIEWER,
+        letter_stats,
+        "Count dead letters",
+        operation_id="countDeadLetters",
+        answer=One[DeadLetterStats],
+        query=StatsQuery,
+    ),
+    Route(
+        "POST",
+        f"{_DLQ}/resolve",
+        Role.EDITOR,
+        resolve_letters,
+        "Resolve dead letters",
+        operation_id="resolveDeadLetters",
+        answer=One[ResolvedLetters],
+        body=ResolveLetters,
+    ),
+)
 
 
 async def _resolve(

@@ -10,13 +10,17 @@ from tailrace.core.ids import RunId, SyncId
 from tailrace.core.runs import RunKind
 from tailrace.store.confirmations import confirm_deletes, guarded_sync
 from tailrace.store.database import Connection
-from tailrace.store.runs import Run, RunFilter
-from tailrace_gateway.calls import Answer, Call, Change
+from tailrace.store.runs import Run as StoredRun
+from tailrace.store.runs import RunFilter
+from tailrace.store.tokens import Role
+from tailrace_gateway.calls import Answer, Call, Change, Route
+from tailrace_gateway.envelopes import One, Page
 from tailrace_gateway.listings import paged
 from tailrace_gateway.models import Body, NoBody, NoQuery
 from tailrace_gateway.paging import After, PagedQuery
 from tailrace_gateway.problems import Fault, Malformed, Unprocessable, problem_of
 from tailrace_gateway.repeats import once_by_key, once_outside
+from tailrace_gateway.run_answers import QueuedRun, QueuedRuns, Run, RunBrief
 from tailrace_gateway.run_views import RUN, planasonix_statuses, run_item, whole_run
 from tailrace_gateway.starts import Refused, Start, Started, cancel, note_ends, start, start_each
 from tailrace_gateway.sync_bodies import Id
@@ -24,6 +28,8 @@ from tailrace_gateway.wire import Item, item, one, seconds
 
 SYNCS_AT_ONCE = 100
 REFUSAL = "reverse_etl_run_refusal"
+
+_RUN = "/api/runs/{run_id}"
 
 
 class StartRuns(Body):
@@ -81,7 +87,7 @@ async def list_runs(call: Call[NoBody, RunsQuery]) -> Answer:
         statuses=planasonix_statuses(query.status) if query.status else (),
     )
 
-    async def find(*, after: After | None, limit: int) -> Sequence[Run]:
+    async def find(*, after: After | None, limit: int) -> Sequence[StoredRun]:
         found = await call.stores.runs.list(workspace_id, wanted, after=after, limit=limit)
         await note_ends(call.stores, call.identity, found[: query.limit])
         return found
@@ -121,6 +127,59 @@ async def confirm(call: Call[ConfirmDeletes, NoQuery]) -> Answer:
         return Answer(one(_queued(started)), change=Change(started.run_id, None, after))
 
     return await once_by_key(call, act)
+
+
+RUNS = (
+    Route(
+        "POST",
+        "/api/reverse-etl/sync/run",
+        Role.EDITOR,
+        start_runs,
+        "Start runs",
+        operation_id="startRuns",
+        answer=QueuedRuns,
+        body=StartRuns,
+    ),
+    Route(
+        "GET",
+        "/api/reverse-etl/runs",
+        Role.VIEWER,
+        list_runs,
+        "List runs",
+        operation_id="listRuns",
+        answer=Page[RunBrief],
+        query=RunsQuery,
+    ),
+    Route(
+        "GET",
+        _RUN,
+        Role.VIEWER,
+        get_run,
+        "Get a run with its books",
+        operation_id="getRun",
+        answer=One[Run],
+    ),
+    Route(
+        "POST",
+        f"{_RUN}/cancel",
+        Role.EDITOR,
+        cancel_run,
+        "Ask a run to end",
+        operation_id="cancelRun",
+        answer=One[Run],
+        is_body_optional=True,
+    ),
+    Route(
+        "POST",
+        f"{_RUN}/confirm-deletes",
+        Role.EDITOR,
+        confirm,
+        "Confirm the deletes that a run was kept from",
+        operation_id="confirmDeletes",
+        answer=One[QueuedRun],
+        body=ConfirmDeletes,
+    ),
+)
 
 
 def _chosen(body: StartRuns) -> tuple[str, ...]:

@@ -9,8 +9,12 @@ from tailrace.store.connections import ConnectionKind
 from tailrace.store.database import Connection
 from tailrace.store.runs import Run, RunFilter
 from tailrace.store.syncs import AnySchedule, NewSync, Sync, SyncChange, SyncFilter
-from tailrace_gateway.calls import Answer, AnyCall, Call, Change
+from tailrace.store.tokens import Role
+from tailrace_gateway.answers import DeletedSync, SyncBrief, ToggledSync
+from tailrace_gateway.answers import Sync as SyncAnswer
+from tailrace_gateway.calls import Answer, AnyCall, Call, Change, Route
 from tailrace_gateway.conditions import replaced, tag, unless_overtaken
+from tailrace_gateway.envelopes import One, Page
 from tailrace_gateway.listings import paged
 from tailrace_gateway.models import Body, NoBody, NoQuery
 from tailrace_gateway.paging import PagedQuery
@@ -25,6 +29,9 @@ from tailrace_gateway.sync_bodies import CreateSync, Id, UpdateSync, definition_
 from tailrace_gateway.wire import Item, item, one, seconds
 
 KIND = "reverse_etl_sync"
+
+_SYNCS = "/api/reverse-etl/syncs"
+_SYNC = f"{_SYNCS}/{{sync_id}}"
 
 
 class SyncsQuery(PagedQuery):
@@ -132,6 +139,74 @@ async def toggle_sync(call: Call[ToggleSync, NoQuery]) -> Answer:
         return Answer(one(toggled), change=Change(sync.id, {"enabled": old.enabled}, {"enabled": sync.enabled}))
 
     return await once_in_store(call, act)
+
+
+SYNCS = (
+    Route(
+        "GET",
+        _SYNCS,
+        Role.VIEWER,
+        list_syncs,
+        "List syncs",
+        operation_id="listSyncs",
+        answer=Page[SyncBrief],
+        query=SyncsQuery,
+    ),
+    Route(
+        "POST",
+        _SYNCS,
+        Role.EDITOR,
+        create_sync,
+        "Create a sync",
+        operation_id="createSync",
+        answer=One[SyncAnswer],
+        body=CreateSync,
+        status=201,
+        tells_tag=True,
+    ),
+    Route(
+        "GET",
+        _SYNC,
+        Role.VIEWER,
+        get_sync,
+        "Get a sync",
+        operation_id="getSync",
+        answer=One[SyncAnswer],
+        tells_tag=True,
+    ),
+    Route(
+        "PUT",
+        _SYNC,
+        Role.EDITOR,
+        update_sync,
+        "Update a sync",
+        operation_id="updateSync",
+        answer=One[SyncAnswer],
+        body=UpdateSync,
+        tells_tag=True,
+        heeds_tag=True,
+    ),
+    Route(
+        "DELETE",
+        _SYNC,
+        Role.EDITOR,
+        delete_sync,
+        "Delete a sync",
+        operation_id="deleteSync",
+        answer=One[DeletedSync],
+        heeds_tag=True,
+    ),
+    Route(
+        "POST",
+        "/api/reverse-etl/sync/toggle",
+        Role.EDITOR,
+        toggle_sync,
+        "Pause a sync or let it go on",
+        operation_id="toggleSync",
+        answer=One[ToggledSync],
+        body=ToggleSync,
+    ),
+)
 
 
 async def _require_own(call: AnyCall, old: Sync, new: SyncDefinition) -> None:

@@ -10,13 +10,14 @@ from tailrace.store.connections import ConnectionKind
 from tailrace.store.database import Connection
 from tailrace.store.sync_links import LinkedSync, LinkFilter, SyncLink
 from tailrace.store.syncs import NewSync, SyncChange
-from tailrace_gateway.calls import Answer, AnyCall, Call, Change
+from tailrace.store.tokens import Role
+from tailrace_gateway.calls import V2, Answer, AnyCall, Call, Change, Route
 from tailrace_gateway.models import NoBody, NoQuery
 from tailrace_gateway.paging import NumberedPage
 from tailrace_gateway.problems import Unprocessable
 from tailrace_gateway.recording import in_transaction
 from tailrace_gateway.repeats import once_in_store
-from tailrace_gateway.retl_answers import connection_view, event_of
+from tailrace_gateway.retl_answers import ExternalIdAnswer, RetlConnection, RetlConnections, connection_view, event_of
 from tailrace_gateway.retl_bodies import (
     CreateRetlConnection,
     Event,
@@ -38,6 +39,8 @@ from tailrace_gateway.stores import Stores
 REACH = 100_000
 """So many connections back can be paged to."""
 
+_CONNECTIONS = "/retl-connections"
+_CONNECTION = f"{_CONNECTIONS}/{{connection_id}}"
 _NAME_LIMIT = 256
 
 
@@ -140,6 +143,75 @@ async def set_connection_external_id(call: Call[SetExternalId, NoQuery]) -> Answ
         return Answer({"id": sync.id, **after}, change=Change(sync.id, {"externalId": old.external_id}, after))
 
     return await in_transaction(call, act)
+
+
+RETL_CONNECTIONS = (
+    Route(
+        "POST",
+        _CONNECTIONS,
+        Role.EDITOR,
+        create_connection,
+        "Create a connection",
+        operation_id="createRetlConnection",
+        answer=RetlConnection,
+        body=CreateRetlConnection,
+        prefixes=V2,
+    ),
+    Route(
+        "GET",
+        _CONNECTIONS,
+        Role.VIEWER,
+        list_connections,
+        "List connections",
+        operation_id="listRetlConnections",
+        answer=RetlConnections,
+        query=RetlConnectionsQuery,
+        prefixes=V2,
+    ),
+    Route(
+        "GET",
+        _CONNECTION,
+        Role.VIEWER,
+        get_connection,
+        "Get a connection",
+        operation_id="getRetlConnection",
+        answer=RetlConnection,
+        prefixes=V2,
+    ),
+    Route(
+        "PUT",
+        _CONNECTION,
+        Role.EDITOR,
+        update_connection,
+        "Update a connection",
+        operation_id="updateRetlConnection",
+        answer=RetlConnection,
+        body=UpdateRetlConnection,
+        prefixes=V2,
+    ),
+    Route(
+        "DELETE",
+        _CONNECTION,
+        Role.EDITOR,
+        delete_connection,
+        "Delete a connection",
+        operation_id="deleteRetlConnection",
+        answer=None,
+        status=204,
+        prefixes=V2,
+    ),
+    Route(
+        "PUT",
+        f"{_CONNECTION}/external-id",
+        Role.EDITOR,
+        set_connection_external_id,
+        "Say what the owner of a connection calls it",
+        operation_id="setRetlConnectionExternalId",
+        answer=ExternalIdAnswer,
+        body=SetExternalId,
+        prefixes=V2,
+    ),
+)
 
 
 async def _linked(stores: Stores, call: AnyCall) -> LinkedSync:

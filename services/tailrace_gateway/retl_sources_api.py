@@ -9,12 +9,13 @@ from tailrace.store.database import Connection
 from tailrace.store.models import Model, ModelDraft, ModelFilter, ModelKind
 from tailrace.store.sync_links import LinkedSync
 from tailrace.store.syncs import SyncChange
-from tailrace_gateway.calls import Answer, AnyCall, Call, Change
+from tailrace.store.tokens import Role
+from tailrace_gateway.calls import V2, Answer, AnyCall, Call, Change, Route
 from tailrace_gateway.models import NoBody, NoQuery
 from tailrace_gateway.problems import Fault, Unprocessable
 from tailrace_gateway.recording import in_transaction
 from tailrace_gateway.repeats import once_in_store
-from tailrace_gateway.retl_answers import source_view
+from tailrace_gateway.retl_answers import ExternalIdAnswer, RetlSource, RetlSources, source_view
 from tailrace_gateway.retl_bodies import (
     AnyConfig,
     CreateRetlSource,
@@ -28,6 +29,9 @@ from tailrace_gateway.stores import Stores
 
 MOST = 10_000
 """So many sources are listed; the contract has no pages of them."""
+
+_SOURCES = "/retl-sources"
+_SOURCE = f"{_SOURCES}/{{source_id}}"
 
 
 async def create_source(call: Call[CreateRetlSource, NoQuery]) -> Answer:
@@ -108,6 +112,76 @@ async def set_source_external_id(call: Call[SetExternalId, NoQuery]) -> Answer:
         return Answer({"id": old.id, **after}, change=Change(old.id, {"externalId": old.external_id}, after))
 
     return await in_transaction(call, act)
+
+
+RETL_SOURCES = (
+    Route(
+        "POST",
+        _SOURCES,
+        Role.EDITOR,
+        create_source,
+        "Create a source of connections",
+        operation_id="createRetlSource",
+        answer=RetlSource,
+        body=CreateRetlSource,
+        prefixes=V2,
+    ),
+    Route(
+        "GET",
+        _SOURCES,
+        Role.VIEWER,
+        list_sources,
+        "List sources of connections",
+        operation_id="listRetlSources",
+        answer=RetlSources,
+        query=RetlSourcesQuery,
+        prefixes=V2,
+    ),
+    Route(
+        "GET",
+        _SOURCE,
+        Role.VIEWER,
+        get_source,
+        "Get a source of connections",
+        operation_id="getRetlSource",
+        answer=RetlSource,
+        prefixes=V2,
+    ),
+    Route(
+        "PUT",
+        _SOURCE,
+        Role.EDITOR,
+        update_source,
+        "Update a source of connections",
+        operation_id="updateRetlSource",
+        answer=RetlSource,
+        body=UpdateRetlSource,
+        prefixes=V2,
+    ),
+    Route(
+        "DELETE",
+        _SOURCE,
+        Role.EDITOR,
+        delete_source,
+        "Delete a source of connections",
+        operation_id="deleteRetlSource",
+        answer=None,
+        status=204,
+        prefixes=V2,
+        errors=(409,),
+    ),
+    Route(
+        "PUT",
+        f"{_SOURCE}/external-id",
+        Role.EDITOR,
+        set_source_external_id,
+        "Say what the owner of a source calls it",
+        operation_id="setRetlSourceExternalId",
+        answer=ExternalIdAnswer,
+        body=SetExternalId,
+        prefixes=V2,
+    ),
+)
 
 
 async def _carry_over(stores: Stores, model: Model, linked: LinkedSync) -> None:

@@ -11,11 +11,13 @@ from tailrace.core.ids import SyncId
 from tailrace.core.runs import RunKind
 from tailrace.store.database import Connection
 from tailrace.store.runs import Run, RunFilter
-from tailrace_gateway.calls import Answer, Call
+from tailrace.store.tokens import Role
+from tailrace_gateway.calls import V2, Answer, Call, Route
 from tailrace_gateway.models import Body, Moment, NoBody, NoQuery, Query
 from tailrace_gateway.paging import NumberedPage
 from tailrace_gateway.problems import Fault, Malformed
 from tailrace_gateway.repeats import once_by_key
+from tailrace_gateway.run_answers import ConnectionSync, ConnectionSyncs, StartedSync
 from tailrace_gateway.run_views import rudderstack_run, rudderstack_statuses
 from tailrace_gateway.starts import Start, forget_repeat, note_ends, start, start_or_repeat, stop, stopped_run
 
@@ -24,6 +26,7 @@ PER_PAGE_MOST = 1000
 REACH = 100_000
 """So many runs back can be paged to; narrower times reach further."""
 
+_CONNECTION = "/retl-connections/{connection_id}"
 _KINDS = {"incremental": RunKind.INCREMENTAL, "full": RunKind.FULL}
 
 
@@ -96,6 +99,55 @@ async def stop_sync(call: Call[NoBody, NoQuery]) -> Answer:
     answer = await once_by_key(call, act)
     await forget_repeat(call.stores, identity, sync.id)
     return answer
+
+
+RUDDERSTACK = (
+    Route(
+        "POST",
+        f"{_CONNECTION}/start",
+        Role.EDITOR,
+        start_sync,
+        "Start a sync of a connection",
+        operation_id="startConnectionSync",
+        answer=StartedSync,
+        body=StartSync,
+        prefixes=V2,
+        is_body_optional=True,
+    ),
+    Route(
+        "GET",
+        f"{_CONNECTION}/syncs",
+        Role.VIEWER,
+        list_syncs,
+        "List the syncs of a connection",
+        operation_id="listConnectionSyncs",
+        answer=ConnectionSyncs,
+        query=SyncsQuery,
+        prefixes=V2,
+    ),
+    Route(
+        "GET",
+        f"{_CONNECTION}/syncs/{{run_id}}",
+        Role.VIEWER,
+        get_sync,
+        "Get a sync of a connection",
+        operation_id="getConnectionSync",
+        answer=ConnectionSync,
+        prefixes=V2,
+    ),
+    Route(
+        "POST",
+        f"{_CONNECTION}/stop",
+        Role.EDITOR,
+        stop_sync,
+        "Stop the sync of a connection",
+        operation_id="stopConnectionSync",
+        answer=None,
+        status=204,
+        prefixes=V2,
+        is_body_optional=True,
+    ),
+)
 
 
 def _last_shown_as(moment: datetime | None) -> datetime | None:
