@@ -6,7 +6,6 @@ from pydantic import Field
 
 from tailrace.store.connections import ConnectionKind, StoredConnection
 from tailrace.store.tokens import Role
-from tailrace.store.workspaces import Workspaces
 from tailrace_gateway.calls import Answer, Call, Route
 from tailrace_gateway.envelopes import Told
 from tailrace_gateway.models import NoBody, NoQuery, Query
@@ -128,7 +127,7 @@ async def get_destination(call: Call[NoBody, NoQuery]) -> Answer:
 
 async def get_workspace(call: Call[NoBody, NoQuery]) -> Answer:
     """The workspace that the token belongs to."""
-    found = await Workspaces(call.stores.database).get(call.identity.workspace_id)
+    found = await call.stores.workspaces.get(call.identity.workspace_id)
     members = {"id": found.id, "name": found.name, "environment": "production", "status": "active", "region": ""}
     return Answer({"workspace": members})
 

@@ -2,7 +2,6 @@
 
 from typing import Literal, TypeAlias
 
-from tailrace.store.snapshot_transfers import SnapshotTransfers
 from tailrace.store.tokens import Role
 from tailrace_gateway.calls import Answer, Call, Route
 from tailrace_gateway.envelopes import Count, Item, One, Seconds, Told
@@ -39,7 +38,7 @@ async def get_snapshot(call: Call[NoBody, NoQuery]) -> Answer:
     the warehouse and back.
     """
     sync = await call.sync()
-    known = await SnapshotTransfers(call.stores.database).known(sync)
+    known = await call.stores.snapshot_transfers.known(sync)
     attributes = {
         "rows": known.entries,
         "delivered": known.delivered,

@@ -1,7 +1,6 @@
 """What the handlers work with, made once for the process."""
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 from tailrace.connector_kit.http import HttpClient
 from tailrace.core.ids import WorkspaceId
@@ -18,6 +17,7 @@ from tailrace.store.previews import Previews
 from tailrace.store.replays import Replays
 from tailrace.store.runs import Runs
 from tailrace.store.secrets import SecretBox
+from tailrace.store.snapshot_transfers import SnapshotTransfers
 from tailrace.store.standings import Standings
 from tailrace.store.sync_links import SyncLinks
 from tailrace.store.sync_versions import SyncVersions
@@ -53,6 +53,7 @@ class Stores:
     replays: Replays
     timelines: Timelines
     standings: Standings
+    snapshot_transfers: SnapshotTransfers
     sync_versions: SyncVersions
     limits: SharedLimits
     idempotency: Idempotency
@@ -65,45 +66,47 @@ class Stores:
         """The same stores, which see one workspace, and nothing of the others whatever they are asked."""
         database = OneWorkspace(self.database, workspace_id, statement_s=STATEMENT_S)
         discovery = self.discovery.over(Connections(database, self.box))
-        return replace(self, discovery=discovery, **_repositories(database, self.box))
+        return _stores(database, self.box, discovery, self.cursors, speaks_plain_http=self.speaks_plain_http)
 
     def within(self, connection: Connection) -> "Stores":
         """The same stores, whose every statement belongs to the caller's transaction."""
         inner = Within(connection)
-        return replace(self, **_repositories(inner, self.box))
+        return _stores(inner, self.box, self.discovery, self.cursors, speaks_plain_http=self.speaks_plain_http)
 
 
 def open_stores(chassis: Chassis, http: HttpClient) -> Stores:
     """The stores on the chassis' database."""
-    database, box = chassis.database, chassis.box
-    discovery = Discovery(Connections(database, box), http, Shared.fresh(chassis.clock))
+    database, box, clock = chassis.database, chassis.box, chassis.clock
+    discovery = Discovery(Connections(database, box), http, Shared.fresh(clock))
+    plain = chassis.settings.allow_private_destinations
+    return _stores(database, box, discovery, Cursors(box, clock), speaks_plain_http=plain)
+
+
+def _stores(
+    database: Database, box: SecretBox, discovery: Discovery, cursors: Cursors, *, speaks_plain_http: bool
+) -> Stores:
+    runs = Runs(database)
     return Stores(
         box=box,
+        database=database,
+        workspaces=Workspaces(database),
+        tokens=Tokens(database, box),
+        connections=Connections(database, box),
+        models=Models(database),
+        previews=Previews(database, box),
+        syncs=Syncs(database),
+        sync_links=SyncLinks(database),
+        runs=runs,
+        dead_letters=DeadLetters(database, box),
+        replays=Replays(runs),
+        timelines=Timelines(database),
+        standings=Standings(database),
+        snapshot_transfers=SnapshotTransfers(database),
+        sync_versions=SyncVersions(database),
+        limits=SharedLimits(database),
+        idempotency=Idempotency(database, box),
+        audit=Audit(database, box),
         discovery=discovery,
-        cursors=Cursors(box, chassis.clock),
-        speaks_plain_http=chassis.settings.allow_private_destinations,
-        **_repositories(database, box),
+        cursors=cursors,
+        speaks_plain_http=speaks_plain_http,
     )
-
-
-def _repositories(database: Database, box: SecretBox) -> dict[str, Any]:
-    syncs, runs = Syncs(database), Runs(database)
-    return {
-        "database": database,
-        "workspaces": Workspaces(database),
-        "tokens": Tokens(database, box),
-        "connections": Connections(database, box),
-        "models": Models(database),
-        "previews": Previews(database, box),
-        "syncs": syncs,
-        "sync_links": SyncLinks(database),
-        "runs": runs,
-        "dead_letters": DeadLetters(database, box),
-        "replays": Replays(runs),
-        "timelines": Timelines(database),
-        "standings": Standings(database),
-        "sync_versions": SyncVersions(database),
-        "limits": SharedLimits(database),
-        "idempotency": Idempotency(database, box),
-        "audit": Audit(database, box),
-    }
