@@ -7,8 +7,9 @@ from http import HTTPStatus
 from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel
-from pydantic.json_schema import GenerateJsonSchema, models_json_schema
+from pydantic.json_schema import models_json_schema
 
+from tailrace.core.json_schemas import Plain
 from tailrace.store.tokens import Role
 from tailrace_gateway.calls import Audience, Route
 from tailrace_gateway.envelopes import ProblemDocument
@@ -122,19 +123,12 @@ _TOKEN = {
 }
 
 
-class _Plain(GenerateJsonSchema):
-    """Without titles that only repeat the names of fields."""
-
-    def field_title_should_be_set(self, schema: object) -> bool:
-        return False
-
-
 def _described(routes: Iterable[Route]) -> tuple[_Schemas, Json]:
     """A reference for each model of the routes, and what the references lead to, named by the models' names."""
     bodies = {(route.body, "validation"): None for route in routes if route.body is not NoBody}
     answers = {(route.answer, "serialization"): None for route in routes if route.answer}
     wanted: Any = [*bodies, *answers, (ProblemDocument, "serialization")]
-    schemas, document = models_json_schema(wanted, ref_template="#/components/schemas/{model}", schema_generator=_Plain)
+    schemas, document = models_json_schema(wanted, ref_template="#/components/schemas/{model}", schema_generator=Plain)
     found = document["$defs"]
     names = {old: str(schema.get("title", old)) for old, schema in found.items()}
     if len(set(names.values())) < len(names):

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 from typing import Final, Literal, TypeAlias
 
 import orjson
-from pydantic.json_schema import GenerateJsonSchema
 
+from tailrace.core.json_schemas import Plain
 from tailrace.core.runs import RunStatus
 from tailrace.events.models import ALL, BatchCompleted, Event, RowFailed, RunFinished, RunQueued, RunRequested
 from tailrace.events.topics import DEFAULT_PREFIX, PARTITIONS, RETENTION_MS, schema_id
@@ -64,7 +64,7 @@ def render() -> dict[str, bytes]:
 def schema(event: type[Event]) -> Json:
     """The JSON Schema of an event's data: as it may be sent to us, or as we always send it."""
     mode: Literal["validation", "serialization"] = "validation" if event in RECEIVED else "serialization"
-    described = event.model_json_schema(mode=mode, schema_generator=_Plain)
+    described = event.model_json_schema(mode=mode, schema_generator=Plain)
     return {"$schema": _DIALECT, "$id": schema_id(event.type), **described}
 
 
@@ -87,13 +87,6 @@ def asyncapi() -> Json:
             },
         },
     }
-
-
-class _Plain(GenerateJsonSchema):
-    """Without titles that only repeat the names of fields."""
-
-    def field_title_should_be_set(self, schema: object) -> bool:
-        return False
 
 
 def _server() -> Json:
