@@ -1,7 +1,7 @@
 """The Planasonix contract: starting and listing runs. Beside it: one run with its books, and its end on request."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -14,7 +14,7 @@ from tailrace.store.runs import Run as StoredRun
 from tailrace.store.runs import RunFilter
 from tailrace.store.tokens import Role
 from tailrace_gateway.calls import Answer, Call, Change, Route
-from tailrace_gateway.envelopes import One, Page
+from tailrace_gateway.envelopes import One, Page, RunWord
 from tailrace_gateway.listings import paged
 from tailrace_gateway.models import Body, NoBody, NoQuery
 from tailrace_gateway.paging import After, PagedQuery
@@ -50,7 +50,7 @@ class RunsQuery(PagedQuery):
     """Which runs to list."""
 
     sync_id: Id | None = None
-    status: Literal["queued", "running", "succeeded", "failed", "cancelled"] | None = None
+    status: RunWord | None = None
 
 
 async def start_runs(call: Call[StartRuns, NoQuery]) -> Answer:
