@@ -173,6 +173,7 @@ async def test_status_speaks_for_the_batch(status: int, kind: type[TailraceError
         (429, {"retry-after": "soon"}, None),
         (429, {"retry-after": "-5"}, None),
         (429, {"retry-after": "٣"}, None),
+        (429, {"retry-after": "Mon, 01 Jan 2026 99999999999:00:00 GMT"}, None),
     ],
 )
 async def test_retry_after_is_told(status: int, headers: Mapping[str, str], wait_s: float | None) -> None:
@@ -191,6 +192,7 @@ async def test_retry_after_is_told(status: int, headers: Mapping[str, str], wait
         (answer(413, b"<html>x", {"content-type": "text/html"}), rejected("HTTP_413", "")),
         (answer(409), rejected("HTTP_409", "")),
         (answer(400, {"detail": "x" * 5000}), rejected("HTTP_400", "x" * 1000)),
+        (answer(400, b"[" * 300 + b"]" * 300), rejected("HTTP_400", "[" * 300 + "]" * 300)),
     ],
 )
 async def test_row_that_is_refused_alone_is_rejected_in_the_service_s_words(

@@ -53,7 +53,7 @@ def retry_after_s(response: HttpResponse, *, now: datetime) -> float | None:
         return float(told[:9])
     try:
         until = parsedate_to_datetime(told)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return max(0.0, (until.replace(tzinfo=until.tzinfo or UTC) - now).total_seconds())
 

@@ -84,7 +84,10 @@ def refusal(response: HttpResponse) -> str:
     if isinstance(told, dict):
         words = (told.get(name) for name in ("message", "error", "detail", "title"))
         told = next((word for word in words if isinstance(word, str) and word), told)
-    return (told if isinstance(told, str) else orjson.dumps(told).decode())[:MESSAGE_LIMIT]
+    try:
+        return (told if isinstance(told, str) else orjson.dumps(told).decode())[:MESSAGE_LIMIT]
+    except orjson.JSONEncodeError:  # what is nested deep can be read, and not be written
+        return response.body.decode(errors="replace")[:MESSAGE_LIMIT]
 
 
 def _told(response: HttpResponse) -> Mapping[str, object]:
