@@ -11,6 +11,7 @@ from tailrace.connector_kit.registry import validate_settings
 from tailrace.connector_kit.warehouse import Warehouse
 from tailrace.core.errors import DestinationUnavailable, SourceUnavailable, StoreUnavailable
 from tailrace.core.policies import DeliveryPolicy
+from tailrace.core.rows import RowKey
 from tailrace.core.runs import RunKind
 from tailrace.core.syncs import SyncDefinition, SyncMode
 from tailrace.core.waits import in_time
@@ -19,6 +20,7 @@ from tailrace.pipeline.batch import Recipe
 from tailrace.pipeline.brake import Brake
 from tailrace.pipeline.deliver import Deliverer
 from tailrace.pipeline.flight import Flight
+from tailrace.pipeline.lineage import Lineage
 from tailrace.pipeline.settle import Settler
 from tailrace.pipeline.targets import deletes_target, rows_target
 from tailrace.pipeline.tenure import Tenure
@@ -46,7 +48,7 @@ async def open_route(ledger: RunLedger, bench: Bench, tenure: Tenure) -> AsyncIt
     """
     claim = ledger.claim
     definition = await bench.syncs.definition(claim.sync_id, claim.sync_version)
-    only = await bench.dead_letters.keys_of_replay(claim.lease.run_id) if claim.kind is RunKind.REPLAY else None
+    only = await _keys_of_replay(claim, bench, definition) if claim.kind is RunKind.REPLAY else None
     async with AsyncExitStack() as stack, AsyncExitStack() as warehouse_scope:
         warehouse = await _open_warehouse(warehouse_scope, definition, bench)
         stored, destination = await _open_destination(stack, definition, bench)
@@ -88,7 +90,6 @@ async def open_route(ledger: RunLedger, bench: Bench, tenure: Tenure) -> AsyncIt
                     random=bench.random,
                     patience=bench.patience,
                     on_ambiguous=definition.delivery.on_ambiguous,
-                    lineage=recipe.lineage,
                 ),
                 settler=Settler(ledger, window, brake, bench.clock, every_s=bench.checkpoint_s),
                 window=window,
@@ -110,12 +111,25 @@ def rows_in_window(policy: DeliveryPolicy, deployed: int | None, *, is_repeatabl
 
 def _recipe(claim: Claim, definition: SyncDefinition, plan: WritePlan, bench: Bench) -> Recipe:
     return Recipe(
-        lineage=claim.lease.run_id if definition.sync_mode is SyncMode.APPEND else claim.sync_id,
+        lineage=_lineage(claim, definition),
         mode=definition.sync_mode,
         kind=claim.kind,
         plan=plan,
         still_dead=lambda keys: bench.dead_letters.still_dead(claim.sync_id, keys),
     )
+
+
+async def _keys_of_replay(claim: Claim, bench: Bench, definition: SyncDefinition) -> Sequence[RowKey]:
+    """The keys to try; letters of an earlier definition may have keys of other columns, by which no row is found."""
+    found = await bench.dead_letters.keys_of_replay(claim.lease.run_id)
+    return [key for key in found if len(key) == len(definition.key_columns)]
+
+
+def _lineage(claim: Claim, definition: SyncDefinition) -> Lineage:
+    """A row whose insert may have arrived is not to be inserted twice by the next run; a replay means it anew."""
+    if definition.sync_mode is SyncMode.INSERT and claim.kind is not RunKind.REPLAY:
+        return Lineage(f"{claim.sync_id}:{definition.destination_id}:{definition.object_name}", has_places=False)
+    return Lineage(claim.lease.run_id)
 
 
 async def _open_warehouse(stack: AsyncExitStack, definition: SyncDefinition, bench: Bench) -> Warehouse:

@@ -24,8 +24,9 @@ from tailrace.core.snapshots import Entry
 from tailrace.core.syncs import SyncMode
 from tailrace.core.waits import in_time
 from tailrace.mapping.accepted import Accepted, accepted_by
-from tailrace.pipeline.batch import Parcel, Recipe, batch, idempotency_key
+from tailrace.pipeline.batch import Parcel, Recipe, batch
 from tailrace.pipeline.diff import diff
+from tailrace.pipeline.lineage import Lineage
 from tailrace.pipeline.map_fields import Mapper, map_fields
 from tailrace.pipeline.mirror import deletes_allowed
 from tailrace.pipeline.plain import RowChange
@@ -178,7 +179,7 @@ async def _rehearsed(sample: Sample, sync: Sync, destination: RehearsesWrites, a
     if sample.row is None:
         return sample
     operation = agreed.target.operation
-    made = Batch(operation, [sample.row], idempotency_key(sync.id, operation, [sample.row]))
+    made = Batch(operation, [sample.row], Lineage(sync.id).key_of(operation, [sample.row], Position(), 0))
     try:
         [outcome] = (await destination.rehearse(agreed, made)).outcomes
     except BatchRefused as refusal:
@@ -189,7 +190,7 @@ async def _rehearsed(sample: Sample, sync: Sync, destination: RehearsesWrites, a
 async def _recipe(stores: Stores, sync: Sync, destination: Destination, kind: RunKind) -> Recipe:
     agreed = await destination.plan(rows_target(sync.definition))
     mode = sync.definition.sync_mode
-    return Recipe(sync.id, mode, kind, agreed, lambda keys: stores.dead_letters.still_dead(sync.id, keys))
+    return Recipe(Lineage(sync.id), mode, kind, agreed, lambda keys: stores.dead_letters.still_dead(sync.id, keys))
 
 
 async def _fill(plan: Plan, recipe: Recipe, accepted: Accepted, stores: Stores, warehouse: Warehouse) -> None:

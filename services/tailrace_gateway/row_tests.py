@@ -10,11 +10,13 @@ from uuid import uuid4
 from tailrace.connector_kit.destination import Destination, WritePlan
 from tailrace.core.batches import Batch
 from tailrace.core.errors import BatchRefused, Conflict, DestinationUnavailable, InDoubt, NotFound, StoreUnavailable
+from tailrace.core.ids import new_run_id
 from tailrace.core.rows import Operation, RowKey, RowOutcome, rejected
+from tailrace.core.settlements import Position
 from tailrace.core.syncs import SyncMode
 from tailrace.core.waits import in_time
 from tailrace.mapping.accepted import accepted_by
-from tailrace.pipeline.batch import idempotency_key
+from tailrace.pipeline.lineage import Lineage
 from tailrace.pipeline.targets import rows_target
 from tailrace.store.syncs import Sync
 from tailrace_gateway.discovery import DESTINATION_SILENT
@@ -74,7 +76,8 @@ async def send_row(
                 return replace(told, outcome=mapped.problem, was_sent=False)
             plan = await destination.plan(target)
             await turn.enter_async_context(_turn(stores, sync))
-        made = Batch(target.operation, [mapped.row], idempotency_key(sync.id, target.operation, [mapped.row]))
+        name = Lineage(new_run_id()).key_of(target.operation, [mapped.row], Position(), 0)
+        made = Batch(target.operation, [mapped.row], name)
         async with in_time(write_s, InDoubt, "the row may have been written, look there: no answer"):
             return replace(told, outcome=await _written(destination, plan, made))
 

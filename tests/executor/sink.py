@@ -20,9 +20,10 @@ _TAKEN = 3
 class Sink:
     """What arrived.
 
-    `is_bad` picks the rows to reject; while `status` is not 200, every batch is answered with it. From the request
-    numbered `fails_from` on, it is out of order. A sink that is
+    `is_bad` picks the rows to reject, with `code`; while `status` is not 200, every batch is answered with it. From the
+    request numbered `fails_from` on, it is out of order. A sink that is
     `busy_for_s` takes nothing after its third request until that time has passed. Answers wait until `may_answer`.
+    One that `heeds_keys` gives a batch whose `Idempotency-Key` it knows the answer of then, and does nothing.
     """
 
     url: str = ""
@@ -36,8 +37,11 @@ class Sink:
     in_flight: int = 0
     most_in_flight: int = 0
     is_bad: Callable[[Row], bool] = lambda _: False
+    code: str = "INVALID_EMAIL"
     was_asked: asyncio.Event = field(default_factory=asyncio.Event)
     may_answer: asyncio.Event = field(default_factory=asyncio.Event)
+    heeds_keys: bool = False
+    results: dict[str, list[dict[str, str]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.may_answer.set()
@@ -52,11 +56,16 @@ class Sink:
                 return web.Response(status=429, headers={"Retry-After": f"{self.busy_for_s:.0f}"})
             if self.fails_from is not None and self.requests >= self.fails_from:
                 return web.Response(status=503)
-            results = [self._result(row) for row in batch["rows"]] if self.status == 200 else []
+            results = self._results(request.headers["Idempotency-Key"], batch["rows"]) if self.status == 200 else []
             self.was_asked.set()
             await self.may_answer.wait()
             await asyncio.sleep(self.delay_s)
             return web.json_response({"results": results}, status=self.status)
+
+    def _results(self, key: str, rows: list[Row]) -> list[dict[str, str]]:
+        if key not in self.results or not self.heeds_keys:
+            self.results[key] = [self._result(row) for row in rows]
+        return self.results[key]
 
     async def count_in_flight(self) -> int:
         """How many callers wait for an answer."""
@@ -84,7 +93,7 @@ class Sink:
 
     def _result(self, row: Row) -> dict[str, str]:
         if self.is_bad(row):
-            return {"status": "rejected", "code": "INVALID_EMAIL", "message": "bad format for field email"}
+            return {"status": "rejected", "code": self.code, "message": "bad format for field email"}
         self.rows.append(row)
         return {"status": "ok"}
 

@@ -32,6 +32,7 @@ from tailrace.core.snapshots import UNKNOWN_VERSION, Entry, hash_row, of_first_a
 from tailrace.core.syncs import FieldMapping, SyncDefinition, SyncMode
 from tailrace.pipeline.batch import Parcel, Recipe, batch
 from tailrace.pipeline.diff import Page, compared, diff
+from tailrace.pipeline.lineage import Lineage
 from tailrace.pipeline.map_fields import Mapper
 from tailrace.pipeline.modes import operation_on_rows, sent_changes
 from tailrace.pipeline.plain import MappedRow, PlainRows, PlainUpdates, RowChange
@@ -179,7 +180,7 @@ async def _fate(
     """What is sent, and what is written of it, where each row fares by the name that it holds."""
     target = Target("people", operation_on_rows(mode), ("id",), ("id", "name"))
     plan = WritePlan(target, way.rows_per_batch, way.bytes_per_batch, is_idempotent=True)
-    recipe = Recipe(SYNC, mode, kind, plan, _still_dead)
+    recipe = Recipe(Lineage(SYNC), mode, kind, plan, _still_dead)
     pages = _cut(entries, way.page)
     if Change.UNCHANGED in sent_changes(mode, kind):
         changes = diff(_cut(rows, way.block), pages)

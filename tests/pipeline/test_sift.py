@@ -19,6 +19,7 @@ from tailrace.core.snapshots import UNKNOWN_VERSION, Entry
 from tailrace.core.syncs import FieldMapping, SyncDefinition, SyncMode
 from tailrace.pipeline.batch import Recipe, batch
 from tailrace.pipeline.diff import diff
+from tailrace.pipeline.lineage import Lineage
 from tailrace.pipeline.map_fields import DUPLICATE_KEY, Mapper, map_fields
 from tailrace.pipeline.modes import operation_on_rows
 from tailrace.pipeline.plain import PlainChanges, PlainUpdates, RowChange
@@ -163,7 +164,9 @@ async def _fate(changes: AsyncIterator[Sequence[RowChange]], recipe: Recipe, sta
 
 def _recipe(mode: SyncMode, rows: int, size_bytes: int) -> Recipe:
     target = Target("people", operation_on_rows(mode), ("id",), ("id", "name", "spent"))
-    return Recipe(SYNC, mode, RunKind.INCREMENTAL, WritePlan(target, rows, size_bytes, is_idempotent=True), _still_dead)
+    return Recipe(
+        Lineage(SYNC), mode, RunKind.INCREMENTAL, WritePlan(target, rows, size_bytes, is_idempotent=True), _still_dead
+    )
 
 
 def _known(row: Row) -> list[Entry]:

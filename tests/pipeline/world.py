@@ -38,6 +38,7 @@ from tailrace.pipeline.breaker import Breaker, BreakerTerms
 from tailrace.pipeline.columns import PinnedColumns
 from tailrace.pipeline.deliver import Deliverer, Patience
 from tailrace.pipeline.flight import Flight
+from tailrace.pipeline.lineage import Lineage
 from tailrace.pipeline.modes import operation_on_rows
 from tailrace.pipeline.pace import Limits, Pacer
 from tailrace.pipeline.settle import Settler
@@ -208,8 +209,7 @@ class World:
             self.ledger,
             keys,
         )
-        is_append = self.mode is SyncMode.APPEND
-        lineage = f"run {self.runs}" if is_append else SYNC
+        lineage = Lineage(SYNC, has_places=False) if self.mode is SyncMode.INSERT else Lineage(f"run {self.runs}")
         return Route(
             definition=self.definition,
             start=self.ledger.position,
@@ -223,14 +223,14 @@ class World:
                 plan,
                 self.ledger.still_dead,
             ),
-            kept_rows=snapshot.kept_rows if kind is RunKind.REPLAY and is_append else None,
+            kept_rows=snapshot.kept_rows if kind is RunKind.REPLAY and self.mode is SyncMode.APPEND else None,
             columns=PinnedColumns(),
-            flight=self._flight(plan, lineage),
+            flight=self._flight(plan),
             spools=self.spools,
             delete_plan=deletes if self.mode is SyncMode.MIRROR else None,
         )
 
-    def _flight(self, plan: WritePlan, lineage: str) -> Flight:
+    def _flight(self, plan: WritePlan) -> Flight:
         clock = SystemClock()
         window = Window(0 if self.policy.strict else self.window_rows, clock, open_s=self.policy.window_s)
         pacer = Pacer(Limits("memory"), self.limits, clock)
@@ -245,7 +245,6 @@ class World:
                 random=Random(1),
                 patience=self.patience,
                 on_ambiguous=self.policy.on_ambiguous,
-                lineage=lineage,
             ),
             settler=Settler(
                 self.ledger,

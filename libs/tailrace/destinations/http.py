@@ -1,8 +1,9 @@
 """HTTP as a destination: batches of rows as JSON, to any service that can read them.
 
 A request carries one batch, `{"object": "contacts", "operation": "upsert", "rows": [{...}, {...}]}`, and the header
-`Idempotency-Key`, which is the same whenever the same batch is sent again. Deletes go to `delete_url`, or to the same
-address with `"operation": "delete"`. With a signing secret, requests are signed after Standard Webhooks.
+`Idempotency-Key`, which is the same whenever a run sends the same batch again, after a crash too. What another run
+sends is another batch, though its rows be the same; inserts keep their key beyond runs. Deletes go to `delete_url`, or
+to the same address with `"operation": "delete"`. With a signing secret, requests are signed after Standard Webhooks.
 
 The answer says what became of the rows. Any 2xx delivers the whole batch, unless its body is a JSON object with
 

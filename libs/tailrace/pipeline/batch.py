@@ -5,17 +5,17 @@ A run that resumes cuts the same rows into the same batches, so that a batch sen
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
-from hashlib import blake2b
 from typing import NamedTuple
 
 from tailrace.connector_kit.destination import WritePlan
-from tailrace.core.batches import Batch, hashes_of
+from tailrace.core.batches import Batch
 from tailrace.core.row_columns import RowColumns
-from tailrace.core.rows import Change, Operation, Row, RowKey, rejected
+from tailrace.core.rows import Change, Row, RowKey, rejected
 from tailrace.core.runs import RunKind
 from tailrace.core.settlements import DedupeKey, Phase, Position, dedupe_key
 from tailrace.core.snapshots import is_version
 from tailrace.core.syncs import SyncMode
+from tailrace.pipeline.lineage import Lineage
 from tailrace.pipeline.modes import sent_changes
 from tailrace.pipeline.plain import MappedRow, PlainChanges, PlainUpdates, RowChange
 from tailrace.pipeline.room import Room
@@ -23,7 +23,6 @@ from tailrace.pipeline.tally import NOT_IN_MODE, STILL_DEAD, SUPERSEDED, UNCHANG
 
 ROW_TOO_LARGE = "ROW_TOO_LARGE"
 
-_IDEMPOTENCY_KEY_BYTES = 16
 _NO_KEYS: frozenset[RowKey] = frozenset()
 
 StillDead = Callable[[Sequence[DedupeKey]], Awaitable[Mapping[DedupeKey, bool]]]
@@ -34,11 +33,10 @@ StillDead = Callable[[Sequence[DedupeKey]], Awaitable[Mapping[DedupeKey, bool]]]
 class Recipe:
     """What decides about a row besides the row itself.
 
-    `lineage` is the sync, or the run in a mode that sends rows for what they say, so that the same rows sent by another
-    run are others. By a cursor, `since` is the watermark that the run found, and `latest` the highest it may leave.
+    By a cursor, `since` is the watermark that the run found, and `latest` the highest it may leave.
     """
 
-    lineage: str
+    lineage: Lineage
     mode: SyncMode
     kind: RunKind
     plan: WritePlan
@@ -110,13 +108,6 @@ async def batch(changes: AsyncIterator[Sequence[RowChange]], recipe: Recipe, sta
         yield cut.close()
 
 
-def idempotency_key(lineage: str, sent: Operation, rows: Sequence[Row]) -> str:
-    """The same whenever the same versions of the same rows of a lineage are sent; a row's hash covers its key."""
-    digest = blake2b(f"{lineage}:{sent}".encode(), digest_size=_IDEMPOTENCY_KEY_BYTES)
-    digest.update(b"".join(hashes_of(rows)))
-    return digest.hexdigest()
-
-
 @dataclass(slots=True)
 class _Cut:
     recipe: Recipe
@@ -132,8 +123,11 @@ class _Cut:
     singles: list[RowChange] = field(default_factory=list)
     keys: set[RowKey] = field(default_factory=set)
     tally: Tally | None = None
+    begins: Position = field(init=False)
+    nth: int = 0
 
     def __post_init__(self, position: Position) -> None:
+        self.begins = position
         self.after, self.null_rows, self.phase = position.after, position.null_rows, position.phase
         self.sends = sent_changes(self.recipe.mode, self.recipe.kind)
         self.terms = self.recipe.terms
@@ -229,11 +223,13 @@ class _Cut:
         self._end_singles()
         rows = _rows(self.changes)
         sent = self.recipe.plan.target.operation
-        made = Batch(sent, rows, idempotency_key(self.recipe.lineage, sent, rows)) if rows else None
+        made = Batch(sent, rows, self.recipe.lineage.key_of(sent, rows, self.begins, self.nth)) if rows else None
         keys = frozenset(row.key for row in rows) if self.keys_return else _NO_KEYS
         position = Position(self.after, self.null_rows, self.phase)
         parcel = Parcel(self.changes, made, self.terms, self.tally, position, keys, self.room.size_bytes)
         self.changes, self.keys, self.tally, self.room = [], set(), None, self._fresh_room()
+        # Rows that are alike may be more than a batch takes, all of them at one place.
+        self.begins, self.nth = position, self.nth + 1 if position == self.begins else 0
         return parcel
 
     def _send(self, some: PlainChanges) -> None:

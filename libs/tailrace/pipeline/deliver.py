@@ -23,8 +23,8 @@ from tailrace.core.rows import RowOutcome, Verdict, not_delivered, rejected, unk
 from tailrace.core.time_limit import TimeLimit
 from tailrace.observe import metrics
 from tailrace.observe.failpoints import failpoint
-from tailrace.pipeline.batch import idempotency_key
 from tailrace.pipeline.breaker import Breaker
+from tailrace.pipeline.lineage import key_of_part
 from tailrace.pipeline.pace import Pacer
 from tailrace.pipeline.tenure import Tenure
 from tailrace.pipeline.window import Passage
@@ -52,10 +52,9 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class Deliverer:
-    """Sends the batches of one run; used by several tasks at once. `lineage` is the recipe's."""
+    """Sends the batches of one run; used by several tasks at once."""
 
     sync_id: SyncId
-    lineage: str
     destination: Destination
     plan: WritePlan
     pacer: Pacer
@@ -204,7 +203,7 @@ class Deliverer:
         if len(indexes) == len(batch.rows):
             return batch
         rows = [batch.rows[at] for at in indexes]
-        return Batch(batch.operation, rows, idempotency_key(self.lineage, batch.operation, rows))
+        return Batch(batch.operation, rows, key_of_part(batch.idempotency_key, indexes))
 
     def _backoff_s(self, attempt: int) -> float:
         return self.random.uniform(0.0, min(self.patience.cap_s, self.patience.base_s * 2**attempt))
