@@ -19,6 +19,7 @@ _NANOSECOND_DIGITS = 9
 _EXACT = Context(prec=1000)
 _TURNED = str.maketrans("0123456789", "9876543210")
 _BEFORE_CHRIST = " BC"
+_TIME_MARK = "T"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,13 @@ def readable(kind: ColumnKind, text: str) -> str:
     if not number.is_finite():
         return str(number)
     return str(int(number)) if kind is ColumnKind.INTEGER else f"{number:f}"
+
+
+def is_of_kind(kind: ColumnKind, text: str) -> bool:
+    """Whether a sortable text stands for a value that a column of that kind can hold."""
+    if text in {_LOWEST, _HIGHEST}:
+        return True
+    return _TIME_MARK in text if kind is ColumnKind.TIMESTAMP else _TIME_MARK not in text
 
 
 def set_back(kind: ColumnKind, text: str, by: float) -> str:

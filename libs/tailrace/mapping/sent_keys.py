@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from hashlib import blake2b
 
+from tailrace.core.keys import canonical
 from tailrace.core.rows import Column, ColumnKind, rejected
 from tailrace.core.syncs import SyncDefinition
 from tailrace.mapping.accepted import Accepted
@@ -14,17 +15,23 @@ TAKEN = rejected(
     "an earlier row of the query has the same key once it is mapped: make them one row in the query",
 )
 
+_WRITTEN_IN_SEVERAL_WAYS = frozenset({ColumnKind.DECIMAL, ColumnKind.FLOAT, ColumnKind.JSON})
 _MOST = 1_000_000
 _DIGEST_BYTES = 16
 
 
 def keys_may_meet(definition: SyncDefinition, accepted: Accepted, columns: Sequence[Column] = ()) -> bool:
     """Whether two keys of the query may be sent as one, as far as its columns are known."""
+    # A number with a fraction may be written in several ways, and is the same number to most destinations.
     kinds, policy = {column.name: column.kind for column in columns}, definition.on_type_mismatch
     for mapping in (each for each in definition.field_mappings if each.key):
         # Of text, which a column that is not known may hold, every field makes what it takes.
         kind = kinds.get(mapping.source or "", ColumnKind.TEXT)
-        if not mapping.is_plain or conversions(mapping, kind, accepted, policy).steps:
+        if (
+            kind in _WRITTEN_IN_SEVERAL_WAYS
+            or not mapping.is_plain
+            or conversions(mapping, kind, accepted, policy).steps
+        ):
             return True
     return False
 
@@ -38,7 +45,7 @@ class SentKeys:
 
     def is_first(self, record: bytes) -> bool:
         """Whether no row before was mapped to the key of this record, as far as is known."""
-        digest = blake2b(record, digest_size=_DIGEST_BYTES).digest()
+        digest = blake2b(canonical(record), digest_size=_DIGEST_BYTES).digest()
         if digest in self._seen:
             return False
         if len(self._seen) < self._most:

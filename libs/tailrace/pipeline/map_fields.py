@@ -6,6 +6,7 @@ before, and rows with a value that JSON cannot hold, are told apart here and flo
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from operator import itemgetter
 from typing import cast
 
@@ -26,6 +27,7 @@ from tailrace.core.settlements import (
 )
 from tailrace.core.snapshots import KEY_SIZE_LIMIT_BYTES, UNKNOWN_VERSION, Entry, hash_row, hash_rows
 from tailrace.core.syncs import FieldMapping, SyncDefinition, SyncMode
+from tailrace.core.written_keys import WrittenKeys
 from tailrace.mapping.accepted import ANYTHING, Accepted
 from tailrace.mapping.compiled import NOT_REPRESENTABLE, compile_mapping
 from tailrace.mapping.fields import WRITERS, Unwritable
@@ -40,6 +42,11 @@ NULL_KEY = "NULL_KEY"
 NULL_CURSOR = "NULL_CURSOR"
 DUPLICATE_KEY = "DUPLICATE_KEY"
 KEY_TOO_LONG = "KEY_TOO_LONG"
+NUL_IN_KEY = "NUL_IN_KEY"
+CODES_OF_QUERIES = frozenset({NULL_KEY, NULL_CURSOR, DUPLICATE_KEY, KEY_TOO_LONG, NUL_IN_KEY})
+"""Codes of rows that no run sends; their letters are closed by a run that reads no such row any more."""
+
+_NUL = "\0"
 
 
 class Mapper:
@@ -66,7 +73,7 @@ class Mapper:
         self._sent_keys = SentKeys() if is_compared else None
         keys_go_as_they_come = all(field.is_whole_number or field.convert is None for field in self._key_fields)
         is_plain = self._compiled is None and keys_go_as_they_come
-        self._may_be_plain = is_plain and self.order.is_by_key and not self._are_events
+        self._may_be_plain = is_plain and self.order.is_by_key and not self._are_events and self._sent_keys is None
         self._last_place = start.after
         self._duplicates = 0
         self._read_again = None if self.order.is_keyed else start.after
@@ -82,8 +89,7 @@ class Mapper:
 
     def may_sift(self, block: Block) -> bool:
         """Whether the rows of a block may be plain, and their hashes say all there is to compare."""
-        is_simple = self._sent_keys is None and block.sources is None and self._has_one_key
-        return self._may_be_plain and is_simple
+        return self._may_be_plain and block.sources is None and self._has_one_key
 
     def sift(self, rows: TextRows, start: int, known: Known) -> Sifted | None:
         """Compare lines with what is known, if that can be done without making rows of them."""
@@ -95,7 +101,8 @@ class Mapper:
         The rows before them are not looked at, and need not have been mapped.
         """
         block = Block(rows, rows.keys())
-        return self._plain_rows(block) if are_plain(block.keys, None) and self._keys_tell(block) else None
+        is_plain = are_plain(block.keys, None) and self._keys_tell(block) and not _has_nul(block)
+        return self._plain_rows(block) if is_plain else None
 
     def is_duplicate(self, place: RowKey) -> bool:
         """Whether the last row had that place."""
@@ -121,7 +128,7 @@ class Mapper:
         """All rows at once; None where there may be something to say about one of them."""
         if not self._may_be_plain or not are_plain(block.keys, self._last_place) or not self._keys_tell(block):
             return None
-        rows = self._plain_rows(block)
+        rows = None if _has_nul(block) else self._plain_rows(block)
         if rows is not None:
             self.pass_by(rows.columns.keys[-1])
         return rows
@@ -163,7 +170,7 @@ class Mapper:
     def _map(self, values: Sequence[object], key: RowKey | None) -> MappedRow | None:
         body, unfit = self._encode(values)
         place = key if self.order.is_by_key else self._places.place(values, key)
-        if place is None or key is None:
+        if place is None or key is None or any(_NUL in part for part in key):
             return self._without_place(values, key, body)
         if self._read_again is not None and place <= self._read_again:
             return None
@@ -187,6 +194,8 @@ class Mapper:
 
     def _without_place(self, values: Sequence[object], key: RowKey | None, body: bytes) -> MappedRow | None:
         """A row with a NULL in its key or its cursor; of those that are alike, each has a letter of its own."""
+        if key is not None and any(_NUL in part for part in key):
+            return self._not_storable(key, body)
         this = tuple(values) if key is None else key
         self._alike = self._alike + 1 if this == self._last_without_place else 0
         self._last_without_place = this
@@ -200,6 +209,13 @@ class Mapper:
             problem = rejected(NULL_CURSOR, "the cursor is NULL: no run would see this row change")
             name = dedupe_key_of_unplaced(key, self._alike)
         return MappedRow(Row(key or RowKey(()), body, hash_row(body)), RowKey(()), name, problem, is_extra=True)
+
+    def _not_storable(self, key: RowKey, body: bytes) -> MappedRow:
+        """A row whose key no store can hold: it stands where the row before it does."""
+        problem = rejected(NUL_IN_KEY, "the key holds a NUL character (U+0000): replace it in the query")
+        name = dedupe_key_of_content(repr(key).encode(errors="replace"), 1)
+        place = self._last_place or RowKey(("",) * len(key))
+        return MappedRow(Row(RowKey(()), body, hash_row(body)), place, name, problem, is_extra=True)
 
     def _duplicate(self, place: RowKey, key: RowKey, body: bytes) -> MappedRow:
         self._duplicates += 1
@@ -294,6 +310,15 @@ class _Field:
 def _column(rows: Sequence[Sequence[object]], field: _Field) -> list[object]:
     """What is sent of a field that goes as it comes, row by row."""
     return rows.column(field.index) if isinstance(rows, TextRows) else [values[field.index] for values in rows]
+
+
+def _has_nul(block: Block) -> bool:
+    """Whether a key may hold a NUL character. Keys that were written as JSON need no escape."""
+    if isinstance(block.keys, WrittenKeys):
+        return False
+    if isinstance(block.rows, TextRows):
+        return b"\0" in block.rows.text
+    return _NUL in "".join(chain.from_iterable(key or () for key in block.keys))
 
 
 def _size_bytes(key: RowKey) -> int:

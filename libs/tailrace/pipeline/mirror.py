@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tailrace.core.errors import Invalid
-from tailrace.core.keys import key_record
+from tailrace.core.keys import canonical, key_record
 from tailrace.core.rows import Change, Row, RowKey
 from tailrace.core.runs import DELETE_GUARD
 from tailrace.core.snapshots import Entry, hash_row
@@ -105,12 +105,12 @@ async def _together(gone: AsyncIterator[Sequence[Entry]]) -> AsyncIterator[Seque
 async def _sent_for_others(
     gone: Sequence[Entry], living: AsyncIterator[Sequence[Entry]], key_fields: Sequence[str]
 ) -> frozenset[RowKey]:
-    records = {entry.key: key_record(key_fields, entry) for entry in gone}
+    records = {entry.key: canonical(key_record(key_fields, entry)) for entry in gone}
     sent = set(records.values())
     held: set[bytes] = set()
     async for entries in living:
         living_ones = (each for each in entries if each.delivered is not None and not each.is_gone)
-        held.update(sent.intersection(key_record(key_fields, each) for each in living_ones))
+        held.update(sent.intersection(canonical(key_record(key_fields, each)) for each in living_ones))
     return frozenset(key for key, record in records.items() if record in held)
 
 

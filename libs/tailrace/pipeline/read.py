@@ -11,8 +11,8 @@ from tailrace.core.rows import Block, ColumnKind, Row, RowKey
 from tailrace.core.runs import RunKind
 from tailrace.core.settlements import KeptRow, Position
 from tailrace.core.snapshots import hash_row
-from tailrace.core.syncs import SyncDefinition
-from tailrace.core.watermarks import Watermark, readable, sortable, sortable_moment
+from tailrace.core.syncs import SyncDefinition, SyncMode
+from tailrace.core.watermarks import Watermark, is_of_kind, readable, sortable, sortable_moment
 from tailrace.pipeline.batch import Recipe
 from tailrace.pipeline.places import CursorColumn, Order
 from tailrace.pipeline.plain import MappedRow
@@ -80,6 +80,22 @@ def watched(recipe: Recipe, order: Order, watermark: Watermark, start: Position)
         latest = watermark.value
     since = None if recipe.kind is RunKind.FULL else watermark.value
     return replace(recipe, by_cursor=True, since=since, latest=latest)
+
+
+def is_of_another_kind(watermark: Watermark, cursor: CursorColumn, mode: SyncMode) -> bool:
+    """Whether the cursor holds numbers where it held times, or the other way round: no watermark is above its values.
+
+    :raises SourceInvalid: `CURSOR_TYPE_CHANGED`, in a mode that would add all rows a second time.
+    """
+    if watermark.value is None or is_of_kind(cursor.kind, watermark.value):
+        return False
+    if mode in {SyncMode.INSERT, SyncMode.APPEND}:
+        raise SourceInvalid(
+            f"the cursor {cursor.name!r} is of kind {cursor.kind}, and all that was added is told by another kind: "
+            "cast it back in the query, or begin with a new sync",
+            code="CURSOR_TYPE_CHANGED",
+        )
+    return True
 
 
 def reading_of_some(definition: SyncDefinition, keys: Sequence[RowKey], start: Position) -> Reading:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import orjson
 
@@ -31,6 +31,7 @@ from tailrace.core.settlements import (
 )
 from tailrace.core.snapshots import UNKNOWN_VERSION, Entry, is_old, is_version
 from tailrace.mapping.sent_keys import DUPLICATE_MAPPED_KEY
+from tailrace.pipeline.map_fields import CODES_OF_QUERIES
 from tailrace.pipeline.plain import MappedRow, PlainChanges, RowChange
 
 STILL_DEAD = "STILL_DEAD"
@@ -205,6 +206,7 @@ class Tally:
 
     def _add_dead(self, sent: PlainChanges, places: Sequence[int], outcomes: Sequence[RowOutcome]) -> None:
         """The rows at these places, rejected."""
+        outcomes = [*map(_of_destination, outcomes)]
         self.counts["read"] += len(places)
         self.counts["rejected"] += len(places)
         self.reasons[f"change.{sent.change}"] += len(places)
@@ -249,7 +251,7 @@ class Tally:
         if change.change is not None:
             self.reasons[f"change.{change.change}"] += 1
         if outcome.verdict is Verdict.REJECTED:
-            self.add_rejected(change, mapped, outcome)
+            self.add_rejected(change, mapped, _of_destination(outcome))
             return
         if outcome.verdict is Verdict.DELIVERED:
             self._count(change, "delivered")
@@ -308,6 +310,12 @@ def _dead_entry(change: RowChange, mapped: MappedRow, outcome: RowOutcome) -> En
     return Entry(mapped.place, delivered, row.row_hash, written=written)
 
 
+def _of_destination(outcome: RowOutcome) -> RowOutcome:
+    """A refusal by the destination, whose code is not to be taken for one of ours that says how a letter is closed."""
+    is_ours = outcome.code in CODES_OF_QUERIES or outcome.code == DUPLICATE_MAPPED_KEY
+    return replace(outcome, code=f"DESTINATION_{outcome.code}") if is_ours else outcome
+
+
 def _record_keys(key: RowKey, body: bytes, key_fields: Sequence[str]) -> dict[str, object]:
     """The key as it is sent; as the warehouse writes it where a reader of JSON would lose digits, or fail."""
     # A row without key columns has a digest as its key; a kept row may have the key of an earlier definition.
@@ -327,5 +335,8 @@ def _record_keys(key: RowKey, body: bytes, key_fields: Sequence[str]) -> dict[st
 
 
 def _begun(value: object) -> object:
-    """A value as lists show it: of a long text the beginning."""
-    return f"{value[:_SHOWN_MOST]}..." if isinstance(value, str) and len(value) > _SHOWN_MOST else value
+    """A value as lists show it: of a long text the beginning; no store can hold NUL."""
+    if not isinstance(value, str):
+        return value
+    shown = value.replace("\0", "\ufffd")
+    return shown if len(shown) <= _SHOWN_MOST else f"{shown[:_SHOWN_MOST]}..."

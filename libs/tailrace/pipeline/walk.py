@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from tailrace.connector_kit.destination import WritePlan
 from tailrace.connector_kit.row_hashes import HashedRows, HashesRows
@@ -28,7 +28,7 @@ from tailrace.pipeline.diff import diff
 from tailrace.pipeline.flight import Flight, deliver_and_settle
 from tailrace.pipeline.hashing import hashing_of
 from tailrace.pipeline.known import Known
-from tailrace.pipeline.map_fields import DUPLICATE_KEY, KEY_TOO_LONG, NULL_CURSOR, NULL_KEY, Mapper, map_fields
+from tailrace.pipeline.map_fields import CODES_OF_QUERIES, DUPLICATE_KEY, KEY_TOO_LONG, NUL_IN_KEY, Mapper, map_fields
 from tailrace.pipeline.mirror import Marked, check_deletes, deletes
 from tailrace.pipeline.modes import sent_changes
 from tailrace.pipeline.places import CursorColumn, Order, order_of
@@ -37,6 +37,7 @@ from tailrace.pipeline.read import (
     Watched,
     by_key,
     check_readable,
+    is_of_another_kind,
     kept,
     newest_of_each,
     reading_of_some,
@@ -47,7 +48,6 @@ from tailrace.pipeline.sieve import Sieve
 from tailrace.pipeline.sift import sift
 from tailrace.pipeline.spools import Spools
 
-_READ_EACH_TIME = (NULL_KEY, NULL_CURSOR)
 """What is wrong with rows that every run reads, wherever the cursor stands."""
 
 
@@ -107,33 +107,40 @@ async def walk(route: Route) -> bool:
     :raises TailraceError: why it stopped; what was settled before stays settled, the rest will be read again.
     """
     reads_rows = route.kept_rows is None and route.start.phase is Phase.ROWS
-    cursor = await _walk_rows(route) if reads_rows else None
+    walked = await _walk_rows(route) if reads_rows else None
     await route.leave_warehouse()
     if route.kept_rows is not None:
         changes = diff(kept(route.kept_rows()), route.snapshot.entries(after=route.start.after))
         await deliver_and_settle(batch(changes, route.recipe, route.start), route.flight)
     if not await route.is_last():
         return False
-    if reads_rows and route.only is None:
-        await _end_reading(route, cursor)
+    if walked is not None and route.only is None:
+        await _end_reading(route, walked.cursor)
     if route.delete_plan is not None:
-        await _walk_deletes(route, route.delete_plan)
+        await _walk_deletes(route, route.delete_plan, walked and walked.columns)
     return True
 
 
-async def _walk_rows(route: Route) -> CursorColumn | None:
-    """All rows of the query, as far as the run is to read them; gives the cursor of the sync."""
+class _Walked(NamedTuple):
+    """What a query was found to have: its columns, and the cursor of the sync among them."""
+
+    columns: Sequence[Column]
+    cursor: CursorColumn | None
+
+
+async def _walk_rows(route: Route) -> _Walked:
+    """All rows of the query, as far as the run is to read them."""
     definition = route.definition if route.only is None else by_key(route.definition)
     check_readable(definition, route.warehouse)
     with closing(Belt(route.spools, sent_changes(route.recipe.mode, route.recipe.kind))) as belt:
         async with side_by_side() as tasks:
-            cursor = await _read(route, definition, belt, tasks)
+            walked = await _read(route, definition, belt, tasks)
             await route.leave_warehouse()
-    return cursor
+    return walked
 
 
-async def _read(route: Route, definition: SyncDefinition, belt: Belt, tasks: asyncio.TaskGroup) -> CursorColumn | None:
-    """Read all of the query, while a task delivers what was read so far; gives the cursor of the sync."""
+async def _read(route: Route, definition: SyncDefinition, belt: Belt, tasks: asyncio.TaskGroup) -> _Walked:
+    """Read all of the query, while a task delivers what was read so far."""
     async with AsyncExitStack() as stack:
         async with route.flight.tenure.ending():
             columns = await route.columns.of(route.warehouse, definition)
@@ -152,7 +159,7 @@ async def _read(route: Route, definition: SyncDefinition, belt: Belt, tasks: asy
             )
         tasks.create_task(deliver_and_settle(batch(belt.changes(), recipe, route.start), route.flight))
         await belt.carry(changes)
-    return cursor
+    return _Walked(columns, cursor)
 
 
 Changes = AsyncIterator[Sequence[RowChange]]
@@ -222,16 +229,20 @@ async def _recipe(route: Route, order: Order) -> Recipe:
         return route.recipe
     if order.cursor is None:
         return replace(route.recipe, by_cursor=True)
-    if route.recipe.kind is RunKind.FULL and route.start == Position():
-        await route.snapshot.begin_anew(forget_rows=Change.UNCHANGED in sent_changes(route.recipe.mode, RunKind.FULL))
+    if route.start == Position():
+        is_odd = is_of_another_kind(await route.snapshot.watermark(), order.cursor, route.recipe.mode)
+        if is_odd or route.recipe.kind is RunKind.FULL:
+            sends_all = Change.UNCHANGED in sent_changes(route.recipe.mode, RunKind.FULL)
+            await route.snapshot.begin_anew(forget_rows=is_odd or sends_all)
     return watched(route.recipe, order, await route.snapshot.watermark(), route.start)
 
 
 async def _end_reading(route: Route, cursor: CursorColumn | None) -> None:
     """Everything there is to read was read and settled."""
     if route.close_mended is not None:
-        looked_for = _READ_EACH_TIME if cursor is not None else (*_READ_EACH_TIME, DUPLICATE_KEY, KEY_TOO_LONG)
-        await route.close_mended(looked_for)
+        # By a cursor, of rows with a key only the newer ones are read.
+        with_key = {DUPLICATE_KEY, KEY_TOO_LONG, NUL_IN_KEY}
+        await route.close_mended(sorted(CODES_OF_QUERIES - with_key if cursor is not None else CODES_OF_QUERIES))
     if cursor is not None:
         await _forget_what_is_behind(route, cursor)
 
@@ -244,8 +255,8 @@ async def _forget_what_is_behind(route: Route, cursor: CursorColumn) -> None:
         await route.snapshot.forget_before(cursor.before(watermark.value))
 
 
-async def _walk_deletes(route: Route, plan: WritePlan) -> None:
-    """Delete what is marked as gone; a run that stands in this phase has passed the guard."""
+async def _walk_deletes(route: Route, plan: WritePlan, columns: Sequence[Column] | None) -> None:
+    """Delete what is marked as gone; a run that stands in this phase has passed the guard, and not seen the columns."""
     start = route.start
     if start.phase is Phase.ROWS:
         await route.snapshot.merge()
@@ -253,6 +264,7 @@ async def _walk_deletes(route: Route, plan: WritePlan) -> None:
         check_deletes(await route.snapshot.census(), ratio, confirmed=route.deletes_confirmed)
         start = Position(phase=Phase.DELETES)
     flight = replace(route.flight, deliverer=replace(route.flight.deliverer, plan=plan))
-    living = route.snapshot.all_entries if keys_may_meet(route.definition, route.accepted) else None
+    may_meet = columns is None or keys_may_meet(route.definition, route.accepted, columns)
+    living = route.snapshot.all_entries if may_meet else None
     gone = deletes(route.snapshot.gone(after=start.after), plan.target.key_fields, living)
     await deliver_and_settle(batch(gone, replace(route.recipe, plan=plan), start), flight)

@@ -269,8 +269,8 @@ MUTATIONS = (
     Mutation(
         "a full run by a cursor keeps what it knows of the look-back",
         "libs/tailrace/pipeline/walk.py",
-        "forget_rows=Change.UNCHANGED in sent_changes(route.recipe.mode, RunKind.FULL)",
-        "forget_rows=False",
+        "begin_anew(forget_rows=is_odd or sends_all)",
+        "begin_anew(forget_rows=False)",
         ("tests/pipeline/test_cursor.py::test_newest_version_stays_when_a_full_run_breaks_off_behind_an_older_one",),
     ),
     Mutation(

@@ -52,8 +52,8 @@ MUTATIONS = (
     Mutation(
         "the warehouse is held until all is delivered",
         "libs/tailrace/pipeline/walk.py",
-        "            await route.leave_warehouse()\n    return cursor",
-        "    return cursor",
+        "            await route.leave_warehouse()\n    return walked",
+        "    return walked",
         (f"{_TESTS}::test_warehouse_is_left_while_nothing_was_delivered_yet",),
     ),
     Mutation(
