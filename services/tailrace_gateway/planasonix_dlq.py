@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from tailrace.core.ids import DeadLetterId, RunId, SyncId
 from tailrace.events.run_events import run_queued
 from tailrace.store.database import Connection
-from tailrace.store.dead_letters import DeadLetter, LetterFilter, LetterState, Resolution
+from tailrace.store.dead_letters import OWN_WORDS, DeadLetter, LetterFilter, LetterState, Resolution
 from tailrace.store.replays import ReplayRequest
 from tailrace.store.tokens import Role
 from tailrace_gateway.answers import DeadLetter as LetterAnswer
@@ -50,10 +50,18 @@ class ResolveLetters(Body):
         str,
         Field(
             pattern=r"^[A-Za-z0-9_.-]{1,64}$",
-            description="`skipped` leaves the row out until it changes; by any other word the next run sends it again",
+            description="`skipped` leaves the row out until it changes, or the letter is past its 90 days; "
+            "by any other word the next run sends it again",
         ),
     ]
     replay: bool | None = False
+
+    @field_validator("resolution")
+    @classmethod
+    def _is_not_ours(cls, word: str) -> str:
+        if word in OWN_WORDS:
+            raise ValueError("is a word of Tailrace's own: say why in another one, such as fixed_upstream or skipped")
+        return word
 
 
 async def list_letters(call: Call[NoBody, LettersQuery]) -> Answer:

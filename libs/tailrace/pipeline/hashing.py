@@ -29,6 +29,7 @@ def hashing_of(definition: SyncDefinition, columns: Sequence[Column], accepted: 
     basis = (
         _WRITERS,
         row_hash,
+        definition.source_id,
         definition.source_query,
         definition.field_mappings,
         definition.on_type_mismatch,

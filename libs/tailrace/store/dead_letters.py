@@ -17,6 +17,9 @@ from tailrace.store.secrets import SecretBox
 SKIPPED = "skipped"
 """The resolution of a row that is not to be tried again while it stays as it is."""
 
+OWN_WORDS = frozenset({"superseded", "replayed", "sync_deleted"})
+"""Resolutions that say what Tailrace did; runs heed them."""
+
 _NAMED_AT_MOST = 5
 
 _COLUMNS = """
@@ -59,7 +62,8 @@ SELECT DISTINCT row_key FROM dead_letters WHERE replay_run_id = $1 AND state = '
 """
 _KEPT = """
 SELECT sync_id, dedupe_key, row_key, payload FROM dead_letters
-WHERE replay_run_id = $1 AND state = 'replaying' AND payload IS NOT NULL AND row_key IS NOT NULL AND dedupe_key > $2
+WHERE replay_run_id = $1 AND state = 'replaying' AND operation = 'insert' AND payload IS NOT NULL
+  AND row_key IS NOT NULL AND dedupe_key > $2
 ORDER BY dedupe_key LIMIT $3
 """
 _KEPT_PER_FETCH = 20  # a payload may have a MiB
@@ -245,7 +249,7 @@ class DeadLetters:
         return sorted(RowKey(tuple(row["row_key"])) for row in rows)
 
     async def kept_rows(self, run_id: RunId) -> AsyncIterator[Sequence[KeptRow]]:
-        """The rows that a replay has yet to try, as they were to be sent; but for those too large to be kept.
+        """The rows that a replay has yet to insert, as they were to be sent; but for those too large to be kept.
 
         :raises Invalid: the secret key that sealed one of them is not in the ring.
         """

@@ -46,7 +46,8 @@ _TARGETS = """
     jsonb_path_query_array(definition, '$.field_mappings[*] ? (@.key == true)'),
     CASE WHEN definition #>> '{{reading,type}}' = 'cursor' THEN definition #>> '{{reading,column}}' ELSE '' END,
     CASE WHEN definition #>> '{{reading,type}}' = 'cursor' AND definition ->> 'sync_mode' NOT IN ('insert', 'append')
-      THEN jsonb_build_array(definition -> 'source_query', definition -> 'field_mappings') END)) AS number
+      THEN jsonb_build_array(definition -> 'source_id', definition -> 'source_query', definition -> 'field_mappings')
+    END)) AS number
   FROM sync_versions
   WHERE sync_id = $1 AND version IN ({0}, (SELECT version FROM snapshot_targets WHERE sync_id = $1))
 """
@@ -157,8 +158,8 @@ class Snapshots:
     async def forget_other_target(self, lease: Lease, sync_id: SyncId) -> bool:
         """Forget what was delivered if it says nothing of what this run does: elsewhere, by another key, another way.
 
-        By a cursor, all rows are new then; where rows are replaced, a new query or mapping does it too. Gives whether
-        there was something to forget. To be called before the first checkpoint of a run.
+        By a cursor, all rows are new then; where rows are replaced, a new source, query or mapping does it too. Gives
+        whether there was something to forget. To be called before the first checkpoint of a run.
 
         :raises LeaseLost: nothing was changed.
         """

@@ -4,6 +4,7 @@ from tests.faults.mutations import (
     access,
     edges,
     engine,
+    identity,
     outages,
     parts,
     shares,
@@ -16,6 +17,7 @@ from tests.faults.mutations import (
 
 MUTATIONS = (
     *engine.MUTATIONS,
+    *identity.MUTATIONS,
     *outages.MUTATIONS,
     *parts.MUTATIONS,
     *shares.MUTATIONS,
