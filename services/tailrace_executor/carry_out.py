@@ -55,7 +55,7 @@ async def carry_out(claim: Claim, bench: Bench, tenure: Tenure) -> None:
                 task.cancel()
     except* LeaseLost as lost:
         metrics.LEASES_LOST.inc()
-        _log.warning("lease.lost", run_id=claim.lease.run_id, reason=str(lost.exceptions[0]))
+        _log.warning("lease.lost", reason=str(lost.exceptions[0]))
 
 
 async def _keep_lease(claim: Claim, bench: Bench, tenure: Tenure) -> None:
@@ -67,7 +67,7 @@ async def _keep_lease(claim: Claim, bench: Bench, tenure: Tenure) -> None:
         try:
             await bench.shards.heartbeat(claim.lease, ttl_s=bench.terms.ttl_s)
         except StoreUnavailable as error:
-            _log.warning("heartbeat.delayed", run_id=claim.lease.run_id, code=error.code)
+            _log.warning("heartbeat.delayed", code=error.code)
             wait_s = _STORE_RETRY_S
         except LeaseLost:
             if tenure.is_given_up:
@@ -124,7 +124,7 @@ async def _merge_at_last(claim: Claim, bench: Bench) -> None:
         await bench.snapshots.merge(claim.lease, claim.sync_id)
     except SourceUnavailable as error:
         # All rows are settled, and the next run begins with what is left of this.
-        _log.warning("snapshot.left_unmerged", run_id=claim.lease.run_id, sync_id=claim.sync_id, code=error.code)
+        _log.warning("snapshot.left_unmerged", code=error.code)
 
 
 async def _make_ready(claim: Claim, bench: Bench, tenure: Tenure) -> None:
@@ -133,7 +133,7 @@ async def _make_ready(claim: Claim, bench: Bench, tenure: Tenure) -> None:
         await bench.snapshots.check(claim.sync_id)
         if not claim.checkpoint_seq and not claim.is_shared:
             if await bench.snapshots.forget_other_target(claim.lease, claim.sync_id):
-                _log.info("snapshot.forgotten", run_id=claim.lease.run_id, sync_id=claim.sync_id)
+                _log.info("snapshot.forgotten")
             await bench.snapshots.merge(claim.lease, claim.sync_id)
 
 
@@ -157,12 +157,12 @@ async def _walk_all(ledger: RunLedger, bench: Bench, tenure: Tenure) -> bool:
             losses = 1 if ledger.position != stood_at else losses + 1
             if losses > RECONNECTS or error.code != SourceUnavailable.code:
                 raise
-            _log.warning("source.lost", run_id=ledger.claim.lease.run_id, losses=losses, reason=error.message)
+            _log.warning("source.lost", losses=losses, reason=error.message)
             await tenure.sleep(bench.random.uniform(0.5, 1.0) * _RECONNECT_S * 3 ** (losses - 1))
 
 
 async def _hand_back(claim: Claim, bench: Bench, tenure: Tenure, why: TailraceError) -> None:
-    _log.info("run.handed_back", run_id=claim.lease.run_id, code=why.code)
+    _log.info("run.handed_back", code=why.code)
     failpoint("exec.during_sigterm_handback")
     await _until_stored(bench, tenure, lambda: bench.shards.hand_back(claim.lease))
 
@@ -178,7 +178,7 @@ async def _pause(ledger: RunLedger, bench: Bench, tenure: Tenure, why: TailraceE
         message = f"{why.message}; no row got through for {paused_for_s / 60:.0f} minutes"
         await _finish(ledger, bench, tenure, DestinationUnavailable(message))
         return
-    _log.warning("run.paused", run_id=claim.lease.run_id, code=why.code, wait_s=wait_s, reason=why.message)
+    _log.warning("run.paused", code=why.code, wait_s=wait_s, reason=why.message)
     reason = f"waiting for the destination: {why.message}"
     await _until_stored(bench, tenure, lambda: bench.shards.pause(claim.lease, wait_s=wait_s, reason=reason))
 
@@ -191,7 +191,7 @@ async def _finish(ledger: RunLedger, bench: Bench, tenure: Tenure, error: Tailra
         leave = partial(bench.shared_runs.leave, claim.lease, code=total.error_code, message=total.error_message)
         left = await _until_stored(bench, tenure, leave)
         if left is None:
-            _log.info("shard.finished", run_id=claim.lease.run_id, shard=claim.lease.shard, code=total.error_code)
+            _log.info("shard.finished", shard=claim.lease.shard, code=total.error_code)
             return
         total = left
     await _finish_run(ledger, bench, tenure, total)
@@ -213,7 +213,7 @@ async def _finish_run(ledger: RunLedger, bench: Bench, tenure: Tenure, total: Su
     failpoint("exec.finish_after_commit")
     metrics.RUNS.labels(status=status).inc()
     metrics.RUN_DURATION.observe(ledger.run_for_s)
-    _log.info("run.finished", run_id=claim.lease.run_id, sync_id=claim.sync_id, status=status, code=code)
+    _log.info("run.finished", status=status, code=code)
 
 
 def _reason(error: TailraceError | None) -> tuple[str | None, str | None]:

@@ -100,7 +100,7 @@ class RunLedger:
             except StoreUnavailable as error:
                 if self._tenure.left_s <= _RETRY_S:
                     raise LeaseLost("the store stayed away until the lease ran out") from error
-                _log.warning("checkpoint.delayed", run_id=place.lease.run_id, code=error.code)
+                _log.warning("checkpoint.delayed", code=error.code)
                 await self._clock.sleep(_RETRY_S)
         self._tenure.renew(until=self._terms.until(stamp))
         self._seq += 1

@@ -81,7 +81,6 @@ async def open_route(ledger: RunLedger, bench: Bench, tenure: Tenure) -> AsyncIt
             spools=bench.spools,
             flight=Flight(
                 deliverer=Deliverer(
-                    sync_id=claim.sync_id,
                     destination=destination,
                     plan=plan,
                     pacer=bench.pacer(stored, else_per_s=plan.requests_per_s),

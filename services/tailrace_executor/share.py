@@ -52,7 +52,7 @@ async def share_out(
         return
     parts = min(definition.delivery.shards, known // bench.rows_per_shard)
     cuts: Sequence[RowKey] = await bench.snapshots.cuts(claim.sync_id, parts) if known >= worth_it else ()
-    cuts = cuts or await _sampled_cuts(claim, bench, definition, warehouse, about)
+    cuts = cuts or await _sampled_cuts(bench, definition, warehouse, about)
     if not cuts:
         return
     # Before the others are there to be claimed, by ourselves too.
@@ -60,7 +60,7 @@ async def share_out(
     # Whoever is stopped while this is committed has to leave by what the store says.
     ledger.claim = replace(claim, is_shared=True, until=cuts[0])
     await bench.shared_runs.share_out(claim.lease, cuts, columns=ledger.columns.digest)
-    _log.info("run.shared_out", run_id=claim.lease.run_id, sync_id=claim.sync_id, shards=len(cuts) + 1)
+    _log.info("run.shared_out", shards=len(cuts) + 1)
 
 
 async def check_shared(ledger: RunLedger, definition: SyncDefinition, warehouse: Warehouse, accepted: Accepted) -> None:
@@ -89,7 +89,7 @@ async def is_last(ledger: RunLedger, bench: Bench, tenure: Tenure, brake: Brake)
         total = await bench.shared_runs.leave(claim.lease)
         tenure.is_given_up = total is None
         if total is None:
-            _log.info("shard.finished", run_id=claim.lease.run_id, shard=claim.lease.shard, code=None)
+            _log.info("shard.finished", shard=claim.lease.shard, code=None)
             return False
         if total.error_code is not None:
             raise Stopped(StopReason.CANCELLED)
@@ -104,30 +104,28 @@ async def _rows_about(claim: Claim, bench: Bench, definition: SyncDefinition, wa
     before = await bench.shared_runs.read_before(claim.sync_id, claim.sync_version)
     if before or not isinstance(warehouse, SamplesKeys):
         return before
-    return await _in_time(warehouse.rows_about(definition.source_query), claim) or 0
+    return await _unless_too_slow(warehouse.rows_about(definition.source_query)) or 0
 
 
-async def _sampled_cuts(
-    claim: Claim, bench: Bench, definition: SyncDefinition, warehouse: Warehouse, about: int
-) -> Sequence[RowKey]:
+async def _sampled_cuts(bench: Bench, definition: SyncDefinition, warehouse: Warehouse, about: int) -> Sequence[RowKey]:
     """Where to cut by a sample of what is in the warehouse, which has about so many rows."""
     if not isinstance(warehouse, SamplesKeys):
         return ()
     most = definition.delivery.shards
     part = min(1.0, most * _KEYS_PER_SHARD / about)
     reading = Reading(definition.source_query, definition.key_columns)
-    sample = await _in_time(warehouse.key_sample(reading, part=part), claim) or ()
+    sample = await _unless_too_slow(warehouse.key_sample(reading, part=part)) or ()
     return cuts_of(sample, min(most, int(len(sample) / part) // bench.rows_per_shard))
 
 
-async def _in_time(asked: Awaitable[Told], claim: Claim) -> Told | None:
+async def _unless_too_slow(asked: Awaitable[Told]) -> Told | None:
     """What the warehouse tells, None where that takes it too long: the query may well be read in time, by one."""
     try:
         return await asked
     except SourceUnavailable as error:
         if error.code == SourceUnavailable.code:
             raise
-        _log.warning("run.not_shared_out", run_id=claim.lease.run_id, code=error.code)
+        _log.warning("run.not_shared_out", code=error.code)
         return None
 
 

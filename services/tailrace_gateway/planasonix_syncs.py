@@ -4,11 +4,11 @@ from functools import partial
 from typing import Any
 
 from tailrace.core.ids import SyncId
-from tailrace.core.syncs import FieldMapping, ManualSchedule, SyncDefinition
+from tailrace.core.syncs import AnySchedule, FieldMapping, ManualSchedule, SyncDefinition
 from tailrace.store.connections import ConnectionKind
 from tailrace.store.database import Connection
 from tailrace.store.runs import Run, RunFilter
-from tailrace.store.syncs import AnySchedule, NewSync, Sync, SyncChange, SyncFilter
+from tailrace.store.syncs import NewSync, Sync, SyncChange, SyncFilter
 from tailrace.store.tokens import Role
 from tailrace_gateway.answers import DeletedSync, SyncBrief, ToggledSync
 from tailrace_gateway.answers import Sync as SyncAnswer

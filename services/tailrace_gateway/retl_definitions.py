@@ -5,7 +5,9 @@ from typing import Any, NoReturn
 
 from pydantic import ValidationError
 
+from tailrace.core.faults import said
 from tailrace.core.syncs import (
+    AnySchedule,
     CronSchedule,
     FieldMapping,
     IntervalSchedule,
@@ -15,7 +17,6 @@ from tailrace.core.syncs import (
 )
 from tailrace.mapping.checks import mapping_faults
 from tailrace.store.models import Model
-from tailrace.store.syncs import AnySchedule
 from tailrace_gateway.problems import Fault, Unprocessable
 from tailrace_gateway.retl_bodies import (
     AnyConfig,
@@ -154,4 +155,4 @@ def _refuse(place: str, detail: str) -> NoReturn:
 
 
 def _told(error: ValidationError) -> str:
-    return "; ".join(found["msg"].removeprefix("Value error, ") for found in error.errors(include_input=False))
+    return "; ".join(map(said, error.errors(include_input=False)))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from tailrace.core.mappings import OnTypeMismatch
@@ -12,22 +12,21 @@ from tailrace.core.pointers import pointer
 from tailrace.core.policies import DeliveryPolicy, FailureThresholds
 from tailrace.core.readings import CursorReading, SnapshotReading, VersionReading
 from tailrace.core.syncs import (
+    SCHEDULE,
+    AnySchedule,
     CronSchedule,
     FieldMapping,
     IntervalSchedule,
     ManualSchedule,
-    Schedule,
     SyncDefinition,
     SyncMode,
 )
 from tailrace.mapping.checks import MappingFault, mapping_faults
-from tailrace.store.syncs import AnySchedule
 from tailrace_gateway.models import Body
 from tailrace_gateway.problems import Fault, Unprocessable
 from tailrace_gateway.wording import worded
 
 _NAMES = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
-_SCHEDULE: TypeAdapter[AnySchedule] = TypeAdapter(Schedule)
 
 
 def _not_null(schedule: object) -> object:
@@ -150,7 +149,7 @@ def schedule_of(body: CreateSync | UpdateSync) -> AnySchedule | None:
     """The schedule that the body asks for; None where it says nothing of it."""
     if body.schedule is None:
         return None
-    return _SCHEDULE.validate_python(body.schedule.model_dump())
+    return SCHEDULE.validate_python(body.schedule.model_dump())
 
 
 def definition_of(body: CreateSync | UpdateSync, old: SyncDefinition | None, source_id: str) -> SyncDefinition:

@@ -5,6 +5,8 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
+from tailrace.core.faults import said
+
 _WORDS: Mapping[str, str] = {
     "missing": "is required",
     "string_type": "must be text",
@@ -44,6 +46,6 @@ def worded(found: ErrorDetails) -> str:
     """One fault, without anything of what was sent."""
     context: Mapping[str, Any] = found.get("ctx", {})
     if found["type"] == "value_error":
-        return found["msg"].removeprefix("Value error, ")
+        return said(found)
     words = _WORDS.get(found["type"])
     return found["msg"] if words is None else words.format_map(context)

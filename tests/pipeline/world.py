@@ -236,7 +236,6 @@ class World:
         pacer = Pacer(Limits("memory"), self.limits, clock)
         return Flight(
             deliverer=Deliverer(
-                sync_id=SYNC,
                 destination=self.destination,
                 plan=plan,
                 pacer=pacer,

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tailrace.connector_kit.postgres_reading import ROWS
+from tailrace.connector_kit.warehouse import TOO_SLOW
 from tailrace.core.errors import SourceInvalid, SourceUnavailable, TailraceError
-
-TOO_SLOW = "the query took longer than statement_timeout_s: make it faster or raise the limit"
 
 _QUERY_STATES = frozenset({"0A", "25", "3F", "42", "54"})
 _ROW_STATES = frozenset({"21", "22", "23", "38", "39", "44", "P0"})

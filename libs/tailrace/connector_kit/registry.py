@@ -25,6 +25,7 @@ from tailrace.connector_kit.manifest.engine import destination_of
 from tailrace.connector_kit.manifest.model import Manifest
 from tailrace.connector_kit.warehouse import Warehouse
 from tailrace.core.errors import Invalid
+from tailrace.core.faults import said
 
 Kind = Literal["destination", "warehouse"]
 Settings = TypeVar("Settings", bound=BaseModel)
@@ -101,7 +102,7 @@ def validate_settings(settings_type: type[Settings], raw: Mapping[str, object]) 
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=False, include_input=False)
     # Outside the handler: pydantic's error holds the values, and a traceback would show them.
-    told = ((".".join(map(str, problem["loc"])), problem["msg"]) for problem in problems)
+    told = ((".".join(map(str, problem["loc"])), said(problem)) for problem in problems)
     raise Invalid("; ".join(f"{place}: {what}" if place else what for place, what in told))
 
 

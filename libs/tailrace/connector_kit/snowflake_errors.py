@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tailrace.connector_kit.warehouse import TOO_SLOW
 from tailrace.core.errors import CredentialsRefused, SourceInvalid, SourceUnavailable, TailraceError
 
 try:
@@ -10,7 +11,6 @@ try:
 except ImportError as error:
     raise ImportError("the driver for Snowflake is not installed: pip install 'tailrace[snowflake]'") from error
 
-TOO_SLOW = "the query took longer than statement_timeout_s: make it faster or raise the limit"
 
 _AUTHENTICATION = frozenset({"28000"})
 _NOT_LET_IN = range(390_100, 390_110)

@@ -51,6 +51,9 @@ class Reading:
         return bool(self.key_columns) and self.cursor is None and self.only is None
 
 
+TOO_SLOW = "the query took longer than statement_timeout_s: make it faster or raise the limit"
+
+
 class Warehouse(ABC):
     """A connection to a warehouse. The engine opens one per run and reads one stream at a time from it.
 

@@ -1,11 +1,11 @@
 """The definition of a sync: query, destination object, mappings, mode, schedule."""
 
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 from tailrace.core.clock import SystemClock
 from tailrace.core.mappings import TEMPLATE_LIMIT, Cast, Hash, OnNull, OnTypeMismatch
@@ -121,7 +121,9 @@ class CronSchedule(_Frozen):
         return self
 
 
-Schedule = Annotated[ManualSchedule | IntervalSchedule | CronSchedule, Field(discriminator="type")]
+AnySchedule: TypeAlias = ManualSchedule | IntervalSchedule | CronSchedule
+Schedule = Annotated[AnySchedule, Field(discriminator="type")]
+SCHEDULE: TypeAdapter[AnySchedule] = TypeAdapter(Schedule)
 
 
 class SyncDefinition(_Frozen):

@@ -38,6 +38,7 @@ from tailrace.connector_kit.manifest.throttles import AnyThrottle, RetryAfter, S
 from tailrace.connector_kit.manifest.writes import Ask, KeyShape, NamedKey, Write
 from tailrace.connector_kit.signatures import HmacSignature, signature_headers, signing_key
 from tailrace.core.clock import Clock, SystemClock
+from tailrace.core.faults import said
 from tailrace.core.rows import Operation
 
 CHECKED = date(2026, 11, 22)
@@ -259,7 +260,7 @@ def _saying_what() -> Iterator[None]:
     except ValidationError as error:
         told = error.errors(include_url=False, include_context=False, include_input=False)
     if told is not None:
-        raise ValueError("; ".join(each["msg"].removeprefix("Value error, ") for each in told))
+        raise ValueError("; ".join(map(said, told)))
 
 
 def _signing(settings: WebhookSettings, clock: Clock) -> HeadersHook | None:

@@ -46,6 +46,11 @@ class Recipe:
     latest: str | None = None
 
     @property
+    def sends(self) -> frozenset[Change]:
+        """What has to have happened to a row for it to be sent."""
+        return sent_changes(self.mode, self.kind)
+
+    @property
     def keys_return(self) -> bool:
         """Whether a key may come again later in the run, in another version."""
         return bool(self.plan.target.key_fields) and (self.by_cursor or self.mode is SyncMode.APPEND)
@@ -129,7 +134,7 @@ class _Cut:
     def __post_init__(self, position: Position) -> None:
         self.begins = position
         self.after, self.null_rows, self.phase = position.after, position.null_rows, position.phase
-        self.sends = sent_changes(self.recipe.mode, self.recipe.kind)
+        self.sends = self.recipe.sends
         self.terms = self.recipe.terms
         self.keys_return = self.recipe.keys_return
         self.room = self._fresh_room()

@@ -17,7 +17,6 @@ from tailrace.connector_kit.destination import Destination, WritePlan
 from tailrace.connector_kit.fence import fenced
 from tailrace.core.batches import Batch, BatchResult
 from tailrace.core.errors import BatchRefused, DestinationUnavailable, InDoubt, TailraceError, Throttled
-from tailrace.core.ids import SyncId
 from tailrace.core.policies import OnAmbiguous
 from tailrace.core.rows import RowOutcome, Verdict, not_delivered, rejected, unknown
 from tailrace.core.time_limit import TimeLimit
@@ -54,7 +53,6 @@ class Patience:
 class Deliverer:
     """Sends the batches of one run; used by several tasks at once."""
 
-    sync_id: SyncId
     destination: Destination
     plan: WritePlan
     pacer: Pacer
@@ -125,7 +123,7 @@ class Deliverer:
             self.breaker.trip()
         if self.breaker.is_closed:
             self.breaker.spend_repeat()
-        _log.info("delivery.retried", sync_id=self.sync_id, code=error.code, attempt=failures)
+        _log.info("delivery.retried", code=error.code, attempt=failures)
         failpoint("exec.mid_backoff")
         if self.breaker.is_closed:
             await self.tenure.sleep(self._backoff_s(failures))
@@ -178,7 +176,7 @@ class Deliverer:
     async def _wait_as_told(self, throttled: Throttled) -> None:
         wait_s = self._backoff_s(1) if throttled.retry_after_s is None else throttled.retry_after_s
         wait_s = min(wait_s, self.patience.throttle_cap_s)
-        _log.info("delivery.throttled", sync_id=self.sync_id, wait_s=wait_s)
+        _log.info("delivery.throttled", wait_s=wait_s)
         await self.pacer.block(wait_s)
         self.breaker.heed(throttled, wait_s)
         await self.tenure.sleep(wait_s)

@@ -5,6 +5,7 @@ They flow in columns. Whoever looks at one of them sees the same as if it had co
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import chain, islice
 from operator import eq
 from typing import NamedTuple, Self, cast, overload
@@ -78,18 +79,16 @@ class PlainRows(Sequence[MappedRow]):
         return _mapped(self.columns, at)
 
 
+@dataclass(slots=True, eq=False)
 class PlainChanges(Sequence[RowChange]):
     """Plain rows to which the same happened; `delivered` is what was known of each, None where nothing was.
 
     Where rows are unchanged, their columns hold the warehouse's hashes only if these are to be learnt.
     """
 
-    __slots__ = ("change", "columns", "delivered")
-
-    def __init__(self, change: Change, columns: RowColumns, delivered: Sequence[RowHash] | None = None) -> None:
-        self.change = change
-        self.columns = columns
-        self.delivered = delivered
+    change: Change
+    columns: RowColumns
+    delivered: Sequence[RowHash] | None = None
 
     def __len__(self) -> int:
         return len(self.columns)
@@ -108,6 +107,7 @@ class PlainChanges(Sequence[RowChange]):
         return RowChange(self.change, mapped, known)
 
 
+@dataclass(slots=True, eq=False)
 class PlainUpdates(Sequence[RowChange]):
     """Plain rows that were all known: those at `places` changed, to `changed`, and the others did not.
 
@@ -115,23 +115,12 @@ class PlainUpdates(Sequence[RowChange]):
     `learnt_at` what is to be learnt, in `learnt`.
     """
 
-    __slots__ = ("changed", "delivered", "keys", "learnt", "learnt_at", "places")
-
-    def __init__(  # noqa: PLR0913, PLR0917 - two kinds of rows among others, and where they are
-        self,
-        keys: Sequence[RowKey],
-        places: Sequence[int],
-        changed: RowColumns,
-        delivered: Sequence[RowHash],
-        learnt_at: Sequence[int] = (),
-        learnt: RowColumns = NO_ROWS,
-    ) -> None:
-        self.keys = keys
-        self.places = places
-        self.changed = changed
-        self.delivered = delivered
-        self.learnt_at = learnt_at
-        self.learnt = learnt
+    keys: Sequence[RowKey]
+    places: Sequence[int]
+    changed: RowColumns
+    delivered: Sequence[RowHash]
+    learnt_at: Sequence[int] = ()
+    learnt: RowColumns = NO_ROWS
 
     def __len__(self) -> int:
         return len(self.keys)

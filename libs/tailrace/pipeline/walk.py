@@ -132,7 +132,7 @@ async def _walk_rows(route: Route) -> _Walked:
     """All rows of the query, as far as the run is to read them."""
     definition = route.definition if route.only is None else by_key(route.definition)
     check_readable(definition, route.warehouse)
-    with closing(Belt(route.spools, sent_changes(route.recipe.mode, route.recipe.kind))) as belt:
+    with closing(Belt(route.spools, route.recipe.sends)) as belt:
         async with side_by_side() as tasks:
             walked = await _read(route, definition, belt, tasks)
             await route.leave_warehouse()
@@ -175,7 +175,7 @@ async def _changes(
     else:
         await mapper.heed(_not_read(route))
     known = route.snapshot.entries(after=route.start.after)
-    if Change.UNCHANGED in sent_changes(route.recipe.mode, route.recipe.kind):
+    if Change.UNCHANGED in route.recipe.sends:
         return diff(map_fields(blocks, mapper), known)
     return sift(blocks, mapper, known)
 
@@ -198,7 +198,7 @@ async def _not_read(route: Route) -> AsyncIterator[Sequence[Entry]]:
 def _changes_by_hashes(route: Route, view: HashedRows, mapper: Mapper, stack: AsyncExitStack) -> Changes:
     """The same, where rows that are known by their hashes are not read, and hashes of the others are learnt."""
     known = Known(route.snapshot.entries(after=route.start.after))
-    may_skip = Change.UNCHANGED not in sent_changes(route.recipe.mode, route.recipe.kind)
+    may_skip = Change.UNCHANGED not in route.recipe.sends
     return Sieve(view, mapper, known, route.start.after).changes(stack, may_skip=may_skip)
 
 

@@ -3,20 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TypeAlias
-
-from pydantic import TypeAdapter
 
 from tailrace.core.due import next_due
 from tailrace.core.errors import NotFound
 from tailrace.core.ids import SyncId, WorkspaceId, new_sync_id
-from tailrace.core.syncs import CronSchedule, IntervalSchedule, ManualSchedule, Schedule, SyncDefinition
+from tailrace.core.syncs import SCHEDULE, AnySchedule, SyncDefinition
 from tailrace.store.database import Connection, Database, Record
 from tailrace.store.revisions import OnlyIf, require_revision
 
-AnySchedule: TypeAlias = ManualSchedule | IntervalSchedule | CronSchedule
-
-_SCHEDULE: TypeAdapter[AnySchedule] = TypeAdapter(Schedule)
 _NOW = "SELECT clock_timestamp()"
 _CREATE = """
 INSERT INTO syncs (id, workspace_id, name, destination_id, enabled, definition, schedule, next_run_at)
@@ -220,7 +214,7 @@ def sync_of(row: Record | None) -> Sync:
         row["version"],
         row["enabled"],
         SyncDefinition.model_validate(row["definition"]),
-        _SCHEDULE.validate_python(row["schedule"]),
+        SCHEDULE.validate_python(row["schedule"]),
         row["next_run_at"],
         row["created_at"],
         row["updated_at"],

@@ -22,7 +22,7 @@ from tailrace.connector_kit.destination import Level
 from tailrace.connector_kit.duckdb_reading import COUNT_ROWS, ROWS, line_statement, sampled_statement, statement
 from tailrace.connector_kit.duckdb_values import ReadColumn, quote_name
 from tailrace.connector_kit.promised_columns import PromisedColumns, refuse_twins
-from tailrace.connector_kit.warehouse import Reading, Warehouse
+from tailrace.connector_kit.warehouse import TOO_SLOW, Reading, Warehouse
 from tailrace.core.errors import SourceInvalid, SourceUnavailable, TailraceError
 from tailrace.core.rows import Block, Column, ColumnKind, RowKey
 
@@ -167,10 +167,7 @@ class DuckDbWarehouse(Warehouse):
                 async with asyncio.timeout(self._limit_s):
                     return await asyncio.shield(future)
         except TimeoutError as error:
-            raise SourceUnavailable(
-                "the query took longer than statement_timeout_s: make it faster or raise the limit",
-                code="SOURCE_TIMEOUT",
-            ) from error
+            raise SourceUnavailable(TOO_SLOW, code="SOURCE_TIMEOUT") from error
         finally:
             await self._interrupt(future)
             self.is_busy = False

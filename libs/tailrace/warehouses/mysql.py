@@ -21,7 +21,7 @@ from tailrace.connector_kit.blocks import FIRST_ROWS, rows_that_fit
 from tailrace.connector_kit.destination import Level
 from tailrace.connector_kit.mysql_sql import KINDS, counting_sql, describing, reading_sql, sampling_sql
 from tailrace.connector_kit.promised_columns import PromisedColumns
-from tailrace.connector_kit.warehouse import Reading, Warehouse
+from tailrace.connector_kit.warehouse import TOO_SLOW, Reading, Warehouse
 from tailrace.core.errors import CredentialsRefused, SourceInvalid, SourceUnavailable, TailraceError
 from tailrace.core.rows import Block, Column, ColumnKind, RowKey
 
@@ -30,7 +30,6 @@ _CLOSE_S = 5.0
 _CONNECT_S = 10.0
 _SORTED_BYTES = 4096
 _TIMEOUTS = frozenset({1969, 3024})
-_TOO_LONG = "the query took longer than statement_timeout_s: make it faster or raise the limit"
 # FILE reads files of the server by LOAD_FILE, SUPER may undo every limit.
 _DANGER = """
 SELECT DISTINCT privilege_type FROM information_schema.user_privileges
@@ -328,7 +327,7 @@ def _classified(error: MySQLError) -> TailraceError:
 
 def _outage(code: int) -> SourceUnavailable:
     if code in _TIMEOUTS:
-        return SourceUnavailable(_TOO_LONG, code="SOURCE_TIMEOUT")
+        return SourceUnavailable(TOO_SLOW, code="SOURCE_TIMEOUT")
     if code == CR.CR_CONN_HOST_ERROR:
         return SourceUnavailable("no MySQL or MariaDB answers there: check the source's address and network")
     return SourceUnavailable(f"the warehouse cannot answer now (error {code})")

@@ -21,7 +21,7 @@ from tailrace.connector_kit.copy_stream import CopyStream, Silent, Sink
 from tailrace.connector_kit.copy_text import TextKeys, TextRows
 from tailrace.connector_kit.destination import Level
 from tailrace.connector_kit.postgres_calls import PostgresCalls
-from tailrace.connector_kit.postgres_errors import TOO_SLOW, classified, is_about_a_row, reached
+from tailrace.connector_kit.postgres_errors import classified, is_about_a_row, reached
 from tailrace.connector_kit.postgres_hashes import CAN_HASH, EXPLAIN, ROW_HASH, HashedStatements, PostgresHashedRows
 from tailrace.connector_kit.postgres_parts import Parts, parts_for, rows_planned
 from tailrace.connector_kit.postgres_reading import blocks_of, statement, wrapped
@@ -46,7 +46,7 @@ from tailrace.connector_kit.postgres_values import (
 )
 from tailrace.connector_kit.promised_columns import PromisedColumns, refuse_twins
 from tailrace.connector_kit.row_hashes import HashedRows, Hashing
-from tailrace.connector_kit.warehouse import Reading, Warehouse
+from tailrace.connector_kit.warehouse import TOO_SLOW, Reading, Warehouse
 from tailrace.core.errors import CredentialsRefused, SourceInvalid, SourceUnavailable
 from tailrace.core.rows import Block, Column, RowKey, SourceHash
 from tailrace.core.snapshot_tables import SnapshotTable

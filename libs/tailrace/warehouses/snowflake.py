@@ -22,10 +22,10 @@ from pydantic import BaseModel
 from tailrace.connector_kit.blocks import fetched_blocks
 from tailrace.connector_kit.destination import Level
 from tailrace.connector_kit.promised_columns import PromisedColumns, refuse_twins
-from tailrace.connector_kit.snowflake_errors import TOO_SLOW, signing_in, translated
+from tailrace.connector_kit.snowflake_errors import signing_in, translated
 from tailrace.connector_kit.snowflake_settings import REQUEST_S, SnowflakeSettings
 from tailrace.connector_kit.snowflake_sql import Field, counting_sql, describing, one_select, reading_sql, sampling_sql
-from tailrace.connector_kit.warehouse import Reading, Warehouse
+from tailrace.connector_kit.warehouse import TOO_SLOW, Reading, Warehouse
 from tailrace.core.errors import SourceInvalid, SourceUnavailable
 from tailrace.core.rows import Block, Column, RowKey
 

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from tailrace.connector_kit.manifest.parts import Part
+from tailrace.core.faults import said
 
 Place = Sequence[str | int]
 
@@ -48,7 +49,7 @@ def _what(model: str, told: ErrorDetails) -> str:
     known = next((each.model_fields for each in _parts(Part) if each.__name__ == model), None)
     if told["type"] == "extra_forbidden" and len(told["loc"]) == 1 and known:
         return f"{model} has no {told['loc'][0]}; it has {', '.join(known)}"
-    return told["msg"].removeprefix("Value error, ")
+    return said(told)
 
 
 def _parts(part: type[Part]) -> Iterator[type[Part]]:
