@@ -36,7 +36,7 @@ from tailrace_gateway.wire import item, one, seconds
 LETTERS_SHOWN = 50
 DUPLICATES_LOOKED_FOR = 20
 
-KeyText = Annotated[str, Field(min_length=1, max_length=4096)]
+KeyText = Annotated[str, Field(max_length=4096)]
 
 
 class RowQuery(Query):

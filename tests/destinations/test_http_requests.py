@@ -185,7 +185,7 @@ def test_everything_that_may_hold_a_key_is_a_secret() -> None:
     assert secret_fields(HttpSettings) == {"bearer_token", "headers", "old_signing_secret", "signing_secret"}
 
 
-@pytest.mark.parametrize("status", [200, 204, 400, 404, 405, 422])
+@pytest.mark.parametrize("status", [200, 204, 400, 404, 405, 422, 501])
 async def test_any_answer_shows_that_somebody_is_there(status: int) -> None:
     http = FakeHttp(answer(status))
     async with HttpDestination.open(validate_settings(HttpSettings, {"url": URL}), http) as destination:

@@ -70,3 +70,8 @@ async def execute(dsn: str, statement: str) -> None:
 
 def name_in(dsn: str) -> str:
     return dsn.rpartition("/")[2].partition("?")[0]
+
+
+async def test_server_that_does_not_let_us_in_is_told_from_one_that_is_away(empty_database_url: str) -> None:
+    with pytest.raises(StoreUnavailable, match="does not let us in .InvalidCatalogNameError.: check user"):
+        await upgrade(f"{empty_database_url}_of_nobody")

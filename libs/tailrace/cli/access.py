@@ -6,15 +6,20 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
+from pydantic import TypeAdapter, ValidationError
 
 from tailrace.cli.deeds import a_deed, record
 from tailrace.cli.work import AsJson, answer, do, open_store
+from tailrace.core.faults import said
 from tailrace.core.ids import WorkspaceId
+from tailrace.core.names import Name
 from tailrace.runtime.settings import Settings, StoreSettings
 from tailrace.store.database import Within
 from tailrace.store.secrets import SecretBox
 from tailrace.store.tokens import NewToken, Role, Token, Tokens
 from tailrace.store.workspaces import Workspace, Workspaces
+
+_NAME: TypeAdapter[str] = TypeAdapter(Name)
 
 
 def workspaces() -> typer.Typer:
@@ -32,8 +37,16 @@ def tokens() -> typer.Typer:
     return command
 
 
+def _fit(name: str) -> str:
+    """The name as the API takes it too."""
+    try:
+        return _NAME.validate_python(name)
+    except ValidationError as error:
+        raise typer.BadParameter("; ".join(map(said, error.errors(include_input=False)))) from None
+
+
 def _create_workspace(
-    name: Annotated[str, typer.Argument(help="Its name for people.")], *, as_json: AsJson = False
+    name: Annotated[str, typer.Argument(help="Its name for people.", callback=_fit)], *, as_json: AsJson = False
 ) -> None:
     """Make a workspace and print its id."""
 

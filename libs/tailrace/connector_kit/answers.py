@@ -40,8 +40,12 @@ def raise_for_status(response: HttpResponse, *, now: datetime) -> None:
 def raise_if_absent(response: HttpResponse, *, now: datetime) -> None:
     """Return if an answer to OPTIONS shows that somebody is there: any but a redirect, an outage, a 401 or 407.
 
+    That it knows no OPTIONS, as 405 and 501 say, is no outage.
+
     :raises TailraceError: as `raise_for_status`.
     """
+    if response.status == HTTPStatus.NOT_IMPLEMENTED:
+        return
     if response.status in REFUSING or not _FIRST_ERROR <= response.status < _FIRST_OWN_ERROR:
         raise_for_status(response, now=now)
 

@@ -113,7 +113,7 @@ async def _is_open(port: int) -> bool:
 
 def _usable(port: int) -> int:
     if port and not is_free(port):
-        raise Invalid(f"port {port} is taken: name another, or leave it out to get a free one")
+        raise Invalid(f"port {port} is taken: name another, or 0 to get a free one")
     return port or free_port()
 
 

@@ -149,7 +149,7 @@ class Database:
             # A connection that broke as its task was cancelled cannot be released; the cancel must not be lost in that.
             if _cancels() > cancels:
                 raise asyncio.CancelledError from error
-            raise StoreUnavailable(f"the state store does not answer: {type(error).__name__}") from error
+            raise unavailable(error) from error
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
@@ -204,6 +204,16 @@ class Within(Database):
         """A transaction nested in it; what it announces is told when the outer one has committed."""
         async with self._connection.transaction():
             yield self._connection
+
+
+def unavailable(error: BaseException) -> StoreUnavailable:
+    """What the error of a connection means: a server that does not let us in is told from one that is away."""
+    told = type(error).__name__
+    if isinstance(error, (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)):
+        return StoreUnavailable(
+            f"the state store does not let us in ({told}): check user, password and database in TAILRACE_DATABASE_URL"
+        )
+    return StoreUnavailable(f"the state store does not answer: {told}")
 
 
 def touched(status: str) -> int:

@@ -11,8 +11,8 @@ from importlib.resources import files
 
 import asyncpg
 
-from tailrace.core.errors import Invalid, StoreUnavailable
-from tailrace.store.database import ALL_WORKSPACES
+from tailrace.core.errors import Invalid
+from tailrace.store.database import ALL_WORKSPACES, unavailable
 from tailrace.store.grants import grant
 
 NO_TRANSACTION = "-- no-transaction"
@@ -80,7 +80,7 @@ async def _connect(dsn: str) -> asyncpg.Connection:
             dsn, timeout=_CONNECT_S, command_timeout=_STATEMENT_S, server_settings=ALL_WORKSPACES
         )
     except (OSError, TimeoutError, asyncpg.PostgresError) as error:
-        raise StoreUnavailable(f"the state store does not answer: {type(error).__name__}") from error
+        raise unavailable(error) from error
 
 
 async def _missing(connection: asyncpg.Connection, known: Sequence[Migration]) -> list[Migration]:

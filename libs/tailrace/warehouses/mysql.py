@@ -12,10 +12,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from typing import Any, Self
 
-import aiomysql
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
-from pymysql.constants import CR, ER, FIELD_TYPE
-from pymysql.err import MySQLError
 
 from tailrace.connector_kit.blocks import FIRST_ROWS, rows_that_fit
 from tailrace.connector_kit.destination import Level
@@ -24,6 +21,13 @@ from tailrace.connector_kit.promised_columns import PromisedColumns
 from tailrace.connector_kit.warehouse import TOO_SLOW, Reading, Warehouse
 from tailrace.core.errors import CredentialsRefused, SourceInvalid, SourceUnavailable, TailraceError
 from tailrace.core.rows import Block, Column, ColumnKind, RowKey
+
+try:
+    import aiomysql
+    from pymysql.constants import CR, ER, FIELD_TYPE
+    from pymysql.err import MySQLError
+except ImportError as error:
+    raise ImportError("the driver for MySQL is not installed: pip install 'tailrace[mysql]'") from error
 
 _AT_ONCE = 1000
 _CLOSE_S = 5.0
