@@ -70,7 +70,7 @@ OUTBOX_PENDING = Gauge("tailrace_outbox_pending", "Events that wait to be publis
 OUTBOX_AGE = Gauge("tailrace_outbox_oldest_seconds", "Age of the oldest of them.", registry=REGISTRY)
 EVENTS = Counter(
     "tailrace_events_total",
-    "Events, by what became of them: published, handled, repeated, unreadable, failed, unknown.",
+    "Events, by what became of them: published, handled, repeated, refused, unknown, unreadable, failed.",
     ["type", "outcome"],
     registry=REGISTRY,
 )
