@@ -1,1 +1,1 @@
-"""The HTTP face of Tailrace: API contracts, management API, console and OpenAPI document."""
+"""The HTTP face of Tailrace: API contracts, management API, OpenAPI document and its page."""

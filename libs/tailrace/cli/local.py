@@ -23,7 +23,7 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
-Port = Annotated[int, typer.Option(help="Port of the API and the console; 0 takes a free one.", min=0, max=65_535)]
+Port = Annotated[int, typer.Option(help="Port of the API and of /docs; 0 takes a free one.", min=0, max=65_535)]
 Level = Annotated[LogLevel, typer.Option(help="Least level that is logged, on stderr.")]
 
 
