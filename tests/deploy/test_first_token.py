@@ -1,7 +1,8 @@
-"""The commands that the documents run in a gateway, with the role of the gateway and no more."""
+"""The commands that the documents run in a gateway: they exist, and the role of the gateway is enough for them."""
 
 import base64
 import os
+import re
 from collections.abc import AsyncIterator
 
 import pytest
@@ -13,9 +14,11 @@ from tailrace.store.database import Database
 from tailrace.store.secrets import SecretBox
 from tailrace.store.tokens import Role, Tokens
 from tests.cli.commands import Ended, tailrace
+from tests.deploy.manifests import ROOT
 from tests.deploy.roles import RolesDatabase, a_database_with_roles
 from tests.runtime.processes import SECRET_KEY
 
+PAGES = ("deploy/docs/kubernetes.md", "deploy/compose.yaml")
 A_NEW_KEY = base64.b64encode(os.urandom(32)).decode()
 _ADD = """
 INSERT INTO connections (id, workspace_id, kind, name, connector, settings, secrets)
@@ -31,10 +34,37 @@ async def ours() -> AsyncIterator[RolesDatabase]:
         yield made
 
 
+def told_commands() -> list[tuple[str, ...]]:
+    """The words of each command that a document has somebody run in a container."""
+    # The namespace is called tailrace too.
+    texts = [
+        (ROOT / page).read_text().replace("-n tailrace ", "").replace("-- tailrace ", "tailrace ") for page in PAGES
+    ]
+    lines = [line.partition(" tailrace ")[2] for text in texts for line in text.splitlines() if " exec " in line]
+    return sorted({tuple(re.split(r" [<>|#] |  ", line)[0].split()) for line in lines})
+
+
 async def in_the_gateway(ours: RolesDatabase, *words: str, key: str = SECRET_KEY) -> Ended:
     """What the command does with the settings of a gateway's container."""
     environment = {"TAILRACE_DATABASE_URL": ours.url("gateway"), "TAILRACE_SECRET_KEY": key}
     return await tailrace(*words, environment=environment)
+
+
+@pytest.mark.parametrize("words", told_commands(), ids=lambda words: " ".join(words[:2]))
+async def test_command_of_a_document_is_one_that_there_is(words: tuple[str, ...]) -> None:
+    helped = await tailrace(*words[:2], "--help")
+
+    assert helped.code == 0
+    assert [word for word in words if word.startswith("--") and word not in helped.stdout] == []
+
+
+async def test_documents_have_commands_run_in_containers() -> None:
+    assert {" ".join(words[:2]) for words in told_commands()} == {
+        "workspace create",
+        "token create",
+        "snapshots export",
+        "snapshots import",
+    }
 
 
 async def test_first_workspace_and_token_are_made_in_the_gateway(ours: RolesDatabase) -> None:
