@@ -9,6 +9,7 @@ import pytest
 
 from tailrace.core.ids import ConnectionId, WorkspaceId, new_connection_id
 from tailrace.store.audit import Audit, Deed
+from tailrace.store.audit_chain import FIRST_ACTION
 from tailrace.store.connections import Connections
 from tailrace.store.database import Database
 from tailrace.store.secrets import SecretBox
@@ -89,7 +90,7 @@ async def test_altered_record_is_told_by_its_number(database_url: str) -> None:
         audit = Audit(database, SecretBox.from_setting(SECRET_KEY))
         for name in "abc":
             async with database.transaction() as connection:
-                await audit.append(connection, Deed(workspace.id, "token:t", "10.0.0.1", "updateSync", name))
+                await audit.append(connection, Deed(workspace.id, "token:t", "10.0.0.1", FIRST_ACTION, name))
         before = await tailrace("audit", "verify", environment=set_up)
         await database.execute("ALTER TABLE audit_records DISABLE TRIGGER audit_records_stay")
         await database.execute("DELETE FROM audit_records WHERE number = 2")
