@@ -8,7 +8,7 @@ import pytest_asyncio
 
 from tailrace.core.ids import WorkspaceId
 from tailrace.store.audit import Audit, Deed
-from tailrace.store.audit_chain import AuditChain
+from tailrace.store.audit_chain import FIRST_ACTION, AuditChain
 from tailrace.store.database import Database
 from tailrace.store.isolation import OneWorkspace
 from tailrace.store.secrets import SecretBox
@@ -68,7 +68,7 @@ async def test_it_can_do_its_work(app: Database) -> None:
 
     _, text = await Tokens(narrowed, box).create(NewToken(workspace.id, "ci", Role.ADMIN))
     async with narrowed.transaction() as connection:
-        await Audit(narrowed, box).append(connection, Deed(workspace.id, "token:t", "::1", "createToken", "t"))
+        await Audit(narrowed, box).append(connection, Deed(workspace.id, "token:t", "::1", FIRST_ACTION, "t"))
 
     identity = await Tokens(app, box).verify(text)
     assert identity is not None

@@ -15,7 +15,8 @@ from tailrace.core.ids import new_run_id
 from tailrace.core.runs import RunKind, RunTrigger
 from tailrace.events.run_events import run_queued
 from tailrace.runtime.service import Chassis
-from tailrace.store.audit_chain import AuditChain
+from tailrace.store.audit import Audit, Deed
+from tailrace.store.audit_chain import FIRST_ACTION, AuditChain
 from tailrace.store.connections import ConnectionDraft
 from tailrace.store.database import Database
 from tailrace.store.grants import GRANTS, ROLES, privileges_of
@@ -145,7 +146,11 @@ async def test_gateway_can_do_every_operation(ours: RolesDatabase, owner: Chassi
         app = make_app(stores, ROUTES)
         async with TestServer(app) as server:
             gateway = Gateway(session, str(server.make_url("")).rstrip("/"), stores, http, chassis, app)
-            admin = await gateway.caller(await gateway.workspace())
+            workspace_id = await gateway.workspace()
+            async with chassis.database.transaction() as connection:
+                deed_of_making = Deed(workspace_id, "token:*platform*", "::1", FIRST_ACTION, workspace_id)
+                await Audit(chassis.database, chassis.box).append(connection, deed_of_making)
+            admin = await gateway.caller(workspace_id)
             scene = await set_scene(gateway, admin, Engine(owner.database))
 
             looked = [
