@@ -12,8 +12,10 @@ async def heed_model(stores: Stores, sync: Sync, *, enabled: bool | None) -> Non
 
     :raises Unprocessable: the sync is to go on, and its model is off.
     """
+    if enabled is None:
+        return
     _, link = await stores.sync_links.get(sync.workspace_id, sync.id)
-    if enabled is None or link.model_id is None:
+    if link.model_id is None:
         return
     if not enabled:
         await stores.sync_links.save(sync.workspace_id, sync.id, replace(link, paused_with_model=False))

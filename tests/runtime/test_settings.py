@@ -82,6 +82,22 @@ def test_file_of_a_secret_volume_sets_what_the_environment_leaves_out(
     assert settings.secret_key.get_secret_value() == "c2VjcmV0"
 
 
+def test_file_that_sets_nothing_is_refused_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tailrace_secret_kee").write_text("a slip of the pen")
+    (tmp_path / "..data").write_text("what Kubernetes keeps there")
+    monkeypatch.setenv("TAILRACE_SECRETS_DIR", str(tmp_path))
+
+    with pytest.raises(Invalid, match="unknown settings: TAILRACE_SECRET_KEE; known are"):
+        load_settings(Settings)
+
+
+def test_folder_of_secrets_that_is_not_there_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TAILRACE_SECRETS_DIR", str(tmp_path / "secrets"))
+
+    with pytest.raises(Invalid, match="which is no folder"):
+        load_settings(Settings)
+
+
 def test_migration_needs_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TAILRACE_SECRET_KEY")
 

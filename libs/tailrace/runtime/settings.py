@@ -234,9 +234,10 @@ def load_settings(kind: type[SomeSettings], **decided: Any) -> SomeSettings:  # 
 
     :raises Invalid: names each variable that is unknown, missing or wrong, never its value.
     """
-    _refuse_unknown(os.environ)
+    folder = os.environ.get(SECRETS_DIR) or None
+    _refuse_unknown(dict.fromkeys(_files_in(folder), "") | os.environ)
     try:
-        return kind(_secrets_dir=os.environ.get(SECRETS_DIR), **decided)
+        return kind(_secrets_dir=folder, **decided)
     except ValidationError as error:
         lines = [f"  {_variable(problem['loc'])}{problem['msg']}" for problem in error.errors(include_input=False)]
         raise Invalid("these settings cannot work:\n" + "\n".join(lines), code="SETTINGS") from error
@@ -257,6 +258,18 @@ def _refuse_unknown(environ: Mapping[str, str]) -> None:
             f"unknown settings: {', '.join(sorted(unknown))}; known are: {', '.join(known_variables())}",
             code="SETTINGS",
         )
+
+
+def _files_in(folder: str | None) -> list[str]:
+    """The settings that files of a folder stand for; what else lies there is not for us.
+
+    :raises Invalid: there is no such folder.
+    """
+    if folder is None:
+        return []
+    if not Path(folder).is_dir():
+        raise Invalid(f"{SECRETS_DIR} names {folder}, which is no folder", code="SETTINGS")
+    return [path.name.upper() for path in Path(folder).iterdir() if path.name.upper().startswith(PREFIX)]
 
 
 def _is_for_us(name: str, value: str, known: set[str]) -> bool:

@@ -12,8 +12,8 @@ PATH = "docs/settings.md"
 _HEAD = f"""# Settings
 
 Environment variables, or files in the folder that `{SECRETS_DIR}` names (a file `{PREFIX.lower()}secret_key` for
-`{PREFIX}SECRET_KEY`). The environment wins. A name that begins with `{PREFIX}` and is not listed here is refused, as is
-a set of times that would let two executors work on one run. An empty variable counts as not set.
+`{PREFIX}SECRET_KEY`). The environment wins. A name that begins with `{PREFIX}` and is not listed here is refused, of a
+file too, as is a set of times that would let two executors work on one run. An empty variable counts as not set.
 
 | variable | default | what it is |
 |---|---|---|
