@@ -63,7 +63,7 @@ async def open_route(ledger: RunLedger, bench: Bench, tenure: Tenure) -> AsyncIt
         delete_plan = await _plan(destination, deletes_target(definition)) if deletes_too else None
         window = _window(definition.delivery, bench, [plan] if delete_plan is None else [plan, delete_plan])
         plan = _within(window, plan)
-        recipe = _recipe(claim, definition, plan, bench)
+        recipe = await _recipe(claim, definition, plan, bench)
         keeps_rows = definition.sync_mode is SyncMode.APPEND and claim.kind is RunKind.REPLAY
         brake = Brake(definition.delivery.failure_thresholds, ledger.rejections, ledger.elsewhere)
         yield Route(
@@ -108,13 +108,14 @@ def rows_in_window(policy: DeliveryPolicy, deployed: int | None, *, is_repeatabl
     return policy.window_rows or deployed or (_ROWS_THAT_MAY_REPEAT if is_repeatable else _ROWS)
 
 
-def _recipe(claim: Claim, definition: SyncDefinition, plan: WritePlan, bench: Bench) -> Recipe:
+async def _recipe(claim: Claim, definition: SyncDefinition, plan: WritePlan, bench: Bench) -> Recipe:
     return Recipe(
         lineage=_lineage(claim, definition),
         mode=definition.sync_mode,
         kind=claim.kind,
         plan=plan,
         still_dead=lambda keys: bench.dead_letters.still_dead(claim.sync_id, keys),
+        has_old_letters=await bench.dead_letters.has_older(claim.sync_id, claim.sync_version),
     )
 
 

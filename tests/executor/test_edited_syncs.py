@@ -115,3 +115,38 @@ async def test_code_of_a_destination_that_reads_as_one_of_ours_closes_no_letter(
     letters = await yard.chassis.database.fetch("SELECT error_code, state FROM dead_letters")
     assert (first.books.rejected, second.books.skipped) == (1, 5)
     assert [tuple(letter) for letter in letters] == [(f"DESTINATION_{code}", "open")]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"object_name": "friends"}, {"sync_mode": SyncMode.DELETE}, {"reading": {"type": "cursor", "column": "id"}}],
+    ids=["object", "mode", "reading"],
+)
+async def test_letter_of_an_earlier_definition_is_closed_once_its_row_is_delivered(
+    yard: Yard, sink: Sink, change: dict[str, object]
+) -> None:
+    await yard.add_people(1, 5)
+    sink.is_bad = lambda row: row["id"] == 3
+    await yard.run()
+    sink.is_bad = lambda _: False
+    await yard.change_sync(**change)
+
+    run = await yard.run()
+
+    letters = await yard.chassis.database.fetch("SELECT state, resolution FROM dead_letters")
+    assert run.books.delivered == 5
+    assert [tuple(letter) for letter in letters] == [("resolved", "superseded")]
+
+
+async def test_letter_of_a_row_that_is_gone_and_was_never_inserted_is_closed(yard: Yard, sink: Sink) -> None:
+    await yard.change_sync(sync_mode=SyncMode.INSERT)
+    await yard.add_people(1, 5)
+    sink.is_bad = lambda row: row["id"] == 3
+    await yard.run()
+    await yard.warehouse.execute("DELETE FROM people WHERE id IN (3, 4)")
+
+    first, second = await yard.run(), await yard.run()
+
+    letters = await yard.chassis.database.fetch("SELECT state, resolution FROM dead_letters")
+    assert (first.books.kept, second.books.kept) == (2, 1)
+    assert [tuple(letter) for letter in letters] == [("resolved", "superseded")]

@@ -190,6 +190,10 @@ class MemoryDeadLetters(DeadLetters):
         dead: dict[DedupeKey, bool] = await self._road(lambda: self._store.still_dead(sync_id, keys))
         return dead
 
+    async def has_older(self, sync_id: SyncId, version: int) -> bool:
+        has: bool = await self._road(lambda: self._store.has_older(sync_id, version))
+        return has
+
     async def close_mended(self, workspace_id: WorkspaceId, sync_id: SyncId, lease: Lease, codes: Sequence[str]) -> int:
         closed: int = await self._road(lambda: self._store.close_mended(lease, codes))
         return closed

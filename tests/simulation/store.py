@@ -198,6 +198,11 @@ class MemoryStore:
                 newest[letter.dedupe_key] = letter
         return {key: letter.is_done for key, letter in newest.items() if letter.stays_out}
 
+    def has_older(self, sync_id: SyncId, version: int) -> bool:
+        """Whether a letter that nobody resolved is of an earlier version of its sync."""
+        left = [letter for letter in self.tables.letters if letter.sync_id == sync_id and letter.is_open]
+        return any(self.tables.runs[letter.run_id].version < version for letter in left)
+
     def close_mended(self, lease: Lease, codes: Sequence[str]) -> int:
         """Close letters with these codes that the run has not come across."""
         shard = self.tables.shard(lease)

@@ -33,7 +33,8 @@ StillDead = Callable[[Sequence[DedupeKey]], Awaitable[Mapping[DedupeKey, bool]]]
 class Recipe:
     """What decides about a row besides the row itself.
 
-    By a cursor, `since` is the watermark that the run found, and `latest` the highest it may leave.
+    By a cursor, `since` is the watermark that the run found, and `latest` the highest it may leave. `has_old_letters`:
+    some are of an earlier definition, so that what is known of their rows does not tell of them.
     """
 
     lineage: Lineage
@@ -44,6 +45,7 @@ class Recipe:
     by_cursor: bool = False
     since: str | None = None
     latest: str | None = None
+    has_old_letters: bool = False
 
     @property
     def sends(self) -> frozenset[Change]:
@@ -63,7 +65,7 @@ class Recipe:
             operation=target.operation,
             key_fields=target.key_fields,
             remembers=not is_replay if self.by_cursor else not are_events,
-            clears_all=self.by_cursor or are_events or is_replay,
+            clears_all=self.by_cursor or are_events or is_replay or self.has_old_letters,
             clears_unplaced=self.by_cursor and is_replay,
             moves_watermark=self.by_cursor and not is_replay,
             latest=self.latest,
@@ -259,7 +261,8 @@ class _Cut:
             case SyncMode.MIRROR:
                 self.decided.add_gone(change)
             case SyncMode.INSERT:
-                self.decided.add_kept(change, forget=False)
+                # What was inserted is known for good, so that it is not inserted again.
+                self.decided.add_kept(change, forget=change.known is not None and change.known.delivered is None)
             case _:
                 self.decided.add_kept(change, forget=True)
 

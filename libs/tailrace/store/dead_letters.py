@@ -53,6 +53,11 @@ SELECT count(*) FROM (
   SELECT FROM dead_letters WHERE sync_id = $1 AND state IN ('open', 'replaying') LIMIT $2) AS letters
 """
 _COUNTED_AT_MOST = 100_000
+_HAS_OLD = """
+SELECT EXISTS (
+  SELECT FROM dead_letters AS letters JOIN runs ON runs.id = letters.run_id
+  WHERE letters.sync_id = $1 AND letters.state IN ('open', 'replaying') AND runs.sync_version < $2)
+"""
 _LAST_RESOLVED = "SELECT max(resolved_at) FROM dead_letters WHERE id = ANY ($1::text[])"
 _END_REPLAY = """
 UPDATE dead_letters SET state = 'open', replay_run_id = NULL WHERE replay_run_id = $1 AND state = 'replaying'
@@ -227,6 +232,10 @@ class DeadLetters:
     async def open_count(self, sync_id: SyncId) -> int:
         """How many letters of a sync nobody has resolved; of very many, 100,000 are counted."""
         return int(await self._database.fetchval(_COUNT_OPEN, sync_id, _COUNTED_AT_MOST))
+
+    async def has_older(self, sync_id: SyncId, version: int) -> bool:
+        """Whether a letter that nobody resolved is of an earlier version of its sync."""
+        return bool(await self._database.fetchval(_HAS_OLD, sync_id, version))
 
     async def resolve(
         self, connection: Connection, workspace_id: WorkspaceId, ids: Sequence[DeadLetterId], resolution: Resolution

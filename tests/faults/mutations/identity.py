@@ -62,6 +62,13 @@ MUTATIONS = (
         (f"{_EDITED}test_cursor_that_changed_its_kind_begins_anew",),
     ),
     Mutation(
+        "letters of an earlier definition are closed by what is known alone",
+        "services/tailrace_executor/route.py",
+        "has_old_letters=await bench.dead_letters.has_older(claim.sync_id, claim.sync_version)",
+        "has_old_letters=False",
+        (f"{_EDITED}test_letter_of_an_earlier_definition_is_closed_once_its_row_is_delivered",),
+    ),
+    Mutation(
         "numbers that are written in several ways are several keys",
         "libs/tailrace/core/keys.py",
         "    if not _HAS_A_CHOICE.search(record):\n",
