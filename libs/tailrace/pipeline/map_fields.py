@@ -214,7 +214,8 @@ class Mapper:
         """A row whose key no store can hold: it stands where the row before it does."""
         problem = rejected(NUL_IN_KEY, "the key holds a NUL character (U+0000): replace it in the query")
         name = dedupe_key_of_content(repr(key).encode(errors="replace"), 1)
-        place = self._last_place or RowKey(("",) * len(key))
+        before_all = RowKey(("",) * len(key)) if self.order.is_by_key else RowKey(())
+        place = self._last_place or before_all
         return MappedRow(Row(RowKey(()), body, hash_row(body)), place, name, problem, is_extra=True)
 
     def _duplicate(self, place: RowKey, key: RowKey, body: bytes) -> MappedRow:
