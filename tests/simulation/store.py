@@ -121,10 +121,9 @@ class MemoryStore:
     def hand_back(self, lease: Lease, *, wait_s: float = 0.0) -> None:
         """Give the shard up at its checkpoint, for anybody to take after that time."""
         shard = self.tables.shard(lease)
-        if not shard.is_held_by(lease):
-            return
-        shard.state, shard.token, shard.expires_at, shard.attempts = "queued", None, None, 0
-        shard.not_before = self.now() + timedelta(seconds=wait_s) if wait_s else None
+        if shard.is_held_by(lease):
+            shard.state, shard.token, shard.expires_at, shard.attempts = "queued", None, None, 0
+            shard.not_before = self.now() + timedelta(seconds=wait_s) if wait_s else None
 
     def pause(self, lease: Lease, *, wait_s: float) -> None:
         """Give the shard up until its destination may be back."""
@@ -200,8 +199,8 @@ class MemoryStore:
 
     def has_older(self, sync_id: SyncId, version: int) -> bool:
         """Whether a letter that nobody resolved is of an earlier version of its sync."""
-        left = [letter for letter in self.tables.letters if letter.sync_id == sync_id and letter.is_open]
-        return any(self.tables.runs[letter.run_id].version < version for letter in left)
+        left = (each for each in self.tables.letters if each.sync_id == sync_id and each.is_open)
+        return any(self.tables.runs[each.run_id].version < version for each in left)
 
     def close_mended(self, lease: Lease, codes: Sequence[str]) -> int:
         """Close letters with these codes that the run has not come across."""
