@@ -40,10 +40,12 @@ class NoQuery(Query):
 
 def _written(value: object) -> object:
     """A number is no time, though pydantic would take it for seconds since 1970."""
-    if isinstance(value, str) and not _DATE.match(value):
+    if not isinstance(value, str):
+        return value
+    if not _DATE.match(value):
         raise ValueError("must be a date and time such as 2026-01-31T12:00:00Z")
-    with suppress(TypeError, ValueError):
-        return datetime.fromisoformat(value)  # type: ignore[arg-type]  # what is no text is for pydantic to tell
+    with suppress(ValueError):
+        return datetime.fromisoformat(value)
     return value
 
 

@@ -101,7 +101,7 @@ class Mapper:
         The rows before them are not looked at, and need not have been mapped.
         """
         block = Block(rows, rows.keys())
-        is_plain = are_plain(block.keys, None) and self._keys_tell(block) and not _has_nul(block)
+        is_plain = are_plain(block.keys, None) and self._keys_tell(block) and not _may_hold_nul(block)
         return self._plain_rows(block) if is_plain else None
 
     def is_duplicate(self, place: RowKey) -> bool:
@@ -128,7 +128,7 @@ class Mapper:
         """All rows at once; None where there may be something to say about one of them."""
         if not self._may_be_plain or not are_plain(block.keys, self._last_place) or not self._keys_tell(block):
             return None
-        rows = None if _has_nul(block) else self._plain_rows(block)
+        rows = None if _may_hold_nul(block) else self._plain_rows(block)
         if rows is not None:
             self.pass_by(rows.columns.keys[-1])
         return rows
@@ -170,7 +170,7 @@ class Mapper:
     def _map(self, values: Sequence[object], key: RowKey | None) -> MappedRow | None:
         body, unfit = self._encode(values)
         place = key if self.order.is_by_key else self._places.place(values, key)
-        if place is None or key is None or any(_NUL in part for part in key):
+        if place is None or key is None or _holds_nul(key):
             return self._without_place(values, key, body)
         if self._read_again is not None and place <= self._read_again:
             return None
@@ -194,7 +194,7 @@ class Mapper:
 
     def _without_place(self, values: Sequence[object], key: RowKey | None, body: bytes) -> MappedRow | None:
         """A row with a NULL in its key or its cursor; of those that are alike, each has a letter of its own."""
-        if key is not None and any(_NUL in part for part in key):
+        if key is not None and _holds_nul(key):
             return self._not_storable(key, body)
         this = tuple(values) if key is None else key
         self._alike = self._alike + 1 if this == self._last_without_place else 0
@@ -313,7 +313,11 @@ def _column(rows: Sequence[Sequence[object]], field: _Field) -> list[object]:
     return rows.column(field.index) if isinstance(rows, TextRows) else [values[field.index] for values in rows]
 
 
-def _has_nul(block: Block) -> bool:
+def _holds_nul(key: RowKey) -> bool:
+    return any(_NUL in part for part in key)
+
+
+def _may_hold_nul(block: Block) -> bool:
     """Whether a key may hold a NUL character. Keys that were written as JSON need no escape."""
     if isinstance(block.keys, WrittenKeys):
         return False
