@@ -31,15 +31,20 @@ class Source:
             raise
 
 
-async def test_two_items_wait_and_a_third_is_at_hand_while_one_is_looked_at() -> None:
+async def test_three_items_wait_and_no_other_is_asked_for_until_one_is_left() -> None:
     source = Source()
+    taken, asked = [], []
 
     async with asked_ahead(source.numbers()) as numbers:
-        first = await anext(numbers)
+        for _ in range(6):
+            taken.append(await anext(numbers))
+            await asyncio.sleep(0.01)
+            asked.append(source.given)
+        taken += [await anext(numbers) for _ in range(3)]
         await asyncio.sleep(0.01)
 
-        assert (first, source.given) == (1, 4)
-        assert [await anext(numbers) for _ in range(8)] == list(range(2, 10))
+    assert asked == [3, 5, 5, 7, 7, 9]
+    assert taken == list(range(1, 10))
     assert source.was_cancelled
 
 

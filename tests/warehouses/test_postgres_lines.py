@@ -20,6 +20,8 @@ Lines = list[tuple[str, int]]
 OF_TEXT = Hashing(["filling"], 7)
 OF_A_NUMBER = Hashing(["part"], 7)
 
+ASKED = "SELECT query FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+
 
 @asynccontextmanager
 async def view(url: str, reading: Reading = IN_PARTS, hashing: Hashing = OF_TEXT) -> AsyncIterator[HashedRows]:
@@ -90,9 +92,29 @@ async def test_rows_are_read_by_their_keys_and_whole_while_lines_come(admin: Adm
     assert not await has_sorted_on_disk(admin)
 
 
+async def test_lines_wait_while_rows_are_read_by_their_keys(admin: Admin, empty_database_url: str) -> None:
+    await admin.execute(TABLE)
+    wanted = [RowKey((str(number),)) for number in range(200, 300)]
+
+    async with view(empty_database_url) as seen:
+        lines = seen.lines()
+        assert lines is not None
+        async with lines as texts:
+            rows = seen.rows_of(wanted)
+            found = len((await anext(rows)).keys)
+            # The first text was asked for before; the second would be by now.
+            await asyncio.sleep(0.05)
+            query = await admin.fetchval(ASKED)
+            found += sum([len(block.keys) async for block in rows])
+            lines_read = len(read([text async for text in texts]))
+
+    assert "COPY" not in query
+    assert found == len(wanted)
+    assert lines_read == ROWS + 3
+
+
 async def test_lines_wait_while_all_rows_are_read(admin: Admin, empty_database_url: str) -> None:
     await admin.execute(TABLE)
-    asked = "SELECT query FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 
     async with view(empty_database_url) as seen:
         lines = seen.lines()
@@ -103,10 +125,10 @@ async def test_lines_wait_while_all_rows_are_read(admin: Admin, empty_database_u
                 found, queries = 0, set()
                 async for block in rows:
                     found += len(block.keys)
-                    queries.add(await admin.fetchval(asked))
+                    queries.add(await admin.fetchval(ASKED))
                 # Texts that wait for their reader hold two parts, and the third would be asked for by now.
                 await asyncio.sleep(0.05)
-                queries.add(await admin.fetchval(asked))
+                queries.add(await admin.fetchval(ASKED))
             rest = read([text async for text in texts])
 
     assert found == len(first)

@@ -1,5 +1,6 @@
 """The statements by which PostgreSQL hashes rows, and finds those that changed."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
@@ -110,6 +111,7 @@ class PostgresHashedRows:
         self._session = session
         self._statements = statements
         self._attributes = attributes
+        self._between_texts = asyncio.Lock()
 
     async def hashes(self) -> AsyncIterator[KeyHashes]:
         """Keys and hashes of all rows behind the start of the reading."""
@@ -119,12 +121,13 @@ class PostgresHashedRows:
     def lines(self) -> AbstractAsyncContextManager[AsyncIterator[bytes]] | None:
         """The same in texts, a part of the table each; None where it is not read in parts."""
         parts = self._statements.lines()
-        return None if parts is None else asked_ahead(self._session.texts(parts))
+        return None if parts is None else asked_ahead(self._texts(parts))
 
     async def rows_of(self, keys: Sequence[RowKey]) -> AsyncIterator[Block]:
         """All rows of some keys, whole and with their hashes."""
-        async for records in self._session.records(*self._statements.rows_of(keys), _ROWS_PER_BLOCK):
-            yield self._statements.block(records)
+        async with self._between_texts:
+            async for records in self._session.records(*self._statements.rows_of(keys), _ROWS_PER_BLOCK):
+                yield self._statements.block(records)
 
     def rows(
         self, *, after: RowKey | None, with_hashes: bool, until: RowKey | None = None
@@ -138,6 +141,16 @@ class PostgresHashedRows:
         """Whether it is less work to find what changed than to read all rows, as the server estimates it."""
         finding, reading = self._statements.to_weigh(keys)
         return is_quicker(await self._session.plan(*finding), await self._session.plan(*reading))
+
+    async def _texts(self, parts: Parts) -> AsyncIterator[bytes]:
+        """Texts, none of which is begun while rows are asked for: each of their fetches would wait for one."""
+        texts = self._session.texts(parts)
+        while True:
+            async with self._between_texts:
+                text = await anext(texts, None)
+            if text is None:
+                return
+            yield text
 
 
 def key_hashes(records: Sequence[Any]) -> KeyHashes:
