@@ -26,6 +26,7 @@ from tailrace_scheduler.reaping import Reaping
 
 _FIRE_EVERY_S = 0.5
 _REAP_EVERY_S = 10.0
+_COUNT_EVERY_S = 10.0
 _PRUNE_EVERY_S = 60.0
 _EXECUTORS_HAVE_S = 30.0
 
@@ -58,6 +59,7 @@ def _rounds(chassis: Chassis) -> Iterator[Round]:
     )
     yield Round("scheduler.firing", _FIRE_EVERY_S, firing.fire_due)
     yield Round("scheduler.closing", _REAP_EVERY_S, reaping.close_cancelled)
+    yield Round("scheduler.counting", _COUNT_EVERY_S, reaping.count)
     yield Round("scheduler.telling", _PRUNE_EVERY_S, reaping.tell_again)
     yield Round(
         "scheduler.closing letters", _PRUNE_EVERY_S, exhausting(DeadLetterUpkeep(chassis.database).close_deleted)

@@ -62,6 +62,12 @@ class Reaping:
         async with self.database.transaction() as connection:
             await enqueue(connection, [_again(run, minute) for run in waiting])
 
+    async def count(self) -> None:
+        """Show how much waits for an executor."""
+        queue = await self.abandoned.queue()
+        metrics.RUNS_QUEUED.set(queue.parts)
+        metrics.RUNS_QUEUED_AGE.set(queue.oldest_s)
+
     async def _close(self, adopted: Adopted) -> bool:
         """Close the shard, and its run if it is the last."""
         books = adopted.books

@@ -53,6 +53,13 @@ STORIES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
             'tailrace_runs_active{job="tailrace-executor-metrics",instance="b"}': "49x120",
         },
     ),
+    "TailraceRunsWait": (
+        {
+            'tailrace_runs_queued_oldest_seconds{instance="a"}': "400x120",
+            'tailrace_runs_queued_oldest_seconds{instance="b"}': "0x120",
+        },
+        {'tailrace_runs_queued_oldest_seconds{instance="a"}': "20x120"},
+    ),
     "TailraceLeasesLost": (
         {'tailrace_leases_lost_total{instance="a"}': "0+1x120"},
         {'tailrace_leases_lost_total{instance="a"}': "7x120"},

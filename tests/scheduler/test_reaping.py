@@ -118,6 +118,37 @@ def _durations() -> tuple[float, float]:
     return REGISTRY.get_sample_value(f"{name}_count") or 0, REGISTRY.get_sample_value(f"{name}_sum") or 0
 
 
+async def test_what_waits_for_an_executor_is_shown(stage: Stage, grave: Grave, reaping: Reaping) -> None:
+    await reaping.count()
+    nothing = _queue()
+    run_id = await stage.start_run()
+    await stage.database.execute("UPDATE run_shards SET queued_at = clock_timestamp() - interval '1 hour'")
+    await reaping.count()
+    queued = _queue()
+    await grave.claim_run(run_id)
+    await reaping.count()
+    taken = _queue()
+    assert grave.claim is not None
+    await Shards(stage.database).pause(grave.claim.lease, wait_s=60, reason="503")
+    await reaping.count()
+    paused = _queue()
+    await stage.database.execute("UPDATE run_shards SET not_before = NULL")
+    await reaping.count()
+
+    assert nothing == taken == paused == (0, 0)
+    assert queued[0] == 1
+    assert 3600 <= queued[1] < 7200
+    # Handed back: nobody knows since when it waits.
+    assert _queue() == (1, 0)
+
+
+def _queue() -> tuple[float, float]:
+    """How many runs wait, and the longest wait."""
+    shown = map(REGISTRY.get_sample_value, ("tailrace_runs_queued", "tailrace_runs_queued_oldest_seconds"))
+    parts, oldest_s = (value or 0 for value in shown)
+    return parts, oldest_s
+
+
 async def test_sync_can_run_again_after_its_run_was_reaped(stage: Stage, grave: Grave, reaping: Reaping) -> None:
     await grave.bury("a")
     await cancel(stage)

@@ -21,6 +21,14 @@ _ERROR_CODES = frozenset(
 
 RUNS = Counter("tailrace_runs_total", "Runs that ended, by their last status.", ["status"], registry=REGISTRY)
 RUNS_ACTIVE = Gauge("tailrace_runs_active", "Runs that this process works on.", registry=REGISTRY)
+RUNS_QUEUED = Gauge(
+    "tailrace_runs_queued", "Runs, and parts of shared ones, that an executor could take now.", registry=REGISTRY
+)
+RUNS_QUEUED_AGE = Gauge(
+    "tailrace_runs_queued_oldest_seconds",
+    "How long the oldest of them has waited for an executor to begin it.",
+    registry=REGISTRY,
+)
 RUN_DURATION = Histogram(
     "tailrace_run_duration_seconds",
     "Of runs that ended, from the first claim.",

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import NamedTuple
 
 from tailrace.core.ids import RunId, SyncId, WorkspaceId
 from tailrace.core.runs import Books, Lease
@@ -31,6 +32,16 @@ WHERE status = 'queued' AND queued_at < clock_timestamp() - $1::interval
 ORDER BY queued_at LIMIT $2
 """
 
+# What was begun and handed back does not tell since when it waits.
+_QUEUED = """
+SELECT count(*) AS parts,
+  coalesce(extract(epoch FROM clock_timestamp() - min(shards.queued_at) FILTER (WHERE lease_epoch = 0)), 0)::float8
+    AS oldest_s
+FROM run_shards AS shards JOIN runs ON runs.id = shards.run_id
+WHERE shards.state = 'queued' AND runs.finished_at IS NULL
+  AND (shards.not_before IS NULL OR shards.not_before <= clock_timestamp())
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
@@ -54,6 +65,13 @@ class Waiting:
     run_id: RunId
     workspace_id: WorkspaceId
     sync_id: SyncId
+
+
+class Queue(NamedTuple):
+    """How many runs, and parts of shared ones, an executor could take, and how long one of them was not begun."""
+
+    parts: int
+    oldest_s: float
 
 
 class AbandonedRuns:
@@ -80,3 +98,8 @@ class AbandonedRuns:
         """Runs that have been queued for longer, the longest first."""
         rows = await self._database.fetch(_FORGOTTEN, timedelta(seconds=for_s), limit)
         return [Waiting(RunId(row["id"]), WorkspaceId(row["workspace_id"]), SyncId(row["sync_id"])) for row in rows]
+
+    async def queue(self) -> Queue:
+        """What waits for an executor just now; runs that are paused wait for their destinations."""
+        row = await self._database.fetchrow(_QUEUED)
+        return Queue(0, 0.0) if row is None else Queue(row["parts"], row["oldest_s"])
