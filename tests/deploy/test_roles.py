@@ -14,6 +14,7 @@ from tailrace.store.isolation import OneWorkspace
 from tailrace.store.secrets import SecretBox
 from tailrace.store.tokens import NewToken, Role, Tokens
 from tailrace.store.workspaces import Workspaces
+from tests.cli.commands import tailrace
 from tests.deploy.roles import a_database_with_roles, privileges
 
 READ_ONLY = {"audit_records": {"SELECT", "INSERT"}, "schema_migrations": {"SELECT"}}
@@ -89,3 +90,12 @@ async def test_narrowed_to_another_workspace_it_sees_nothing(app: Database) -> N
 
     assert await Workspaces(app).get(workspace.id) == workspace
     assert await Workspaces(elsewhere).list() == []
+
+
+async def test_commands_that_it_has_no_right_to_name_the_role_that_has(app_url: str) -> None:
+    ended = await tailrace("db", "upgrade", environment={"TAILRACE_DATABASE_URL": app_url})
+
+    assert (ended.code, ended.stdout) == (2, "")
+    assert "permission denied" in ended.stderr
+    assert "owns the tables" in ended.stderr
+    assert "Traceback" not in ended.stderr

@@ -17,7 +17,7 @@ from tailrace.observe.logs import configure_logs
 from tailrace.runtime.chassis import open_database
 from tailrace.runtime.lifecycle import EXIT_FAILED, EXIT_USAGE
 from tailrace.runtime.settings import SomeSettings, StoreSettings, load_settings
-from tailrace.store.database import Database
+from tailrace.store.database import Database, rights_told
 from tailrace.store.readiness import Readiness
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
@@ -64,6 +64,7 @@ def fail(error: TailraceError) -> NoReturn:
 async def _bounded(work: Awaitable[Found], longest_s: float) -> Found:
     try:
         async with asyncio.timeout(longest_s):
-            return await work
+            with rights_told():
+                return await work
     except TimeoutError as error:
         raise Unavailable(f"no answer within {longest_s:g} s") from error

@@ -3,8 +3,8 @@
 import asyncio
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Self, TypeAlias
 
@@ -14,7 +14,7 @@ from asyncpg.connect_utils import SessionAttribute
 from asyncpg.introspection import INTRO_LOOKUP_TYPES
 from asyncpg.pool import Pool, PoolConnectionProxy
 
-from tailrace.core.errors import StoreUnavailable
+from tailrace.core.errors import Invalid, StoreUnavailable
 from tailrace.store.announcements import announced
 
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
@@ -214,6 +214,19 @@ def unavailable(error: BaseException) -> StoreUnavailable:
             f"the state store does not let us in ({told}): check user, password and database in TAILRACE_DATABASE_URL"
         )
     return StoreUnavailable(f"the state store does not answer: {told}")
+
+
+@contextmanager
+def rights_told() -> Iterator[None]:
+    """A scope of what services do not do, and their roles have no right to.
+
+    :raises Invalid: the role has none.
+    """
+    try:
+        yield
+    except asyncpg.InsufficientPrivilegeError as error:
+        told = f"{error}: this takes the role that owns the tables, in TAILRACE_DATABASE_URL"
+        raise Invalid(told, code="NO_RIGHT") from error
 
 
 def touched(status: str) -> int:
