@@ -15,7 +15,6 @@ from tailrace.core.ids import WorkspaceId
 from tailrace.core.names import Name
 from tailrace.runtime.settings import Settings, StoreSettings
 from tailrace.store.database import Within
-from tailrace.store.secrets import SecretBox
 from tailrace.store.tokens import NewToken, Role, Token, Tokens
 from tailrace.store.workspaces import Workspace, Workspaces
 
@@ -52,7 +51,7 @@ def _create_workspace(
 
     async def create(settings: Settings) -> Workspace:
         async with open_store(settings) as database:
-            box = SecretBox.from_setting(settings.secret_key.get_secret_value())
+            box = settings.secret_box()
             async with database.transaction() as connection:
                 new = await Workspaces(Within(connection)).create(name)
                 await record(connection, box, a_deed(new.id, "createWorkspace", new.id, after={"name": name}))
@@ -88,7 +87,7 @@ def _create_token(
 
     async def create(settings: Settings) -> tuple[Token, str]:
         async with open_store(settings) as database:
-            box = SecretBox.from_setting(settings.secret_key.get_secret_value())
+            box = settings.secret_box()
             async with database.transaction() as connection:
                 token, text = await Tokens(Within(connection), box).create(new)
                 after = {"name": name, "role": role, "expires_at": expires_at}

@@ -9,7 +9,6 @@ from tailrace.cli.work import AsJson, answer, do, open_store
 from tailrace.runtime.lifecycle import EXIT_FAILED
 from tailrace.runtime.settings import Settings
 from tailrace.store.audit_chain import AuditChain, Verdict
-from tailrace.store.secrets import SecretBox
 
 
 def audit() -> typer.Typer:
@@ -24,7 +23,7 @@ def _verify(*, as_json: AsJson = False) -> None:
 
     async def verify(settings: Settings) -> Sequence[Verdict]:
         async with open_store(settings) as database:
-            box = SecretBox.from_setting(settings.secret_key.get_secret_value())
+            box = settings.secret_box()
             return [verdict async for verdict in AuditChain(database, box).verify()]
 
     verdicts = do(Settings, verify)

@@ -11,7 +11,6 @@ from tailrace.cli.work import AsJson, answer, do, open_store
 from tailrace.runtime.lifecycle import EXIT_FAILED
 from tailrace.runtime.settings import Settings
 from tailrace.store.key_rotation import KeyRotation, Rotated
-from tailrace.store.secrets import SecretBox
 
 _KEY_SIZE_BYTES = 32
 
@@ -34,7 +33,7 @@ def _rotate(*, as_json: AsJson = False) -> None:
 
     async def rotate(settings: Settings) -> Rotated:
         async with open_store(settings) as database:
-            box = SecretBox.from_setting(settings.secret_key.get_secret_value())
+            box = settings.secret_box()
             await record_everywhere(database, box, "rotateKeys", box.sealing_id.hex())
             return await KeyRotation(database, box).rotate()
 

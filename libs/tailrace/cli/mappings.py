@@ -127,7 +127,7 @@ async def _opened(settings: Settings, workspace_id: WorkspaceId) -> AsyncIterato
         open_store(settings) as database,
         AiohttpClient.open(allow_private=settings.allow_private_destinations) as http,
     ):
-        box = SecretBox.from_setting(settings.secret_key.get_secret_value())
+        box = settings.secret_box()
         try:
             yield _Desk(workspace_id, database, box, Connections(database, box), http)
         except TimeoutError as error:

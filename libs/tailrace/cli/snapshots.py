@@ -83,7 +83,7 @@ def _export(
     async def export(settings: Settings, file: BinaryIO) -> int:
         async with open_store(settings) as database:
             sync = await _sync(database, sync_id)
-            box = SecretBox.from_setting(settings.secret_key.get_secret_value())
+            box = settings.secret_box()
             # Told first: a file that broke off holds keys too.
             async with database.transaction() as connection:
                 await record(connection, box, a_deed(sync.workspace_id, "exportSnapshot", sync.id, after={}))
@@ -112,7 +112,7 @@ def _import(
         reader = SnapshotReader(file)
         async with open_store(settings) as database:
             sync = await _sync(database, sync_id)
-            box = SecretBox.from_setting(settings.secret_key.get_secret_value())
+            box = settings.secret_box()
             async with database.transaction() as connection:
                 transfers = SnapshotTransfers(database)
                 read = await transfers.bring_in(connection, sync, reader, same_destination=same_destination)
@@ -143,7 +143,7 @@ def _move(
 
     async def move(settings: Settings) -> dict[str, object]:
         async with open_store(settings) as database:
-            box = SecretBox.from_setting(settings.secret_key.get_secret_value())
+            box = settings.secret_box()
             sync = await _sync(database, sync_id)
             if forget:
                 return await _forget(database, box, sync)

@@ -11,7 +11,6 @@ from tailrace.runtime.service import Chassis
 from tailrace.runtime.settings import Settings, StoreSettings
 from tailrace.store.database import Database, Waits
 from tailrace.store.readiness import Readiness
-from tailrace.store.secrets import SecretBox
 
 
 @asynccontextmanager
@@ -24,7 +23,7 @@ async def open_chassis(
 
     :raises Invalid: the secret key cannot work.
     """
-    box = SecretBox.from_setting(settings.secret_key.get_secret_value())
+    box = settings.secret_box()
     clock = SystemClock()
     async with (
         open_database(settings, name, stays_open=stays_open) as database,

@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tailrace.core.errors import Invalid
 from tailrace.observe.failpoints import parse_failpoint
+from tailrace.store.secrets import SecretBox
 
 PREFIX = "TAILRACE_"
 SECRETS_DIR = "TAILRACE_SECRETS_DIR"
@@ -207,6 +208,13 @@ class Settings(KafkaSettings, StoreSettings):
     def trusted_proxy_networks(self) -> Sequence[str]:
         """The networks in `trusted_proxies`, one by one."""
         return _parts(self.trusted_proxies)
+
+    def secret_box(self) -> SecretBox:
+        """What seals secrets by `secret_key`.
+
+        :raises Invalid: no key can be made of it.
+        """
+        return SecretBox.from_setting(self.secret_key.get_secret_value())
 
     @model_validator(mode="after")
     def _times_fit(self) -> Self:
