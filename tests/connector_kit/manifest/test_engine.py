@@ -246,6 +246,18 @@ async def test_hooks_change_rows_keys_and_headers() -> None:
     assert request.headers["X-Size"] == str(len(request.body))
 
 
+async def test_rows_to_delete_stand_in_the_body_where_the_vendor_wants_them_there() -> None:
+    deletes = write(NINE["all or nothing"], method="DELETE", row=Slot.KEY, deletes_by_body=True)
+    manifest = vendor(*[write(NINE["aligned"])] * 3, deletes)
+    http = FakeHttp(answer(200))
+
+    await put(opened(manifest, http), Operation.DELETE, b'{"id":"1"}', b'{"id":"2"}')
+
+    [request] = http.requests
+    assert (request.method, orjson.loads(request.body)) == ("DELETE", {"rows": ["1", "2"]})
+    assert request.headers["Content-Type"] == "application/json"
+
+
 async def test_listing_is_read_to_its_last_page() -> None:
     objects = Objects(
         listing=Listing(path="/objects?limit=2", each="list", next="paging.after", cursor="from"), label="title"

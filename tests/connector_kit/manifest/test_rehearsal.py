@@ -44,6 +44,9 @@ VENDORS = {
     **{habit: vendor(write(NINE["aligned"]), auth=auth) for habit, auth in EIGHT.items()},
     "looked up": LOOKED_UP,
     "in the path": IN_THE_PATH,
+    "deleted by body": vendor(
+        *[write(NINE["aligned"])] * 3, write(NINE["all or nothing"], method="DELETE", deletes_by_body=True)
+    ),
 }
 
 

@@ -18,7 +18,6 @@ from tailrace.core.clock import Clock
 from tailrace.core.errors import BatchRefused, DestinationUnavailable, InDoubt, Invalid, Unavailable
 from tailrace.core.rows import DELIVERED, Operation, RowOutcome, Verdict, rejected
 
-_WITHOUT_BODY = frozenset({"GET", "DELETE"})
 _LINES = "application/x-ndjson"
 _EXISTS = rejected("ALREADY_EXISTS", "there is one with this key already")
 AMBIGUOUS = rejected("AMBIGUOUS_KEY", "there are several with this key")
@@ -154,7 +153,7 @@ class Delivery:
         return await self.caller.request(asked, rules=rules)
 
     def _body(self, ask: Ask, rows: Sequence[Rendered]) -> bytes:
-        return b"" if ask.method in _WITHOUT_BODY else body_of(ask, self.frame, rows)
+        return body_of(ask, self.frame, rows) if ask.has_body else b""
 
     def _makes_what_is_missing(self) -> bool:
         key = self.write.key

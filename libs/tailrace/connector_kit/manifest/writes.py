@@ -25,6 +25,7 @@ from tailrace.connector_kit.manifest.templates import (
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 _OF_A_KEY = frozenset({Slot.KEY, Slot.KEY_NAME, Slot.FOUND, Slot.ALL_KEYS, Slot.ALL_FOUND})
+_WITHOUT_BODY = frozenset({"GET", "DELETE"})
 _TAKEN = OWN_HEADERS - {"idempotency-key"}
 
 
@@ -54,7 +55,7 @@ class Ask(Part):
 
     Holes may stand in path, headers and body: those for a row where the request is for one row. `path_by_key` has the
     paths of keys that have their own. With `rows_as` of `lines`, the body is a line of JSON for each row, and a row
-    that is a list is a line for each of its parts.
+    that is a list is a line for each of its parts. A GET has no body, and a DELETE none unless `deletes_by_body`.
     """
 
     method: Method = "POST"
@@ -65,12 +66,15 @@ class Ask(Part):
     rows_at: Path | None = None
     rows_as: Literal["list", "lines"] = "list"
     row: Template = Slot.FIELDS
+    deletes_by_body: bool = False
 
     @model_validator(mode="after")
     def _has_holes_that_can_be_filled(self) -> Self:
         check_header_names(list(self.headers), taken=_TAKEN)
         if self.rows_as == "lines" and (self.rows_at != "" or self.body):
             raise ValueError("lines are the whole body: give rows_at as an empty text, and no body")
+        if self.deletes_by_body and self.method != "DELETE":
+            raise ValueError(f"deletes_by_body is for the method DELETE: a {self.method} has a body or none as it is")
         outside = {hole.slot for hole in (*self._in_words(), *_located("body", holes(self.body)))}
         inside = {hole.slot for hole in _located("row", holes(self.row))}
         if OF_ALL_ROWS & (inside | {hole.slot for hole in holes(self.body)}):
@@ -86,6 +90,11 @@ class Ask(Part):
     def all_holes(self) -> frozenset[Hole]:
         """Every hole of the request."""
         return frozenset((*self._in_words(), *holes(self.body), *holes(self.row)))
+
+    @property
+    def has_body(self) -> bool:
+        """Whether the request is sent with a body."""
+        return self.method not in _WITHOUT_BODY or self.deletes_by_body
 
     @property
     def may_refuse(self) -> bool:
