@@ -141,10 +141,10 @@ class Delivery:
         key = self.write.key
         if isinstance(key, LookedUpKey) and key.create is not None and not rows[0].found:
             return key.create
-        return self.write
+        return self.write.ask_by(self.frame.key_name)
 
     async def _asked(self, ask: Ask, rows: Sequence[Rendered], body: bytes) -> Answer:
-        rules = self.write.rules if ask is self.write else ()
+        rules = self.write.rules if ask is self.write.ask_by(self.frame.key_name) else ()
         media = _LINES if ask.rows_as == "lines" else JSON
         path, headers = path_of(ask, self.frame, rows), headers_of(ask, self.frame, rows)
         if len(path) > _LONGEST_PATH and len(rows) > 1:

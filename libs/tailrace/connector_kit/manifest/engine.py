@@ -75,10 +75,12 @@ class ManifestDestination(Destination):
         fields = await self._fields_now(target.object_name)
         write = check_target(self.manifest.family_of(target.object_name), target, fields)
         rows, most_bytes = self._settings.rows_per_batch or write.max_rows.rows, self._most_bytes(write)
+        frame = self._frame(target)
+        empty = empty_bytes(write.ask_by(frame.key_name), frame, rows)
         return WritePlan(
             target=target,
             rows_per_batch=rows,
-            bytes_per_batch=most_bytes - min(empty_bytes(write, self._frame(target), rows), most_bytes // 2),
+            bytes_per_batch=most_bytes - min(empty, most_bytes // 2),
             is_idempotent=write.is_idempotent,
             requests_per_s=self._pressure.requests_per_s(write.bucket),
         )

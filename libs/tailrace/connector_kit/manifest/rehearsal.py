@@ -47,10 +47,11 @@ async def rehearse(manifest: Manifest, promise: Promise) -> list[Finding]:
     name = promise.__name__.replace("_", " ")
     for family in manifest.families:
         for operation in sorted(family.operations):
-            async with staged(family, operation) as stage:
-                problem = await promise(stage)
-            if problem is not None:
-                found.append(Finding(operation, name, problem))
+            for key_name in ("", *family.operations[operation].by_key):
+                async with staged(family, operation, key_name) as stage:
+                    problem = await promise(stage)
+                if problem is not None:
+                    found.append(Finding(operation, name, problem))
     return found
 
 

@@ -43,7 +43,7 @@ class Stage:
     def rows(self, count: int, *, size: int = 0) -> list[Row]:
         """So many rows, each with a private value, of at least that size."""
         key_name = self.plan.target.key_fields[0]
-        made_up = {hole.field: _made_up(hole) for hole in holes_in(self.write) if hole.field}
+        made_up = {hole.field: _made_up(hole) for hole in holes_in(self.write, key_name) if hole.field}
         has_other = OTHER_FIELD in self.plan.target.fields
         bodies = [
             orjson.dumps(
@@ -86,10 +86,10 @@ class Stage:
 
 
 @asynccontextmanager
-async def staged(manifest: Manifest, operation: Operation) -> AsyncIterator[Stage]:
-    """An operation of a manifest, ready to be tried for as long as the scope lasts."""
+async def staged(manifest: Manifest, operation: Operation, key_name: str = "") -> AsyncIterator[Stage]:
+    """An operation of a manifest, ready to be tried for as long as the scope lasts; by this key or by its first."""
     write = manifest.operations[operation]
-    key_name = _key_name(manifest, write)
+    key_name = key_name or _key_name(manifest, write)
     found = () if operation is Operation.INSERT else keys(write.max_rows.rows)
     vendor = StandIn(manifest, write, key_name, found)
     connector = destination_of(manifest)
@@ -98,8 +98,8 @@ async def staged(manifest: Manifest, operation: Operation) -> AsyncIterator[Stag
     )
     async with connector.open(settings, vendor) as destination:
         name = next((known.name for known in manifest.objects.known), manifest.objects.prefix + LISTED_OBJECT)
-        named = sorted({hole.field for hole in holes_in(write) if hole.field} - {key_name})
-        fields = (key_name, *named, *([OTHER_FIELD] if takes_fields(write, operation) else []))
+        named = sorted({hole.field for hole in holes_in(write, key_name) if hole.field} - {key_name})
+        fields = (key_name, *named, *([OTHER_FIELD] if takes_fields(write, operation, key_name) else []))
         plan = await destination.plan(Target(name, operation, (key_name,), fields))
         yield Stage(manifest, write, plan, vendor, destination)
 

@@ -30,18 +30,18 @@ def check_target(manifest: Manifest, target: Target, fields: Sequence[Field]) ->
     return write
 
 
-def takes_fields(write: Write, operation: Operation) -> bool:
+def takes_fields(write: Write, operation: Operation, key_name: str) -> bool:
     """Whether rows may have fields that the request does not name one by one; what is deleted goes by its key."""
     return operation is Operation.DELETE or any(
-        hole.slot in _OF_ALL_FIELDS and hole.field is None for hole in holes_in(write)
+        hole.slot in _OF_ALL_FIELDS and hole.field is None for hole in holes_in(write, key_name)
     )
 
 
-def holes_in(write: Write) -> frozenset[Hole]:
-    """Every hole of the requests of an operation."""
+def holes_in(write: Write, key_name: str) -> frozenset[Hole]:
+    """Every hole of the requests of an operation for rows with this key."""
     key = write.key
     asks = [key.ask, *([key.create] if key.create else [])] if isinstance(key, LookedUpKey) else []
-    return frozenset(hole for ask in (write, *asks) for hole in ask.all_holes)
+    return frozenset(hole for ask in (write.ask_by(key_name), *asks) for hole in ask.all_holes)
 
 
 def _check_key(manifest: Manifest, target: Target, write: Write, fields: Sequence[Field]) -> None:
@@ -69,12 +69,13 @@ def _check_fields(target: Target, fields: Sequence[Field]) -> None:
 
 
 def _check_holes(manifest: Manifest, target: Target, write: Write) -> None:
-    named = {hole.field for hole in holes_in(write) if hole.field is not None}
+    key_name = next(iter(target.key_fields), "")
+    named = {hole.field for hole in holes_in(write, key_name) if hole.field is not None}
     missing = sorted(named - set(target.fields))
     if missing:
         raise DestinationInvalid(f"the request to {manifest.label} needs these fields, map them: {_told(missing)}")
     left_out = [name for name in target.fields if name not in named and name not in target.key_fields]
-    if left_out and not takes_fields(write, target.operation):
+    if left_out and not takes_fields(write, target.operation, key_name):
         raise DestinationInvalid(
             f"{target.object_name} takes nothing but {_told(sorted(named | set(target.key_fields)))}: do not map"
             f" {_told(left_out)}"

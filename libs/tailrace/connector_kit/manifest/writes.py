@@ -145,10 +145,12 @@ class Write(Ask):
 
     Its own `rules` about answers come before those of the manifest. `bucket` names the one that its requests count in;
     without, it is the quickest. What `appends` takes every row as a new one, such as an event, by the mode append; a
-    key is not needed then, and is not sent as one.
+    key is not needed then, and is not sent as one. `by_key` has the requests of keys that have their own; limits and
+    answers are the same.
     """
 
     key: KeyShape = NamedKey()
+    by_key: dict[str, Ask] = Field(default_factory=dict)
     max_rows: RowLimit
     max_size: SizeLimit
     max_row_size: SizeLimit | None = None
@@ -160,7 +162,7 @@ class Write(Ask):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.rows_at is None and self.max_rows.rows > 1:
+        if any(ask.rows_at is None for ask in self._asks) and self.max_rows.rows > 1:
             raise ValueError("several rows need a place in the body: give rows_at, or max_rows of `1 rows`")
         if isinstance(self.attribution, Single) and self.max_rows.rows > 1:
             raise ValueError("the attribution `single` is for one row a request: max_rows must be `1 rows`")
@@ -168,18 +170,26 @@ class Write(Ask):
             raise ValueError("the attribution `counted` sends rows again to find the bad one: is_idempotent must hold")
         if "{key}" in self.path and self.max_rows.rows > 1:
             raise ValueError("a key in the address is for one row a request: max_rows must be `1 rows`")
-        if self.appends and any(hole.slot in _OF_A_KEY for hole in self.all_holes):
+        if self.appends and (self.by_key or any(hole.slot in _OF_A_KEY for hole in self.all_holes)):
             raise ValueError("what is appended has no key: name a field, such as $fields.id")
-        lost = self._lost_fields()
+        lost = [name for ask in self._asks for name in self._lost_fields(ask)]
         if lost:
             raise ValueError(f"$others leaves {', '.join(lost)} out: write $identity, or $fields.{lost[0]}")
         if isinstance(self.key, LookedUpKey) and self.key.create is not None and self.max_rows.rows > 1:
             raise ValueError("what is not there is made one by one: max_rows must be `1 rows`")
         return self
 
-    def _lost_fields(self) -> Sequence[str]:
+    def ask_by(self, key_name: str) -> Ask:
+        """The request for rows that this field is the key of."""
+        return self.by_key.get(key_name, self)
+
+    @property
+    def _asks(self) -> Sequence[Ask]:
+        return (self, *self.by_key.values())
+
+    def _lost_fields(self, ask: Ask) -> Sequence[str]:
         """Fields of an identity that would be sent nowhere in a request that takes all other fields."""
-        slots, named = {hole.slot for hole in self.all_holes}, {hole.field for hole in self.all_holes}
+        slots, named = {hole.slot for hole in ask.all_holes}, {hole.field for hole in ask.all_holes}
         if not isinstance(self.key, IdentityKey) or Slot.OTHERS not in slots or Slot.IDENTITY in slots:
             return []
         is_one = Slot.KEY in slots and len(self.key.fields) == 1

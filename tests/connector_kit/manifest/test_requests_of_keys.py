@@ -1,0 +1,89 @@
+"""A key may have a request of its own; the rest of the operation is the same for all keys."""
+
+import pytest
+from pydantic import ValidationError
+
+from tailrace.connector_kit.destination import Target
+from tailrace.connector_kit.manifest.answer_rules import AnswerRule, Then
+from tailrace.connector_kit.manifest.engine import destination_of
+from tailrace.connector_kit.manifest.rehearsal import PROMISES, Promise, rehearse
+from tailrace.connector_kit.manifest.stage import Stage
+from tailrace.connector_kit.manifest.templates import Slot
+from tailrace.connector_kit.manifest.writes import Ask, IdentityKey, NamedKey
+from tailrace.core.batches import Batch
+from tailrace.core.errors import DestinationInvalid
+from tailrace.core.rows import DELIVERED, Operation, Row, RowKey
+from tailrace.core.snapshots import hash_row
+from tailrace.testing.fake_http import FakeHttp, answer
+from tests.connector_kit.manifest.vendors import NINE, vendor, write
+
+BY_NAME = write(
+    NINE["aligned"],
+    key=NamedKey(fields=("name", "id")),
+    row={"name": Slot.KEY},
+    by_key={"id": Ask(path="/by/{key_name}", rows_at="ids", row="$fields.id|lower")},
+    rules=(AnswerRule(status=(418,), then=Then.DELIVERED),),
+)
+DELETES = vendor(*[write(NINE["aligned"])] * 3, BY_NAME)
+
+
+@pytest.mark.parametrize(
+    ("key", "path", "body"),
+    [("name", "/people", b'{"rows":[{"name":"A"}]}'), ("id", "/by/id", b'{"ids":["a"]}')],
+)
+async def test_row_is_sent_by_the_request_of_its_key_and_answered_alike(key: str, path: str, body: bytes) -> None:
+    http, connector, sent = FakeHttp(answer(418)), destination_of(DELETES), b'{"%b":"A"}' % key.encode()
+    row = Row(RowKey(("A",)), sent, hash_row(sent))
+
+    async with connector.open(connector.settings_type.model_validate({"token": "made-up"}), http) as destination:
+        plan = await destination.plan(Target("people", Operation.DELETE, (key,), (key,)))
+        written = await destination.write(plan, Batch(Operation.DELETE, [row], "0123456789"))
+
+    assert [(each.url, each.body) for each in http.requests] == [(f"https://vendor.example{path}", body)]
+    assert written.outcomes == [DELIVERED]
+
+
+async def test_key_is_not_asked_for_the_fields_of_another() -> None:
+    with_mail = vendor(BY_NAME.model_copy(update={"row": {"name": Slot.KEY, "mail": "$fields.mail"}}))
+    connector = destination_of(with_mail)
+
+    async with connector.open(connector.settings_type.model_validate({"token": "made-up"}), FakeHttp()) as destination:
+        await destination.plan(Target("people", Operation.UPSERT, ("id",), ("id",)))
+        with pytest.raises(DestinationInvalid, match="needs these fields, map them: mail"):
+            await destination.plan(Target("people", Operation.UPSERT, ("name",), ("name",)))
+
+
+async def test_promises_are_tried_by_the_request_of_each_key() -> None:
+    tried: list[str] = []
+
+    async def promise(stage: Stage) -> str | None:
+        tried.extend(stage.plan.target.key_fields)
+        return None
+
+    await rehearse(vendor(BY_NAME), promise)
+
+    assert tried == ["name", "id"]
+
+
+@pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
+async def test_promise_holds_for_the_request_of_each_key(promise: Promise) -> None:
+    by_name = BY_NAME.model_copy(update={"rules": ()})
+
+    assert await rehearse(vendor(by_name), promise) == []
+
+
+@pytest.mark.parametrize(
+    ("own", "more", "told"),
+    [
+        (Ask(path="/one/{key}"), {}, "several rows need a place in the body"),
+        (Ask(path="/", rows_at="rows"), {"appends": True, "row": Slot.FIELDS}, "what is appended has no key"),
+        (
+            Ask(path="/", rows_at="rows", row={"*": Slot.OTHERS}),
+            {"key": IdentityKey(fields=("id", "name"))},
+            r"\$others leaves id, name out",
+        ),
+    ],
+)
+def test_request_of_a_key_must_fit_its_operation(own: Ask, more: dict[str, object], told: str) -> None:
+    with pytest.raises(ValidationError, match=told):
+        write(NINE["aligned"], by_key={"id": own}, **more)
