@@ -103,6 +103,9 @@ def test_field_named_like_a_fixed_one_does_not_replace_it() -> None:
         ("$fields.x|md5", "a", "0cc175b9c0f1b6a831c399e269772661"),
         ("$fields.x|epoch_s", "1970-01-02T00:00:00+01:00", 82800),
         ("$fields.x|epoch_ms", "1970-01-01T00:00:00.25", 250),
+        ("$fields.x|iso", "2026-11-22 09:30:00.25", "2026-11-22T09:30:00.250000+00:00"),
+        ("$fields.x|iso", "2026-11-22T09:30:00+01:00", "2026-11-22T09:30:00+01:00"),
+        ("$fields.x|iso", "2026-11-22", "2026-11-22T00:00:00+00:00"),
         ("$fields.x|number", None, None),
         ("$fields.missing", 1, None),
         ("of {fields.x}", None, "of "),
@@ -131,7 +134,7 @@ def _second(one: Rendered) -> Rendered:
     return replace(one, trace="trace-2")
 
 
-@pytest.mark.parametrize("name", ["number", "epoch_s", "epoch_ms"])
+@pytest.mark.parametrize("name", ["number", "epoch_s", "epoch_ms", "iso"])
 @pytest.mark.parametrize("value", ["private-7", "", "NaN", "1e", True])
 def test_value_that_a_filter_does_not_take_is_refused_untold(name: str, value: object) -> None:
     with pytest.raises(ValueError, match=f"^x: the value is not what the filter {name} takes$") as refused:

@@ -61,6 +61,7 @@ class Filter(StrEnum):
     SOQL = "soql"  # a literal of Salesforce's query language
     EPOCH_S = "epoch_s"  # of a date or a time, UTC where it says nothing
     EPOCH_MS = "epoch_ms"
+    ISO = "iso"  # the same as a text of ISO 8601, with its time zone
 
 
 OF_ALL_ROWS = frozenset({Slot.ALL_KEYS, Slot.ALL_FOUND})
@@ -69,7 +70,7 @@ OF_ALL_ROWS = frozenset({Slot.ALL_KEYS, Slot.ALL_FOUND})
 OF_THE_BATCH = frozenset({Slot.OBJECT, Slot.KEY_NAME, Slot.OPERATION, Slot.BATCH}) | OF_ALL_ROWS
 """What is the same for every row of a batch."""
 
-REFUSING = frozenset({Filter.NUMBER, Filter.EPOCH_S, Filter.EPOCH_MS})
+REFUSING = frozenset({Filter.NUMBER, Filter.EPOCH_S, Filter.EPOCH_MS, Filter.ISO})
 """Filters that do not take every value."""
 
 _NAME = r"(?P<slot>[a-z_]+)(?:\.(?P<field>[^|{}]+))?(?P<filters>(?:\|[^|{}]*)*)"
@@ -217,4 +218,5 @@ _FILTERS: Mapping[Filter, Callable[[object], object]] = {
     Filter.MD5: lambda value: hashlib.md5(as_text(value).encode()).hexdigest(),  # noqa: S324 - vendors know people by it
     Filter.EPOCH_S: lambda value: Digits(int(_moment(value).timestamp())),
     Filter.EPOCH_MS: lambda value: Digits(round(_moment(value).timestamp() * 1000)),
+    Filter.ISO: lambda value: _moment(value).isoformat(),
 }
