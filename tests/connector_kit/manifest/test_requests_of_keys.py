@@ -1,10 +1,11 @@
-"""A key may have a request of its own; the rest of the operation is the same for all keys."""
+"""A key may have a request of its own, with the rest of the operation the same for all; and what stands for keys."""
 
 import pytest
 from pydantic import ValidationError
 
 from tailrace.connector_kit.destination import Target
 from tailrace.connector_kit.manifest.answer_rules import AnswerRule, Then
+from tailrace.connector_kit.manifest.encoding import Encoding
 from tailrace.connector_kit.manifest.engine import destination_of
 from tailrace.connector_kit.manifest.rehearsal import PROMISES, Promise, rehearse
 from tailrace.connector_kit.manifest.stage import Stage
@@ -70,6 +71,20 @@ async def test_promise_holds_for_the_request_of_each_key(promise: Promise) -> No
     by_name = BY_NAME.model_copy(update={"rules": ()})
 
     assert await rehearse(vendor(by_name), promise) == []
+
+
+async def test_ids_are_texts_where_the_vendor_wants_them_so_and_flags_stay_flags() -> None:
+    by_ids = write(NINE["indexed"], key=IdentityKey(fields=("id", "name", "is_new")), row=Slot.FIELDS)
+    connector, http = destination_of(vendor(by_ids, encoding=Encoding(key="text"))), FakeHttp(answer(200, {}))
+    sent = b'{"id":1,"name":null,"is_new":true,"n":2}'
+
+    async with connector.open(connector.settings_type.model_validate({"token": "made-up"}), http) as destination:
+        plan = await destination.plan(Target("people", Operation.UPSERT, ("id",), ("id", "name", "is_new", "n")))
+        await destination.write(
+            plan, Batch(Operation.UPSERT, [Row(RowKey(("1",)), sent, hash_row(sent))], "0123456789")
+        )
+
+    assert http.requests[0].body == b'{"rows":[{"id":"1","name":null,"is_new":true,"n":2}]}'
 
 
 @pytest.mark.parametrize(

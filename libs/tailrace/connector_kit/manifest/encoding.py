@@ -17,7 +17,7 @@ class Digits(str):
 class Encoding(Part):
     """What becomes of the values that vendors differ in; text stays text.
 
-    `key` is the key where it stands alone, or among the fields of an identity.
+    `key` is the key where it stands alone, or among the fields of an identity, of which a flag stays what it is.
     """
 
     null: Literal["null", "empty_text", "left_out"] = "null"

@@ -64,8 +64,8 @@ def render(row: Row, trace: str, target: Target, manifest: Manifest) -> Rendered
     if manifest.encoding.key == "text":
         key = as_text(key)
         if isinstance(manifest.operations[target.operation].key, IdentityKey):
-            told = {name: as_text(fields[name]) for name in identity & fields.keys() if fields[name] is not None}
-            fields = {**fields, **told}
+            told = {name: fields[name] for name in identity & fields.keys()}
+            fields = {**fields, **{name: as_text(value) for name, value in told.items() if not _is_no_id(value)}}
     if key_name is not None and as_text(key) == "":
         return rejected("EMPTY_KEY", f"the destination needs a value in {key_name}")
     return Rendered(fields, key, trace, identity)
@@ -210,6 +210,11 @@ def _identity(target: Target, manifest: Manifest) -> frozenset[str]:
     write = manifest.operations[target.operation]
     own = frozenset() if write.appends else frozenset(target.key_fields)
     return own | frozenset(write.key.fields if isinstance(write.key, IdentityKey) else ())
+
+
+def _is_no_id(value: object) -> bool:
+    """Whether it identifies nothing, such as a flag that stands among what does."""
+    return value is None or isinstance(value, bool)
 
 
 def _object(value: object) -> dict[str, object]:
