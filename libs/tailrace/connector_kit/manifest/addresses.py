@@ -52,6 +52,9 @@ def _url(text: str) -> str:
 PlainPath = Annotated[str, _path("", "/v1/me")]
 """A path of an address as it is."""
 
+QuestionPath = Annotated[str, _path(rf"|{_SETTING}", "/v1/{account}/{object}")]
+"""A path in which settings may stand, and `{object}` where it is about one."""
+
 ObjectPath = Annotated[str, _path(r"|\{object\}", "/v1/{object}")]
 """A path in which `{object}` may stand."""
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from tailrace.connector_kit.destination import Clearing, Destination, Field, Object, Target, WritePlan
 from tailrace.connector_kit.http import HttpClient
 from tailrace.connector_kit.manifest.abilities import WithLists, WithNewFields
+from tailrace.connector_kit.manifest.addresses import filled
 from tailrace.connector_kit.manifest.calls import Caller
 from tailrace.connector_kit.manifest.delivery import Delivery
 from tailrace.connector_kit.manifest.discovery import fields_of, objects_of
@@ -61,13 +62,13 @@ class ManifestDestination(Destination):
         yield cls(settings, http, SystemClock())
 
     async def check(self) -> None:
-        await self._caller.ask(self.manifest.check)
+        await self._asked(self.manifest.check)
 
     async def objects(self) -> Sequence[Object]:
-        return await objects_of(self.manifest, self._caller.ask)
+        return await objects_of(self.manifest, self._asked)
 
     async def fields(self, object_name: str) -> Sequence[Field]:
-        found = await fields_of(self.manifest, object_name, self._caller.ask)
+        found = await fields_of(self.manifest, object_name, self._asked)
         self._told[object_name] = self._clock.monotonic(), found
         return found
 
@@ -107,6 +108,10 @@ class ManifestDestination(Destination):
     def secrets(self, settings: ConnectionSettings) -> Sequence[str]:
         """Secrets besides the credentials, which vendors must not be quoted with either."""
         return ()
+
+    async def _asked(self, path: str, body: Mapping[str, object] | None = None) -> object:
+        """The document that answers a question of the manifest, with the settings in its address."""
+        return await self._caller.ask(filled(path, self._sign_in.values), body)
 
     def _made(self, plan: WritePlan, batch: Batch) -> Sequence[Rendered | RowOutcome]:
         family, trace = self.manifest.family_of(plan.target.object_name), batch.idempotency_key[:_TRACE_LENGTH]

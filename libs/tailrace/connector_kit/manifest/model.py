@@ -1,6 +1,6 @@
 """A manifest: everything that the engine needs to know of a vendor's API, in one value of one file."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from typing import Annotated, Self
 
@@ -9,7 +9,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from tailrace.connector_kit.destination import Level
 from tailrace.connector_kit.field_kinds import FieldKind
-from tailrace.connector_kit.manifest.addresses import ObjectPath, PlainPath, Url, settings_in
+from tailrace.connector_kit.manifest.addresses import QuestionPath, Url, settings_in
 from tailrace.connector_kit.manifest.answer_rules import AnswerRule
 from tailrace.connector_kit.manifest.attribution import Reason
 from tailrace.connector_kit.manifest.auth import AnyAuth
@@ -36,13 +36,13 @@ _OWN = ("objects", "fields", "operations")
 
 
 class Listing(Part):
-    """A question whose answer has a list: objects or fields. `{object}` may stand in the address.
+    """A question whose answer has a list: objects or fields. `{object}` and settings may stand in the address.
 
     With `next`, the answer says where it goes on, and `cursor` is the name that the next question says it by; `more`
     is where some answers say whether they do. With `body`, the question is a POST of it, and the cursor stands in it.
     """
 
-    path: ObjectPath
+    path: QuestionPath
     body: Mapping[str, JsonValue] | None = None
     each: Path = ""
     next: Path | None = None
@@ -146,7 +146,7 @@ class Manifest(Part):
     auth: AnyAuth = Field(discriminator="kind")
     buckets: tuple[Bucket, ...] = ()
     throttles: tuple[AnyThrottle, ...] = (SaysNothing(),)
-    check: PlainPath
+    check: QuestionPath
     objects: Objects
     fields: Fields = Fields()
     encoding: Encoding = Encoding()
@@ -194,15 +194,21 @@ class Manifest(Part):
     def _names_its_settings(self) -> Self:
         names = {setting.name for setting in self.all_settings}
         secrets = {setting.name for setting in self.all_settings if setting.secret}
-        for place, text in (
-            ("base_url", self.base_url),
-            *((f"auth.{name}", text) for name, text in self.auth.texts.items()),
-        ):
+        for place, text in self._texts_of_settings():
             if missing := sorted(settings_in(text) - names):
                 raise ValueError(f"{place} names a setting that there is not: {', '.join(missing)}")
             if shown := sorted(settings_in(text) & secrets):
                 raise ValueError(f"{place} would show a secret: {', '.join(shown)}")
         return self
+
+    def _texts_of_settings(self) -> Iterator[tuple[str, str]]:
+        """The texts in which settings may stand, and where they are."""
+        yield from (("base_url", self.base_url), ("check", self.check))
+        yield from ((f"auth.{name}", text) for name, text in self.auth.texts.items())
+        for family in self.families:
+            for place, listing in (("objects", family.objects.listing), ("fields", family.fields.listing)):
+                if listing is not None:
+                    yield f"{place}.listing.path", listing.path.replace("{object}", "")
 
 
 def _has(objects: Objects, name: str) -> bool:

@@ -4,6 +4,7 @@ With it, a manifest is tried against itself: whether its parts fit together, and
 row. Whether the vendor is as described, only the vendor's own answers show.
 """
 
+import re
 from collections import deque
 from collections.abc import Collection, Sequence
 from urllib.parse import urlsplit
@@ -39,6 +40,8 @@ LISTED_OBJECT = "listed_object"
 
 CODE = "NOT_TAKEN_HERE"
 MESSAGE = "this row is not taken"
+
+_HOLE = re.compile(r"\{[a-z0-9_]+\}")
 
 Told = HttpResponse | Exception
 
@@ -82,7 +85,7 @@ class StandIn(HttpClient):
 
     def _is_a_listing(self, path: str) -> bool:
         listings = (self._manifest.objects.listing, self._manifest.fields.listing)
-        return any(each is not None and each.body is not None and path.endswith(each.path) for each in listings)
+        return any(each is not None and each.body is not None and _leads_to(path, each.path) for each in listings)
 
     def _is_for_ids(self, path: str) -> bool:
         key = self._write.key
@@ -107,7 +110,7 @@ class StandIn(HttpClient):
 
     def _listed(self, path: str) -> object:
         objects, fields = self._manifest.objects, self._manifest.fields
-        if objects.listing is not None and path.endswith(objects.listing.path.partition("?")[0]):
+        if objects.listing is not None and _leads_to(path, objects.listing.path):
             entry = _marked(put(put({}, objects.label, ""), objects.name, LISTED_OBJECT), objects.is_writable)
             for place, text in objects.where.items():
                 entry = put(entry, place, text)
@@ -117,6 +120,12 @@ class StandIn(HttpClient):
         key = _marked(put({}, fields.name, self._key_name), fields.is_key)
         other = _marked(put({}, fields.name, OTHER_FIELD), fields.is_writable)
         return put({}, fields.listing.each, [key, other])
+
+
+def _leads_to(path: str, declared: str) -> bool:
+    """Whether a path is a declared one, whatever stands in the place of settings."""
+    words = _HOLE.split(declared.partition("?")[0])
+    return re.search("[^/]+".join(map(re.escape, words)) + "$", path) is not None
 
 
 def _marked(entry: object, path: str | None) -> object:
