@@ -6,6 +6,7 @@ from tailrace.connector_kit.http import HttpResponse
 from tailrace.connector_kit.manifest.throttles import (
     AnyThrottle,
     InBody,
+    NamedInHeader,
     NothingLeft,
     ResetAt,
     ResetIn,
@@ -20,6 +21,11 @@ from tailrace.testing.fake_http import answer
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 EPOCH = int(NOW.timestamp())
 USED = UsedOfMost(header="Sforce-Limit-Info", then_s=600)
+QUOTAS = NamedInHeader(header="X-Quotas", name="left_min", unit="min")
+
+
+def quotas(told: str) -> dict[str, str]:
+    return {"x-quotas": told}
 
 
 @pytest.mark.parametrize(
@@ -43,6 +49,14 @@ USED = UsedOfMost(header="Sforce-Limit-Info", then_s=600)
         (InBody(at="params.reset", unit="ms"), answer(429, {"params": {"reset": "5500"}}), 5.5),
         (InBody(at="reset", unit="epoch_s"), answer(429, {"reset": EPOCH + 4}), 4),
         (InBody(at="reset", unit="s"), answer(429, b"<html>"), None),
+        (QUOTAS, answer(403, headers=quotas('{"7":[{"left_min":0},{"left_min":3}],"8":[{"left_min":2}]}')), 180),
+        (QUOTAS, answer(403, headers=quotas('[{"left_min":"0.5"}]')), 30),
+        (QUOTAS, answer(403, headers=quotas('{"7":[{"left_min":0}]}')), None),
+        (QUOTAS, answer(403, headers=quotas('{"7":[{"left_min":-3},{"left_min":null},{"left_min":"x"},7]}')), None),
+        (QUOTAS, answer(403, headers=quotas("[" * 9 + '{"left_min":3}' + "]" * 9)), None),
+        (QUOTAS, answer(403, headers=quotas("{left_min:3")), None),
+        (QUOTAS, answer(403), None),
+        (NamedInHeader(header="X-Quotas", name="left", unit="s"), answer(403, headers=quotas('{"left":4}')), 4),
         (TooManyAtOnce(then_s=2), answer(429), 2),
         (SaysNothing(), answer(429), None),
         (SaysNothing(then_s=3), answer(429), 3),

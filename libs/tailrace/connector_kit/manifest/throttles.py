@@ -1,7 +1,8 @@
-"""The eight ways in which vendors say how long to wait."""
+"""The nine ways in which vendors say how long to wait."""
 
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -14,6 +15,8 @@ from tailrace.connector_kit.manifest.parts import Part, Path, number_at, read_js
 LONGEST_S = 900.0
 """Longer waits are cut: whoever waits asks again."""
 
+_MINUTE_S = 60.0
+_DEEPEST = 5
 _USED_OF_MOST = re.compile(r"\b([0-9]{1,12})/([0-9]{1,12})\b")
 _Header = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,100}$")]
 _Wait = Annotated[float, Field(gt=0, le=LONGEST_S)]
@@ -103,6 +106,20 @@ class InBody(Throttle):
         return max(0.0, told - now.timestamp())
 
 
+class NamedInHeader(Throttle):
+    """A header of JSON in which numbers have this name, such as one for each quota: the longest wait counts."""
+
+    kind: Literal["named_in_header"] = "named_in_header"
+    header: _Header
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,100}$")
+    unit: Literal["s", "min"]
+
+    def wait_s(self, response: HttpResponse, *, now: datetime) -> float | None:
+        held = read_json(response.headers.get(self.header.lower(), "").encode())
+        told = max(_numbers_named(self.name, held), default=0.0)
+        return told * (_MINUTE_S if self.unit == "min" else 1) or None
+
+
 class TooManyAtOnce(Throttle):
     """The vendor counts requests in flight, not in a time: come back when one of ours may be done."""
 
@@ -124,10 +141,10 @@ class SaysNothing(Throttle):
 
 
 AnyThrottle = Annotated[
-    RetryAfter | ResetAt | ResetIn | UsedOfMost | NothingLeft | InBody | TooManyAtOnce | SaysNothing,
+    RetryAfter | ResetAt | ResetIn | UsedOfMost | NothingLeft | InBody | NamedInHeader | TooManyAtOnce | SaysNothing,
     Field(discriminator="kind"),
 ]
-"""One of the eight signals."""
+"""One of the nine signals."""
 
 
 def wait_of(signals: tuple[AnyThrottle, ...], response: HttpResponse, *, now: datetime) -> float | None:
@@ -137,6 +154,18 @@ def wait_of(signals: tuple[AnyThrottle, ...], response: HttpResponse, *, now: da
         if wait_s is not None:
             return min(wait_s, LONGEST_S)
     return None
+
+
+def _numbers_named(name: str, held: object) -> Iterator[float]:
+    """The numbers of a name in the objects and lists of a document, as deep as quotas lie in one."""
+    parts = [held]
+    for _ in range(_DEEPEST):
+        objects = [part for part in parts if isinstance(part, dict)]
+        for each in objects:
+            if (number := number_at(each, name)) is not None:
+                yield number
+        lists = [part for part in parts if isinstance(part, list)]
+        parts = [part for each in (*lists, *(each.values() for each in objects)) for part in each]
 
 
 def _number(response: HttpResponse, header: str) -> float | None:
