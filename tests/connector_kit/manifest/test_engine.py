@@ -202,6 +202,14 @@ async def test_position_that_no_row_has_is_in_doubt(way: str, place: object) -> 
         await put(opened(vendor(write(NINE[way])), http), Operation.UPSERT, b'{"id":"1"}', b'{"id":"2"}')
 
 
+@pytest.mark.parametrize("told", [{"invalid": 0, "got": 0}, {"invalid": 0}, {"invalid": 0, "got": "none"}])
+async def test_count_of_no_failures_and_of_no_rows_is_in_doubt(told: dict[str, object]) -> None:
+    destination = opened(vendor(write(NINE["counted, both ways"])), FakeHttp(answer(200, told)))
+
+    with pytest.raises(InDoubt, match="no row that arrived"):
+        await put(destination, Operation.UPSERT, b'{"id":"1"}', b'{"id":"2"}')
+
+
 async def test_key_that_comes_back_in_small_letters_is_found() -> None:
     key = FOUND.model_copy(update={"fold": "lower"})
     manifest = vendor(*[write(NINE["all or nothing"], key=key, row={"own": Slot.FOUND})] * 4)

@@ -38,6 +38,7 @@ NINE: dict[str, AnyAttribution] = {
     "field indexes": FieldIndexes(at=("invalid", "missing")),
     "all or nothing": AllOrNothing(),
     "counted": Counted(failed_count="invalid"),
+    "counted, both ways": Counted(failed_count="invalid", got_count="got"),
     "single": Single(error="error"),
     "job": Job(id="job.id", get="/jobs/{id}", state="state", done=("done",), failed=("dead",), read=Indexed()),
     "job with results": Job(

@@ -226,10 +226,11 @@ class AllOrNothing(Attribution):
 
 
 class Counted(Attribution):
-    """Nothing but how many rows were not taken: with none, the batch is accepted, which is all that is known."""
+    """Counts alone: without a failure the batch is accepted, and with none that arrived at `got_count` in doubt."""
 
     kind: Literal["counted"] = "counted"
     failed_count: Path
+    got_count: Path | None = None
 
     def outcomes(self, document: object, sent: Sequence[Sent]) -> list[RowOutcome]:
         failed = number_at(document, self.failed_count)
@@ -237,6 +238,8 @@ class Counted(Attribution):
             raise InDoubt(f"the answer has no number at {self.failed_count!r}")
         if failed:
             raise BatchRefused(f"the destination did not take {failed:g} of {len(sent)} rows")
+        if self.got_count is not None and not number_at(document, self.got_count):
+            raise InDoubt(f"the answer counts no failure, and no row that arrived at {self.got_count!r}")
         return [NOT_VERIFIED] * len(sent)
 
 

@@ -188,7 +188,8 @@ def _document(read: Immediate, sent: Sequence[Sent], failed: Collection[int]) ->
         case FieldIndexes():
             return put({}, read.at[0], {OTHER_FIELD: sorted(failed)} if failed else {})
         case Counted():
-            return put({}, read.failed_count, len(failed))
+            counted = put({}, read.failed_count, len(failed))
+            return counted if read.got_count is None else put(counted, read.got_count, len(sent))
         case AllOrNothing() | Single():
             return {}
 
