@@ -9,7 +9,7 @@ import pytest
 from tailrace.core.batches import Batch
 from tailrace.core.errors import DestinationUnavailable, InDoubt
 from tailrace.core.policies import DeliveryPolicy, FailureThresholds, OnAmbiguous
-from tailrace.core.rows import DELIVERED, Operation, Row, RowKey, RowOutcome, rejected, unknown
+from tailrace.core.rows import DELIVERED, Operation, Row, RowKey, RowOutcome, Verdict, rejected, unknown
 from tailrace.core.runs import RunKind
 from tailrace.core.snapshots import hash_row
 from tailrace.core.syncs import SyncMode
@@ -46,6 +46,20 @@ async def test_row_in_doubt_is_a_dead_letter_and_its_neighbours_are_delivered() 
 
     assert (books.delivered, books.reasons["rejected.IN_DOUBT"]) == (5, 1)
     assert [letter.message for letter in world.ledger.letters.values()] == ["worker died"]
+
+
+async def test_books_say_of_which_rows_nobody_knows_what_became() -> None:
+    taken = RowOutcome(Verdict.DELIVERED, "NOT_VERIFIED")
+    destination = MemoryDestination(rows_per_batch=2, always=lambda batch: [taken] * len(batch.rows))
+    world = World(people(100), destination, SyncMode.MIRROR)
+    first = await world.run()
+    world.rows = people(98)
+
+    then = await world.run()
+
+    assert (first.delivered, first.reasons["delivered.NOT_VERIFIED"], first.balance) == (100, 100, True)
+    assert (then.deleted, then.reasons["deleted.NOT_VERIFIED"], then.balance) == (2, 2, True)
+    assert len(world.destination.requests) == 51
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,8 @@ class Books:
     """What became of every row, and why; only ever added to.
 
     `read` counts rows of the query, `removed` rows that were delivered once and are gone from it.
-    `reasons` says how many rows were added, changed, skipped or rejected under which code.
+    `reasons` says how many rows were added, changed, skipped or rejected under which code, and how many delivered under
+    one: `delivered.NOT_VERIFIED` are those that a destination took without saying what became of them.
     """
 
     read: int = 0

@@ -254,7 +254,7 @@ class Tally:
             self.add_rejected(change, mapped, _of_destination(outcome))
             return
         if outcome.verdict is Verdict.DELIVERED:
-            self._count(change, "delivered")
+            self._count(change, "delivered", outcome.code and fit_code(outcome.code))
         else:
             self._count(change, "skipped", fit_code(outcome.code))
         if change.change is Change.REMOVED:
