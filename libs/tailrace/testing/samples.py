@@ -40,7 +40,7 @@ _JUDGED = (
 )
 _LEFT = frozenset(
     {"kind", "source", "checked", "at_most", "max_rows", "max_size", "is_idempotent", "message", "label", "every_s"}
-    | {"description", "data_type", "kinds", "token_url", "scope", "bucket"}
+    | {"description", "data_type", "kinds", "token_url", "scope", "bucket", "example"}
 )
 
 

@@ -1,5 +1,8 @@
 """Every promise against every habit; and that a promise which does not hold is found."""
 
+import re
+from collections.abc import Mapping
+
 import pytest
 
 from tailrace.connector_kit.manifest.answer_rules import AnswerRule, Then
@@ -14,7 +17,7 @@ from tailrace.connector_kit.manifest.auth import (
     NoAuth,
     RefreshToken,
 )
-from tailrace.connector_kit.manifest.model import Manifest
+from tailrace.connector_kit.manifest.model import Fields, Hooks, KnownField, Manifest
 from tailrace.connector_kit.manifest.rehearsal import (
     PROMISES,
     Promise,
@@ -23,6 +26,8 @@ from tailrace.connector_kit.manifest.rehearsal import (
     rehearse,
     the_row_that_failed_is_rejected_and_no_other,
 )
+from tailrace.connector_kit.manifest.settings import Setting
+from tailrace.connector_kit.manifest.templates import Slot
 from tests.connector_kit.manifest.vendors import DOCS, IN_THE_PATH, LOOKED_UP, NINE, vendor, write
 
 TOKENS = "https://vendor.example/token"
@@ -39,11 +44,27 @@ EIGHT: dict[str, AnyAuth] = {
     ),
     "jwt bearer": JwtBearer(token_url=TOKENS, source=DOCS, issuer="us", audience=TOKENS),
 }
+
+
+def short(fields: Mapping[str, object]) -> Mapping[str, object]:
+    if not re.fullmatch(r"[a-z]{2}", str(fields["country"])):
+        raise ValueError("country: two letters")
+    return fields
+
+
+PICKY = vendor(
+    *[write(NINE["aligned"], row={"id": Slot.KEY, "country": "$fields.country"})] * 4,
+    settings=(Setting(name="account", description="whose", pattern="[0-9]+", example="77"),),
+    base_url="https://vendor.example/{account}",
+    fields=Fields(known=(KnownField(name="id", is_key=True), KnownField(name="country", example="ch"))),
+    hooks=Hooks(row=short),
+)
 VENDORS = {
     **{habit: vendor(write(attribution)) for habit, attribution in NINE.items()},
     **{habit: vendor(write(NINE["aligned"]), auth=auth) for habit, auth in EIGHT.items()},
     "looked up": LOOKED_UP,
     "in the path": IN_THE_PATH,
+    "takes known fields of some values only": PICKY,
     "deleted by body": vendor(
         *[write(NINE["aligned"])] * 3, write(NINE["all or nothing"], method="DELETE", deletes_by_body=True)
     ),

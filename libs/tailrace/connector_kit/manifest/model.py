@@ -79,12 +79,13 @@ class Objects(Part):
 
 
 class KnownField(Part):
-    """A field that every account has."""
+    """A field that every account has; `example` is a value that it takes, where not every text is one."""
 
     name: str
     label: str = ""
     data_type: str = "string"
     is_key: bool = False
+    example: str = ""
 
 
 class Fields(Part):

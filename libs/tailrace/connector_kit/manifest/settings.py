@@ -17,7 +17,7 @@ _BASE_URL = re.compile(r"https?://[A-Za-z0-9._~:\[\]-]+(/[A-Za-z0-9._~-]+)*")
 class Setting(Part):
     """One thing to fill in; with `choices`, one of their names, which stand for their values.
 
-    What may stand in an address must not change where the address leads: see `pattern`.
+    What may stand in an address must not change where the address leads: see `pattern`. `example` fits it.
     """
 
     name: str = Field(pattern=_NAME)
@@ -26,6 +26,7 @@ class Setting(Part):
     choices: Mapping[str, str] = {}
     default: str | None = None
     pattern: str = r"[A-Za-z0-9._-]{1,200}"
+    example: str = "acme"
 
 
 BaseUrl = Annotated[str, AfterValidator(lambda text: _checked(_BASE_URL, text, "https://host/path"))]

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from tailrace.connector_kit.destination import Target, WritePlan
 from tailrace.connector_kit.manifest.attribution import Job, Keyed, Sent
 from tailrace.connector_kit.manifest.engine import ManifestDestination, destination_of
-from tailrace.connector_kit.manifest.model import Manifest
+from tailrace.connector_kit.manifest.model import Fields, Manifest
 from tailrace.connector_kit.manifest.settings import Setting
 from tailrace.connector_kit.manifest.stand_in import LISTED_OBJECT, OTHER_FIELD, StandIn, Told, said, state, submitted
 from tailrace.connector_kit.manifest.targets import holes_in, takes_fields
@@ -43,7 +43,9 @@ class Stage:
     def rows(self, count: int, *, size: int = 0) -> list[Row]:
         """So many rows, each with a private value, of at least that size."""
         key_name = self.plan.target.key_fields[0]
-        made_up = {hole.field: _made_up(hole) for hole in holes_in(self.write, key_name) if hole.field}
+        examples = {known.name: known.example for known in self.manifest.fields.known}
+        holes = [hole for hole in holes_in(self.write, key_name) if hole.field]
+        made_up = {hole.field: examples.get(hole.field or "") or _made_up(hole) for hole in holes}
         has_other = OTHER_FIELD in self.plan.target.fields
         bodies = [
             orjson.dumps(
@@ -99,7 +101,8 @@ async def staged(manifest: Manifest, operation: Operation, key_name: str = "") -
     async with connector.open(settings, vendor) as destination:
         name = next((known.name for known in manifest.objects.known), manifest.objects.prefix + LISTED_OBJECT)
         named = sorted({hole.field for hole in holes_in(write, key_name) if hole.field} - {key_name})
-        fields = (key_name, *named, *([OTHER_FIELD] if takes_fields(write, operation, key_name) else []))
+        has_other = takes_fields(write, operation, key_name) and _has_others(manifest.fields)
+        fields = (key_name, *named, *([OTHER_FIELD] if has_other else []))
         plan = await destination.plan(Target(name, operation, (key_name,), fields))
         yield Stage(manifest, write, plan, vendor, destination)
 
@@ -114,6 +117,11 @@ def _key_name(manifest: Manifest, write: Write) -> str:
     return next(iter((*write.key.fields, *known)), "key_field")
 
 
+def _has_others(fields: Fields) -> bool:
+    """Whether there may be other fields than those that every account has."""
+    return not fields.known or fields.listing is not None or not fields.are_all
+
+
 def _made_up(hole: Hole) -> str:
     """A value that the filters take."""
     if not REFUSING.intersection(hole.filters):
@@ -126,7 +134,7 @@ def _filled(setting: Setting) -> str:
         return next(iter(setting.choices))
     if setting.name == "private_key":
         return _rsa_key()
-    return SECRET if setting.secret else "acme"
+    return SECRET if setting.secret else setting.default or setting.example
 
 
 @cache
