@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from tailrace.core.mappings import Hash, HashKind, Platform
-from tailrace.mapping.hashing import hashing
+from tailrace.mapping.hashing import hashing, hashing_by
 from tailrace.mapping.values import Mismatch
 
 META, GOOGLE = Platform.META, Platform.GOOGLE
@@ -80,6 +80,14 @@ def test_value_of_another_kind_is_not_hashed(kind: HashKind, value: str) -> None
         hashing(Hash(kind=kind, platform=META))(value)
 
     assert value not in str(refused.value)
+
+
+def test_rule_of_one_s_own_is_hashed_by_and_keeps_hashes() -> None:
+    year = hashing_by(lambda text: text.strip()[:4])
+
+    assert year(" 1997-02-16") == year(1997) == digest("1997")
+    assert year(digest("1997").upper()) == digest("1997")
+    assert year(" ") is None
 
 
 def test_number_of_a_region_needs_no_country_code() -> None:

@@ -29,25 +29,28 @@ def hashing(how: Hash) -> Convert:
 
     :raises Mismatch: when called, where the value is none of that kind.
     """
-    normalize = _normalization(how)
-    keeps_hashes = how.platform is not None
+    return _hash_of_text if how.platform is None else hashing_by(_normalization(how.platform, how))
+
+
+def hashing_by(normalize: Normalize) -> Convert:
+    """Makes a value its hash once it is normalised, as `hashing` does."""
 
     def hashed(value: object) -> str | None:
         text = to_text(value)
-        if keeps_hashes and _HASHED.fullmatch(text.strip()):
-            return text.strip().lower()
-        told = normalize(text)
-        return sha256(told.encode("utf-8", "surrogatepass")).hexdigest() if told else None
+        return text.strip().lower() if _HASHED.fullmatch(text.strip()) else _hash_of_text(normalize(text))
 
     return hashed
 
 
-def _normalization(how: Hash) -> Normalize:
-    match how.platform:
-        case None:
-            return str
+def _hash_of_text(value: object) -> str | None:
+    text = to_text(value)
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest() if text else None
+
+
+def _normalization(platform: Platform, how: Hash) -> Normalize:
+    match platform:
         case _ if how.kind is HashKind.PHONE:
-            return _phone(how.region, is_bare=how.platform is Platform.META)
+            return _phone(how.region, is_bare=platform is Platform.META)
         case Platform.GOOGLE:
             return _GOOGLE[how.kind]
         case Platform.META:
