@@ -38,6 +38,8 @@ def test_meta_publishes_this_very_hash(kind: HashKind, value: str, published: st
         (META, HashKind.EMAIL, "Jo.Doe@GMAIL.com ", "jo.doe@gmail.com"),
         (GOOGLE, HashKind.EMAIL, "Jo.Doe@GMAIL.com ", "jodoe@gmail.com"),
         (GOOGLE, HashKind.EMAIL, "Jo.Doe@Example.com", "jo.doe@example.com"),
+        (GOOGLE, HashKind.EMAIL, "cloudy.sanfrancisco+shopping@gmail.com", "cloudysanfrancisco@gmail.com"),
+        (GOOGLE, HashKind.EMAIL, "user.name+NYC@Example.com", "user.name+nyc@example.com"),
         (META, HashKind.PHONE, "+41 79 123 45 67", "41791234567"),
         (GOOGLE, HashKind.PHONE, "+41 (0)79 123 45 67", "+41791234567"),
         (GOOGLE, HashKind.PHONE, "+1 650-555-1212", "+16505551212"),
@@ -88,6 +90,12 @@ def test_rule_of_one_s_own_is_hashed_by_and_keeps_hashes() -> None:
     assert year(" 1997-02-16") == year(1997) == digest("1997")
     assert year(digest("1997").upper()) == digest("1997")
     assert year(" ") is None
+
+
+@pytest.mark.parametrize("value", ["+shopping@gmail.com", "...@googlemail.com"])
+def test_address_of_which_google_leaves_no_name_is_not_hashed(value: str) -> None:
+    with pytest.raises(Mismatch):
+        hashing(Hash(kind=HashKind.EMAIL, platform=GOOGLE))(value)
 
 
 def test_number_of_a_region_needs_no_country_code() -> None:

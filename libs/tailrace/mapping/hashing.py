@@ -1,8 +1,8 @@
 """Hashes of what a person is known by, as the platforms for advertising want it: normalised first, then SHA-256.
 
 Meta: https://developers.facebook.com/docs/marketing-api/conversions-api/parameters/customer-information-parameters
-Google: https://developers.google.com/google-ads/api/docs/remarketing/audience-segments/customer-match/get-started and
-the formatter of https://github.com/googleads/data-manager-python, all looked at on 2026-11-22.
+Google: https://developers.google.com/data-manager/api/devguides/concepts/formatting and the formatter of
+https://github.com/googleads/data-manager-python, all looked at on 2026-11-23.
 """
 
 import re
@@ -17,7 +17,7 @@ from tailrace.mapping.values import Convert, Mismatch, parsed, to_text
 
 _HASHED = re.compile(r"[0-9a-fA-F]{64}")
 _ADDRESS = re.compile(r"[^@\s]+@[^@\s]+")
-_WITHOUT_DOTS = frozenset({"gmail.com", "googlemail.com"})
+_GMAIL = frozenset({"gmail.com", "googlemail.com"})
 _GENDERS = {"f": "f", "female": "f", "m": "m", "male": "m"}
 _OLDEST = 1900
 
@@ -71,7 +71,12 @@ def _email(text: str) -> str:
 def _google_email(text: str) -> str:
     address = _email(text)
     user, _, domain = address.partition("@")
-    return f"{user.replace('.', '')}@{domain}" if domain in _WITHOUT_DOTS else address
+    if domain not in _GMAIL:
+        return address
+    name = user.partition("+")[0].replace(".", "")
+    if not name:
+        raise Mismatch("an e-mail address")
+    return f"{name}@{domain}"
 
 
 def _phone(region: str | None, *, is_bare: bool) -> Normalize:
