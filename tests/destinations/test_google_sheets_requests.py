@@ -4,9 +4,10 @@ import jsonschema
 import pytest
 
 from tailrace.connector_kit.destination import Target
+from tailrace.connector_kit.google_accounts import TOKENS
 from tailrace.connector_kit.http import HttpClient, HttpRequest, HttpResponse
 from tailrace.core.rows import Operation
-from tailrace.destinations.google_sheets import API, TOKENS, GoogleSheetsDestination
+from tailrace.destinations.google_sheets import API, GoogleSheetsDestination
 from tailrace.runtime.http import AiohttpClient
 from tailrace.testing.destination_contract import batch_of
 from tests.destinations.google_discovery import Description

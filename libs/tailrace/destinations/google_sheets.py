@@ -14,17 +14,16 @@ import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Annotated, Self
+from typing import Self
 from urllib.parse import quote
 
-import orjson
-from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr
+from pydantic import BaseModel, ConfigDict
 from pydantic import Field as Setting
 
 from tailrace.connector_kit.answers import raise_for_status
 from tailrace.connector_kit.destination import Destination, Field, Level, Object, Target, WritePlan
+from tailrace.connector_kit.google_accounts import ServiceAccount, sign_in_for, values_of
 from tailrace.connector_kit.http import LONG_ANSWER_BYTES, HttpClient, HttpRequest
-from tailrace.connector_kit.manifest.auth import JwtBearer
 from tailrace.connector_kit.manifest.encoding import Encoding, as_text, dumped
 from tailrace.connector_kit.manifest.parts import list_at, look_up, read_json, text_at
 from tailrace.connector_kit.manifest.sign_in import SignIn
@@ -44,7 +43,6 @@ from tailrace.core.rows import rejected
 from tailrace.core.syncs import SyncMode
 
 API = "https://sheets.googleapis.com/v4/spreadsheets"
-TOKENS = "https://oauth2.googleapis.com/token"
 LIMITS = "https://developers.google.com/workspace/sheets/api/limits"
 """Looked at on 2026-11-22: 60 reads and 60 writes a minute for a user, 2 MB a request advised."""
 
@@ -56,23 +54,8 @@ ROWS_PER_READ = 200_000
 QUOTA_S = 60.0
 _MODES = frozenset({SyncMode.UPSERT, SyncMode.UPDATE, SyncMode.DELETE, SyncMode.MIRROR})
 _HEADERS = {"Accept": "application/json", "Content-Type": "application/json"}
-_AUTH = JwtBearer(
-    token_url=TOKENS,
-    source="https://developers.google.com/identity/protocols/oauth2/service-account",
-    issuer="{client_email}",
-    audience=TOKENS,
-    scope="https://www.googleapis.com/auth/spreadsheets",
-)
+_AUTH = sign_in_for("https://www.googleapis.com/auth/spreadsheets")
 _ENCODING = Encoding(array="text", nested="text")
-
-
-def _account(secret: SecretStr) -> SecretStr:
-    account = read_json(secret.get_secret_value().encode())
-    if not (text_at(account, "client_email") and text_at(account, "private_key")):
-        raise ValueError(
-            "paste the whole JSON file of the service account's key: client_email or private_key is missing"
-        )
-    return secret
 
 
 class GoogleSheetsSettings(BaseModel):
@@ -83,7 +66,7 @@ class GoogleSheetsSettings(BaseModel):
     spreadsheet_id: str = Setting(
         pattern=r"^[A-Za-z0-9_-]{1,200}$", description="what stands behind /d/ in its address"
     )
-    service_account: Annotated[SecretStr, AfterValidator(_account)] = Setting(description="the key file's JSON")
+    service_account: ServiceAccount = Setting(description="the key file's JSON")
     rows_per_batch: int = Setting(default=1000, ge=1, le=10_000)
     bytes_per_batch: int = Setting(default=400_000, ge=1024, le=REQUEST_BYTES)
 
@@ -102,10 +85,8 @@ class GoogleSheetsDestination(Destination):
     can_leave_out = True
 
     def __init__(self, settings: GoogleSheetsSettings, http: HttpClient, clock: Clock) -> None:
-        account = orjson.loads(settings.service_account.get_secret_value())
-        values = {name: str(account[name]) for name in ("client_email", "private_key")}
         self._settings = settings
-        self._sign_in = SignIn(_AUTH, values, http, clock)
+        self._sign_in = SignIn(_AUTH, values_of(settings.service_account), http, clock)
         self._clock = clock
         self._writing = asyncio.Lock()
 
