@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from tailrace.connector_kit.destination import Target
-from tailrace.connector_kit.manifest.attribution import Keyed
+from tailrace.connector_kit.manifest.attribution import NOT_VERIFIED, Keyed
 from tailrace.connector_kit.manifest.encoding import Encoding, dumped
 from tailrace.connector_kit.manifest.engine import ManifestDestination, destination_of
 from tailrace.connector_kit.manifest.limits import Bucket
@@ -208,6 +208,20 @@ async def test_count_of_no_failures_and_of_no_rows_is_in_doubt(told: dict[str, o
 
     with pytest.raises(InDoubt, match="no row that arrived"):
         await put(destination, Operation.UPSERT, b'{"id":"1"}', b'{"id":"2"}')
+
+
+async def test_batch_that_is_accepted_is_not_verified() -> None:
+    http = FakeHttp(answer(200, {"request": {"id": "r1"}}))
+
+    result = await put(opened(vendor(write(NINE["accepted"])), http), Operation.UPSERT, b'{"id":"1"}')
+
+    assert result.outcomes == [NOT_VERIFIED]
+
+
+@pytest.mark.parametrize("told", [{}, {"request": {"id": None}}, {"request": {"id": ""}}, [], "r1"])
+async def test_batch_without_a_receipt_is_in_doubt(told: object) -> None:
+    with pytest.raises(InDoubt, match=r"nothing at 'request\.id'"):
+        await put(opened(vendor(write(NINE["accepted"])), FakeHttp(answer(200, told))), Operation.UPSERT, b'{"id":"1"}')
 
 
 async def test_key_that_comes_back_in_small_letters_is_found() -> None:

@@ -37,6 +37,7 @@ NINE: dict[str, AnyAttribution] = {
     "keyed errors": Keyed(errors="errors", key="email", fold="lower"),
     "field indexes": FieldIndexes(at=("invalid", "missing")),
     "all or nothing": AllOrNothing(),
+    "accepted": AllOrNothing(receipt="request.id"),
     "counted": Counted(failed_count="invalid"),
     "counted, both ways": Counted(failed_count="invalid", got_count="got"),
     "single": Single(error="error"),

@@ -217,12 +217,15 @@ class FieldIndexes(Attribution):
 
 
 class AllOrNothing(Attribution):
-    """An answer of success is for every row, one of refusal for none."""
+    """A success is for every row, a refusal for none; with `receipt`, where an id stands, a success only accepts."""
 
     kind: Literal["all_or_nothing"] = "all_or_nothing"
+    receipt: Path | None = None
 
     def outcomes(self, document: object, sent: Sequence[Sent]) -> list[RowOutcome]:
-        return [DELIVERED] * len(sent)
+        if self.receipt is not None and not text_at(document, self.receipt):
+            raise InDoubt(f"the answer has nothing at {self.receipt!r}")
+        return [DELIVERED if self.receipt is None else NOT_VERIFIED] * len(sent)
 
 
 class Counted(Attribution):

@@ -190,6 +190,8 @@ def _document(read: Immediate, sent: Sequence[Sent], failed: Collection[int]) ->
         case Counted():
             counted = put({}, read.failed_count, len(failed))
             return counted if read.got_count is None else put(counted, read.got_count, len(sent))
+        case AllOrNothing(receipt=str(place)):
+            return put({}, place, "receipt-1")
         case AllOrNothing() | Single():
             return {}
 
