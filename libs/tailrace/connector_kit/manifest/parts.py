@@ -12,6 +12,9 @@ from tailrace.core.pointers import path_of as pointed_at
 MISSING = object()
 """What stands at a path that a document does not have."""
 
+ANY = "*"
+"""In a path, any position of a list."""
+
 TEXT_LIMIT = 1000
 """Characters of a vendor's text that are kept."""
 
@@ -31,7 +34,10 @@ def _is_path(text: str) -> str:
 
 
 Path = Annotated[str, AfterValidator(_is_path)]
-"""Where something stands in a JSON document: `a.b.0`, or the JSON pointer `/a/b/0`; the empty path is all of it."""
+"""Where something stands in a JSON document: `a.b.0`, or the JSON pointer `/a/b/0`; the empty path is all of it.
+
+For a position, `*` stands for the first element of a list that has what the rest of the path leads to.
+"""
 
 
 def steps_of(path: str) -> Sequence[str]:
@@ -41,9 +47,16 @@ def steps_of(path: str) -> Sequence[str]:
 
 def look_up(document: object, path: str) -> object:
     """What stands at a path, or `MISSING`."""
-    for step in steps_of(path):
+    return _look_up(document, steps_of(path))
+
+
+def _look_up(document: object, steps: Sequence[str]) -> object:
+    for at, step in enumerate(steps):
         if isinstance(document, dict):
             document = document.get(step, MISSING)
+        elif isinstance(document, list) and step == ANY:
+            found = (_look_up(each, steps[at + 1 :]) for each in document)
+            return next((each for each in found if each is not MISSING), MISSING)
         elif isinstance(document, list) and step.isascii() and step.isdigit() and int(step) < len(document):
             document = document[int(step)]
         else:

@@ -29,7 +29,7 @@ from tailrace.connector_kit.manifest.attribution import (
 )
 from tailrace.connector_kit.manifest.auth import EitherGrant, Granted
 from tailrace.connector_kit.manifest.model import Manifest
-from tailrace.connector_kit.manifest.parts import read_json, steps_of
+from tailrace.connector_kit.manifest.parts import ANY, read_json, steps_of
 from tailrace.connector_kit.manifest.writes import LookedUpKey, Write
 
 OTHER_FIELD = "other_field"
@@ -166,7 +166,7 @@ def _put(document: object, steps: Sequence[str], value: object) -> object:
     if not steps:
         return value
     name, *rest = steps
-    if name.isdigit():
+    if name.isdigit() or name == ANY:
         return [_put({}, rest, value)]
     base = document if isinstance(document, dict) else {}
     return base | {name: _put(base.get(name, {}), rest, value)}
