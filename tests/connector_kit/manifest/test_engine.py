@@ -296,6 +296,17 @@ async def test_listing_is_read_to_its_last_page() -> None:
     assert http.requests[1].url.endswith("/objects?limit=2&from=x%20y")
 
 
+async def test_object_is_writable_unless_the_vendor_says_otherwise() -> None:
+    objects = Objects(listing=Listing(path="/objects", each="list"), is_read_only="fixed")
+    listed = [{"name": "a"}, {"name": "b", "fixed": False}, {"name": "c", "fixed": True}]
+
+    found = await opened(
+        vendor(write(NINE["aligned"]), objects=objects), FakeHttp(answer(200, {"list": listed}))
+    ).objects()
+
+    assert [each.writable for each in found] == [True, True, False]
+
+
 @pytest.mark.parametrize(
     ("target", "told"),
     [

@@ -44,8 +44,8 @@ async def _objects(manifest: Manifest, ask: Ask) -> Sequence[Object]:
             if any(text_at(entry, place) != text for place, text in declared.where.items()):
                 continue
             name = declared.prefix + text_at(entry, declared.name)
-            is_writable = declared.is_writable is None or text_at(entry, declared.is_writable) == _TRUE
-            found.setdefault(name, Object(name, text_at(entry, declared.label) or name, modes, writable=is_writable))
+            label, is_writable = text_at(entry, declared.label) or name, _is_writable(declared, entry)
+            found.setdefault(name, Object(name, label, modes, writable=is_writable))
     return list(found.values())
 
 
@@ -103,7 +103,7 @@ def _field(declared: Fields, entry: object) -> Field:
     )
 
 
-def _is_writable(declared: Fields, entry: object) -> bool:
+def _is_writable(declared: Objects | Fields, entry: object) -> bool:
     if declared.is_writable is not None:
         return text_at(entry, declared.is_writable) == _TRUE
     return declared.is_read_only is None or text_at(entry, declared.is_read_only) != _TRUE

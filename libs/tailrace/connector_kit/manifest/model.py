@@ -69,6 +69,7 @@ class Objects(Part):
     name: Path = "name"
     label: Path = "label"
     is_writable: Path | None = None
+    is_read_only: Path | None = None
     where: Mapping[Path, str] = {}
     prefix: str = Field(default="", pattern=r"^([a-z][a-z_]*:)?$")
 
