@@ -28,7 +28,7 @@ from tailrace.connector_kit.manifest.rehearsal import (
 )
 from tailrace.connector_kit.manifest.settings import Setting
 from tailrace.connector_kit.manifest.templates import Slot
-from tests.connector_kit.manifest.vendors import DOCS, IN_THE_PATH, LOOKED_UP, NINE, vendor, write
+from tests.connector_kit.manifest.vendors import DOCS, FIXED_FIELDS, IN_THE_PATH, LOOKED_UP, NINE, vendor, write
 
 TOKENS = "https://vendor.example/token"
 EIGHT: dict[str, AnyAuth] = {
@@ -68,6 +68,7 @@ VENDORS = {
     "deleted by body": vendor(
         *[write(NINE["aligned"])] * 3, write(NINE["all or nothing"], method="DELETE", deletes_by_body=True)
     ),
+    "fields of a fixed set, changed by a hook": FIXED_FIELDS,
 }
 
 

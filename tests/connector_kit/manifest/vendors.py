@@ -1,5 +1,7 @@
 """Made-up vendors, each with another habit."""
 
+import re
+from collections.abc import Mapping
 from datetime import date
 
 from tailrace.connector_kit.destination import Level
@@ -19,8 +21,9 @@ from tailrace.connector_kit.manifest.attribution import (
     Traced,
 )
 from tailrace.connector_kit.manifest.auth import AnyAuth, Bearer
+from tailrace.connector_kit.manifest.encoding import as_text
 from tailrace.connector_kit.manifest.limits import RowLimit, SizeLimit
-from tailrace.connector_kit.manifest.model import KnownObject, Manifest, Objects
+from tailrace.connector_kit.manifest.model import Fields, Hooks, KnownField, KnownObject, Manifest, Objects
 from tailrace.connector_kit.manifest.templates import Slot
 from tailrace.connector_kit.manifest.writes import Ask, LookedUpKey, NamedKey, PathKey, Write
 from tailrace.core.rows import Operation
@@ -103,6 +106,19 @@ LOOKED_UP = vendor(
     write(NINE["aligned"], key=FOUND, row={"*": Slot.OTHERS, "own": Slot.FOUND}),
     write(NINE["aligned"], key=FOUND, path="/many"),
     write(NINE["all or nothing"], key=FOUND, path="/gone", row={"own": Slot.FOUND}),
+)
+
+
+def _as_a_person(fields: Mapping[str, object]) -> Mapping[str, object]:
+    if not re.fullmatch(r"[^@]+@[^@]+", as_text(fields["id"])):
+        raise ValueError("id: the value is no address")
+    return {**fields, "person": {"addresses": [fields["id"]]}}
+
+
+FIXED_FIELDS = vendor(
+    *[write(NINE["all or nothing"], row="$fields.person")] * 4,
+    fields=Fields(known=(KnownField(name="id", is_key=True, example="person-{n}@example.com"),)),
+    hooks=Hooks(row=_as_a_person),
 )
 IN_THE_PATH = vendor(
     write(NINE["single"], key=PathKey(fields=("id",)), path="/by/{key_name}/{key}", method="PUT"),

@@ -80,7 +80,10 @@ class Objects(Part):
 
 
 class KnownField(Part):
-    """A field that every account has; `example` is a value that it takes, where not every text is one."""
+    """A field that every account has.
+
+    Where not every text is a value of it, `example` is one, with `{n}` in that of a key, which differs from row to row.
+    """
 
     name: str
     label: str = ""

@@ -1,6 +1,6 @@
 """A destination by a manifest, opened against its stand-in, with rows to write to it."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -27,6 +27,7 @@ PRIVATE = "private-value-of-a-row"
 SECRET = "canary-of-a-secret-5512"  # noqa: S105 - stands for one
 
 _BATCH_ID = "0123456789abcdef"
+_ANY_KEY = "key-{n}"
 _KEY_BITS = 2048
 
 
@@ -40,20 +41,24 @@ class Stage:
     vendor: StandIn
     destination: ManifestDestination
 
+    def keys(self, count: int) -> list[str]:
+        """The keys of so many rows."""
+        return _keys(self.manifest, self.plan.target.key_fields[0], count)
+
     def rows(self, count: int, *, size: int = 0) -> list[Row]:
         """So many rows, each with a private value, of at least that size."""
         key_name = self.plan.target.key_fields[0]
         examples = {known.name: known.example for known in self.manifest.fields.known}
-        holes = [hole for hole in holes_in(self.write, key_name) if hole.field]
-        made_up = {hole.field: examples.get(hole.field or "") or _made_up(hole) for hole in holes}
+        named = _named(self.manifest, self.write, key_name)
+        made_up = {name: examples.get(name) or _made_up(hole) for name, hole in named.items()}
         has_other = OTHER_FIELD in self.plan.target.fields
         bodies = [
             orjson.dumps(
                 made_up | {key_name: key} | ({OTHER_FIELD: f"{PRIVATE}-{at}" + "x" * size} if has_other else {})
             )
-            for at, key in enumerate(keys(count))
+            for at, key in enumerate(self.keys(count))
         ]
-        return [Row(RowKey((key,)), body, hash_row(body)) for key, body in zip(keys(count), bodies, strict=True)]
+        return [Row(RowKey((key,)), body, hash_row(body)) for key, body in zip(self.keys(count), bodies, strict=True)]
 
     def batch(self, rows: Sequence[Row]) -> Batch:
         """The rows as one batch."""
@@ -63,10 +68,10 @@ class Stage:
         """What the answer can point at, of so many rows."""
         read = self.write.read
         if isinstance(read, Keyed) and read.names == "found":
-            return [Sent(f"id-{key}", f"{_BATCH_ID[:8]}-{at}") for at, key in enumerate(keys(count))]
+            return [Sent(f"id-{key}", f"{_BATCH_ID[:8]}-{at}") for at, key in enumerate(self.keys(count))]
         fold = read.folded if isinstance(read, Keyed) else str
         hook = self.manifest.hooks.key or str
-        return [Sent(fold(hook(key)), f"{_BATCH_ID[:8]}-{at}") for at, key in enumerate(keys(count))]
+        return [Sent(fold(hook(key)), f"{_BATCH_ID[:8]}-{at}") for at, key in enumerate(self.keys(count))]
 
     def answer(self, count: int, *failed: int) -> None:
         """Let the vendor say that these of so many rows failed."""
@@ -92,7 +97,7 @@ async def staged(manifest: Manifest, operation: Operation, key_name: str = "") -
     """An operation of a manifest, ready to be tried for as long as the scope lasts; by this key or by its first."""
     write = manifest.operations[operation]
     key_name = key_name or _key_name(manifest, write)
-    found = () if operation is Operation.INSERT else keys(write.max_rows.rows)
+    found = () if operation is Operation.INSERT else _keys(manifest, key_name, write.max_rows.rows)
     vendor = StandIn(manifest, write, key_name, found)
     connector = destination_of(manifest)
     settings = connector.settings_type.model_validate(
@@ -100,21 +105,28 @@ async def staged(manifest: Manifest, operation: Operation, key_name: str = "") -
     )
     async with connector.open(settings, vendor) as destination:
         name = next((known.name for known in manifest.objects.known), manifest.objects.prefix + LISTED_OBJECT)
-        named = sorted({hole.field for hole in holes_in(write, key_name) if hole.field} - {key_name})
+        named = sorted(_named(manifest, write, key_name).keys() - {key_name})
         has_other = takes_fields(write, operation, key_name) and _has_others(manifest.fields)
         fields = (key_name, *named, *([OTHER_FIELD] if has_other else []))
         plan = await destination.plan(Target(name, operation, (key_name,), fields))
         yield Stage(manifest, write, plan, vendor, destination)
 
 
-def keys(count: int) -> list[str]:
-    """The keys of so many rows."""
-    return [f"key-{at}" for at in range(count)]
-
-
 def _key_name(manifest: Manifest, write: Write) -> str:
     known = [field.name for field in manifest.fields.known if field.is_key]
     return next(iter((*write.key.fields, *known)), "key_field")
+
+
+def _keys(manifest: Manifest, key_name: str, count: int) -> list[str]:
+    examples = [known.example for known in manifest.fields.known if known.name == key_name and "{n}" in known.example]
+    return [next(iter(examples), _ANY_KEY).replace("{n}", str(at)) for at in range(count)]
+
+
+def _named(manifest: Manifest, write: Write, key_name: str) -> Mapping[str, Hole]:
+    """The fields that the request names; where a hook changes rows, some are made by it, which no row has."""
+    known = {field.name for field in manifest.fields.known}
+    holes = [hole for hole in holes_in(write, key_name) if hole.field]
+    return {hole.field: hole for hole in holes if hole.field and (manifest.hooks.row is None or hole.field in known)}
 
 
 def _has_others(fields: Fields) -> bool:
