@@ -12,6 +12,7 @@ from tailrace.connector_kit.manifest.engine import manifest_of
 from tailrace.connector_kit.manifest.limits import Bucket, RowLimit, SizeLimit
 from tailrace.connector_kit.manifest.model import Manifest
 from tailrace.connector_kit.manifest.parts import MISSING, read_json
+from tailrace.connector_kit.manifest.settings import ConnectionSettings
 from tailrace.connector_kit.manifest.stage import staged
 from tailrace.connector_kit.manifest.writes import Write
 from tailrace.core.rows import Operation
@@ -50,7 +51,8 @@ def _facts(destination: type[Destination]) -> Iterator[str]:
         yield f"Besides: {', '.join(sorted(map(_words, able)))}."
     manifest = manifest_of(destination)
     if manifest is not None:
-        settings = ", ".join(f"`{each.name}`" for each in manifest.all_settings)
+        own = destination.settings_type.model_fields.keys() - ConnectionSettings.model_fields.keys()
+        settings = ", ".join(f"`{name}`" for name in destination.settings_type.model_fields if name in own)
         waits = ", ".join(_words(each.kind) for each in manifest.throttles)
         yield f"Settings: {settings}. Waits, first that speaks: {waits}."
         yield f"Described in {manifest.docs}, looked at on {manifest.checked}."
