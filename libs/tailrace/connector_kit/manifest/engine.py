@@ -87,9 +87,13 @@ class ManifestDestination(Destination):
         )
 
     async def write(self, plan: WritePlan, batch: Batch) -> BatchResult:
+        return await self._written(plan, batch, self._operation(plan))
+
+    async def _written(self, plan: WritePlan, batch: Batch, write: Write) -> BatchResult:
+        """Write a batch by an operation, or by what was made of one."""
         made = self._made(plan, batch)
         rows = [row for row in made if isinstance(row, Rendered)]
-        sent = iter(await self._delivery(plan, batch).send(rows) if rows else ())
+        sent = iter(await self._delivery(plan, batch, write).send(rows) if rows else ())
         outcomes = [next(sent) if isinstance(row, Rendered) else row for row in made]
         secrets = secret_words((*self._sign_in.secrets, *self._others))
         return BatchResult(batch, all_masked(outcomes, secrets))
@@ -98,7 +102,7 @@ class ManifestDestination(Destination):
         """The vendor's own ids of each row, looked up by this key; or why the row cannot be sent."""
         made = self._made(plan, batch)
         rows = [row for row in made if isinstance(row, Rendered)]
-        ids = iter(await self._delivery(plan, batch).ids(key, rows) if rows else ())
+        ids = iter(await self._delivery(plan, batch, self._operation(plan)).ids(key, rows) if rows else ())
         return [next(ids) if isinstance(row, Rendered) else row for row in made]
 
     def values(self, settings: ConnectionSettings) -> Mapping[str, str]:
@@ -117,8 +121,10 @@ class ManifestDestination(Destination):
         family, trace = self.manifest.family_of(plan.target.object_name), batch.idempotency_key[:_TRACE_LENGTH]
         return [render(row, f"{trace}-{at}", plan.target, family) for at, row in enumerate(batch.rows)]
 
-    def _delivery(self, plan: WritePlan, batch: Batch) -> Delivery:
-        write = self.manifest.family_of(plan.target.object_name).operations[plan.target.operation]
+    def _operation(self, plan: WritePlan) -> Write:
+        return self.manifest.family_of(plan.target.object_name).operations[plan.target.operation]
+
+    def _delivery(self, plan: WritePlan, batch: Batch, write: Write) -> Delivery:
         frame = self._frame(plan.target, batch.idempotency_key)
         return Delivery(self._caller, frame, write, self._most_bytes(write), self._clock)
 
