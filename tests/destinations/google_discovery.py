@@ -55,7 +55,7 @@ class Description:
         found = [
             method
             for method in _methods(self.document["resources"])
-            if method["httpMethod"] == request.method and _matches(method["path"], path)
+            if method["httpMethod"] == request.method and _matches(method["flatPath"], path)
         ]
         [method] = found
         return method
