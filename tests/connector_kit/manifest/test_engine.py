@@ -10,7 +10,7 @@ from tailrace.connector_kit.manifest.attribution import NOT_VERIFIED, Keyed
 from tailrace.connector_kit.manifest.encoding import Encoding, dumped
 from tailrace.connector_kit.manifest.engine import ManifestDestination, destination_of
 from tailrace.connector_kit.manifest.limits import Bucket
-from tailrace.connector_kit.manifest.model import Fields, Hooks, Listing, Manifest, Objects
+from tailrace.connector_kit.manifest.model import Fields, Hooks, KnownField, Listing, Manifest, Objects
 from tailrace.connector_kit.manifest.templates import Slot
 from tailrace.core.batches import Batch, BatchResult
 from tailrace.core.clock import SystemClock
@@ -278,6 +278,26 @@ async def test_rows_to_delete_stand_in_the_body_where_the_vendor_wants_them_ther
     [request] = http.requests
     assert (request.method, orjson.loads(request.body)) == ("DELETE", {"rows": ["1", "2"]})
     assert request.headers["Content-Type"] == "application/json"
+
+
+async def test_fields_that_the_manifest_knows_stand_apart_from_the_others() -> None:
+    row = {"*": Slot.KNOWN, "more": Slot.CUSTOM}
+    fields = Fields(known=(KnownField(name="id", is_key=True), KnownField(name="name")), are_all=False)
+    http = FakeHttp(answer(200, aligned(1)))
+
+    await put(
+        opened(vendor(write(NINE["aligned"], row=row), fields=fields), http),
+        Operation.UPSERT,
+        b'{"id":"1","name":null,"plan":"pro","more":2.50}',
+    )
+
+    assert b'{"id":"1","name":null,"more":{"plan":"pro","more":2.50}}' in http.requests[0].body
+
+
+@pytest.mark.parametrize("half", [Slot.KNOWN, Slot.CUSTOM])
+def test_half_of_the_fields_is_refused(half: Slot) -> None:
+    with pytest.raises(ValueError, match="write both"):
+        write(NINE["aligned"], row={"*": half})
 
 
 async def test_listing_is_read_to_its_last_page() -> None:

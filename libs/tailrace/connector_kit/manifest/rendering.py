@@ -38,6 +38,7 @@ class Rendered:
     """A row on its way: its fields as the vendor takes them, its key, our trace id, the vendor's id if looked up.
 
     `identity` has the names of the fields that say which row it is: the key's, and what else the vendor knows it by.
+    `known` has those that the manifest names.
     """
 
     fields: Mapping[str, object]
@@ -45,6 +46,7 @@ class Rendered:
     trace: str
     identity: frozenset[str]
     found: str = ""
+    known: frozenset[str] = frozenset()
 
 
 def render(row: Row, trace: str, target: Target, manifest: Manifest) -> Rendered | RowOutcome:
@@ -68,7 +70,7 @@ def render(row: Row, trace: str, target: Target, manifest: Manifest) -> Rendered
             fields = {**fields, **{name: as_text(value) for name, value in told.items() if not _is_no_id(value)}}
     if key_name is not None and as_text(key) == "":
         return rejected("EMPTY_KEY", f"the destination needs a value in {key_name}")
-    return Rendered(fields, key, trace, identity)
+    return Rendered(fields, key, trace, identity, known=frozenset(field.name for field in manifest.fields.known))
 
 
 def fill(template: Template, frame: Frame, row: Rendered | None = None) -> object:
@@ -167,6 +169,10 @@ def _slot(hole: Hole, frame: Frame, row: Rendered) -> object:  # noqa: PLR0911 -
             return row.key
         case Slot.OTHERS:
             return {name: value for name, value in row.fields.items() if name not in row.identity}
+        case Slot.KNOWN:
+            return {name: value for name, value in row.fields.items() if name in row.known}
+        case Slot.CUSTOM:
+            return {name: value for name, value in row.fields.items() if name not in row.known | row.identity}
         case Slot.IDENTITY:
             return {name: value for name, value in row.fields.items() if name in row.identity and value is not None}
         case Slot.TRACE:

@@ -10,7 +10,7 @@ from tailrace.core.errors import DestinationInvalid
 from tailrace.core.rows import Operation
 
 _TOLD = 50
-_OF_ALL_FIELDS = frozenset({Slot.FIELDS, Slot.OTHERS, Slot.IDENTITY})
+_OF_ALL_FIELDS = frozenset({Slot.FIELDS, Slot.OTHERS, Slot.CUSTOM, Slot.IDENTITY})
 
 
 def check_target(manifest: Manifest, target: Target, fields: Sequence[Field]) -> Write:

@@ -34,6 +34,8 @@ class Slot(StrEnum):
     KEY_NAME = "$key_name"  # the name of the key's field
     FIELDS = "$fields"  # every mapped field; `$fields.email` is one of them
     OTHERS = "$others"  # every mapped field but the key, or but the fields of an identity
+    KNOWN = "$known"  # the mapped fields that the manifest knows by name
+    CUSTOM = "$custom"  # the other mapped fields, but those of an identity
     IDENTITY = "$identity"  # the mapped fields of an identity that have a value, the key among them
     TRACE = "$trace"  # an id of ours for the row in its batch
     ULID = "$ulid"  # a ULID for the row, the same whenever its batch is sent again

@@ -26,6 +26,7 @@ Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 _OF_A_KEY = frozenset({Slot.KEY, Slot.KEY_NAME, Slot.FOUND, Slot.ALL_KEYS, Slot.ALL_FOUND})
 _WITHOUT_BODY = frozenset({"GET", "DELETE"})
+_SPLIT = frozenset({Slot.KNOWN, Slot.CUSTOM})
 _TAKEN = OWN_HEADERS - {"idempotency-key"}
 
 
@@ -175,6 +176,8 @@ class Write(Ask):
         lost = [name for ask in self._asks for name in self._lost_fields(ask)]
         if lost:
             raise ValueError(f"$others leaves {', '.join(lost)} out: write $identity, or $fields.{lost[0]}")
+        if len({hole.slot for hole in self.all_holes} & _SPLIT) == 1:
+            raise ValueError("$known and $custom are the two halves of the fields: write both")
         if isinstance(self.key, LookedUpKey) and self.key.create is not None and self.max_rows.rows > 1:
             raise ValueError("what is not there is made one by one: max_rows must be `1 rows`")
         return self
