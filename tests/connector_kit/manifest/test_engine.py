@@ -14,7 +14,7 @@ from tailrace.connector_kit.manifest.model import Fields, Hooks, KnownField, Lis
 from tailrace.connector_kit.manifest.templates import Slot
 from tailrace.core.batches import Batch, BatchResult
 from tailrace.core.clock import SystemClock
-from tailrace.core.errors import BatchRefused, DestinationInvalid, InDoubt, Throttled
+from tailrace.core.errors import BatchRefused, DestinationInvalid, DestinationUnavailable, InDoubt, Throttled
 from tailrace.core.rows import DELIVERED, Operation, Row, RowKey, Verdict
 from tailrace.core.snapshots import hash_row
 from tailrace.testing.fake_http import FakeHttp, answer
@@ -300,12 +300,13 @@ def test_half_of_the_fields_is_refused(half: Slot) -> None:
         write(NINE["aligned"], row={"*": half})
 
 
-async def test_listing_is_read_to_its_last_page() -> None:
+@pytest.mark.parametrize("after", ["x y", "https://elsewhere.example/objects?limit=1&from=x%20y"])
+async def test_listing_is_read_to_its_last_page(after: str) -> None:
     objects = Objects(
         listing=Listing(path="/objects?limit=2", each="list", next="paging.after", cursor="from"), label="title"
     )
     pages = [
-        answer(200, {"list": [{"name": "a"}], "paging": {"after": "x y"}}),
+        answer(200, {"list": [{"name": "a"}], "paging": {"after": after}}),
         answer(200, {"list": [{"name": "b", "title": "B"}]}),
     ]
     http = FakeHttp(*pages)
@@ -325,6 +326,14 @@ async def test_object_is_writable_unless_the_vendor_says_otherwise() -> None:
     ).objects()
 
     assert [each.writable for each in found] == [True, True, False]
+
+
+async def test_next_page_without_its_cursor_is_no_end() -> None:
+    objects = Objects(listing=Listing(path="/objects", each="list", next="next", cursor="from"))
+    http = FakeHttp(answer(200, {"list": [], "next": "https://vendor.example/objects?page=2"}))
+
+    with pytest.raises(DestinationUnavailable, match="without 'from'"):
+        await opened(vendor(write(NINE["aligned"]), objects=objects), http).objects()
 
 
 @pytest.mark.parametrize(

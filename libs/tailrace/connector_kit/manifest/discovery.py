@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit
 
 from tailrace.connector_kit.destination import Field, Object
 from tailrace.connector_kit.field_kinds import field_kind
@@ -122,11 +122,21 @@ async def _entries(listing: Listing, path: str, ask: Ask) -> Sequence[object]:
         if page is None:
             raise DestinationUnavailable(f"the answer to {listing.path} has no list {listing.each!r}")
         found += page
-        after = MISSING if listing.next is None else look_up(document, listing.next)
+        after = MISSING if listing.next is None else _cursor(listing, look_up(document, listing.next))
         is_last = listing.more is not None and text_at(document, listing.more) != _TRUE
         if is_last or after in (MISSING, None, ""):
             return found
     raise DestinationUnavailable(f"the answers to {listing.path} have more than {_PAGES} pages")
+
+
+def _cursor(listing: Listing, after: object) -> object:
+    """Where the next page begins: what the answer says, or of an address its parameter."""
+    if not isinstance(after, str) or not after.startswith("https://"):
+        return after
+    found = parse_qs(urlsplit(after).query).get(listing.cursor)
+    if found is None:
+        raise DestinationUnavailable(f"the answer to {listing.path} has a next page without {listing.cursor!r}")
+    return found[0]
 
 
 async def _page(listing: Listing, path: str, after: object, ask: Ask) -> object:

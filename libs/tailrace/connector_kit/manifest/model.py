@@ -38,8 +38,9 @@ _OWN = ("objects", "fields", "operations")
 class Listing(Part):
     """A question whose answer has a list: objects or fields. `{object}` and settings may stand in the address.
 
-    With `next`, the answer says where it goes on, and `cursor` is the name that the next question says it by; `more`
-    is where some answers say whether they do. With `body`, the question is a POST of it, and the cursor stands in it.
+    With `next`, the answer says where it goes on, and `cursor` is the name that the next question says it by; of an
+    address, it is that parameter alone. `more` is where some answers say whether they do. With `body`, the question is
+    a POST of it, and the cursor stands in it.
     """
 
     path: QuestionPath
