@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from tailrace.connector_kit.destination import Target
-from tailrace.connector_kit.manifest.attribution import NOT_VERIFIED, Keyed
+from tailrace.connector_kit.manifest.attribution import NOT_VERIFIED, AllOrNothing, Keyed
 from tailrace.connector_kit.manifest.encoding import Encoding, dumped
 from tailrace.connector_kit.manifest.engine import ManifestDestination, destination_of
 from tailrace.connector_kit.manifest.limits import Bucket
@@ -98,6 +98,14 @@ async def test_key_in_an_address_is_quoted() -> None:
     await put(opened(IN_THE_PATH, http), Operation.UPSERT, '{"id":"a/../ü?x=1#"}'.encode())
 
     assert http.requests[0].url == "https://vendor.example/by/id/a%2F..%2F%C3%BC%3Fx%3D1%23"
+
+
+async def test_row_that_is_only_accepted_says_so() -> None:
+    accepts = write(AllOrNothing(is_final=False))
+
+    result = await put(opened(vendor(accepts), FakeHttp(answer(202))), Operation.UPSERT, b'{"id":"1"}')
+
+    assert result.outcomes == [NOT_VERIFIED]
 
 
 async def test_row_that_is_not_there_is_made_and_one_that_is_changed() -> None:

@@ -217,15 +217,19 @@ class FieldIndexes(Attribution):
 
 
 class AllOrNothing(Attribution):
-    """A success is for every row, a refusal for none; with `receipt`, where an id stands, a success only accepts."""
+    """A success is for every row, a refusal for none.
+
+    Without `is_final` a success only accepts, and so it does with `receipt`, the place where an id has to stand.
+    """
 
     kind: Literal["all_or_nothing"] = "all_or_nothing"
+    is_final: bool = True
     receipt: Path | None = None
 
     def outcomes(self, document: object, sent: Sequence[Sent]) -> list[RowOutcome]:
         if self.receipt is not None and not text_at(document, self.receipt):
             raise InDoubt(f"the answer has nothing at {self.receipt!r}")
-        return [DELIVERED if self.receipt is None else NOT_VERIFIED] * len(sent)
+        return [DELIVERED if self.is_final and self.receipt is None else NOT_VERIFIED] * len(sent)
 
 
 class Counted(Attribution):
