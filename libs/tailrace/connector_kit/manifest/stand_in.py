@@ -91,7 +91,8 @@ class StandIn(HttpClient):
         key = self._write.key
         if not isinstance(key, LookedUpKey):
             return False
-        return path.endswith(key.ask.path.partition("?")[0].rpartition("/")[2]) and path != self._write.path
+        asked = re.sub(r"\\\{.*?\\\}", "[^/]*", re.escape(key.ask.path.partition("?")[0]))
+        return re.fullmatch(f".*{asked}", path) is not None and path != self._write.path
 
     def _ids(self) -> object:
         key = self._write.key
