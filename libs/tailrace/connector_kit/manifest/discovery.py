@@ -40,7 +40,7 @@ async def _objects(manifest: Manifest, ask: Ask) -> Sequence[Object]:
     declared: Objects = manifest.objects
     found = {known.name: Object(known.name, known.label or known.name, modes) for known in declared.known}
     if declared.listing is not None:
-        for entry in await _entries(declared.listing, declared.listing.path, ask):
+        for entry in await entries_of(declared.listing, declared.listing.path, ask):
             if any(text_at(entry, place) != text for place, text in declared.where.items()):
                 continue
             name = declared.prefix + text_at(entry, declared.name)
@@ -73,10 +73,33 @@ async def fields_of(manifest: Manifest, object_name: str, ask: Ask) -> Sequence[
     if declared.listing is not None:
         name = object_name.removeprefix(family.objects.prefix)
         path = declared.listing.path.replace("{object}", quote(name, safe=""))
-        for entry in await _entries(declared.listing, path, ask):
+        for entry in await entries_of(declared.listing, path, ask):
             field = _field(declared, entry)
             found.setdefault(field.name, field)
     return list(found.values())
+
+
+async def entries_of(listing: Listing, path: str, ask: Ask) -> Sequence[object]:
+    """All entries, page by page; those of an object are its names with their values.
+
+    :raises DestinationUnavailable: an answer has no list, or there are too many pages.
+    """
+    found: list[object] = []
+    after: object = MISSING
+    for _ in range(_PAGES):
+        document = await _page(listing, path, after, ask)
+        entries = look_up(document, listing.each)
+        if isinstance(entries, dict):
+            return list(entries.items())
+        page = list_at(document, listing.each)
+        if page is None:
+            raise DestinationUnavailable(f"the answer to {listing.path} has no list {listing.each!r}")
+        found += page
+        after = MISSING if listing.next is None else _cursor(listing, look_up(document, listing.next))
+        is_last = listing.more is not None and text_at(document, listing.more) != _TRUE
+        if is_last or after in (MISSING, None, ""):
+            return found
+    raise DestinationUnavailable(f"the answers to {listing.path} have more than {_PAGES} pages")
 
 
 def _modes(manifest: Manifest) -> frozenset[SyncMode]:
@@ -107,26 +130,6 @@ def _is_writable(declared: Objects | Fields, entry: object) -> bool:
     if declared.is_writable is not None:
         return text_at(entry, declared.is_writable) == _TRUE
     return declared.is_read_only is None or text_at(entry, declared.is_read_only) != _TRUE
-
-
-async def _entries(listing: Listing, path: str, ask: Ask) -> Sequence[object]:
-    """All entries, page by page; those of an object are its names with their values."""
-    found: list[object] = []
-    after: object = MISSING
-    for _ in range(_PAGES):
-        document = await _page(listing, path, after, ask)
-        entries = look_up(document, listing.each)
-        if isinstance(entries, dict):
-            return list(entries.items())
-        page = list_at(document, listing.each)
-        if page is None:
-            raise DestinationUnavailable(f"the answer to {listing.path} has no list {listing.each!r}")
-        found += page
-        after = MISSING if listing.next is None else _cursor(listing, look_up(document, listing.next))
-        is_last = listing.more is not None and text_at(document, listing.more) != _TRUE
-        if is_last or after in (MISSING, None, ""):
-            return found
-    raise DestinationUnavailable(f"the answers to {listing.path} have more than {_PAGES} pages")
 
 
 def _cursor(listing: Listing, after: object) -> object:
