@@ -27,7 +27,10 @@ from tailrace.connector_kit.manifest.rehearsal import (
     the_row_that_failed_is_rejected_and_no_other,
 )
 from tailrace.connector_kit.manifest.settings import Setting
+from tailrace.connector_kit.manifest.stage import staged
 from tailrace.connector_kit.manifest.templates import Slot
+from tailrace.core.errors import InDoubt
+from tailrace.core.rows import Operation
 from tests.connector_kit.manifest.vendors import DOCS, FIXED_FIELDS, IN_THE_PATH, LOOKED_UP, NINE, vendor, write
 
 TOKENS = "https://vendor.example/token"
@@ -92,3 +95,11 @@ async def test_manifest_that_breaks_a_promise_is_found(promise: Promise, rule: A
 
     assert finding.operation == "upsert"
     assert finding.promise == promise.__name__.replace("_", " ")
+
+
+async def test_answer_that_speaks_of_fewer_rows_than_were_sent_is_in_doubt() -> None:
+    async with staged(vendor(write(NINE["single"])), Operation.UPSERT) as stage:
+        stage.answer(1)
+
+        with pytest.raises(InDoubt, match="1 of 2 rows"):
+            await stage.send(2)

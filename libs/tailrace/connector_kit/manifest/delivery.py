@@ -133,6 +133,8 @@ class Delivery:
         if isinstance(attribution, Job):
             document = await self._finished(attribution, document)
         outcomes = self.write.read.outcomes(document, sent)
+        if len(outcomes) != len(sent):
+            raise InDoubt(f"the answer speaks of {len(outcomes)} of {len(sent)} rows")
         if answer.refusal is not None and all(outcome.verdict is Verdict.DELIVERED for outcome in outcomes):
             raise answer.refusal
         return outcomes
