@@ -1,52 +1,25 @@
 """What the engine does besides what is promised: values, keys, limits of the account, what a vendor lists."""
 
-from datetime import UTC, datetime
-
 import orjson
 import pytest
 
 from tailrace.connector_kit.destination import Target
-from tailrace.connector_kit.manifest.attribution import NOT_VERIFIED, AllOrNothing, Keyed
+from tailrace.connector_kit.manifest.attribution import Keyed
 from tailrace.connector_kit.manifest.encoding import Encoding, dumped
-from tailrace.connector_kit.manifest.engine import ManifestDestination, destination_of
+from tailrace.connector_kit.manifest.engine import destination_of
 from tailrace.connector_kit.manifest.limits import Bucket
-from tailrace.connector_kit.manifest.model import Fields, Hooks, KnownField, Listing, Manifest, Objects
+from tailrace.connector_kit.manifest.model import Fields, Hooks, KnownField, Listing, Objects
 from tailrace.connector_kit.manifest.templates import Slot
-from tailrace.core.batches import Batch, BatchResult
-from tailrace.core.clock import SystemClock
-from tailrace.core.errors import BatchRefused, DestinationInvalid, DestinationUnavailable, InDoubt, Throttled
-from tailrace.core.rows import DELIVERED, Operation, Row, RowKey, Verdict
-from tailrace.core.snapshots import hash_row
+from tailrace.core.errors import BatchRefused, DestinationInvalid, DestinationUnavailable, Throttled
+from tailrace.core.rows import DELIVERED, Operation, Verdict
 from tailrace.testing.fake_http import FakeHttp, answer
+from tests.connector_kit.manifest.rig import SECRET, Clock, opened, put
 from tests.connector_kit.manifest.vendors import CHECKED, DOCS, FOUND, IN_THE_PATH, LOOKED_UP, NINE, vendor, write
 
 BURST = Bucket(
     name="burst", rate="100/10s", source=DOCS, checked=CHECKED, left="X-Left", most="X-Most", span_ms="X-Span"
 )
 DAILY = Bucket(name="daily", rate="1000/1d", source=DOCS, checked=CHECKED, left="X-Left-Today")
-SECRET = "canary-token-77"
-
-
-class Clock(SystemClock):
-    at_s = 0.0
-
-    def now(self) -> datetime:
-        return datetime(2026, 11, 22, tzinfo=UTC)
-
-    def monotonic(self) -> float:
-        return self.at_s
-
-
-def opened(manifest: Manifest, http: FakeHttp, clock: Clock | None = None, **settings: object) -> ManifestDestination:
-    connector = destination_of(manifest)
-    return connector(connector.settings_type.model_validate({"token": SECRET} | settings), http, clock or Clock())
-
-
-async def put(destination: ManifestDestination, operation: Operation, *bodies: bytes) -> BatchResult:
-    target = Target("people", operation, ("id",), ("id", "name"))
-    keys = [RowKey((str(orjson.loads(body).get("id")),)) for body in bodies]
-    rows = [Row(key, body, hash_row(body)) for key, body in zip(keys, bodies, strict=True)]
-    return await destination.write(await destination.plan(target), Batch(operation, rows, "0123456789"))
 
 
 def aligned(count: int) -> object:
@@ -98,14 +71,6 @@ async def test_key_in_an_address_is_quoted() -> None:
     await put(opened(IN_THE_PATH, http), Operation.UPSERT, '{"id":"a/../ü?x=1#"}'.encode())
 
     assert http.requests[0].url == "https://vendor.example/by/id/a%2F..%2F%C3%BC%3Fx%3D1%23"
-
-
-async def test_row_that_is_only_accepted_says_so() -> None:
-    accepts = write(AllOrNothing(is_final=False))
-
-    result = await put(opened(vendor(accepts), FakeHttp(answer(202))), Operation.UPSERT, b'{"id":"1"}')
-
-    assert result.outcomes == [NOT_VERIFIED]
 
 
 async def test_row_that_is_not_there_is_made_and_one_that_is_changed() -> None:
@@ -192,44 +157,6 @@ async def test_secret_is_masked_in_either_place(told: dict[str, str]) -> None:
     result = await put(opened(vendor(write(NINE["aligned"])), http), Operation.UPSERT, b'{"id":"1"}')
 
     assert SECRET not in result.outcomes[0].code + result.outcomes[0].message
-
-
-async def test_list_in_place_of_an_object_is_in_doubt() -> None:
-    http = FakeHttp(answer(200, []))
-
-    with pytest.raises(InDoubt):
-        await put(opened(vendor(write(NINE["indexed"])), http), Operation.UPSERT, b'{"id":"1"}')
-
-
-@pytest.mark.parametrize("place", [True, "0", 2, -1])
-@pytest.mark.parametrize("way", ["indexed, and nothing taken", "field indexes"])
-async def test_position_that_no_row_has_is_in_doubt(way: str, place: object) -> None:
-    http = FakeHttp(answer(200, {"errors": [{"index": place}], "invalid": {"name": [place]}}))
-
-    with pytest.raises(InDoubt, match="names no row"):
-        await put(opened(vendor(write(NINE[way])), http), Operation.UPSERT, b'{"id":"1"}', b'{"id":"2"}')
-
-
-@pytest.mark.parametrize("told", [{"invalid": 0, "got": 0}, {"invalid": 0}, {"invalid": 0, "got": "none"}])
-async def test_count_of_no_failures_and_of_no_rows_is_in_doubt(told: dict[str, object]) -> None:
-    destination = opened(vendor(write(NINE["counted, both ways"])), FakeHttp(answer(200, told)))
-
-    with pytest.raises(InDoubt, match="no row that arrived"):
-        await put(destination, Operation.UPSERT, b'{"id":"1"}', b'{"id":"2"}')
-
-
-async def test_batch_that_is_accepted_is_not_verified() -> None:
-    http = FakeHttp(answer(200, {"request": {"id": "r1"}}))
-
-    result = await put(opened(vendor(write(NINE["accepted"])), http), Operation.UPSERT, b'{"id":"1"}')
-
-    assert result.outcomes == [NOT_VERIFIED]
-
-
-@pytest.mark.parametrize("told", [{}, {"request": {"id": None}}, {"request": {"id": ""}}, [], "r1"])
-async def test_batch_without_a_receipt_is_in_doubt(told: object) -> None:
-    with pytest.raises(InDoubt, match=r"nothing at 'request\.id'"):
-        await put(opened(vendor(write(NINE["accepted"])), FakeHttp(answer(200, told))), Operation.UPSERT, b'{"id":"1"}')
 
 
 async def test_key_that_comes_back_in_small_letters_is_found() -> None:

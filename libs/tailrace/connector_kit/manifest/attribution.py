@@ -6,13 +6,13 @@ that no row has, a count that does not come out.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from tailrace.connector_kit.manifest.addresses import JobPath
 from tailrace.connector_kit.manifest.parts import MISSING, Part, Path, list_at, look_up, number_at, text_at
+from tailrace.connector_kit.manifest.sent_rows import Sent, by_row, entries_at, place_of
 from tailrace.core.errors import BatchRefused, InDoubt
 from tailrace.core.rows import DELIVERED, RowOutcome, Verdict, rejected, retry, skipped, unknown
 
@@ -20,18 +20,6 @@ NOT_VERIFIED = RowOutcome(Verdict.DELIVERED, "NOT_VERIFIED")
 """Accepted by a vendor that never says what became of a row."""
 
 Meaning = Literal["delivered", "skipped", "rejected", "retry"]
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """What was sent of a row that an answer can point at: its key as the vendor compares it, and its trace id.
-
-    Where answers name the vendor's own id, that stands for the key. `aliases` is what else the vendor knows it by.
-    """
-
-    key: str
-    trace: str
-    aliases: frozenset[str] = frozenset()
 
 
 class Reason(Part):
@@ -104,10 +92,10 @@ class Indexed(Attribution):
     rest: Literal["delivered", "retry"] = "delivered"
 
     def outcomes(self, document: object, sent: Sequence[Sent]) -> list[RowOutcome]:
-        entries = _entries(document, self.errors)
+        entries = entries_at(document, self.errors)
         failed: dict[int, RowOutcome] = {}
         for entry in entries:
-            failed.setdefault(_position(look_up(entry, self.index), sent), self.reason.outcome(entry))
+            failed.setdefault(place_of(look_up(entry, self.index), sent), self.reason.outcome(entry))
         rest = DELIVERED if self.rest == "delivered" or not failed else _not_taken()
         return [failed.get(at, rest) for at in range(len(sent))]
 
@@ -137,7 +125,7 @@ class Traced(Attribution):
 
     def _failed(self, document: object, traces: set[str]) -> dict[str, RowOutcome]:
         failed: dict[str, RowOutcome] = {}
-        for entry in _entries(document, self.errors):
+        for entry in entries_at(document, self.errors):
             told = look_up(entry, self.trace)
             named = [str(each) for each in (told if isinstance(told, list) else [told])]
             if told is MISSING or not named or not traces.issuperset(named):
@@ -174,7 +162,7 @@ class Keyed(Attribution):
     def outcomes(self, document: object, sent: Sequence[Sent]) -> list[RowOutcome]:
         if not isinstance(document, dict):
             raise InDoubt("the answer is no JSON object")
-        failed = _by_row(self._named(document), sent)
+        failed = by_row(self._named(document), sent)
         counted = None if self.failed_count is None else number_at(document, self.failed_count)
         if self.failed_count is not None and counted != len(failed):
             raise InDoubt(f"the answer counts {counted} failures and names {len(failed)}")
@@ -188,9 +176,9 @@ class Keyed(Attribution):
         failed: dict[str, RowOutcome] = {}
         for listed in self.lists:
             outcome = _meant(listed.means, listed.code, listed.message)
-            for key in _entries(document, listed.at):
+            for key in entries_at(document, listed.at):
                 failed.setdefault(self.folded(str(key)), outcome)
-        for entry in _entries(document, self.errors) if self.errors is not None else ():
+        for entry in entries_at(document, self.errors) if self.errors is not None else ():
             failed.setdefault(self.folded(text_at(entry, self.key)), self.reason.outcome(entry))
         return failed
 
@@ -211,7 +199,7 @@ class FieldIndexes(Attribution):
             fields = look_up(document, path)
             for name, positions in fields.items() if isinstance(fields, dict) else ():
                 for at in positions if isinstance(positions, list) else [positions]:
-                    failed.setdefault(_position(at, sent), rejected(self.code, self.message, field=name))
+                    failed.setdefault(place_of(at, sent), rejected(self.code, self.message, field=name))
         rest = _not_taken() if failed else DELIVERED
         return [failed.get(at, rest) for at in range(len(sent))]
 
@@ -293,55 +281,12 @@ AnyAttribution = Annotated[
 """One of the nine modes."""
 
 
-def _entries(document: object, path: str) -> Sequence[object]:
-    """The list at a path; none where there is nothing, or null.
-
-    :raises InDoubt: something else stands there.
-    """
-    if not isinstance(document, dict if path else list):
-        raise InDoubt(f"the answer is no JSON {'object' if path else 'list'}")
-    found = look_up(document, path)
-    if found is MISSING or found is None:
-        return ()
-    if not isinstance(found, list):
-        raise InDoubt(f"the answer's {path!r} is no list")
-    return found
-
-
-def _by_row(named: Mapping[str, RowOutcome], sent: Sequence[Sent]) -> Mapping[str, RowOutcome]:
-    """The outcomes by the keys of their rows, which may be named by an alias.
-
-    :raises InDoubt: a name was not sent.
-    :raises BatchRefused: several rows go by a name.
-    """
-    keys = {row.key for row in sent}
-    failed = {name: outcome for name, outcome in named.items() if name in keys}
-    for name in named.keys() - keys:
-        rows = [row.key for row in sent if name in row.aliases]
-        if not rows:
-            raise InDoubt("the answer names a key that was not sent")
-        if len(rows) > 1:
-            raise BatchRefused("the answer names a row by what several rows have")
-        failed.setdefault(rows[0], named[name])
-    return failed
-
-
 def _count(results: Sequence[object] | None) -> str:
     return "no" if results is None else str(len(results))
 
 
 def _not_taken() -> RowOutcome:
     return retry("NOT_TAKEN", "another row of the batch was refused, and this one left out with it")
-
-
-def _position(told: object, sent: Sequence[Sent]) -> int:
-    """The place of a row in the batch.
-
-    :raises InDoubt: no row has it.
-    """
-    if not isinstance(told, int) or isinstance(told, bool) or not 0 <= told < len(sent):
-        raise InDoubt(f"an error of the answer names no row of the {len(sent)} sent")
-    return told
 
 
 def _meant(meaning: Meaning, code: str, message: str, *, field: str | None = None) -> RowOutcome:

@@ -6,12 +6,13 @@ from decimal import Decimal
 from urllib.parse import quote
 
 from tailrace.connector_kit.attribution import refusal
-from tailrace.connector_kit.manifest.attribution import Job, Keyed, Sent
+from tailrace.connector_kit.manifest.attribution import Job, Keyed
 from tailrace.connector_kit.manifest.calls import Answer, Caller, RefusedWith
 from tailrace.connector_kit.manifest.encoding import Digits, as_text, dumped
 from tailrace.connector_kit.manifest.parts import MISSING, list_at, look_up, read_json, text_at
 from tailrace.connector_kit.manifest.questions import JSON, Question
 from tailrace.connector_kit.manifest.rendering import Frame, Rendered, body_of, fill, headers_of, path_of
+from tailrace.connector_kit.manifest.sent_rows import Sent
 from tailrace.connector_kit.manifest.writes import Ask, IdentityKey, LookedUpKey, Write
 from tailrace.connector_kit.twins import refuse_twins
 from tailrace.core.clock import Clock

@@ -11,9 +11,10 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tailrace.connector_kit.destination import Target, WritePlan
-from tailrace.connector_kit.manifest.attribution import Job, Keyed, Sent
+from tailrace.connector_kit.manifest.attribution import Job, Keyed
 from tailrace.connector_kit.manifest.engine import ManifestDestination, destination_of
 from tailrace.connector_kit.manifest.model import Fields, Manifest
+from tailrace.connector_kit.manifest.sent_rows import Sent
 from tailrace.connector_kit.manifest.settings import Setting
 from tailrace.connector_kit.manifest.stand_in import LISTED_OBJECT, OTHER_FIELD, StandIn, Told, said, state, submitted
 from tailrace.connector_kit.manifest.targets import holes_in, takes_fields

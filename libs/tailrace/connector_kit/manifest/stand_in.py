@@ -23,13 +23,13 @@ from tailrace.connector_kit.manifest.attribution import (
     Job,
     Keyed,
     Reason,
-    Sent,
     Single,
     Traced,
 )
 from tailrace.connector_kit.manifest.auth import EitherGrant, Granted
 from tailrace.connector_kit.manifest.model import Manifest
 from tailrace.connector_kit.manifest.parts import ANY, read_json, steps_of
+from tailrace.connector_kit.manifest.sent_rows import Sent
 from tailrace.connector_kit.manifest.writes import LookedUpKey, Write
 
 OTHER_FIELD = "other_field"
