@@ -163,6 +163,24 @@ async def test_member_known_by_an_id_is_sent_in_clear(object_name: str, key: str
     assert hashed(str(value)) not in request.body.decode()
 
 
+@pytest.mark.parametrize(
+    ("object_name", "row", "name"),
+    [
+        ("7", {"email": ["ada@example.com"]}, "email"),
+        ("7", {"email": "ada@example.com", "postal_code": {"zip": "8001"}}, "postal_code"),
+        ("mobile:8", {"mobile_id": ["a", "b"]}, "mobile_id"),
+        ("user:9", {"user_id": {"id": 7}}, "user_id"),
+    ],
+)
+async def test_list_or_object_is_nobody(object_name: str, row: Mapping[str, object], name: str) -> None:
+    http = Audiences()
+
+    [outcome] = await put(http, Operation.UPSERT, row, object_name=object_name)
+
+    assert (outcome.code, outcome.message) == ("NOT_REPRESENTABLE", f"{name}: the value is a list or an object")
+    assert http.changes == []
+
+
 async def test_connection_says_who_signs_in_and_what_was_agreed_to() -> None:
     http = Audiences()
     agreed = {"ad_user_data": "granted", "ad_personalization": "denied"}

@@ -243,6 +243,8 @@ def _membership(account: Account) -> RowHook:
     convert = {name: hashing(how) for name, how in hashes.items()}
 
     def made(fields: Mapping[str, object]) -> Mapping[str, object]:
+        if several := [name for name, value in fields.items() if isinstance(value, list | dict)]:
+            raise ValueError(f"{several[0]}: the value is a list or an object")
         told = {name: as_text(fields[name]).strip() for name in IN_CLEAR if name in fields}
         for name in [name for name in HASHED if name in fields]:
             try:
