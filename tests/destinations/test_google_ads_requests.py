@@ -181,6 +181,15 @@ async def test_list_or_object_is_nobody(object_name: str, row: Mapping[str, obje
     assert http.changes == []
 
 
+@pytest.mark.parametrize("operation", [Operation.UPSERT, Operation.DELETE])
+async def test_nobody_goes_by_the_rest_where_the_key_is_blank(operation: Operation) -> None:
+    http = Audiences()
+
+    [outcome] = await put(http, operation, {"email": "  ", "phone": "+41 79 123 45 67"})
+
+    assert (outcome.code, http.changes) == ("EMPTY_KEY", [])
+
+
 async def test_connection_says_who_signs_in_and_what_was_agreed_to() -> None:
     http = Audiences()
     agreed = {"ad_user_data": "granted", "ad_personalization": "denied"}

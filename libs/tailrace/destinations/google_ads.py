@@ -253,7 +253,7 @@ def _membership(account: Account) -> RowHook:
                 raise ValueError(f"{name}: the value is not {error}") from None
         own = {CONSENTS[name]: _status(name, fields[name]) for name in CONSENTS if name in fields}
         consent = {"consent": {**account.consent, **own}} if own else {}
-        return {**fields, "member": _identity(told) | consent}
+        return {**fields, **told, "member": _identity(told) | consent}
 
     return made
 
