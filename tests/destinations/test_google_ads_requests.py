@@ -190,6 +190,17 @@ async def test_nobody_goes_by_the_rest_where_the_key_is_blank(operation: Operati
     assert (outcome.code, http.changes) == ("EMPTY_KEY", [])
 
 
+@pytest.mark.parametrize("region", ["12", "ßa", "é1", "USA"])
+async def test_region_is_two_letters(region: str) -> None:
+    http = Audiences()
+    address = {"given_name": "Ada", "family_name": "King", "region_code": region, "postal_code": "8001"}
+
+    [outcome] = await put(http, Operation.UPSERT, {"email": "ada@example.com", **address})
+
+    assert outcome.message == "region_code: the value is not a country's code of two letters"
+    assert http.changes == []
+
+
 async def test_connection_says_who_signs_in_and_what_was_agreed_to() -> None:
     http = Audiences()
     agreed = {"ad_user_data": "granted", "ad_personalization": "denied"}

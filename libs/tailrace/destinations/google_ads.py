@@ -23,6 +23,7 @@ Let the service account's address into the Google Ads account, or into a manager
 `login_customer_id` names, and enable the Data Manager API in its project.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -94,7 +95,7 @@ ADDRESS = {
 CONSENTS = {"ad_user_data": "adUserData", "ad_personalization": "adPersonalization"}
 GIVEN, DENIED = "CONSENT_GRANTED", "CONSENT_DENIED"
 STATUSES = {"true": GIVEN, "granted": GIVEN, "false": DENIED, "denied": DENIED}
-REGION_LETTERS = 2
+REGION = re.compile("[A-Za-z]{2}")
 
 Consent = Literal["unspecified", "granted", "denied"]
 
@@ -270,7 +271,7 @@ def _identity(told: Mapping[str, str]) -> dict[str, object]:
     names = {"email": "emailAddress", "phone": "phoneNumber"}
     identifiers: list[object] = [{vendor: told[name]} for name, vendor in names.items() if told.get(name)]
     if all(told.get(name) for name in ADDRESS):
-        if len(told["region_code"]) != REGION_LETTERS:
+        if not REGION.fullmatch(told["region_code"]):
             raise ValueError("region_code: the value is not a country's code of two letters")
         address = {vendor: told[name] for name, vendor in ADDRESS.items()}
         identifiers.append({"address": address | {"regionCode": told["region_code"].upper()}})
