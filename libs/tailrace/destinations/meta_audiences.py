@@ -78,8 +78,8 @@ def initial(text: str) -> str:
 
 
 def as_it_is(value: object) -> object:
-    """What Meta does not want hashed."""
-    return value
+    """What Meta does not want hashed; blanks alone are nothing."""
+    return value if as_text(value).strip() else ""
 
 
 def device(value: object) -> object:
