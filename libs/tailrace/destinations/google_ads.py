@@ -15,7 +15,7 @@ Google checks a request as a whole and works later, up to 24 hours: a row that c
 verified, and whom Google leaves out then, for want of consent or of a match, is not known here. A dry run lets Google
 check rows without adding them.
 
-A delete names the key alone: who was added by more than that may stay in by the rest. Two keys that are one after
+A delete of a mirror names the key alone: who was added by more may stay in by the rest. Two keys that are one after
 normalising are one member, whom a delete of either takes out: hash the key in the mapping, which refuses the second.
 Members fall out when the audience's membership duration is over; a full run adds them again.
 
