@@ -145,6 +145,7 @@ ITEMS = (
 )
 TAKEN = (
     *((answer(status, OK), BOTH) for status in (200, 201, 202)),
+    (answer(202, {"message": "queued"}), BOTH),
     *((answer(status, {"message": "no"}), "DESTINATION_VALIDATION") for status in (200, 201, 202)),
     *((answer(status, {}), "IN_DOUBT") for status in (200, 201, 202)),
 )

@@ -19,10 +19,10 @@ means to give purchases up, for events of its own names.
 Items of catalogs, `catalog:...`, are known by `id`. An upsert makes an item or replaces it, also the fields that are
 not mapped or left out; an update changes the mapped ones of an item that there is. Fields are not looked up.
 
-Braze answers once the rows are in its queue. Of users, events and purchases it says by their position which it does not
-take; what it finds later it does not tell. The API key needs the permissions `users.track` and `users.delete`, to check
-and to list what there is also `catalogs.get`, and for items `catalogs.replace_items`, `catalogs.update_items` and
-`catalogs.delete_items`.
+Braze answers once the rows are in its queue, in times of maintenance that they are "queued". Of users, events and
+purchases it says by their position which it does not take; what it finds later it does not tell. The API key needs the
+permissions `users.track` and `users.delete`, to check and to list what there is also `catalogs.get`, and for items
+`catalogs.replace_items`, `catalogs.update_items` and `catalogs.delete_items`.
 """
 
 from datetime import date
@@ -58,7 +58,7 @@ WHICH: Template = ["identified", "most_recently_updated"]
 SIZE = SizeLimit(at_most="4 MB", source=USERS, checked=CHECKED)
 TAKEN = (200, 201, 202)
 SUCCESS = (
-    AnswerRule(status=TAKEN, at="message", holds=("success",), then=Then.READ),
+    AnswerRule(status=TAKEN, at="message", holds=("success", "queued"), then=Then.READ),
     AnswerRule(status=TAKEN, at="message", exists=True, then=Then.REFUSED),
     AnswerRule(status=TAKEN, then=Then.IN_DOUBT),
 )
