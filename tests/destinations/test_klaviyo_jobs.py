@@ -140,6 +140,16 @@ async def test_position_that_no_row_has_names_none() -> None:
         await put(account, people("Ada", "Mallory", "Bob"))
 
 
+async def test_error_without_a_key_is_not_that_of_a_key_of_spaces() -> None:
+    account = Account(names_rows_by="pointer")
+
+    result = await put(
+        account, profiles({"external_id": " "}, {"external_id": "x", "first_name": "Mallory"}, {"external_id": "y"})
+    )
+
+    assert rejections(result.outcomes) == {1: "invalid"}
+
+
 async def test_row_with_null_goes_by_itself_and_is_cleared() -> None:
     account = Account()
     account.profiles = {

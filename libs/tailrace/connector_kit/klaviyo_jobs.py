@@ -133,7 +133,7 @@ def _named(errors: Sequence[object], key_name: str, rows: Mapping[int, Rendered]
     failed: dict[int, RowOutcome] = {}
     for error in errors:
         key = text_at(error, f"{_SENT}.{key_name}") or text_at(error, f"{_SENT}.attributes.{key_name}")
-        at = places.get(key.strip().lower())
+        at = places.get(key.strip().lower()) if key else None
         position = _POSITION.fullmatch(text_at(error, "attributes.source.pointer"))
         if at is None and position is not None and int(position[1]) < len(in_order):
             at = in_order[int(position[1])]
