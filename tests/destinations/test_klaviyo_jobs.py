@@ -112,6 +112,7 @@ async def test_failures_of_a_job_are_those_of_their_rows_on_every_page(way: str,
         ("payload", {"failed_count": 2}),
         ("payload", {"total_count": 2}),
         ("payload", {"total_count": None}),
+        ("payload", {"completed_count": 1}),
     ],
 )
 async def test_job_that_does_not_say_what_became_of_each_row_is_sent_again_in_halves(way: str, counts: Json) -> None:
