@@ -222,6 +222,19 @@ class TestKlaviyo(ManifestContract):
         assert (plan.rows_per_batch, plan.is_idempotent, len(account.events)) == (1000, True, 1)
 
     @pytest.mark.parametrize(
+        ("name", "operation", "most"),
+        [("list:L1", Operation.UPSERT, 100), ("list:L1", Operation.DELETE, 100), ("events", Operation.INSERT, 1000)],
+    )
+    async def test_more_rows_a_batch_are_for_profiles_alone(self, name: str, operation: Operation, most: int) -> None:
+        settings = SETTINGS | {"rows_per_batch": 5000}
+        fields = ("email", "metric") if operation is Operation.INSERT else ("email",)
+
+        async with KlaviyoDestination.open(KlaviyoSettings.model_validate(settings), Account()) as destination:
+            plan = await destination.plan(Target(name, operation, ("email",), fields))
+
+        assert plan.rows_per_batch == most
+
+    @pytest.mark.parametrize(
         ("name", "operation", "key", "told"),
         [
             ("profiles", Operation.DELETE, "email", "takes no delete"),

@@ -225,7 +225,8 @@ class KlaviyoDestination(destination_of(MANIFEST)):  # type: ignore[misc]  # mad
     async def plan(self, target: Target) -> WritePlan:
         plan: WritePlan = await super().plan(target)
         if target.object_name != PROFILES:
-            return plan
+            # A list asks for ids by one page of profiles: who is not on it would be taken for one who is not there.
+            return replace(plan, rows_per_batch=min(plan.rows_per_batch, self._operation(plan).max_rows.rows))
         rows, most_bytes = self._settings.rows_per_batch or ROWS.rows, self._imports.most_bytes
         empty = min(empty_bytes(JOB, self._frame(target), rows), most_bytes // 2)
         pace = self._pressure.requests_per_s("bulk")
