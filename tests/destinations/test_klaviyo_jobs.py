@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from random import Random
 
 import orjson
 import pytest
@@ -24,6 +25,7 @@ from tailrace.core.errors import (
 from tailrace.core.rows import DELIVERED, Operation, Row, RowKey, RowOutcome, Verdict
 from tailrace.core.snapshots import hash_row
 from tailrace.destinations.klaviyo import KlaviyoDestination, KlaviyoSettings
+from tailrace.pipeline.breaker import Breaker, BreakerTerms
 from tailrace.testing.fake_http import answer
 from tests.destinations.described import Json
 from tests.destinations.klaviyo_account import API_KEY, JOBS, Account, refused
@@ -194,7 +196,7 @@ async def test_job_that_is_done_is_not_made_again_for_a_row_that_waits() -> None
 
     async with opened(account) as destination:
         plan = await destination.plan(TARGET)
-        with pytest.raises(Throttled):
+        with pytest.raises(Unfinished):
             await destination.write(plan, batch)
         again = await destination.write(plan, batch)
 
@@ -208,11 +210,41 @@ async def test_rows_that_went_by_themselves_are_not_sent_again_after_a_wait() ->
 
     async with opened(account) as destination:
         plan = await destination.plan(TARGET)
-        with pytest.raises(Throttled):
+        with pytest.raises(Unfinished):
             await destination.write(plan, batch)
         again = await destination.write(plan, batch)
 
     assert (rejections(again.outcomes), account.asked("POST", ROW_BY_ROW)) == ({1: "invalid"}, 3)
+
+
+async def test_silence_before_any_row_got_through_is_a_silence_and_no_progress() -> None:
+    account = Account()
+    account.override("POST", ROW_BY_ROW, answer(429, b"", {"retry-after": "7"}))
+
+    with pytest.raises(Throttled) as told:
+        await put(account, people("Ada", "Bob"))
+
+    assert (type(told.value), told.value.retry_after_s) == (Throttled, 7.0)
+
+
+async def test_rows_that_get_through_between_silences_keep_the_run() -> None:
+    account, batch, clock = Account(), people(*["Ada"] * 20), Clock()
+    breaker = Breaker(BreakerTerms(hold_s=120.0), clock, Random(1))
+    account.override("POST", ROW_BY_ROW, *[answer(200), answer(429, b"", {"retry-after": "30"})] * 19)
+
+    async with opened(account, clock, bulk_from_rows=100) as destination:
+        plan = await destination.plan(TARGET)
+        while True:
+            try:
+                with breaker.watched():
+                    result = await destination.write(plan, batch)
+            except Throttled as throttled:
+                breaker.heed(throttled, throttled.retry_after_s or 0.0)
+                await clock.sleep(throttled.retry_after_s or 0.0)
+            else:
+                break
+
+    assert (result.outcomes, account.asked("POST", ROW_BY_ROW)) == ([DELIVERED] * 20, 39)
 
 
 async def test_rows_that_go_by_themselves_end_in_time_and_go_on() -> None:

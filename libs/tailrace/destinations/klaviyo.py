@@ -43,7 +43,7 @@ from tailrace.connector_kit.manifest.writes import Ask, IdentityKey, LookedUpKey
 from tailrace.connector_kit.masking import all_masked, secret_words
 from tailrace.core.batches import Batch, BatchResult
 from tailrace.core.clock import Clock
-from tailrace.core.errors import Unfinished
+from tailrace.core.errors import Throttled, Unfinished
 from tailrace.core.rows import Operation, RowOutcome
 
 CHECKED = date(2026, 11, 23)
@@ -237,7 +237,14 @@ class KlaviyoDestination(destination_of(MANIFEST)):  # type: ignore[misc]  # mad
             written: BatchResult = await super().write(plan, batch)
             return written
         done = self._done_by_batch.setdefault(batch.idempotency_key, {})
-        await self._go_on(plan, batch, done)
+        before = len(done)
+        try:
+            await self._go_on(plan, batch, done)
+        except Throttled as throttled:
+            if len(done) == before:
+                raise
+            # Some rows got through, so that this silence is not a part of the last one.
+            raise Unfinished(throttled.message, retry_after_s=throttled.retry_after_s) from throttled
         del self._done_by_batch[batch.idempotency_key]
         return BatchResult(batch, [done[at] for at in range(len(batch.rows))])
 
