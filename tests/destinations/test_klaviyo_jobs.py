@@ -366,6 +366,15 @@ async def test_keys_that_are_one_to_klaviyo_are_sent_apart() -> None:
     assert account.jobs == {}
 
 
+async def test_nothing_is_kept_of_a_batch_that_is_refused() -> None:
+    async with opened(Account()) as destination:
+        plan = await destination.plan(TARGET)
+        with pytest.raises(BatchRefused):
+            await destination.write(plan, profiles(*({"external_id": key} for key in ("a", "A", "b"))))
+
+    assert (destination._done_by_batch, destination._imports.running) == ({}, {})
+
+
 async def test_row_without_a_key_is_rejected_and_the_others_go() -> None:
     result = await put(Account(), profiles(*({"external_id": key} for key in ("a", "", "b", "c"))))
 

@@ -43,7 +43,7 @@ from tailrace.connector_kit.manifest.writes import Ask, IdentityKey, LookedUpKey
 from tailrace.connector_kit.masking import all_masked, secret_words
 from tailrace.core.batches import Batch, BatchResult
 from tailrace.core.clock import Clock
-from tailrace.core.errors import Throttled, Unfinished
+from tailrace.core.errors import BatchRefused, Throttled, Unfinished
 from tailrace.core.rows import Operation, RowOutcome
 
 CHECKED = date(2026, 11, 23)
@@ -240,6 +240,9 @@ class KlaviyoDestination(destination_of(MANIFEST)):  # type: ignore[misc]  # mad
         before = len(done)
         try:
             await self._go_on(plan, batch, done)
+        except BatchRefused:
+            del self._done_by_batch[batch.idempotency_key]  # it goes on in halves, which are other batches
+            raise
         except Throttled as throttled:
             if len(done) == before:
                 raise
