@@ -333,6 +333,14 @@ async def test_profile_above_its_own_limit_is_rejected_and_the_others_go() -> No
     assert list(account.profiles) == ["e0", "e2", "e3"]
 
 
+async def test_profile_above_its_own_limit_is_not_sent_by_itself_either() -> None:
+    account = Account()
+
+    result = await put(account, people("x" * 100_000, None), bytes_per_batch=5_000_000)
+
+    assert (rejections(result.outcomes), list(account.profiles)) == ({0: "ROW_TOO_LARGE"}, ["e1"])
+
+
 async def test_full_batch_is_within_the_limits_and_one_above_is_not_sent() -> None:
     account = Account()
 

@@ -194,6 +194,7 @@ MANIFEST = Manifest(
             key=IdentityKey(fields=KEYS),
             max_rows=RowLimit(at_most="1 rows", source=f"{DOCS}create_or_update_profile", checked=CHECKED),
             max_size=PROFILE_SIZE,
+            max_row_size=PROFILE_SIZE,
             is_idempotent=True,
             attribution=Single(),
             bucket="profiles",
