@@ -16,8 +16,8 @@ To take people out, mirror to a list: `list:...` adds profiles that are there, b
 
 Events are appended: map `metric`, its name, any key of the profile, and `time`, `value`, `value_currency` or
 `backfill`; other fields become their properties. Metrics and profiles that Klaviyo does not know are made. It accepts
-events and says no more. Each has a `unique_id`, the same when its batch is sent again after a lost answer: then Klaviyo
-may refuse events that it has, which makes them dead letters, but takes none twice.
+events and says no more. Each has a `unique_id`, the same when its batch is sent again after a lost answer. Should
+Klaviyo then refuse a batch for events that it has, its halves have other ids, and the events may be taken twice.
 """
 
 from collections.abc import Mapping
