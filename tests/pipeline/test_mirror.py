@@ -74,6 +74,21 @@ async def test_delete_says_the_key_as_the_upsert_did() -> None:
     assert sent == [b'{"id":"7"}', b'{"id":"x"}']
 
 
+async def test_key_that_the_destination_takes_for_that_of_a_living_row_is_not_deleted() -> None:
+    world = World([("Ada", "a"), ("Bo", "b"), *people(20)], mode=SyncMode.MIRROR)
+    world.destination.identity_of = bytes.lower
+    await world.run()
+    world.rows = [("ada", "a"), *people(20)]
+
+    books = await world.run()
+    world.rows = people(20)
+    later = await world.run()
+
+    assert deleted(world) == [("Bo",), ("ada",)]
+    assert (books.removed, books.deleted, books.kept, books.balance) == (2, 1, 1, True)
+    assert (later.removed, later.deleted, later.balance) == (1, 1, True)
+
+
 async def test_row_that_comes_back_after_it_was_deleted_is_added() -> None:
     world = mirror(40)
     await world.run()

@@ -66,6 +66,7 @@ class MemoryDestination(Destination):
     rows_per_batch: int = 10
     bytes_per_batch: int = 10_000
     is_idempotent: bool = True
+    identity_of: Callable[[bytes], bytes] | None = None
     requests: list[Batch] = field(default_factory=list)
     was_asked: asyncio.Event = field(default_factory=asyncio.Event)
     holds: dict[RowKey, bytes] = field(default_factory=dict)
@@ -97,6 +98,7 @@ class MemoryDestination(Destination):
             self.rows_per_batch,
             self.bytes_per_batch,
             is_idempotent=self.is_idempotent,
+            identity_of=self.identity_of,
         )
 
     async def write(self, plan: WritePlan, batch: Batch) -> BatchResult:

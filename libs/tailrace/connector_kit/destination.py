@@ -1,7 +1,7 @@
 """What a destination is to the engine."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -67,7 +67,9 @@ class WritePlan:
     """How batches for a target are cut, and whether one may be sent again after a lost answer.
 
     `requests_per_s` is the pace that the account is known to allow, for connections that set none. `details` is the
-    destination's own: what it found out once so that `write` need not ask again.
+    destination's own: what it found out once so that `write` need not ask again. `identity_of` is for destinations that
+    change keys, such as to small letters: what one makes of a JSON object of key fields. Where it makes the same of
+    two, they are one record there, which no run deletes while one of them is in the query.
     """
 
     target: Target
@@ -76,6 +78,7 @@ class WritePlan:
     is_idempotent: bool
     requests_per_s: float | None = None
     details: Mapping[str, object] = field(default_factory=dict)
+    identity_of: Callable[[bytes], bytes] | None = None
 
 
 class Clearing(StrEnum):

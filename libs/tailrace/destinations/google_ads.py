@@ -16,8 +16,9 @@ verified, and whom Google leaves out then, for want of consent or of a match, is
 check rows without adding them.
 
 A delete of a mirror names the key alone: who was added by more may stay in by the rest. Two keys that are one after
-normalising are one member, whom a delete of either takes out: hash the key in the mapping, which refuses the second.
-Members fall out when the audience's membership duration is over; a full run adds them again.
+normalising are one member: a mirror takes out nobody who is in the query by another of them, but where the mode is
+delete either takes the member out. Members fall out when the audience's membership duration is over; a full run adds
+them again.
 
 Let the service account's address into the Google Ads account, or into a manager account above it that
 `login_customer_id` names, and enable the Data Manager API in its project.

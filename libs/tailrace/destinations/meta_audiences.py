@@ -4,8 +4,8 @@ An object is an audience that is filled by lists of customers. An upsert adds pe
 mirror keeps in it whom the query has; who was added in another way stays. Meta knows people by `EXTERN_ID`, `EMAIL`,
 `PHONE` or `MADID`, one of which is the key; what is mapped besides helps to find them. An `EXTERN_ID` is forgotten
 after 90 days: to take people out later, let another field be the key. A delete of a mirror names the key alone, and a
-row that changed is added anew; whether those go whom Meta had found by other fields is not confirmed. A mirror whose
-key is plain takes out whose key is only written in another way now: hash the key in the mapping.
+row that changed is added anew; whether those go whom Meta had found by other fields is not confirmed. A mirror takes
+out nobody whose key is only written in another way now.
 
 Values are normalised as Meta asks and hashed by SHA-256, but for `EXTERN_ID`, which is sent as it is, and `MADID`,
 which is sent in small letters. What is 64 hexadecimal digits already is taken for a hash and not hashed again: a

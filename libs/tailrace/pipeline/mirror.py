@@ -75,15 +75,22 @@ def deletes_allowed(delivered: int, max_delete_ratio: float) -> int:
 
 
 async def deletes(
-    gone: AsyncIterator[Sequence[Entry]], key_fields: Sequence[str], living: Living | None = None
+    gone: AsyncIterator[Sequence[Entry]],
+    key_fields: Sequence[str],
+    living: Living | None = None,
+    identity_of: Callable[[bytes], bytes] = canonical,
 ) -> AsyncIterator[Sequence[RowChange]]:
     """Marked entries as rows to delete: their keys as they were sent.
 
-    With `living`, where keys of the query may be sent as one, an entry whose key was sent for a living row too comes
-    without a row: to delete it would delete that row's record.
+    With `living`, where keys of the query may be one at the destination, an entry whose key was sent for a living row
+    too comes without a row: to delete it would delete that row's record. `identity_of` tells which keys are one.
     """
     async for entries in gone if living is None else _together(gone):
-        kept = frozenset[RowKey]() if living is None else await _sent_for_others(entries, living(), key_fields)
+        kept = (
+            frozenset[RowKey]()
+            if living is None
+            else await _sent_for_others(entries, living(), lambda entry: identity_of(key_record(key_fields, entry)))
+        )
         yield [
             RowChange(Change.REMOVED, known=entry) if entry.key in kept else _removed(entry, key_fields)
             for entry in entries
@@ -103,14 +110,14 @@ async def _together(gone: AsyncIterator[Sequence[Entry]]) -> AsyncIterator[Seque
 
 
 async def _sent_for_others(
-    gone: Sequence[Entry], living: AsyncIterator[Sequence[Entry]], key_fields: Sequence[str]
+    gone: Sequence[Entry], living: AsyncIterator[Sequence[Entry]], identity: Callable[[Entry], bytes]
 ) -> frozenset[RowKey]:
-    records = {entry.key: canonical(key_record(key_fields, entry)) for entry in gone}
+    records = {entry.key: identity(entry) for entry in gone}
     sent = set(records.values())
     held: set[bytes] = set()
     async for entries in living:
         living_ones = (each for each in entries if each.delivered is not None and not each.is_gone)
-        held.update(sent.intersection(canonical(key_record(key_fields, each)) for each in living_ones))
+        held.update(sent.intersection(map(identity, living_ones)))
     return frozenset(key for key, record in records.items() if record in held)
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 from tailrace.connector_kit.destination import WritePlan
 from tailrace.connector_kit.row_hashes import HashedRows, HashesRows
 from tailrace.connector_kit.warehouse import Reading, Warehouse
+from tailrace.core.keys import canonical
 from tailrace.core.rows import Change, Column, RowKey
 from tailrace.core.runs import RunKind
 from tailrace.core.settlements import KeptRow, Phase, Position
@@ -265,6 +266,7 @@ async def _walk_deletes(route: Route, plan: WritePlan, columns: Sequence[Column]
         start = Position(phase=Phase.DELETES)
     flight = replace(route.flight, deliverer=replace(route.flight.deliverer, plan=plan))
     may_meet = columns is None or keys_may_meet(route.definition, route.accepted, columns)
-    living = route.snapshot.all_entries if may_meet else None
-    gone = deletes(route.snapshot.gone(after=start.after), plan.target.key_fields, living)
+    living = route.snapshot.all_entries if may_meet or plan.identity_of else None
+    marked = route.snapshot.gone(after=start.after)
+    gone = deletes(marked, plan.target.key_fields, living, plan.identity_of or canonical)
     await deliver_and_settle(batch(gone, replace(route.recipe, plan=plan), start), flight)

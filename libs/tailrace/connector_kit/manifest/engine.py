@@ -1,6 +1,6 @@
 """The destination that a manifest describes."""
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import ClassVar, Self
 
@@ -13,9 +13,10 @@ from tailrace.connector_kit.manifest.addresses import filled
 from tailrace.connector_kit.manifest.calls import Caller
 from tailrace.connector_kit.manifest.delivery import Delivery
 from tailrace.connector_kit.manifest.discovery import fields_of, objects_of
+from tailrace.connector_kit.manifest.encoding import dumped
 from tailrace.connector_kit.manifest.model import Manifest
 from tailrace.connector_kit.manifest.pressure import Pressure
-from tailrace.connector_kit.manifest.rendering import Frame, Rendered, empty_bytes, render
+from tailrace.connector_kit.manifest.rendering import Frame, Rendered, empty_bytes, fill, render
 from tailrace.connector_kit.manifest.settings import ConnectionSettings, settings_type, values_of
 from tailrace.connector_kit.manifest.sign_in import SignIn
 from tailrace.connector_kit.manifest.targets import check_target
@@ -24,7 +25,8 @@ from tailrace.connector_kit.masking import all_masked, secret_words
 from tailrace.core.batches import Batch, BatchResult
 from tailrace.core.clock import Clock, SystemClock
 from tailrace.core.errors import DestinationInvalid
-from tailrace.core.rows import RowOutcome
+from tailrace.core.rows import Row, RowKey, RowOutcome
+from tailrace.core.snapshots import UNKNOWN_VERSION
 
 _TRACE_LENGTH = 8
 _TOLD_S = 60.0
@@ -84,6 +86,7 @@ class ManifestDestination(Destination):
             bytes_per_batch=most_bytes - min(empty, most_bytes // 2),
             is_idempotent=write.is_idempotent,
             requests_per_s=self._pressure.requests_per_s(write.bucket),
+            identity_of=self._identity_of(target, write),
         )
 
     async def write(self, plan: WritePlan, batch: Batch) -> BatchResult:
@@ -120,6 +123,21 @@ class ManifestDestination(Destination):
     def _made(self, plan: WritePlan, batch: Batch) -> Sequence[Rendered | RowOutcome]:
         family, trace = self.manifest.family_of(plan.target.object_name), batch.idempotency_key[:_TRACE_LENGTH]
         return [render(row, f"{trace}-{at}", plan.target, family) for at, row in enumerate(batch.rows)]
+
+    def _identity_of(self, target: Target, write: Write) -> Callable[[bytes], bytes] | None:
+        """What is sent for a key, where Python of the manifest's own makes it."""
+        family, frame = self.manifest.family_of(target.object_name), self._frame(target)
+        if family.hooks.row is None and family.hooks.key is None:
+            return None
+
+        def identity_of(record: bytes) -> bytes:
+            made = render(Row(RowKey(()), record, UNKNOWN_VERSION), "", target, family)
+            try:
+                return dumped(fill(write.row, frame, made)) if isinstance(made, Rendered) else record
+            except ValueError:
+                return record
+
+        return identity_of
 
     def _operation(self, plan: WritePlan) -> Write:
         return self.manifest.family_of(plan.target.object_name).operations[plan.target.operation]
