@@ -99,4 +99,5 @@ async def test_key_is_rotated_in_the_gateway(ours: RolesDatabase) -> None:
 async def test_commands_of_the_owner_are_not_for_the_gateway(ours: RolesDatabase) -> None:
     asked = await in_the_gateway(ours, "db", "upgrade")
 
-    assert asked.code == 1
+    assert asked.code == 2
+    assert "owns the tables" in asked.stderr
