@@ -78,4 +78,11 @@ MUTATIONS = (
             f"{_REWRITTEN}test_two_rows_with_one_number_as_their_key_are_told_apart",
         ),
     ),
+    Mutation(
+        "a mirror goes by keys as they are written, whatever the destination makes of them",
+        "libs/tailrace/pipeline/walk.py",
+        "plan.identity_of or canonical)",
+        "canonical)",
+        ("tests/pipeline/test_mirror.py::test_key_that_the_destination_takes_for_that_of_a_living_row_is_not_deleted",),
+    ),
 )
