@@ -151,8 +151,9 @@ class ManifestDestination(Destination):
         return found if self._clock.monotonic() < told_at + _TOLD_S else await self.fields(object_name)
 
     def _frame(self, target: Target, batch_id: str = "") -> Frame:
-        prefix = self.manifest.family_of(target.object_name).objects.prefix
-        return Frame(target, target.object_name.removeprefix(prefix), batch_id)
+        family = self.manifest.family_of(target.object_name)
+        name = target.object_name.removeprefix(family.objects.prefix)
+        return Frame(target, name, batch_id, family.fields.known_names)
 
     def _most_bytes(self, write: Write) -> int:
         return self._settings.bytes_per_batch or write.max_size.size_bytes

@@ -110,6 +110,11 @@ class Fields(Part):
     is_writable: Path | None = None
     are_all: bool = True
 
+    @property
+    def known_names(self) -> frozenset[str]:
+        """The names of those that every account has."""
+        return frozenset(field.name for field in self.known)
+
 
 class Kind(Part):
     """Objects with fields and operations of their own: events, or the lists that records can be members of.

@@ -21,11 +21,15 @@ _LEADS_ELSEWHERE = frozenset({"", ".", ".."})
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What is the same for all rows of a batch: where they go, the object's name to the vendor, the batch's id."""
+    """What is the same for all rows of a batch: where they go, the object's name to the vendor, the batch's id.
+
+    `known` has the names of the fields that the manifest names.
+    """
 
     target: Target
     object_name: str
     batch_id: str
+    known: frozenset[str] = frozenset()
 
     @property
     def key_name(self) -> str:
@@ -38,7 +42,6 @@ class Rendered:
     """A row on its way: its fields as the vendor takes them, its key, our trace id, the vendor's id if looked up.
 
     `identity` has the names of the fields that say which row it is: the key's, and what else the vendor knows it by.
-    `known` has those that the manifest names.
     """
 
     fields: Mapping[str, object]
@@ -46,7 +49,6 @@ class Rendered:
     trace: str
     identity: frozenset[str]
     found: str = ""
-    known: frozenset[str] = frozenset()
 
 
 def render(row: Row, trace: str, target: Target, manifest: Manifest) -> Rendered | RowOutcome:
@@ -70,7 +72,7 @@ def render(row: Row, trace: str, target: Target, manifest: Manifest) -> Rendered
             fields = {**fields, **{name: as_text(value) for name, value in told.items() if not _is_no_id(value)}}
     if key_name is not None and as_text(key) == "":
         return rejected("EMPTY_KEY", f"the destination needs a value in {key_name}")
-    return Rendered(fields, key, trace, identity, known=frozenset(field.name for field in manifest.fields.known))
+    return Rendered(fields, key, trace, identity)
 
 
 def fill(template: Template, frame: Frame, row: Rendered | None = None) -> object:
@@ -170,9 +172,9 @@ def _slot(hole: Hole, frame: Frame, row: Rendered) -> object:  # noqa: PLR0911 -
         case Slot.OTHERS:
             return {name: value for name, value in row.fields.items() if name not in row.identity}
         case Slot.KNOWN:
-            return {name: value for name, value in row.fields.items() if name in row.known}
+            return {name: value for name, value in row.fields.items() if name in frame.known}
         case Slot.CUSTOM:
-            return {name: value for name, value in row.fields.items() if name not in row.known | row.identity}
+            return {name: value for name, value in row.fields.items() if name not in frame.known | row.identity}
         case Slot.IDENTITY:
             return {name: value for name, value in row.fields.items() if name in row.identity and value is not None}
         case Slot.TRACE:

@@ -125,9 +125,8 @@ def _keys(manifest: Manifest, key_name: str, count: int) -> list[str]:
 
 def _named(manifest: Manifest, write: Write, key_name: str) -> Mapping[str, Hole]:
     """The fields that the request names; where a hook changes rows, some are made by it, which no row has."""
-    known = {field.name for field in manifest.fields.known}
-    holes = [hole for hole in holes_in(write, key_name) if hole.field]
-    return {hole.field: hole for hole in holes if hole.field and (manifest.hooks.row is None or hole.field in known)}
+    own = None if manifest.hooks.row is None else manifest.fields.known_names
+    return {hole.field: hole for hole in holes_in(write, key_name) if hole.field and (own is None or hole.field in own)}
 
 
 def _has_others(fields: Fields) -> bool:
