@@ -41,7 +41,7 @@ LISTED_OBJECT = "listed_object"
 CODE = "NOT_TAKEN_HERE"
 MESSAGE = "this row is not taken"
 
-_HOLE = re.compile(r"\{[a-z0-9_]+\}")
+_HOLE = re.compile(r"\{[^{}]+\}")
 
 Told = HttpResponse | Exception
 
@@ -91,8 +91,7 @@ class StandIn(HttpClient):
         key = self._write.key
         if not isinstance(key, LookedUpKey):
             return False
-        asked = re.sub(r"\\\{.*?\\\}", "[^/]*", re.escape(key.ask.path.partition("?")[0]))
-        return re.fullmatch(f".*{asked}", path) is not None and path != self._write.path
+        return _leads_to(path, key.ask.path) and path != self._write.path
 
     def _ids(self) -> object:
         key = self._write.key
@@ -124,7 +123,7 @@ class StandIn(HttpClient):
 
 
 def _leads_to(path: str, declared: str) -> bool:
-    """Whether a path is a declared one, whatever stands in the place of settings."""
+    """Whether a path is a declared one, whatever stands in its holes."""
     words = _HOLE.split(declared.partition("?")[0])
     return re.search("[^/]+".join(map(re.escape, words)) + "$", path) is not None
 
