@@ -8,27 +8,15 @@ import orjson
 from tailrace.connector_kit.destination import Target
 from tailrace.connector_kit.registry import validate_settings
 from tailrace.core.batches import Batch, BatchResult
-from tailrace.core.clock import SystemClock
 from tailrace.core.rows import Operation, Row, RowKey, RowOutcome, Verdict
 from tailrace.core.snapshots import hash_row
 from tailrace.destinations.klaviyo import KlaviyoDestination, KlaviyoSettings
+from tests.destinations.clocks import Clock
 from tests.destinations.described import Json
 from tests.destinations.klaviyo_account import API_KEY, Account
 
 ROW_BY_ROW = "/api/profile-import"
 TARGET = Target("profiles", Operation.UPSERT, ("external_id",), ("external_id", "first_name", "plan"))
-
-
-class Clock(SystemClock):
-    """Time that only waiting moves."""
-
-    at_s = 0.0
-
-    def monotonic(self) -> float:
-        return self.at_s
-
-    async def sleep(self, wait_s: float) -> None:
-        self.at_s += wait_s
 
 
 @asynccontextmanager

@@ -18,9 +18,10 @@ from tailrace.core.errors import (
 from tailrace.core.rows import DELIVERED, RowOutcome
 from tailrace.pipeline.breaker import Breaker, BreakerTerms
 from tailrace.testing.fake_http import answer
+from tests.destinations.clocks import Clock
 from tests.destinations.described import Json
 from tests.destinations.klaviyo_account import JOBS, Account, refused
-from tests.destinations.klaviyo_rig import ROW_BY_ROW, TARGET, Clock, opened, people, profiles, put, rejections
+from tests.destinations.klaviyo_rig import ROW_BY_ROW, TARGET, opened, people, profiles, put, rejections
 
 
 async def test_few_profiles_go_one_by_one_and_each_has_its_outcome() -> None:

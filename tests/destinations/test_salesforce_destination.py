@@ -15,30 +15,18 @@ from tailrace.connector_kit.destination import Target, WritePlan
 from tailrace.connector_kit.http import HttpResponse
 from tailrace.connector_kit.registry import destination_type, validate_settings
 from tailrace.core.batches import Batch, BatchResult
-from tailrace.core.clock import SystemClock
 from tailrace.core.errors import CredentialsRefused, DestinationInvalid, DestinationUnavailable, InDoubt, Throttled
 from tailrace.core.rows import DELIVERED, Operation, Row, RowKey, RowOutcome, Verdict
 from tailrace.core.snapshots import hash_row
 from tailrace.core.syncs import SyncMode
 from tailrace.destinations.salesforce import SalesforceDestination, SalesforceSettings
 from tailrace.testing.fake_http import answer
+from tests.destinations.clocks import Clock
 from tests.destinations.salesforce_org import Org, table
 
 CLIENT = {"domain": "acme--uat.sandbox", "client_id": "3MVG9", "client_secret": "canary-client-secret"}
 UPSERT_PATH = "/composite/sobjects/Account/Ext__c"
 TARGET = Target("Account", Operation.UPSERT, ("Ext__c",), ("Ext__c", "Name"))
-
-
-class Clock(SystemClock):
-    """Time that only waiting moves."""
-
-    at_s = 0.0
-
-    def monotonic(self) -> float:
-        return self.at_s
-
-    async def sleep(self, wait_s: float) -> None:
-        self.at_s += wait_s
 
 
 @asynccontextmanager
