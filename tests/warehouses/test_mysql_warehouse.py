@@ -9,6 +9,7 @@ import pymysql
 import pytest
 import pytest_asyncio
 
+from tailrace.connector_kit.mysql_settings import MySqlSettings
 from tailrace.connector_kit.registry import validate_settings, warehouse_type
 from tailrace.connector_kit.warehouse import Reading, Warehouse
 from tailrace.core.errors import SourceInvalid, SourceUnavailable
@@ -27,7 +28,7 @@ from tailrace.testing.warehouse_contract import (
     rows,
     told,
 )
-from tailrace.warehouses.mysql import MySqlSettings, MySqlWarehouse
+from tailrace.warehouses.mysql import MySqlWarehouse
 
 pytestmark = pytest.mark.xdist_group("mariadb")
 
