@@ -1,6 +1,7 @@
 """Many runs in a row over a table that changes in all ways: each sends what changed, and nothing else."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from random import Random
 
 import asyncpg
@@ -11,7 +12,10 @@ from tailrace.core.runs import RunStatus
 from tailrace.core.syncs import SyncMode
 from tailrace.runtime.service import Chassis
 from tailrace.store.connections import ConnectionDraft
+from tailrace.testing.mariadb_server import MariaDb
+from tests.executor.changing import ChangingTable, Row
 from tests.executor.modes import SNAPSHOT, VERSION
+from tests.executor.mysql_people import MySqlRows, database_of_people
 from tests.executor.yard import Yard, definition_of, make_sync
 
 _PREPARE = """
@@ -25,44 +29,20 @@ ON CONFLICT (id) DO UPDATE SET email = excluded.email, at = excluded.at
 """
 _REMOVE = "DELETE FROM people WHERE id = ANY ($1::int[])"
 
-Row = tuple[str, int]
 
-
-@dataclass
-class Table:
-    """What the people are, and how they change; `at` changes with every row that does."""
+@dataclass(frozen=True, slots=True)
+class PostgresRows:
+    """People of PostgreSQL."""
 
     warehouse: "asyncpg.Connection[asyncpg.Record]"
-    chance: Random
-    most: int
-    people: dict[int, Row] = field(default_factory=dict)
-    moment: int = 0
 
-    async def change(self) -> tuple[int, int]:
-        """Change some, touch some, add some, remove some; gives how many are to be sent, and how many deleted."""
-        self.moment += 1
-        part = self.chance.choice([0, 0.0005, 0.002, 0.02, 0.2, 0.6])
-        before = self.people
-        touched = {key: (email, self.moment) for key, (email, _) in self._some(part / 2)}
-        changed = {key: (f"{self.moment}@{key}", self.moment) for key, _ in self._some(part)}
-        near = self.chance.randrange(self.most)
-        added = range(near, min(self.most, near + int(self.chance.choice([0, part, 0.1]) * self.most)))
-        put = touched | changed | {key: (f"new@{key}", self.moment) for key in added if key not in before}
-        removed = {key for key, _ in self._some(self.chance.choice([0, part / 5]))} - put.keys()
-        await self.put(put)
-        await self.warehouse.execute(_REMOVE, list(removed))
-        self.people = {key: row for key, row in (before | put).items() if key not in removed}
-        sent = sum(key not in before or before[key][0] != email for key, (email, _) in put.items())
-        return sent, len(removed)
-
-    async def put(self, rows: dict[int, Row]) -> None:
-        """Write rows down."""
+    async def put(self, rows: Mapping[int, Row]) -> None:
         emails, moments = [row[0] for row in rows.values()], [row[1] for row in rows.values()]
         await self.warehouse.execute(_PUT, list(rows), emails, moments)
         await self.warehouse.execute("ANALYZE people")
 
-    def _some(self, part: float) -> list[tuple[int, Row]]:
-        return self.chance.sample(sorted(self.people.items()), int(part * len(self.people)))
+    async def remove(self, ids: Sequence[int]) -> None:
+        await self.warehouse.execute(_REMOVE, ids)
 
 
 @pytest.mark.parametrize(
@@ -87,26 +67,51 @@ async def test_every_run_sends_what_changed_and_nothing_else(  # noqa: PLR0917 -
 ) -> None:
     await warehouse.execute(_PREPARE)
     yard = await mirrored(chassis, warehouse, empty_database_url, reading)
-    table = Table(warehouse, Random(seed), rows * 5 // 4)
-    table.people = {key: (f"first@{key}", 0) for key in range(table.most) if key % 5}
-    await table.put(table.people)
-    await yard.run()
+    await hold(yard, ChangingTable(PostgresRows(warehouse), Random(seed), rows * 5 // 4), runs)
 
+
+@pytest.mark.xdist_group("mariadb")
+@pytest.mark.parametrize("reading", [SNAPSHOT, VERSION], ids=lambda given: given.type)
+async def test_every_run_from_mysql_sends_what_changed_and_nothing_else(
+    chassis: Chassis,
+    warehouse: "asyncpg.Connection[asyncpg.Record]",
+    empty_database_url: str,
+    mariadb: MariaDb,
+    reading: AnyReading,
+) -> None:
+    await warehouse.execute(_PREPARE)
+    with database_of_people(mariadb) as (admin, name):
+        server = {"host": "127.0.0.1", "port": mariadb.port, "user": name, "database": name, "tls": False}
+        hashing = server | {"password": "***", "hashes_rows": True}
+        source = ConnectionDraft("server", hashing, {"/password": "reads-only"})
+        yard = await mirrored(chassis, warehouse, empty_database_url, reading, ("mysql", source))
+        await hold(yard, ChangingTable(MySqlRows(admin), Random(6), 15_000), 10)
+
+
+async def hold(yard: Yard, table: ChangingTable, runs: int) -> None:
+    """Let the table change again and again, with a run behind each."""
+    await table.fill()
+    await yard.run()
     for _ in range(runs):
         sent, deleted = await table.change()
         run = await yard.run()
 
         assert (run.status, run.error_message) == (RunStatus.SUCCEEDED, None)
         assert (run.books.delivered, run.books.deleted, run.books.balance) == (sent, deleted, True)
-        found = await warehouse.fetch("SELECT id, email FROM contacts")
+        found = await yard.warehouse.fetch("SELECT id, email FROM contacts")
         assert {row["id"]: row["email"] for row in found} == {key: email for key, (email, _) in table.people.items()}
 
 
 async def mirrored(
-    chassis: Chassis, warehouse: "asyncpg.Connection[asyncpg.Record]", url: str, reading: AnyReading
+    chassis: Chassis,
+    warehouse: "asyncpg.Connection[asyncpg.Record]",
+    url: str,
+    reading: AnyReading,
+    elsewhere: tuple[str, ConnectionDraft] | None = None,
 ) -> Yard:
-    """Contacts that mirror the people, in one database."""
-    source = ConnectionDraft("warehouse", {"url": "***", "allow_superuser": True}, {"/url": url})
+    """Contacts that mirror the people, in one database if those are not elsewhere."""
+    here = ConnectionDraft("warehouse", {"url": "***", "allow_superuser": True}, {"/url": url})
+    connector, source = elsewhere or ("postgres", here)
     target = ConnectionDraft("app", {"url": "***", "rows_per_batch": 500}, {"/url": url})
     definition = definition_of("SELECT id, email, at FROM people", ("id", "email")).model_copy(
         update={
@@ -116,5 +121,5 @@ async def mirrored(
             "max_delete_ratio": 1.0,
         }
     )
-    sync = await make_sync(chassis, source, target, definition, ("postgres", "postgres"))
+    sync = await make_sync(chassis, source, target, definition, (connector, "postgres"))
     return Yard(chassis, warehouse, sync)

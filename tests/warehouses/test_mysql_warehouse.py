@@ -1,26 +1,20 @@
 import asyncio
-import secrets
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager
-from itertools import count
-from typing import Any
+from collections.abc import AsyncIterator
 
-import pymysql
 import pytest
 import pytest_asyncio
 
-from tailrace.connector_kit.mysql_settings import MySqlSettings
-from tailrace.connector_kit.registry import validate_settings, warehouse_type
-from tailrace.connector_kit.warehouse import Reading, Warehouse
+from tailrace.connector_kit.registry import warehouse_type
+from tailrace.connector_kit.warehouse import Reading
 from tailrace.core.errors import SourceInvalid, SourceUnavailable
 from tailrace.core.rows import Column, ColumnKind
 from tailrace.testing.cursor_contract import CursorContract
 from tailrace.testing.eventually import eventually
 from tailrace.testing.key_sample_contract import KeySampleContract
 from tailrace.testing.mariadb_server import MariaDb
+from tailrace.testing.row_hash_contract import RowHashContract
 from tailrace.testing.warehouse_contract import (
     CredentialsContract,
-    LockedRig,
     WarehouseContract,
     collect,
     keys,
@@ -29,113 +23,22 @@ from tailrace.testing.warehouse_contract import (
     told,
 )
 from tailrace.warehouses.mysql import MySqlWarehouse
+from tests.warehouses.mysql_rig import MySqlRig, open_rig
 
 pytestmark = pytest.mark.xdist_group("mariadb")
 
 _TEXT = ColumnKind.TEXT
 _TIME = ColumnKind.TIMESTAMP
-_SECRET = "s3cr3t-canary-5520"
-_TYPES = {
-    ColumnKind.TEXT: "text CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci",
-    ColumnKind.INTEGER: "bigint",
-    ColumnKind.FLOAT: "double",
-    ColumnKind.DECIMAL: "decimal(40, 10)",
-    ColumnKind.BOOLEAN: "boolean",
-    ColumnKind.TIMESTAMP: "timestamp NULL",
-}
 
 
-class MySqlRig(LockedRig):
-    bad_query = "SELECT 1 FROM nonsense"
-    endless_query = "SELECT 'a' AS id, sleep(60) AS s FROM (SELECT 1 UNION SELECT 2) AS r"
-    secret = _SECRET
-
-    def __init__(self, warehouse: MySqlWarehouse, admin: "pymysql.Connection[Any]", chosen: MySqlSettings) -> None:
-        self.warehouse: MySqlWarehouse = warehouse
-        self.admin = admin
-        self.settings = chosen
-        self._number = count()
-
-    def query(self, columns: Sequence[Column], rows: Sequence[Sequence[str | None]]) -> str:
-        """Over a table made for it: an expression has no type of its own in MySQL."""
-        table = f"made_{next(self._number)}"
-        types = ", ".join(f"c{at} {_type(column.kind, rows)}" for at, column in enumerate(columns))
-        with self.admin.cursor() as cursor:
-            # InnoDB wants a row's beginning on one page, which hundreds of texts do not fit.
-            engine = "MyISAM" if len(columns) > 100 else "InnoDB"
-            cursor.execute(f"CREATE TABLE {table} ({types}) ENGINE = {engine}")
-            places = ", ".join("%s" for _ in columns)
-            cursor.executemany(f"INSERT INTO {table} VALUES ({places})", [_written(row, columns) for row in rows])
-        names = ", ".join(f"c{at} AS `{column.name.replace('`', '``')}`" for at, column in enumerate(columns))
-        return f"SELECT {names} FROM {table}"
-
-    async def queries_running(self) -> int:
-        with self.admin.cursor() as cursor:
-            cursor.execute(
-                "SELECT count(*) FROM information_schema.processlist WHERE command = 'Query' AND info LIKE '%sleep%'"
-                " AND id <> connection_id()"
-            )
-            found = cursor.fetchone()
-        return int(found[0]) if found else 0
-
-    def unreachable(self) -> AbstractAsyncContextManager[Warehouse]:
-        return MySqlWarehouse.open(settings(1, "nobody", password=_SECRET))
-
-    def unauthorized(self) -> AbstractAsyncContextManager[Warehouse]:
-        return MySqlWarehouse.open(settings(self.settings.port, self.settings.database, password=_SECRET))
-
-
-class TestMySqlWarehouse(WarehouseContract, CredentialsContract, CursorContract, KeySampleContract):
+class TestMySqlWarehouse(WarehouseContract, CredentialsContract, CursorContract, KeySampleContract, RowHashContract):
     pass
 
 
-@pytest.fixture
-def database(mariadb: MariaDb) -> "Iterator[pymysql.Connection[Any]]":
-    """A connection of the administrator to a database of the test's own, with a user who may only read it."""
-    name = f"test_{secrets.token_hex(6)}"
-    with pymysql.connect(host="127.0.0.1", port=mariadb.port, user="root", autocommit=True) as admin:
-        cursor = admin.cursor()
-        cursor.execute(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
-        cursor.execute(f"CREATE USER IF NOT EXISTS {name}@'%' IDENTIFIED BY 'reads-only'")
-        cursor.execute(f"GRANT SELECT, EXECUTE ON {name}.* TO {name}@'%'")
-        admin.select_db(name)
-        yield admin
-        cursor.execute(f"DROP DATABASE {name}")
-        cursor.execute(f"DROP USER {name}@'%'")
-
-
 @pytest_asyncio.fixture
-async def rig(mariadb: MariaDb, database: "pymysql.Connection[Any]") -> AsyncIterator[MySqlRig]:
-    with database.cursor() as cursor:
-        cursor.execute("SELECT database()")
-        [(name,)] = cursor.fetchall()
-    chosen = settings(mariadb.port, name)
-    async with MySqlWarehouse.open(chosen) as warehouse:
-        yield MySqlRig(warehouse, database, chosen)
-
-
-def settings(port: int, name: str, **options: object) -> MySqlSettings:
-    raw = {"host": "127.0.0.1", "port": port, "user": name, "database": name, "password": "reads-only", "tls": False}
-    return validate_settings(MySqlSettings, raw | options)
-
-
-def _type(kind: ColumnKind, rows: Sequence[Sequence[str | None]]) -> str:
-    """A TIMESTAMP begins in 1970 and shows as many digits of a second as its column has."""
-    times = [value for row in rows for value in row if value and value[10:11] == "T"]
-    needs_more = any(value < "1970" or "." in value for value in times)
-    return "datetime(6)" if kind is ColumnKind.TIMESTAMP and needs_more else _TYPES[kind]
-
-
-def _written(row: Sequence[str | None], columns: Sequence[Column]) -> list[object]:
-    return [_literal(value, column.kind) for value, column in zip(row, columns, strict=True)]
-
-
-def _literal(value: str | None, kind: ColumnKind) -> object:
-    if value is not None and kind is ColumnKind.BOOLEAN:
-        return value == "true"
-    if value is not None and kind is ColumnKind.TIMESTAMP:
-        return value.replace("T", " ").removesuffix("Z")
-    return value
+async def rig(mariadb: MariaDb) -> AsyncIterator[MySqlRig]:
+    async with open_rig(mariadb) as opened:
+        yield opened
 
 
 def test_registry_finds_it() -> None:

@@ -5,13 +5,14 @@ import pytest
 
 from tailrace.connector_kit.postgres_settings import PostgresWarehouseSettings
 from tailrace.connector_kit.registry import validate_settings, warehouse_type
+from tailrace.connector_kit.row_hashes import Hashing
 from tailrace.connector_kit.warehouse import Reading
 from tailrace.core.errors import Invalid, SourceInvalid, SourceUnavailable
 from tailrace.core.rows import ColumnKind, RowKey
 from tailrace.testing.cursor_contract import CursorContract
 from tailrace.testing.eventually import eventually
 from tailrace.testing.key_sample_contract import KeySampleContract
-from tailrace.testing.row_hash_contract import RowHashContract
+from tailrace.testing.row_hash_contract import RowHashContract, hashes
 from tailrace.testing.warehouse_contract import CredentialsContract, WarehouseContract, collect, keys, read, rows, told
 from tailrace.warehouses.postgres import PostgresWarehouse
 from tests.warehouses.postgres_rig import PostgresWarehouseRig, settings
@@ -23,6 +24,12 @@ _TIME = ColumnKind.TIMESTAMP
 
 class TestPostgresWarehouse(WarehouseContract, CredentialsContract, CursorContract, RowHashContract, KeySampleContract):
     pass
+
+
+async def test_hash_covers_the_digits_that_a_number_is_written_with(rig: PostgresWarehouseRig) -> None:
+    query = "SELECT * FROM (VALUES ('a', 1::numeric), ('b', 1.0), ('c', 1.00)) AS made (id, a)"
+
+    assert len(set((await hashes(rig, query, Hashing(["a"], 7))).values())) == 3
 
 
 def test_registry_finds_it() -> None:

@@ -15,6 +15,7 @@ class MySqlSettings(BaseModel):
     database: str = Field(min_length=1, max_length=64)
     tls: bool = Field(default=True, description="encrypt, and check the server's certificate and name")
     statement_timeout_s: float = Field(default=600.0, gt=0, le=86_400, description="for the query's first rows too")
+    hashes_rows: bool = Field(default=False, description="has the server hash rows, and give only those that changed")
     tinyint1_is_boolean: bool = Field(default=True, description="read TINYINT(1), which BOOLEAN stands for, as such")
     allow_superuser: bool = Field(
         default=False, description="lets a user in who could read files on the server, or lift its limits, by a query"

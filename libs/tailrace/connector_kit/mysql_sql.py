@@ -16,6 +16,7 @@ except ImportError as error:
 
 _BINARY = 63
 _ROWS = "tailrace_rows"
+_WHOLE_AT_MOST = 1024
 _INTEGERS = (FIELD_TYPE.TINY, FIELD_TYPE.SHORT, FIELD_TYPE.INT24, FIELD_TYPE.LONG, FIELD_TYPE.LONGLONG, FIELD_TYPE.YEAR)
 _TIMES = (FIELD_TYPE.TIMESTAMP, FIELD_TYPE.DATETIME, FIELD_TYPE.DATE, FIELD_TYPE.NEWDATE)
 KINDS: Mapping[int, ColumnKind] = {
@@ -27,6 +28,9 @@ KINDS: Mapping[int, ColumnKind] = {
 }
 
 
+_TEXTS = (FIELD_TYPE.VARCHAR, FIELD_TYPE.VAR_STRING, FIELD_TYPE.STRING, FIELD_TYPE.BLOB)
+# Whose values an index finds by the texts that they were written as.
+_SOUGHT = frozenset({*_INTEGERS, *_TEXTS})
 # Without a character set of their own, and yet no bytes.
 _WORDS = frozenset({FIELD_TYPE.TIME, FIELD_TYPE.NULL, *KINDS})
 _TOKEN = re.compile(
@@ -50,6 +54,7 @@ class FieldLike(Protocol):
     name: str
     type_code: int
     charsetnr: int
+    length: int
 
 
 def describing(query: str) -> str:
@@ -66,18 +71,81 @@ def sampling_sql(reading: Reading, fields: Sequence[FieldLike], part: float) -> 
     """A statement that gives the texts of some keys, drawn at random; none with a NULL; as `reading_sql`."""
     order = _order_of(reading, fields)
     drawn = f"rand() < {part:.12f} AND NOT ({order.has_null}) ORDER BY rand() LIMIT {MOST_KEYS}"
-    return f"SELECT {', '.join(order.keys)} FROM {_rows_of(reading.query).replace('%', '%%')} WHERE {drawn}"  # noqa: S608 - read-only by transaction
+    return f"SELECT {', '.join(order.keys)} FROM {_rows_in(reading)} WHERE {drawn}"  # noqa: S608 - read-only by transaction
 
 
-def reading_sql(reading: Reading, fields: Sequence[FieldLike]) -> tuple[str, Sequence[object]]:
-    """The statement, and its arguments in the driver's form: a percent sign stands doubled."""
-    order = _order_of(reading, fields)
-    selected = ", ".join([*map(_projection, fields), *order.keys])
-    keys = [_bytes(key) for key in order.keys]
-    condition, arguments = within_bounds(reading, order, keys, [_bytes("%s") for _ in keys])
-    by = order.by(keys)
-    rows = _rows_of(reading.query).replace("%", "%%")
-    sql = f"""SELECT {selected} FROM {rows} {condition}
+def reading_sql(
+    reading: Reading, fields: Sequence[FieldLike], *more: str, were_seen: bool = False
+) -> tuple[str, Sequence[object]]:
+    """The statement, and its arguments in the driver's form: a percent sign stands doubled.
+
+    It gives the columns of the query, more if there is more, then the texts of the key. Keys that `were_seen` are texts
+    of values of their columns: an index on these can find them.
+    """
+    return _reading([*map(_projection, fields), *more], reading, fields, were_seen=were_seen)
+
+
+def hashes_sql(reading: Reading, fields: Sequence[FieldLike], row_hash: str) -> tuple[str, Sequence[object]]:
+    """The same with nothing but the hash before the texts of the key."""
+    return _reading([row_hash], reading, fields, were_seen=False)
+
+
+def lines_sql(reading: Reading, fields: Sequence[FieldLike], row_hash: str, rows: int) -> tuple[str, Sequence[object]]:
+    """The same for a key of one column of whole numbers: a line of hash, tab and key, so many in one text.
+
+    Each comes behind the bytes that it has to have: the server cuts a text that grows too long for it.
+    """
+    order, condition, arguments = _within(reading, fields)
+    [key] = order.keys
+    by = ", ".join(order.by([_bytes(key)]))
+    line = f"concat({row_hash}, '\t', coalesce({key}, '\\\\N'))"
+    numbered = f"row_number() OVER (ORDER BY {by})"
+    sql = f"""SELECT CAST(sum(length(line) + 1) - 1 AS SIGNED), group_concat(line ORDER BY place SEPARATOR '\n') FROM (
+        SELECT {line} AS line, {numbered} AS place, ({numbered} - 1) DIV {rows} AS part
+        FROM {_rows_in(reading)} {condition}) AS tailrace_lines GROUP BY part ORDER BY part
+    """  # noqa: S608 - read-only by transaction
+    return sql, arguments
+
+
+def knows_windows(version: str) -> bool:
+    """Whether the server numbers rows: MySQL since 8.0, MariaDB since 10.2, which may pass for a MySQL 5.5.5."""
+    numbers = [int(number) for number in re.findall("[0-9]+", version.removeprefix("5.5.5-"))[:2]]
+    return numbers >= ([10, 2] if "mariadb" in version.lower() else [8, 0])
+
+
+def is_whole_number(field: FieldLike) -> bool:
+    """Whether its values are."""
+    return field.type_code in _INTEGERS
+
+
+def hash_of(fields: Sequence[FieldLike], names: Sequence[str], salt: bytes) -> str:
+    """The first half of the MD5 of a salt and the values of these columns, signed.
+
+    Each value has its length before it; where it may be long, its own MD5 stands for it, since the server makes NULL of
+    a text that is too long. It is 0, which is no hash, if that happens all the same, or the only value is NULL.
+    """
+    by_name = {field.name: field for field in fields}
+    parts = ", ".join(_part(by_name[name], or_else="NULL" if len(names) == 1 else "'-'") for name in names)
+    return (
+        f"coalesce(CAST(CAST(conv(left(md5(concat(x'{salt.hex()}', {parts})), 16), 16, 10) AS UNSIGNED) AS SIGNED), 0)"
+    )
+
+
+def _part(field: FieldLike, or_else: str) -> str:
+    value = f"CAST({_text(field)} AS BINARY)"
+    told = value if field.length <= _WHOLE_AT_MOST else f"unhex(md5({value}))"
+    return f"coalesce(concat(length({value}), ':', {told}), {or_else})"
+
+
+def _reading(
+    selected: Sequence[str], reading: Reading, fields: Sequence[FieldLike], *, were_seen: bool
+) -> tuple[str, Sequence[object]]:
+    order, condition, arguments = _within(reading, fields)
+    if were_seen:
+        searches, sought = _searches(reading, fields)
+        condition, arguments = condition + searches, [*arguments, *sought]
+    by = order.by([_bytes(key) for key in order.keys])
+    sql = f"""SELECT {", ".join([*selected, *order.keys])} FROM {_rows_in(reading)} {condition}
         ORDER BY {", ".join(by)}, (CASE WHEN {order.has_null} THEN {_digest(fields)} END)
     """  # noqa: S608 - read-only by transaction
     return sql, arguments
@@ -103,6 +171,26 @@ def _compared(field: FieldLike) -> tuple[str, str]:
     return column, "CAST(%s AS DECIMAL(65, 30))"
 
 
+def _within(reading: Reading, fields: Sequence[FieldLike]) -> tuple[RowOrder, str, Sequence[object]]:
+    order = _order_of(reading, fields)
+    keys = [_bytes(key) for key in order.keys]
+    return order, *within_bounds(reading, order, keys, [_bytes("%s") for _ in keys])
+
+
+def _searches(reading: Reading, fields: Sequence[FieldLike]) -> tuple[str, Sequence[object]]:
+    """What the values of keys are among besides, whose texts are."""
+    by_name = {field.name: field for field in fields}
+    condition, arguments = "", list[object]()
+    for part, name in enumerate(reading.key_columns):
+        field = by_name[name]
+        texts = [key[part] for key in reading.only or ()]
+        if texts and field.type_code in _SOUGHT:
+            place = "unhex(%s)" if _is_binary(field) else "%s"
+            condition += f" AND {_name(name)} IN ({', '.join([place] * len(texts))})"
+            arguments += map(int, texts) if field.type_code in _INTEGERS else texts
+    return condition, arguments
+
+
 def _projection(field: FieldLike) -> str:
     is_number_or_time = field.type_code in KINDS and field.type_code != FIELD_TYPE.JSON
     return _name(field.name) if is_number_or_time else _text(field)
@@ -110,10 +198,11 @@ def _projection(field: FieldLike) -> str:
 
 def _text(field: FieldLike) -> str:
     column = _name(field.name)
-    is_binary = field.charsetnr == _BINARY and field.type_code not in KINDS
-    return (
-        f"lower(hex({column}))" if is_binary and field.type_code not in _WORDS else f"convert({column} USING utf8mb4)"
-    )
+    return f"lower(hex({column}))" if _is_binary(field) else f"convert({column} USING utf8mb4)"
+
+
+def _is_binary(field: FieldLike) -> bool:
+    return field.charsetnr == _BINARY and field.type_code not in _WORDS
 
 
 def _digest(fields: Sequence[FieldLike]) -> str:
@@ -132,6 +221,10 @@ def _name(name: str) -> str:
 
 def _rows_of(query: str) -> str:
     return f"(\n{_first_statement(query)}\n) AS {_ROWS}"
+
+
+def _rows_in(reading: Reading) -> str:
+    return _rows_of(reading.query).replace("%", "%%")
 
 
 def _first_statement(query: str) -> str:

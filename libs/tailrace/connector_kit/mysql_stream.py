@@ -58,6 +58,11 @@ class Stream:
         """All rows, of which there are few."""
         return [record async for records in self.records(_AT_ONCE) for record in records]
 
+    async def named(self, *names: str) -> Sequence[tuple[Any, ...]]:
+        """Some columns of all rows, of which there are few."""
+        places = [[column[0] for column in self._cursor.description].index(name) for name in names]
+        return [tuple(record[at] for at in places) for record in await self.all()]
+
     async def blocks(
         self, columns: Sequence[Column], rows_per_block: int, *, has_hashes: bool = False
     ) -> AsyncIterator[Block]:

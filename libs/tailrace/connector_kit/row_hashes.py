@@ -17,7 +17,7 @@ class Hashing:
     """Of which columns a row's hash is made, and what goes into it besides: 64 bits, signed.
 
     A hash covers every byte of the texts of these columns, what is NULL, and which column holds what. With another
-    seed all hashes are others.
+    seed all hashes are others. Of one column alone it is 0, which is never taken for known, where that is NULL.
     """
 
     columns: Sequence[str]
@@ -35,7 +35,7 @@ class HashedRows(Protocol):
     """One consistent view of a query's rows, in the order that `Warehouse.read` gives them."""
 
     def hashes(self) -> AsyncIterator[KeyHashes]:
-        """Keys and hashes of all rows behind the start of the reading."""
+        """Keys and hashes of all rows behind the start of the reading; behind an empty block, rows are read whole."""
         ...
 
     def lines(self) -> AbstractAsyncContextManager[AsyncIterator[bytes]] | None:

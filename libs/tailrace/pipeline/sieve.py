@@ -171,14 +171,14 @@ def _joined(
 
 
 async def _by_key(read: AsyncIterator[KeyHashes]) -> AsyncIterator[tuple[Sequence[RowKey], Sequence[SourceHash]]]:
-    """Blocks that part no two rows of a key; an empty one where a row without a key follows."""
+    """Blocks that part no two rows of a key; an empty one where a row without a key follows, or no more is told."""
     keys: list[RowKey] = []
     hashes: list[SourceHash] = []
     async for block in read:
         found = [key for key in block.keys if key is not None]
         keys += found
         hashes += block.hashes[: len(found)]
-        if len(found) < len(block.keys):
+        if not found or len(found) < len(block.keys):
             if keys:
                 yield keys, hashes
             yield [], []

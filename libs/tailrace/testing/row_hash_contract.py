@@ -8,7 +8,7 @@ import pytest
 
 from tailrace.connector_kit.row_hashes import HashedRows, HashesRows, Hashing
 from tailrace.connector_kit.warehouse import Reading
-from tailrace.core.rows import Block, Column, ColumnKind, RowKey, SourceHash
+from tailrace.core.rows import UNKNOWN_SOURCE, Block, Column, ColumnKind, RowKey, SourceHash
 from tailrace.testing.warehouse_contract import KEYS, WarehouseRig, collect, keys, rows
 
 _ID, _A, _B = (Column(name, ColumnKind.TEXT) for name in ("id", "a", "b"))
@@ -26,7 +26,7 @@ class RowHashContract:
                 [None, "", " ", "a", "A", "a ", "NULL", "é", "e\u0301", "\\N", "0", '"', "a,", "x" * 5000],
             ),
             (ColumnKind.INTEGER, [None, "0", "1", "-1", "4294967297", "-4294967296", "9223372036854775807"]),
-            (ColumnKind.DECIMAL, [None, "1", "1.0", "1.00", "0", "0.0", "12345678901234567890.1"]),
+            (ColumnKind.DECIMAL, [None, "1", "1.1", "1.01", "-1", "0", "12345678901234567890.1"]),
             (ColumnKind.FLOAT, [None, "0", "-0", "1.5", "0.1", "0.30000000000000004", "0.3", "1e300"]),
             (ColumnKind.BOOLEAN, [None, "true", "false"]),
             (
@@ -71,6 +71,11 @@ class RowHashContract:
         assert len(set(of_a.values())) == 1
         assert len(set(of_b.values())) == 2
         assert not set(of_a.values()) & set((await hashes(rig, query, Hashing(["a"], -(2**63)))).values())
+
+    async def test_hash_of_one_column_without_a_value_is_none(self, rig: WarehouseRig) -> None:
+        found = await hashes(rig, rig.query([_ID, _A], [["1", None], ["2", ""]]), Hashing(["a"], 7))
+
+        assert found[RowKey(("1",))] == UNKNOWN_SOURCE != found[RowKey(("2",))]
 
     async def test_hashes_come_in_the_order_of_the_rows(self, rig: WarehouseRig) -> None:
         named: list[list[str | None]] = [[key, "x"] for key in reversed(KEYS)]

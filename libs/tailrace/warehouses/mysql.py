@@ -16,10 +16,12 @@ from pydantic import BaseModel
 
 from tailrace.connector_kit.destination import Level
 from tailrace.connector_kit.mysql_errors import let_in, translated
+from tailrace.connector_kit.mysql_hashes import CAN_HASH, ROW_HASH, MySqlHashedRows
 from tailrace.connector_kit.mysql_settings import MySqlSettings
-from tailrace.connector_kit.mysql_sql import KINDS, counting_sql, describing, reading_sql, sampling_sql
+from tailrace.connector_kit.mysql_sql import KINDS, counting_sql, describing, knows_windows, reading_sql, sampling_sql
 from tailrace.connector_kit.mysql_stream import DECODERS, Stream
 from tailrace.connector_kit.promised_columns import PromisedColumns
+from tailrace.connector_kit.row_hashes import HashedRows, Hashing
 from tailrace.connector_kit.warehouse import Reading, Warehouse
 from tailrace.core.errors import SourceInvalid
 from tailrace.core.rows import Block, Column, ColumnKind, RowKey
@@ -89,6 +91,25 @@ class MySqlWarehouse(Warehouse):
             self._promised.check(reading, columns)
             async with self._streamed(connection, *reading_sql(reading, fields)) as stream:
                 yield stream.blocks(columns, reading.rows_per_block)
+
+    async def row_hash(self, *, is_asked_for: bool = False) -> str | None:
+        """The name of how it makes hashes; None where it is not to, or the server has no MD5."""
+        if not (is_asked_for or self._settings.hashes_rows):
+            return None
+        async with self._connection() as connection, self._streamed(connection, CAN_HASH) as stream:
+            [[can_hash]] = await stream.all()
+        return ROW_HASH if can_hash else None
+
+    @asynccontextmanager
+    async def compare(self, reading: Reading, hashing: Hashing) -> AsyncIterator[HashedRows]:
+        """A view of a reading in the order of its keys: a connection's."""
+        async with self._connection() as connection:
+            fields = await self._fields(connection, reading.query)
+            columns = self._columns(fields)
+            self._promised.check(reading, columns)
+            has_windows = knows_windows(connection.get_server_info())
+            run = partial(self._streamed, connection)
+            yield MySqlHashedRows(run, reading, fields, columns, hashing, has_windows)
 
     async def rows_about(self, query: str) -> int:
         """How many rows a query has: counted, since what the server expects of a join or a condition is far off."""

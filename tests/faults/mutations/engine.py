@@ -6,6 +6,7 @@ _DELIVER = "libs/tailrace/pipeline/deliver.py"
 _SETTLE = "libs/tailrace/pipeline/settle.py"
 _CARRY_OUT = "services/tailrace_executor/carry_out.py"
 _HASHES = "tests/warehouses/test_postgres_warehouse.py::TestPostgresWarehouse::"
+_MYSQL = "tests/warehouses/test_mysql_warehouse.py::"
 _WALK = "tests/pipeline/test_walk.py"
 _INTERRUPTIONS = "tests/pipeline/test_interruptions.py"
 _MECHANISMS = "tests/pipeline/test_mechanisms.py"
@@ -303,6 +304,20 @@ MUTATIONS = (
         "for name in hashing.columns}",
         "for name in hashing.columns[:1]}",
         (f"{_HASHES}test_hash_tells_which_column_holds_what",),
+    ),
+    Mutation(
+        "rows without a version are taken for unchanged",
+        "libs/tailrace/connector_kit/mysql_sql.py",
+        """or_else="NULL" if len(names) == 1 else "'-'")""",
+        """or_else="'-'")""",
+        (f"{_MYSQL}TestMySqlWarehouse::test_hash_of_one_column_without_a_value_is_none",),
+    ),
+    Mutation(
+        "lines that MySQL cut off are believed",
+        "libs/tailrace/connector_kit/mysql_hashes.py",
+        "if any(len(text) != length for",
+        "if any(len(text) > length for",
+        ("tests/warehouses/test_mysql_hashes.py::test_lines_that_the_server_cuts_off_are_not_believed",),
     ),
     Mutation(
         "a row that was to be deleted counts as unchanged",
