@@ -39,6 +39,17 @@ def as_rows(here: Sequence[str], given: Sequence[str], values: Sequence[str], si
     return f"({', '.join(here)}) {sign} ({', '.join(given)})", values
 
 
+def by_prefixes(
+    here: Sequence[str], given: Sequence[str], values: Sequence[str], last_sign: str
+) -> tuple[str, Sequence[str]]:
+    """What `(here) > (given)` says, with any sign, of each prefix in turn: not all servers know it of rows."""
+    signs = [last_sign[0]] * (len(here) - 1) + [last_sign]
+    equal = [f"{one} = {other}" for one, other in zip(here, given, strict=True)]
+    prefixes = (" AND ".join([*equal[:at], f"{here[at]} {sign} {given[at]}"]) for at, sign in enumerate(signs))
+    arguments = [value for at in range(len(values)) for value in values[: at + 1]]
+    return "(" + " OR ".join(f"({prefix})" for prefix in prefixes) + ")", arguments
+
+
 def within_bounds(
     reading: Reading, order: RowOrder, here: Sequence[str], given: Sequence[str], compare: Compare = as_rows
 ) -> tuple[str, Sequence[str]]:

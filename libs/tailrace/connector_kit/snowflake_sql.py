@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tailrace.connector_kit.key_samples import MOST_KEYS
-from tailrace.connector_kit.row_order import RowOrder, within_bounds
+from tailrace.connector_kit.row_order import RowOrder, by_prefixes, within_bounds
 from tailrace.connector_kit.warehouse import Reading
 from tailrace.core.errors import SourceInvalid
 from tailrace.core.rows import ColumnKind
@@ -111,7 +111,7 @@ def reading_sql(reading: Reading, fields: Sequence[Field]) -> tuple[str, Sequenc
     order = _order_of(reading, fields)
     selected = ", ".join([*map(_projection, fields), *order.keys])
     keys = [_bytes(key) for key in order.keys]
-    condition, arguments = within_bounds(reading, order, keys, [_bytes("?") for _ in keys], _by_prefixes)
+    condition, arguments = within_bounds(reading, order, keys, [_bytes("?") for _ in keys], by_prefixes)
     by = order.by(keys)
     by.append(f"(CASE WHEN {order.has_null} THEN {_digest(fields)} END)")
     sql = f"SELECT {selected} FROM {_rows_of(reading.query)} {condition} ORDER BY {', '.join(by)}"  # noqa: S608 - looked at
@@ -143,17 +143,6 @@ def _place(field: Field) -> str:
             return "CAST(CAST(? AS TIMESTAMP_NTZ) AS DATE)"
         case _:
             return f"CAST(? AS {field.type_name})"
-
-
-def _by_prefixes(
-    here: Sequence[str], given: Sequence[str], values: Sequence[str], last_sign: str
-) -> tuple[str, Sequence[str]]:
-    """What `(here) > (given)` says, with any sign, which Snowflake does not know of rows: of each prefix in turn."""
-    signs = [last_sign[0]] * (len(here) - 1) + [last_sign]
-    equal = [f"{one} = {other}" for one, other in zip(here, given, strict=True)]
-    prefixes = (" AND ".join([*equal[:at], f"{here[at]} {sign} {given[at]}"]) for at, sign in enumerate(signs))
-    arguments = [value for at in range(len(values)) for value in values[: at + 1]]
-    return "(" + " OR ".join(f"({prefix})" for prefix in prefixes) + ")", arguments
 
 
 def _projection(field: Field) -> str:
