@@ -9,6 +9,7 @@ from tailrace.connector_kit.destination import Destination, Target, WritePlan
 from tailrace.connector_kit.keeping import kept_by
 from tailrace.connector_kit.registry import validate_settings
 from tailrace.connector_kit.warehouse import Warehouse
+from tailrace.connector_kit.way_out import going_out_by
 from tailrace.core.errors import DestinationUnavailable, SourceUnavailable, StoreUnavailable
 from tailrace.core.policies import DeliveryPolicy
 from tailrace.core.rows import RowKey
@@ -136,8 +137,10 @@ async def _open_warehouse(stack: AsyncExitStack, definition: SyncDefinition, ben
     stored, values = await bench.connections.open_settings(definition.source_id)
     kind = bench.warehouse_type(stored.connector)
     settings = validate_settings(kind.settings_type, values)
-    async with in_time(_OPEN_S, SourceUnavailable, f"source {stored.name!r} did not answer"):
-        return await stack.enter_async_context(kind.open(settings))
+    within = in_time(_OPEN_S, SourceUnavailable, f"source {stored.name!r} did not answer")
+    with going_out_by(bench.http):
+        async with within:
+            return await stack.enter_async_context(kind.open(settings))
 
 
 async def _open_destination(

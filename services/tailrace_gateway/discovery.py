@@ -158,7 +158,7 @@ class Discovery:
                 opening = open_destination(stored, self._connections, self._http)
                 destination = await ends.enter_async_context(opening)
             async with in_time(opens_s, SourceUnavailable, _WAREHOUSE_SILENT):
-                warehouse = await ends.enter_async_context(open_warehouse(source, self._connections))
+                warehouse = await ends.enter_async_context(open_warehouse(source, self._connections, self._http))
             yield warehouse, destination
 
     async def first_rows(self, stored: StoredConnection, query: str, *, limit: int) -> list[dict[str, Any]]:
@@ -216,7 +216,7 @@ class Discovery:
 
     @asynccontextmanager
     async def _warehouse(self, stored: StoredConnection, within_s: float) -> AsyncIterator[Warehouse]:
-        opening = open_warehouse(stored, self._connections)
+        opening = open_warehouse(stored, self._connections, self._http)
         async with in_time(within_s, SourceUnavailable, _WAREHOUSE_SILENT), self._turns, opening as warehouse:
             yield warehouse
 

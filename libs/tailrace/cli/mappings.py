@@ -101,7 +101,7 @@ class _Desk:
 
     async def columns(self, source_id: str, query: str) -> Sequence[Column]:
         stored = await self.connections.get(self.workspace_id, source_id, kind=ConnectionKind.SOURCE)
-        async with open_warehouse(stored, self.connections) as warehouse:
+        async with open_warehouse(stored, self.connections, self.http) as warehouse:
             return await warehouse.columns(query)
 
     async def ensure_field(self, destination_id: str, object_name: str, field: NewField) -> Field:

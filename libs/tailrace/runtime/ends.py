@@ -8,19 +8,26 @@ from tailrace.connector_kit.destination import Destination
 from tailrace.connector_kit.http import HttpClient
 from tailrace.connector_kit.keeping import kept_by
 from tailrace.connector_kit.warehouse import Warehouse
+from tailrace.connector_kit.way_out import going_out_by
 from tailrace.runtime.keepers import ConnectionKeeper
 from tailrace.store.connections import Connections, StoredConnection
 
 
 @asynccontextmanager
-async def open_warehouse(stored: StoredConnection, connections: Connections) -> AsyncIterator[Warehouse]:
+async def open_warehouse(
+    stored: StoredConnection, connections: Connections, http: HttpClient
+) -> AsyncIterator[Warehouse]:
     """The warehouse of a source for as long as the scope lasts.
 
     :raises Invalid, Unavailable: its settings do not work, or it does not answer.
     """
     _, raw = await connections.open_settings(stored.id)
     connector = registry.warehouse_type(stored.connector)
-    async with connector.open(registry.validate_settings(connector.settings_type, raw)) as warehouse:
+    settings = registry.validate_settings(connector.settings_type, raw)
+    async with AsyncExitStack() as stack:
+        # Only while it opens: what is set for a scope must not be left in another task.
+        with going_out_by(http):
+            warehouse = await stack.enter_async_context(connector.open(settings))
         yield warehouse
 
 
