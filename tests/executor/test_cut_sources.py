@@ -14,9 +14,11 @@ from tailrace.connector_kit.snowflake_settings import SnowflakeSettings
 from tailrace.core.runs import RunStatus
 from tailrace.runtime.service import Chassis
 from tailrace.store.connections import ConnectionDraft
+from tailrace.testing.bigquery_stand_in import BigQueryStandIn
 from tailrace.testing.mariadb_server import MariaDb
 from tailrace.testing.snowflake_server import Snowflake
 from tailrace.warehouses.duckdb import LOCAL_FILES
+from tests.executor.bigquery_source import connection_to
 from tests.executor.sharing import shards_of, shared
 from tests.executor.sink import Sink
 from tests.executor.yard import Yard, definition_of, make_sync
@@ -78,6 +80,15 @@ class TestSnowflake(FirstRunContract):
         shown = place | {"private_key": "***", "warehouse": "W", "role": "READER"}
         source = ConnectionDraft("account", shown, {"/private_key": snowflake.private_key})
         return await sync_of_people(chassis, "snowflake", source, sink)
+
+
+class TestBigQuery(FirstRunContract):
+    @pytest_asyncio.fixture
+    async def people(self, chassis: Chassis, bigquery: BigQueryStandIn, sink: Sink) -> Yard:
+        values = ", ".join(f"({'NULL' if n is None else n}, '{email}')" for n, email in ROWS)
+        bigquery.engine.run("CREATE TABLE people (id BIGINT, email VARCHAR)")
+        bigquery.engine.run(f"INSERT INTO people VALUES {values}")
+        return await sync_of_people(chassis, "bigquery", connection_to(bigquery), sink)
 
 
 class TestDuckDb(FirstRunContract):
