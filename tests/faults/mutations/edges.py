@@ -2,6 +2,7 @@
 
 from tests.faults.mutations.mutation import Mutation
 
+_BIGQUERY = "tests/warehouses/test_bigquery_warehouse.py"
 _HTTP = "libs/tailrace/runtime/http.py"
 _DUE = "libs/tailrace/core/due.py"
 _READING = "libs/tailrace/connector_kit/postgres_reading.py"
@@ -118,5 +119,19 @@ MUTATIONS = (
         "        self._threads.shutdown(wait=False)\n",
         "",
         ("tests/warehouses/test_snowflake_sign_in.py::test_threads_end_with_the_warehouse_though_somebody_holds_it",),
+    ),
+    Mutation(
+        "a job of BigQuery that was left works on",
+        "libs/tailrace/connector_kit/bigquery_jobs.py",
+        "            await job.end()\n",
+        "            pass\n",
+        ("tests/warehouses/test_bigquery_jobs.py::test_query_that_takes_too_long_is_stopped",),
+    ),
+    Mutation(
+        "whatever the server takes a query of BigQuery for, it runs",
+        "libs/tailrace/connector_kit/bigquery_jobs.py",
+        """if told.get("statementType") != "SELECT":""",
+        """if told is None:""",
+        (f"{_BIGQUERY}::test_what_the_server_takes_for_no_select_is_refused_whatever_it_looks_like",),
     ),
 )
