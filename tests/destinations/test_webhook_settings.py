@@ -119,3 +119,19 @@ def test_word_is_judged_as_a_whole(more: dict[str, Any], told: str) -> None:
 def test_success_that_cannot_be_judged_is_refused_with_the_settings(success: dict[str, Any]) -> None:
     with pytest.raises(Invalid, match=r"success: .*give both"):
         settings(success=success)
+
+
+@pytest.mark.parametrize("name", ["base_url", "user"])
+@pytest.mark.parametrize("place", ["path", "headers", "body", "row"])
+def test_setting_does_not_fill_a_hole_of_a_webhook(name: str, place: str) -> None:
+    hole = f"{{settings.{name}}}"
+    asked: dict[str, dict[str, Any]] = {
+        "path": {"path": f"/people?of={hole}"},
+        "headers": {"headers": {"X-Of": hole}},
+        "body": {"body": {"of": hole}, "rows_at": "rows"},
+        "row": {"row": {"of": hole}},
+    }
+    basic = {"auth": {"kind": "basic"}, "credentials": {"user": "ada", "password": "canary"}}
+
+    with pytest.raises(Invalid, match=r"\$settings is for manifests"):
+        settings(asked[place], **basic, secret_path="/canary-of-a-path")

@@ -168,7 +168,9 @@ class WebhookSettings(ConnectionSettings):
     @model_validator(mode="after")
     def _makes_a_manifest(self) -> Self:
         with _saying_what():
-            described(self, SystemClock())
+            manifest = described(self, SystemClock())
+        if manifest.settings_of_requests:
+            raise ValueError("operations: $settings is for manifests: write the value itself")
         return self
 
     @property

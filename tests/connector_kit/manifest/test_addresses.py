@@ -8,7 +8,10 @@ from tailrace.connector_kit.manifest.engine import destination_of
 from tailrace.connector_kit.manifest.model import Fields, Listing, Manifest, Objects
 from tailrace.connector_kit.manifest.rehearsal import PROMISES, Promise, rehearse
 from tailrace.connector_kit.manifest.settings import Setting
-from tailrace.core.rows import Operation
+from tailrace.core.batches import Batch
+from tailrace.core.errors import InDoubt
+from tailrace.core.rows import Operation, Row, RowKey
+from tailrace.core.snapshots import hash_row
 from tailrace.testing.fake_http import FakeHttp, answer
 from tests.connector_kit.manifest.vendors import NINE, vendor, write
 
@@ -64,3 +67,39 @@ async def test_promise_holds_where_settings_stand_in_addresses(promise: Promise)
 def test_address_that_cannot_be_filled_is_refused(check: str, settings: tuple[Setting, ...], told: str) -> None:
     with pytest.raises(ValidationError, match=told):
         of_an_account(check, settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("tenant", "a request names a setting that there is not: tenant"),
+        ("token", "a request would show a secret: token"),
+    ],
+    ids=["unknown", "secret"],
+)
+@pytest.mark.parametrize("place", ["path", "row"])
+def test_request_for_rows_that_cannot_be_filled_is_refused(name: str, told: str, place: str) -> None:
+    parts: dict[str, dict[str, object]] = {
+        "path": {"path": f"/rows?of={{settings.{name}}}"},
+        "row": {"row": {"of": f"$settings.{name}"}},
+    }
+
+    with pytest.raises(ValidationError, match=told):
+        vendor(write(NINE["aligned"], **parts[place]))
+
+
+async def test_request_for_rows_is_filled_with_the_settings() -> None:
+    row = {"of": "$settings.account", "key": "$key"}
+    asked = write(NINE["aligned"], path="/rows?of={settings.account}", row=row)
+    connector = destination_of(vendor(asked, settings=(ACCOUNT,)))
+    http = FakeHttp(answer(200, {}))
+    settings = connector.settings_type.model_validate({"token": "t", "account": "77"})
+    body = b'{"id":"1"}'
+
+    async with connector.open(settings, http) as destination:
+        plan = await destination.plan(Target("people", Operation.UPSERT, ("id",), ("id",)))
+        with pytest.raises(InDoubt):
+            await destination.write(plan, Batch(Operation.UPSERT, [Row(RowKey(("1",)), body, hash_row(body))], "batch"))
+
+    assert http.requests[-1].url == "https://vendor.example/rows?of=77"
+    assert b'{"of":"77","key":"1"}' in http.requests[-1].body

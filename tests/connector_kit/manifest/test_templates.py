@@ -130,6 +130,16 @@ def test_ulid_is_the_same_for_the_same_row_of_a_batch_and_for_no_other() -> None
     assert all(re.fullmatch("[0-7][0-9A-HJKMNP-TV-Z]{25}", str(each)) for each in made)
 
 
+def test_setting_is_filled_in_wherever_a_hole_may_stand_and_quoted_in_an_address() -> None:
+    frame = replace(FRAME, settings={"account": "a&b", "app": "Web"})
+    ask = Ask(path="/people?of={settings.account}", row={"app": "$settings.app|lower"}, rows_at="people")
+
+    body = dumped(fill(ask.row, frame, row(account="of the row")))
+
+    assert path_of(ask, frame, [row()]) == "/people?of=a%26b"
+    assert body == b'{"app":"web"}'
+
+
 def _second(one: Rendered) -> Rendered:
     return replace(one, trace="trace-2")
 
@@ -149,6 +159,7 @@ def test_value_that_a_filter_does_not_take_is_refused_untold(name: str, value: o
         ({"user": {"mail": "$fields.mail|loweer"}}, r"user.mail: there is no filter 'loweer'; there are .*lower"),
         ({"rows": ["a", "$filds"]}, r"rows.1: there is no \$filds; there are .*\$fields"),
         ("$key.part", r"\$key has no parts"),
+        ("$settings", r"\$settings is filled with one of them"),
         ("$5 {fields.x", "a brace too many"),
         ("a } b", "a brace too many"),
         ("{7*7}", "no hole"),

@@ -153,7 +153,7 @@ class ManifestDestination(Destination):
     def _frame(self, target: Target, batch_id: str = "") -> Frame:
         family = self.manifest.family_of(target.object_name)
         name = target.object_name.removeprefix(family.objects.prefix)
-        return Frame(target, name, batch_id, family.fields.known_names)
+        return Frame(target, name, batch_id, family.fields.known_names, self._sign_in.values)
 
     def _most_bytes(self, write: Write) -> int:
         return self._settings.bytes_per_batch or write.max_size.size_bytes

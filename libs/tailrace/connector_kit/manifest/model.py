@@ -174,6 +174,13 @@ class Manifest(Part):
         return (*self.settings, *self.auth.settings)
 
     @property
+    def settings_of_requests(self) -> frozenset[str]:
+        """The names of the settings that fill holes of requests for rows."""
+        writes = [write for family in self.families for write in family.operations.values()]
+        holes = [hole for write in writes for hole in write.holes_of_requests]
+        return frozenset(hole.setting for hole in holes if hole.setting is not None)
+
+    @property
     def families(self) -> tuple["Manifest", ...]:
         """The manifest as it is for each kind of objects, its own first."""
         own = self.model_copy(update={"kinds": ()})
@@ -210,6 +217,11 @@ class Manifest(Part):
                 raise ValueError(f"{place} names a setting that there is not: {', '.join(missing)}")
             if shown := sorted(settings_in(text) & secrets):
                 raise ValueError(f"{place} would show a secret: {', '.join(shown)}")
+        told = self.settings_of_requests
+        if missing := sorted(told - names):
+            raise ValueError(f"a request names a setting that there is not: {', '.join(missing)}")
+        if shown := sorted(told & secrets):
+            raise ValueError(f"a request would show a secret: {', '.join(shown)}")
         return self
 
     def _texts_of_settings(self) -> Iterator[tuple[str, str]]:

@@ -1,7 +1,7 @@
 """From rows to a request: what a row's fields become, and what the templates of a manifest make of them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from urllib.parse import quote
 
@@ -23,13 +23,14 @@ _LEADS_ELSEWHERE = frozenset({"", ".", ".."})
 class Frame:
     """What is the same for all rows of a batch: where they go, the object's name to the vendor, the batch's id.
 
-    `known` has the names of the fields that the manifest names.
+    `known` has the names of the fields that the manifest names, `settings` what the connection has set, by name.
     """
 
     target: Target
     object_name: str
     batch_id: str
     known: frozenset[str] = frozenset()
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def key_name(self) -> str:
@@ -159,7 +160,10 @@ def _text(found: Text, frame: Frame, row: Rendered | None) -> str:
 
 
 def _filled(hole: Hole, frame: Frame, row: Rendered | None) -> object:
-    value = _common(hole.slot, frame) if row is None else _slot(hole, frame, row)
+    if hole.setting is not None:
+        value: object = frame.settings[hole.setting]
+    else:
+        value = _common(hole.slot, frame) if row is None else _slot(hole, frame, row)
     return hole.through(value) if hole.filters else value
 
 

@@ -44,6 +44,7 @@ class Slot(StrEnum):
     OPERATION = "$operation"  # upsert, insert, update or delete
     ALL_KEYS = "$all_keys"  # in an address, the keys of all rows with commas between them
     ALL_FOUND = "$all_found"  # the same of the vendor's own ids
+    SETTINGS = "$settings"  # with a name, `$settings.project_id`: what the connection has set
     BATCH = "$batch"  # an id of ours for the batch, the same whenever the same rows are sent again
 
 
@@ -69,8 +70,10 @@ class Filter(StrEnum):
 OF_ALL_ROWS = frozenset({Slot.ALL_KEYS, Slot.ALL_FOUND})
 """What an address may hold of all rows."""
 
-OF_THE_BATCH = frozenset({Slot.OBJECT, Slot.KEY_NAME, Slot.OPERATION, Slot.BATCH}) | OF_ALL_ROWS
+OF_THE_BATCH = frozenset({Slot.OBJECT, Slot.KEY_NAME, Slot.OPERATION, Slot.SETTINGS, Slot.BATCH}) | OF_ALL_ROWS
 """What is the same for every row of a batch."""
+
+_HAVE_PARTS = frozenset({Slot.FIELDS, Slot.SETTINGS})
 
 REFUSING = frozenset({Filter.NUMBER, Filter.EPOCH_S, Filter.EPOCH_MS, Filter.ISO})
 """Filters that do not take every value."""
@@ -84,11 +87,12 @@ _IS_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 @dataclass(frozen=True, slots=True)
 class Hole:
-    """A place to fill: by which slot, by which field of it if not by all, and through which filters."""
+    """A place to fill: by which slot, by which field or setting of it if not by all, and through which filters."""
 
     slot: Slot
     field: str | None
     filters: tuple[Filter, ...]
+    setting: str | None = None
 
     def through(self, value: object) -> object:
         """The value as it goes in.
@@ -178,13 +182,18 @@ def _hole(found: "re.Match[str]") -> Hole:
     name, field = "$" + found["slot"], found["field"]
     if name not in set(Slot):
         raise ValueError(f"there is no {name}; there are {', '.join(Slot)}")
-    if field is not None and name != Slot.FIELDS:
-        raise ValueError(f"{name} has no parts: only $fields has, such as $fields.email")
+    if field is not None and name not in _HAVE_PARTS:
+        raise ValueError(f"{name} has no parts: only $fields has, such as $fields.email, and $settings")
+    if field is None and name == Slot.SETTINGS:
+        raise ValueError(f"{name} is filled with one of them: name it, such as $settings.project_id")
     told = [each.strip() for each in found["filters"].split("|")[1:]]
     unknown = [each for each in told if each not in set(Filter)]
     if unknown:
         raise ValueError(f"there is no filter {unknown[0]!r}; there are {', '.join(Filter)}")
-    return Hole(Slot(name), field.strip() if field else None, tuple(Filter(each) for each in told))
+    part, filters = field.strip() if field else None, tuple(Filter(each) for each in told)
+    if name == Slot.SETTINGS:
+        return Hole(Slot.SETTINGS, None, filters, part)
+    return Hole(Slot(name), part, filters)
 
 
 def _number(value: object) -> object:

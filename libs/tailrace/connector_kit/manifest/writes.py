@@ -187,6 +187,13 @@ class Write(Ask):
         return self.by_key.get(key_name, self)
 
     @property
+    def holes_of_requests(self) -> frozenset[Hole]:
+        """Every hole of every request, those for ids too."""
+        key = self.key
+        others = [key.ask, *([key.create] if key.create else [])] if isinstance(key, LookedUpKey) else []
+        return frozenset(hole for ask in (*self._asks, *others) for hole in ask.all_holes)
+
+    @property
     def _asks(self) -> Sequence[Ask]:
         return (self, *self.by_key.values())
 
