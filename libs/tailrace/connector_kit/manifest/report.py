@@ -41,7 +41,9 @@ async def _family(manifest: Manifest) -> list[str]:
 
 def _objects(manifest: Manifest) -> str:
     known = [f"`{each.name}`" for each in manifest.objects.known]
-    return ", ".join([*known, *([f"`{manifest.objects.prefix}...`"] if manifest.objects.listing else [])])
+    return ", ".join(
+        [*known, *([f"`{manifest.objects.prefix}...`"] if manifest.objects.listing or manifest.objects.prefix else [])]
+    )
 
 
 def _facts(destination: type[Destination]) -> Iterator[str]:
