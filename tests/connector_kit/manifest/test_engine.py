@@ -169,6 +169,18 @@ async def test_key_that_comes_back_in_small_letters_is_found() -> None:
     assert orjson.loads(http.requests[1].body) == {"rows": [{"own": "7"}]}
 
 
+async def test_key_of_an_exact_field_is_not_another_one_in_small_letters() -> None:
+    key = FOUND.model_copy(update={"fold": "lower", "exact": ("id",)})
+    manifest = vendor(*[write(NINE["all or nothing"], key=key, row={"own": Slot.FOUND})] * 4)
+    http = FakeHttp(
+        answer(200, {"found": [{"own": "7", "by": {"id": "a1"}}, {"own": "8", "by": {"id": "A1"}}]}), answer(200)
+    )
+
+    await put(opened(manifest, http), Operation.DELETE, b'{"id":"A1"}')
+
+    assert orjson.loads(http.requests[1].body) == {"rows": [{"own": "8"}]}
+
+
 async def test_answer_without_the_headers_says_nothing_about_what_is_left() -> None:
     http = FakeHttp(answer(200, {}, {"x-left": "0"}), answer(200))
     destination = opened(vendor(write(NINE["aligned"]), buckets=(BURST,)), http)

@@ -64,11 +64,11 @@ class Delivery:
         :raises TailraceError: the question is not answered; nothing was applied.
         """
         found = await self._found(key, rows)
-        return [found.get(_folded(key, row.key), ()) for row in rows]
+        return [found.get(self._folded(key, row.key), ()) for row in rows]
 
     async def _found(self, key: LookedUpKey, rows: Sequence[Rendered]) -> Mapping[str, set[str]]:
         """The vendor's own ids by folded key, of those rows that there are."""
-        refuse_twins([_folded(key, row.key) for row in rows])
+        refuse_twins([self._folded(key, row.key) for row in rows])
         try:
             document = (await self._asked(key.ask, rows, self._body(key.ask, rows))).document
         except InDoubt as error:
@@ -80,8 +80,15 @@ class Delivery:
         at = key.key.replace("{key_name}", self.frame.key_name)
         found: dict[str, set[str]] = {}
         for entry in entries:
-            found.setdefault(_folded(key, look_up(entry, at)), set()).add(text_at(entry, key.id))
+            found.setdefault(self._folded(key, look_up(entry, at)), set()).add(text_at(entry, key.id))
         return found
+
+    def _folded(self, key: LookedUpKey, value: object) -> str:
+        """A key such that it is the same for what the vendor takes for the same: 1 and 1.0 are, as numbers."""
+        if isinstance(value, float | Digits):
+            return f"{Decimal(str(value)).normalize():f}"
+        text = as_text("" if value is MISSING else value)
+        return text.strip().lower() if key.fold == "lower" and self.frame.key_name not in key.exact else text
 
     def _settled(self, row: Rendered, *, is_there: bool | None) -> RowOutcome | None:
         """What is decided without sending: by a look-up of the keys, if there was one, or by the row's own values."""
@@ -224,14 +231,6 @@ def _refuse_a_part(key: LookedUpKey, document: object, rows: int) -> None:
     others = {text_at(each, key.code) for each in errors}.difference(key.absent)
     if others:
         raise DestinationUnavailable(f"the question for ids is answered in part: {', '.join(sorted(others))}")
-
-
-def _folded(key: LookedUpKey, value: object) -> str:
-    """A key such that it is the same for what the vendor takes for the same: 1 and 1.0 are, as numbers."""
-    if isinstance(value, float | Digits):
-        return f"{Decimal(str(value)).normalize():f}"
-    text = as_text("" if value is MISSING else value)
-    return text.strip().lower() if key.fold == "lower" else text
 
 
 def _too_large(size_bytes: int, most_bytes: int, rows: Sequence[Rendered]) -> Sequence[RowOutcome]:

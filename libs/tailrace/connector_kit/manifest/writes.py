@@ -117,7 +117,8 @@ class LookedUpKey(Part):
     """The vendor takes only its own ids: `ask` for those of the keys, then write.
 
     Each found entry at `each` has the id at `id` and the key at `key`, in which `{key_name}` may stand; with `fold`, a
-    vendor may give it back in small letters. An upsert of one row a request makes what is not there by `create`.
+    vendor may give it back in small letters, but for those of the fields in `exact`. An upsert of one row a request
+    makes what is not there by `create`.
 
     A key that is not among them is taken for one that is not there, so the answer must be whole: true stands at
     `whole`, and no error at `errors` has another code than those of `absent`.
@@ -130,6 +131,7 @@ class LookedUpKey(Part):
     id: Path
     key: Path
     fold: Literal["lower", "as_it_is"] = "as_it_is"
+    exact: tuple[str, ...] = ()
     whole: Path | None = None
     errors: Path | None = None
     code: Path = "code"
