@@ -1,5 +1,6 @@
 """A key may have a request of its own, with the rest of the operation the same for all; and what stands for keys."""
 
+import orjson
 import pytest
 from pydantic import ValidationError
 
@@ -102,3 +103,29 @@ async def test_ids_are_texts_where_the_vendor_wants_them_so_and_flags_stay_flags
 def test_request_of_a_key_must_fit_its_operation(own: Ask, more: dict[str, object], told: str) -> None:
     with pytest.raises(ValidationError, match=told):
         write(NINE["aligned"], by_key={"id": own}, **more)
+
+
+@pytest.mark.parametrize(
+    ("at", "told"),
+    [
+        (b'"2026-11-22T01:00:00.5+01:00"', 1795305600),
+        (b'"2026-11-22"', 1795305600),
+        (b"1795305600", 1795305600),
+        (b"null", None),
+    ],
+)
+async def test_moments_are_seconds_since_1970_where_the_vendor_wants_them_so(at: bytes, told: int | None) -> None:
+    manifest = vendor(write(NINE["indexed"], row=Slot.FIELDS), encoding=Encoding(epoch_s=("at",)))
+    connector, http, sent = destination_of(manifest), FakeHttp(answer(200, {})), b'{"id":"1","at":%b}' % at
+    row = Row(RowKey(("1",)), sent, hash_row(sent))
+
+    async with connector.open(connector.settings_type.model_validate({"token": "made-up"}), http) as destination:
+        plan = await destination.plan(Target("people", Operation.UPSERT, ("id",), ("id", "at")))
+        await destination.write(plan, Batch(Operation.UPSERT, [row], "0123456789"))
+
+    assert orjson.loads(http.requests[0].body) == {"rows": [{"id": "1", "at": told}]}
+
+
+def test_text_that_is_no_moment_is_refused_by_the_name_of_its_field() -> None:
+    with pytest.raises(ValueError, match="at: the value is no date or time of ISO 8601"):
+        Encoding(epoch_s=("at",)).fields(b'{"at":"private"}')

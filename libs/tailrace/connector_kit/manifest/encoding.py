@@ -1,6 +1,7 @@
 """How values become the vendor's: numbers keep every digit, and what the vendor does not take is written otherwise."""
 
 import json
+from datetime import UTC, datetime
 from typing import Literal
 
 import orjson
@@ -18,6 +19,7 @@ class Encoding(Part):
     """What becomes of the values that vendors differ in; text stays text.
 
     `key` is the key where it stands alone, or among the fields of an identity, of which a flag stays what it is.
+    The fields in `epoch_s` become seconds since 1970: texts of ISO 8601, in UTC where they say nothing.
     """
 
     null: Literal["null", "empty_text", "left_out"] = "null"
@@ -26,12 +28,20 @@ class Encoding(Part):
     array: Literal["array", "joined_by_semicolon", "text"] = "array"
     nested: Literal["object", "text"] = "object"
     key: Literal["as_it_is", "text"] = "as_it_is"
+    epoch_s: tuple[str, ...] = ()
 
     def fields(self, body: bytes) -> dict[str, object]:
-        """The fields of a row's body, in its order, each as the vendor takes it."""
+        """The fields of a row's body, in its order, each as the vendor takes it.
+
+        :raises ValueError: a text is no moment; names the field, never the value.
+        """
         row = json.loads(body, parse_float=Digits, parse_int=Digits)
         leaves_out = self.null == "left_out"
-        return {name: self._value(value) for name, value in row.items() if value is not None or not leaves_out}
+        made = {name: self._value(value) for name, value in row.items() if value is not None or not leaves_out}
+        for name in self.epoch_s:
+            if isinstance(text := row.get(name), str) and not isinstance(text, Digits):
+                made[name] = _seconds(name, text)
+        return made
 
     def _value(self, value: object) -> object:  # noqa: PLR0911 - a kind of value each
         match value:
@@ -50,6 +60,15 @@ class Encoding(Part):
         return value
 
 
+def moment_of(text: str) -> datetime:
+    """The moment that a text of ISO 8601 says, in UTC where it says nothing.
+
+    :raises ValueError: it says none.
+    """
+    moment = datetime.fromisoformat(text.strip())
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
 def as_text(value: object) -> str:
     """A value as text: of a text itself, of anything else its JSON; nothing is the empty text."""
     if value is None:
@@ -60,6 +79,13 @@ def as_text(value: object) -> str:
 def dumped(document: object) -> bytes:
     """A document as JSON, numbers as they were written."""
     return orjson.dumps(document, default=_digits, option=orjson.OPT_PASSTHROUGH_SUBCLASS)
+
+
+def _seconds(name: str, text: str) -> Digits:
+    try:
+        return Digits(int(moment_of(text).timestamp()))
+    except (ValueError, OverflowError):
+        raise ValueError(f"{name}: the value is no date or time of ISO 8601") from None
 
 
 def _digits(value: object) -> orjson.Fragment:

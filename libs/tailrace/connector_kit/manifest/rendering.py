@@ -54,10 +54,10 @@ class Rendered:
 
 def render(row: Row, trace: str, target: Target, manifest: Manifest) -> Rendered | RowOutcome:
     """The row as the vendor takes it, or why it cannot be sent."""
-    fields: Mapping[str, object] = manifest.encoding.fields(row.body)
     # What is appended is known by no key; the sync may have one all the same.
     key_name = None if manifest.operations[target.operation].appends else next(iter(target.key_fields), None)
     try:
+        fields: Mapping[str, object] = manifest.encoding.fields(row.body)
         if manifest.hooks.row is not None:
             fields = manifest.hooks.row(fields)
         key = None if key_name is None else fields.get(key_name)

@@ -9,14 +9,13 @@ import re
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
 from typing import TypeAlias
 
 from pydantic import JsonValue
 
-from tailrace.connector_kit.manifest.encoding import Digits, as_text, dumped
+from tailrace.connector_kit.manifest.encoding import Digits, as_text, dumped, moment_of
 
 Template: TypeAlias = JsonValue
 """JSON in which texts have holes.
@@ -210,11 +209,6 @@ def _soql(value: object) -> str:
     return f"'{text}'"
 
 
-def _moment(value: object) -> datetime:
-    moment = datetime.fromisoformat(as_text(value).strip())
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
 _FILTERS: Mapping[Filter, Callable[[object], object]] = {
     Filter.TEXT: as_text,
     Filter.LOWER: lambda value: as_text(value).lower(),
@@ -227,7 +221,7 @@ _FILTERS: Mapping[Filter, Callable[[object], object]] = {
     Filter.BASE64: lambda value: b64encode(as_text(value).encode()).decode(),
     Filter.SHA256: lambda value: hashlib.sha256(as_text(value).encode()).hexdigest(),
     Filter.MD5: lambda value: hashlib.md5(as_text(value).encode()).hexdigest(),  # noqa: S324 - vendors know people by it
-    Filter.EPOCH_S: lambda value: Digits(int(_moment(value).timestamp())),
-    Filter.EPOCH_MS: lambda value: Digits(round(_moment(value).timestamp() * 1000)),
-    Filter.ISO: lambda value: _moment(value).isoformat(),
+    Filter.EPOCH_S: lambda value: Digits(int(moment_of(as_text(value)).timestamp())),
+    Filter.EPOCH_MS: lambda value: Digits(round(moment_of(as_text(value)).timestamp() * 1000)),
+    Filter.ISO: lambda value: moment_of(as_text(value)).isoformat(),
 }
