@@ -169,6 +169,14 @@ async def test_key_that_comes_back_in_small_letters_is_found() -> None:
     assert orjson.loads(http.requests[1].body) == {"rows": [{"own": "7"}]}
 
 
+async def test_one_row_a_request_stays_one_whatever_the_settings_say() -> None:
+    destination = opened(vendor(write(NINE["single"])), FakeHttp(), rows_per_batch=50)
+
+    plan = await destination.plan(Target("people", Operation.UPSERT, ("id",), ("id", "name")))
+
+    assert plan.rows_per_batch == 1
+
+
 async def test_key_of_an_exact_field_is_not_another_one_in_small_letters() -> None:
     key = FOUND.model_copy(update={"fold": "lower", "exact": ("id",)})
     manifest = vendor(*[write(NINE["all or nothing"], key=key, row={"own": Slot.FOUND})] * 4)

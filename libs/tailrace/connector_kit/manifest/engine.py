@@ -77,7 +77,9 @@ class ManifestDestination(Destination):
     async def plan(self, target: Target) -> WritePlan:
         fields = await self._fields_now(target.object_name)
         write = check_target(self.manifest.family_of(target.object_name), target, fields)
-        rows, most_bytes = self._settings.rows_per_batch or write.max_rows.rows, self._most_bytes(write)
+        most_rows, most_bytes = write.max_rows.rows, self._most_bytes(write)
+        # One row a request is how the request is made, not how much an account may send.
+        rows = 1 if most_rows == 1 else self._settings.rows_per_batch or most_rows
         frame = self._frame(target)
         empty = empty_bytes(write.ask_by(frame.key_name), frame, rows)
         return WritePlan(
