@@ -17,7 +17,7 @@ from tailrace.core.errors import DestinationInvalid
 from tailrace.core.rows import DELIVERED, Operation, Row, RowKey
 from tailrace.core.snapshots import hash_row
 from tailrace.testing.fake_http import FakeHttp, answer
-from tests.connector_kit.manifest.vendors import NINE, vendor, write
+from tests.connector_kit.manifest.vendors import FOUND, NINE, vendor, write
 
 BY_NAME = write(
     NINE["aligned"],
@@ -103,6 +103,20 @@ async def test_ids_are_texts_where_the_vendor_wants_them_so_and_flags_stay_flags
 def test_request_of_a_key_must_fit_its_operation(own: Ask, more: dict[str, object], told: str) -> None:
     with pytest.raises(ValidationError, match=told):
         write(NINE["aligned"], by_key={"id": own}, **more)
+
+
+async def test_other_field_by_which_ids_are_looked_up_is_a_text_too_where_the_vendor_wants_keys_so() -> None:
+    key = FOUND.model_copy(update={"fields": ("id", "name")})
+    manifest = vendor(write(NINE["all or nothing"], key=key, row=Slot.FIELDS), encoding=Encoding(key="text"))
+    found = answer(200, {"found": [{"own": "7", "by": {"id": "1"}}]})
+    connector, http, sent = destination_of(manifest), FakeHttp(found, answer(200)), b'{"id":1,"name":2,"n":3}'
+    row = Row(RowKey(("1",)), sent, hash_row(sent))
+
+    async with connector.open(connector.settings_type.model_validate({"token": "made-up"}), http) as destination:
+        plan = await destination.plan(Target("people", Operation.UPSERT, ("id",), ("id", "name", "n")))
+        await destination.write(plan, Batch(Operation.UPSERT, [row], "0123456789"))
+
+    assert orjson.loads(http.requests[-1].body) == {"rows": [{"id": "1", "name": "2", "n": 3}]}
 
 
 @pytest.mark.parametrize(

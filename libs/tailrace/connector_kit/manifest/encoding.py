@@ -18,7 +18,8 @@ class Digits(str):
 class Encoding(Part):
     """What becomes of the values that vendors differ in; text stays text.
 
-    `key` is the key where it stands alone, or among the fields of an identity, of which a flag stays what it is.
+    `key` is the key where it stands alone, or among the fields of an identity or by which ids are looked up, of
+    which a flag stays what it is.
     The fields in `epoch_s` become seconds since 1970: texts of ISO 8601, in UTC where they say nothing.
     """
 

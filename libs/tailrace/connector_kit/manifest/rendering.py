@@ -10,7 +10,7 @@ from tailrace.connector_kit.header_rules import HEADER_VALUE
 from tailrace.connector_kit.manifest.encoding import as_text, dumped
 from tailrace.connector_kit.manifest.model import Manifest
 from tailrace.connector_kit.manifest.templates import OF_ALL_ROWS, Hole, Slot, Template, Text, parsed, pieces
-from tailrace.connector_kit.manifest.writes import Ask, IdentityKey
+from tailrace.connector_kit.manifest.writes import Ask, IdentityKey, LookedUpKey
 from tailrace.core.rows import Row, RowOutcome, rejected
 
 _BASE_32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -68,8 +68,9 @@ def render(row: Row, trace: str, target: Target, manifest: Manifest) -> Rendered
     identity = _identity(target, manifest)
     if manifest.encoding.key == "text":
         key = as_text(key)
-        if isinstance(manifest.operations[target.operation].key, IdentityKey):
-            told = {name: fields[name] for name in identity & fields.keys()}
+        known_by = manifest.operations[target.operation].key
+        if isinstance(known_by, IdentityKey | LookedUpKey):
+            told = {name: fields[name] for name in (identity | set(known_by.fields)) & fields.keys()}
             fields = {**fields, **{name: as_text(value) for name, value in told.items() if not _is_no_id(value)}}
     if key_name is not None and as_text(key) == "":
         return rejected("EMPTY_KEY", f"the destination needs a value in {key_name}")
