@@ -174,7 +174,11 @@ async def change(rig: ListsRig, operation: Operation, *keys: str) -> Sequence[Ro
     plan = await rig.destination.plan(Target(rig.list_name, operation, (rig.key_name,), (rig.key_name,)))
     bodies = [orjson.dumps({rig.key_name: key}) for key in keys]
     rows = [Row(RowKey((key,)), body, hash_row(body)) for key, body in zip(keys, bodies, strict=True)]
-    return (await rig.destination.write(plan, Batch(operation, rows, f"batch-{'-'.join(keys)}"))).outcomes
+    outcomes: list[RowOutcome] = []
+    for at in range(0, len(rows), plan.rows_per_batch):
+        batch = Batch(operation, rows[at : at + plan.rows_per_batch], f"batch-{at}-{'-'.join(keys)}")
+        outcomes += (await rig.destination.write(plan, batch)).outcomes
+    return outcomes
 
 
 def makes_fields(rig: DestinationRig) -> MakesFields:
