@@ -44,6 +44,7 @@ class Stream:
         self.is_at_its_end = False
 
     async def open(self, connection: Any, sql: str, arguments: Sequence[object] | None) -> None:  # noqa: ANN401 - the driver ships no types
+        """Carry a statement out."""
         async with self._limited():
             self._cursor = await connection.cursor(aiomysql.SSCursor)
             await self._cursor.execute(sql, arguments)
