@@ -133,6 +133,14 @@ async def test_result_that_was_cut_off_is_refused(rig: DatabricksRig, query: str
         await read(rig, query, "id")
 
 
+async def test_result_that_is_gone_is_an_outage(rig: DatabricksRig, query: str) -> None:
+    async with rig.warehouse.read(Reading(query, ("id",), rows_per_block=5)) as blocks:
+        await anext(blocks)
+        rig.workspace.moods = [web.Response(status=404)]
+        with pytest.raises(SourceUnavailable, match="keeps for an hour"):
+            [block async for block in blocks]
+
+
 async def test_rows_that_are_missing_end_the_reading(rig: DatabricksRig, query: str) -> None:
     rig.workspace.lost_rows = 1
 

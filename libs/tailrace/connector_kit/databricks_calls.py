@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import orjson
 
 from tailrace.connector_kit.answers import retry_after_s
-from tailrace.connector_kit.databricks_errors import refused
+from tailrace.connector_kit.databricks_errors import NOT_LET_IN, refused
 from tailrace.connector_kit.databricks_settings import DatabricksSettings
 from tailrace.connector_kit.http import HttpClient, HttpRequest, HttpResponse
 from tailrace.connector_kit.manifest.auth import Auth, Bearer, ClientCredentials, Values
@@ -92,7 +92,7 @@ class Calls:
         return await _read(response.body)
 
     async def _signed(self, request: HttpRequest) -> HttpResponse:
-        return await self.sign_in.send(request, is_expired=lambda answer: answer.status == HTTPStatus.UNAUTHORIZED)
+        return await self.sign_in.send(request, is_expired=lambda answer: answer.status in NOT_LET_IN)
 
     async def _patiently(self, send: _Send, request: HttpRequest, again: frozenset[HTTPStatus]) -> HttpResponse:
         """Send, and again after a while where that is of use; the last answer, or what stands in its way."""

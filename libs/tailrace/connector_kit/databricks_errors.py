@@ -9,6 +9,9 @@ from tailrace.connector_kit.warehouse import TOO_SLOW
 from tailrace.core.errors import CredentialsRefused, SourceInvalid, SourceUnavailable, TailraceError
 from tailrace.core.rows import fit_code
 
+NOT_LET_IN = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+"""What is answered to whoever is not known any more; which of the two, the reference leaves open."""
+
 _STATE = re.compile(r"SQLSTATE: ([0-9A-Z]{5})")
 _CLASS = re.compile(r"\[([A-Z][A-Z0-9_.]+)\]")
 _QUERY_STATES = ("42", "0A", "07")
@@ -25,7 +28,6 @@ _NOT_NOW = frozenset(
         "WORKSPACE_TEMPORARILY_UNAVAILABLE",
     }
 )
-_NOT_LET_IN = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 
 
 def failed(status: object, *, is_described: bool) -> TailraceError:
@@ -50,7 +52,7 @@ def failed(status: object, *, is_described: bool) -> TailraceError:
 def refused(response: HttpResponse) -> TailraceError:
     """Why a call was not answered; nothing of the body comes along but a code."""
     code = fit_code(text_at(read_json(response.body), "error_code") or str(response.status))
-    if response.status in _NOT_LET_IN:
+    if response.status in NOT_LET_IN:
         return CredentialsRefused(f"Databricks refuses the credentials, or they may not use the warehouse ({code})")
     if response.status == HTTPStatus.NOT_FOUND:
         return SourceInvalid(f"Databricks knows no such warehouse or result: check host and warehouse_id ({code})")

@@ -175,7 +175,11 @@ class _Result:
         return rows, link.get("next_chunk_index")
 
     async def _asked(self, number: int) -> Mapping[str, Any]:
-        answer: Mapping[str, Any] = await self.calls.ask(f"{STATEMENTS}/{self.statement_id}/result/chunks/{number}")
+        try:
+            answer: Mapping[str, Any] = await self.calls.ask(f"{STATEMENTS}/{self.statement_id}/result/chunks/{number}")
+        except SourceInvalid as error:
+            told = "Databricks has the result no more, which it keeps for an hour"
+            raise SourceUnavailable(f"{told}: {error.message}") from None
         return answer
 
 
