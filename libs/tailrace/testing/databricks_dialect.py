@@ -63,7 +63,7 @@ def translated(statement: str, parameters: Mapping[str, str]) -> str:
             raise RefusedError(f"[UNBOUND_SQL_PARAMETER] No value for {marker.name}.", "42P02")
     for node in tree.find_all(exp.JSONFormat):
         node.set("options", None)
-    return tree.sql(dialect="duckdb").replace(*_LISTS)
+    return tree.sql(dialect="duckdb", identify=True).replace(*_LISTS)
 
 
 def type_text(told: str) -> str:
