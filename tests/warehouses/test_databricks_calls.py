@@ -50,6 +50,8 @@ async def test_rows_of_all_pieces_come_once(rig: DatabricksRig, query: str) -> N
 async def test_no_more_than_two_pieces_are_fetched_ahead(rig: DatabricksRig, query: str) -> None:
     async with rig.warehouse.read(Reading(query, ("id",), rows_per_block=5)) as blocks:
         await anext(blocks)
+        # Time enough to fetch all of them.
+        await rig.warehouse.columns(query)
 
     assert sum(call.startswith("GET /storage/") for call in rig.workspace.calls) <= 3
 
@@ -124,6 +126,13 @@ async def test_refusal_says_what_to_do_and_nothing_of_the_answer(
         await rig.warehouse.check()
 
     assert "c4nary" not in told(refused.value)
+
+
+async def test_answer_that_cannot_be_understood_is_an_outage(rig: DatabricksRig) -> None:
+    rig.workspace.moods = [web.json_response({})]
+
+    with pytest.raises(SourceUnavailable, match="not as its reference says"):
+        await rig.warehouse.check()
 
 
 async def test_result_that_was_cut_off_is_refused(rig: DatabricksRig, query: str) -> None:

@@ -78,6 +78,8 @@ class Statements:
                 return await step()
         except TimeoutError as error:
             raise SourceUnavailable(TOO_SLOW, code="SOURCE_TIMEOUT") from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise SourceUnavailable("an answer of Databricks is not as its reference says") from error
 
     async def _result(self, statement: Statement) -> "_Result":
         answer = await self._in_time(lambda: self._carried_out(statement))
