@@ -67,7 +67,7 @@ async def test_nothing_is_kept_of_a_batch_that_is_refused() -> None:
         with pytest.raises(BatchRefused):
             await destination.write(plan, profiles(*({"external_id": key} for key in ("a", "A", "b"))))
 
-    assert (destination._done_by_batch, destination._imports.running) == ({}, {})
+    assert (destination._done_by_batch, destination._imports.jobs._by_batch) == ({}, {})
 
 
 async def test_row_without_a_key_is_rejected_and_the_others_go() -> None:

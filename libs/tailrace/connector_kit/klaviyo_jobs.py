@@ -6,10 +6,11 @@ row, counts that do not come out. Imports are upserts, so that to send rows agai
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from urllib.parse import quote
 
+from tailrace.connector_kit.long_jobs import LongJobs
 from tailrace.connector_kit.manifest.attribution import Reason
 from tailrace.connector_kit.manifest.calls import Caller
 from tailrace.connector_kit.manifest.discovery import entries_of
@@ -22,8 +23,7 @@ from tailrace.connector_kit.manifest.rendering import Frame, Rendered, body_of, 
 from tailrace.connector_kit.manifest.templates import Slot, Template
 from tailrace.connector_kit.manifest.writes import Ask
 from tailrace.connector_kit.twins import refuse_twins
-from tailrace.core.clock import Clock
-from tailrace.core.errors import BatchRefused, InDoubt, Unfinished
+from tailrace.core.errors import BatchRefused, InDoubt
 from tailrace.core.rows import DELIVERED, RowOutcome, rejected
 
 CHECKED = date(2026, 11, 23)
@@ -53,12 +53,11 @@ _SENT = "attributes.original_payload"
 
 @dataclass(slots=True)
 class Imports:
-    """Import jobs of one connection, by the batch that each was made for. A request has at most `most_bytes`."""
+    """Import jobs of one connection. A request has at most `most_bytes`."""
 
     caller: Caller
-    clock: Clock
+    jobs: LongJobs
     most_bytes: int
-    running: dict[str, str] = field(default_factory=dict)
 
     async def outcomes(self, frame: Frame, rows: Mapping[int, Rendered], until: float) -> Mapping[int, RowOutcome]:
         """The outcome of each row, once the job is done.
@@ -72,16 +71,16 @@ class Imports:
         try:
             failed = await self._failed(frame, fit, until) if fit else {}
         except (BatchRefused, InDoubt):
-            self.running.pop(frame.batch_id, None)
+            self.jobs.forget(frame.batch_id)
             raise
-        self.running.pop(frame.batch_id, None)
+        self.jobs.forget(frame.batch_id)
         large = rejected("ROW_TOO_LARGE", f"the destination takes {PROFILE_SIZE.size_bytes} bytes of a profile")
         return {at: failed.get(at, DELIVERED) if at in fit else large for at in rows}
 
     async def _failed(self, frame: Frame, rows: Mapping[int, Rendered], until: float) -> Mapping[int, RowOutcome]:
-        job_id = self.running.get(frame.batch_id) or await self._submitted(frame, list(rows.values()))
+        job_id = self.jobs.id_of(frame.batch_id) or await self._submitted(frame, list(rows.values()))
         path = f"{PATH}/{quote(job_id, safe='')}"
-        job = await self._complete(path, until)
+        job = await self.jobs.ended(frame.batch_id, lambda: self._completed(path), until)
         names = ("total", "completed", "failed")
         total, done, count = (number_at(job, f"data.attributes.{name}_count") for name in names)
         # Whether those that failed are among the completed ones, Klaviyo does not say.
@@ -105,15 +104,15 @@ class Imports:
         job_id = text_at(answer.document, "data.id")
         if not job_id:
             raise InDoubt("the answer to the request for a job names none")
-        self.running[frame.batch_id] = job_id
+        self.jobs.begin(frame.batch_id, job_id)
         return job_id
 
-    async def _complete(self, path: str, until: float) -> object:
+    async def _completed(self, path: str) -> object | None:
         """What is said of the job in the end."""
-        while (state := text_at(job := await self.caller.ask(path), "data.attributes.status")) in _WORKING:
-            if self.clock.monotonic() >= until:
-                raise Unfinished("the job is not done yet", retry_after_s=POLL_S)
-            await self.clock.sleep(POLL_S)
+        job = await self.caller.ask(path)
+        state = text_at(job, "data.attributes.status")
+        if state in _WORKING:
+            return None
         if state != "complete":
             raise InDoubt(f"the destination gave the job up: {state or 'it has no state'}")
         return job

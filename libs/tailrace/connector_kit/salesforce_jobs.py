@@ -1,17 +1,17 @@
 """Jobs of Salesforce's Bulk API 2.0: created, filled, closed, and asked about until they are done."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from tailrace.connector_kit.csv_tables import csv_of, rows_of
+from tailrace.connector_kit.long_jobs import LongJobs
 from tailrace.connector_kit.manifest.attribution import Reason
 from tailrace.connector_kit.manifest.calls import Answer, Caller
 from tailrace.connector_kit.manifest.encoding import as_text, dumped
 from tailrace.connector_kit.manifest.parts import number_at, text_at
 from tailrace.connector_kit.manifest.questions import Question
 from tailrace.connector_kit.manifest.writes import Method
-from tailrace.core.clock import Clock
-from tailrace.core.errors import DestinationUnavailable, InDoubt, Unfinished
+from tailrace.core.errors import DestinationUnavailable, InDoubt
 from tailrace.core.rows import Operation, RowOutcome, rejected, retry
 
 FIELD_CHARACTERS, ROW_CHARACTERS = 32_000, 400_000
@@ -24,7 +24,7 @@ WRITE_S = 45.0
 ENDS = frozenset({"JobComplete", "Failed", "Aborted"})
 """The states of a job that nothing more becomes of."""
 
-_POLL_S = 2.0
+POLL_S = 2.0
 _RESULT_BYTES = 64 << 20  # every row again, each with what is wrong with it
 _CLOSED = dumped({"state": "UploadComplete"})
 
@@ -50,12 +50,11 @@ class Load:
 
 @dataclass(slots=True)
 class Jobs:
-    """Jobs of Bulk API 2.0, by the batch that each was made for."""
+    """Jobs of Bulk API 2.0."""
 
     caller: Caller
-    clock: Clock
+    running: LongJobs
     path: str
-    running: dict[str, str] = field(default_factory=dict)
 
     async def failed(self, batch_id: str, load: Load) -> Mapping[str, RowOutcome]:
         """The rows that failed, by key, once the job is done.
@@ -63,7 +62,7 @@ class Jobs:
         :raises Unfinished: it is not done yet; the same batch may be written again, and no second job is made.
         :raises InDoubt: nobody can say what became of the rows.
         """
-        job_id = self.running.get(batch_id) or await self._submitted(batch_id, load)
+        job_id = self.running.id_of(batch_id) or await self._submitted(batch_id, load)
         failed = await self._finished(job_id, batch_id, load)
         if not failed.keys() <= load.rows.keys():
             raise InDoubt("the results of the job name a key that was not sent")
@@ -78,7 +77,7 @@ class Jobs:
             raise DestinationUnavailable("the answer to the request for a job names none")
         table = csv_of(load.names, [[_cell(row, name) for name in load.names] for row in load.rows.values()])
         await self._before_closing("PUT", f"{self.path}/{job_id}/batches", table, media="text/csv")
-        self.running[batch_id] = job_id
+        self.running.begin(batch_id, job_id)
         await self.caller.send("PATCH", f"{self.path}/{job_id}", _CLOSED)
         return job_id
 
@@ -89,21 +88,24 @@ class Jobs:
             raise DestinationUnavailable(error.message) from error
 
     async def _finished(self, job_id: str, batch_id: str, load: Load) -> Mapping[str, RowOutcome]:
-        until = self.clock.monotonic() + WRITE_S
-        while (state := text_at(job := await self.caller.ask(f"{self.path}/{job_id}"), "state")) not in ENDS:
-            if state == "Open":  # the answer to its closing was lost on the way there
-                await self.caller.send("PATCH", f"{self.path}/{job_id}", _CLOSED)
-            if self.clock.monotonic() >= until:
-                raise Unfinished("the job is not done yet", retry_after_s=_POLL_S)
-            await self.clock.sleep(_POLL_S)
+        until = self.running.clock.monotonic() + WRITE_S
+        job = await self.running.ended(batch_id, lambda: self._ended(job_id), until)
         failed = await self._told(job_id, "failedResults", load)
         left = await self._told(job_id, "unprocessedrecords", load)
-        del self.running[batch_id]
+        self.running.forget(batch_id)
         processed, refused = number_at(job, "numberRecordsProcessed"), number_at(job, "numberRecordsFailed")
         if refused != len(failed) or (processed or 0) + len(left) != len(load.rows):
             told = f"{processed or 0:g} processed and {refused or 0:g} failed of {len(load.rows)} rows"
             raise InDoubt(f"the job counts {told}")
         return {**left, **failed}
+
+    async def _ended(self, job_id: str) -> object | None:
+        """What is said of the job in the end."""
+        job = await self.caller.ask(f"{self.path}/{job_id}")
+        state = text_at(job, "state")
+        if state == "Open":  # the answer to its closing was lost on the way there
+            await self.caller.send("PATCH", f"{self.path}/{job_id}", _CLOSED)
+        return job if state in ENDS else None
 
     async def _told(self, job_id: str, which: str, load: Load) -> dict[str, RowOutcome]:
         asked = Question("GET", f"{self.path}/{job_id}/{which}", media="text/csv", takes_bytes=_RESULT_BYTES)

@@ -6,10 +6,10 @@ property.
 
 From `bulk_from_rows` rows on, 50 if not set, a batch becomes an import job of up to 10,000 profiles or 5 MB, each of up
 to 100 kB. It is asked about until it is done; one that takes longer than a write may is asked about again by the next
-attempt. An import cannot clear a field. So a row with a NULL goes by itself, which clears it, and is slow, 750 a
-minute: let mappings `skip` NULL where nothing has to be cleared. Failures of a job are told by the row's key in
-`original_payload`, else by the position in `source.pointer`. Klaviyo documents neither closely: where rows are not
-named, or counts do not come out, the batch is sent again in halves, down to rows that go by themselves.
+attempt, for six hours in all. An import cannot clear a field. So a row with a NULL goes by itself, which clears it, and
+is slow, 750 a minute: let mappings `skip` NULL where nothing has to be cleared. Failures of a job are told by the row's
+key in `original_payload`, else by the position in `source.pointer`. Klaviyo documents neither closely: where rows are
+not named, or counts do not come out, the batch is sent again in halves, down to rows that go by themselves.
 
 Profiles are not deleted: Klaviyo does so for data privacy alone, one a request, all that belongs to a person, for good.
 To take people out, mirror to a list: `list:...` adds profiles that are there, by any key, and consents to nothing.
@@ -28,7 +28,8 @@ from pydantic import Field
 
 from tailrace.connector_kit.destination import Level, Target, WritePlan
 from tailrace.connector_kit.http import HttpClient
-from tailrace.connector_kit.klaviyo_jobs import JOB, PROFILE, PROFILE_SIZE, ROWS, SIZE, Imports
+from tailrace.connector_kit.klaviyo_jobs import JOB, POLL_S, PROFILE, PROFILE_SIZE, ROWS, SIZE, Imports
+from tailrace.connector_kit.long_jobs import LongJobs
 from tailrace.connector_kit.manifest.attribution import AllOrNothing, Reason, Single
 from tailrace.connector_kit.manifest.auth import ApiKey
 from tailrace.connector_kit.manifest.encoding import Encoding
@@ -220,7 +221,7 @@ class KlaviyoDestination(destination_of(MANIFEST)):  # type: ignore[misc]  # mad
     def __init__(self, settings: KlaviyoSettings, http: HttpClient, clock: Clock) -> None:
         super().__init__(settings, http, clock)
         self._bulk_from_rows = settings.bulk_from_rows
-        self._imports = Imports(self._caller, clock, settings.bytes_per_batch or SIZE.size_bytes)
+        self._imports = Imports(self._caller, LongJobs(clock, POLL_S), settings.bytes_per_batch or SIZE.size_bytes)
         self._done_by_batch: dict[str, dict[int, RowOutcome]] = {}
 
     async def plan(self, target: Target) -> WritePlan:

@@ -8,7 +8,8 @@ app, by client credentials or by an assertion (JWT) for a user.
 
 Fewer rows than `bulk_from_rows` go 200 a request, one after the other; what a failed request keeps from being sent is
 tried again. More rows become a job, deletes too, with the ids that were found: created, filled, closed, and asked about
-until it is done. A job that takes longer than a write may is asked about again by the next attempt with the same batch.
+until it is done. A job that takes longer than a write may is asked about again by the next attempt with the same batch,
+for six hours in all.
 Its results come in any order and are joined by the key; its counts must come out. In a job `#N/A` stands for NULL, so a
 text of just that is rejected there, and an empty cell for a field that is left out.
 """
@@ -21,6 +22,7 @@ from pydantic import Field
 
 from tailrace.connector_kit.destination import Level, Target, WritePlan
 from tailrace.connector_kit.http import HttpClient
+from tailrace.connector_kit.long_jobs import LongJobs
 from tailrace.connector_kit.manifest.answer_rules import AnswerRule, Then
 from tailrace.connector_kit.manifest.attribution import Aligned, Reason
 from tailrace.connector_kit.manifest.auth import ClientCredentials, EitherGrant, JwtBearer
@@ -33,7 +35,7 @@ from tailrace.connector_kit.manifest.settings import Setting, settings_type
 from tailrace.connector_kit.manifest.templates import Slot
 from tailrace.connector_kit.manifest.throttles import RetryAfter, SaysNothing, UsedOfMost
 from tailrace.connector_kit.manifest.writes import Ask, LookedUpKey, NamedKey, PathKey, Write
-from tailrace.connector_kit.salesforce_jobs import Jobs, Load, why_unfit
+from tailrace.connector_kit.salesforce_jobs import POLL_S, Jobs, Load, why_unfit
 from tailrace.connector_kit.twins import refuse_twins
 from tailrace.core.batches import Batch, BatchResult
 from tailrace.core.clock import Clock
@@ -188,7 +190,7 @@ class SalesforceDestination(destination_of(MANIFEST)):  # type: ignore[misc]  # 
     def __init__(self, settings: SalesforceSettings, http: HttpClient, clock: Clock) -> None:
         super().__init__(settings, http, clock)
         self._bulk_from_rows = settings.bulk_from_rows
-        self._jobs = Jobs(self._caller, clock, f"{API}/jobs/ingest")
+        self._jobs = Jobs(self._caller, LongJobs(clock, POLL_S), f"{API}/jobs/ingest")
         self._ids_by_batch: dict[str, Sequence[Collection[str] | RowOutcome]] = {}
 
     async def plan(self, target: Target) -> WritePlan:
@@ -233,7 +235,7 @@ class SalesforceDestination(destination_of(MANIFEST)):  # type: ignore[misc]  # 
             load = Load(plan.target.object_name, batch.operation, "Id", ("Id",), rows, ABSENT)
             failed = await self._jobs.failed(batch_id, load) if rows else {}
         finally:
-            if batch_id not in self._jobs.running:
+            if self._jobs.running.id_of(batch_id) is None:
                 self._ids_by_batch.pop(batch_id, None)
         return [done or failed.get(id_, DELIVERED) for id_, done in zip(ids, settled, strict=True)]
 
