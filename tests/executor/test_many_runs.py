@@ -71,21 +71,33 @@ async def test_every_run_sends_what_changed_and_nothing_else(  # noqa: PLR0917 -
 
 
 @pytest.mark.xdist_group("mariadb")
-@pytest.mark.parametrize("reading", [SNAPSHOT, VERSION], ids=lambda given: given.type)
-async def test_every_run_from_mysql_sends_what_changed_and_nothing_else(
+@pytest.mark.parametrize(
+    ("reading", "query", "rows"),
+    [
+        (SNAPSHOT, "SELECT id, email, at FROM people", 15_000),
+        (VERSION, "SELECT id, email, at FROM people", 15_000),
+        (SNAPSHOT, "SELECT convert(id, char) AS id, email, at FROM people", 4000),
+        (VERSION, "SELECT convert(id, char) AS id, email, at FROM people", 4000),
+    ],
+)
+async def test_every_run_from_mysql_sends_what_changed_and_nothing_else(  # noqa: PLR0917 - four fixtures, three parameters
     chassis: Chassis,
     warehouse: "asyncpg.Connection[asyncpg.Record]",
     empty_database_url: str,
     mariadb: MariaDb,
     reading: AnyReading,
+    query: str,
+    rows: int,
 ) -> None:
-    await warehouse.execute(_PREPARE)
+    await warehouse.execute(
+        f"CREATE TABLE contacts (id {'text' if 'char' in query else 'int'} PRIMARY KEY, email text)"
+    )
     with database_of_people(mariadb) as (admin, name):
         server = {"host": "127.0.0.1", "port": mariadb.port, "user": name, "database": name, "tls": False}
         hashing = server | {"password": "***", "hashes_rows": True}
         source = ConnectionDraft("server", hashing, {"/password": "reads-only"})
-        yard = await mirrored(chassis, warehouse, empty_database_url, reading, ("mysql", source))
-        await hold(yard, ChangingTable(MySqlRows(admin), Random(6), 15_000), 10)
+        yard = await mirrored(chassis, warehouse, empty_database_url, reading, ("mysql", source, query))
+        await hold(yard, ChangingTable(MySqlRows(admin), Random(6), rows), 10)
 
 
 async def hold(yard: Yard, table: ChangingTable, runs: int) -> None:
@@ -99,7 +111,9 @@ async def hold(yard: Yard, table: ChangingTable, runs: int) -> None:
         assert (run.status, run.error_message) == (RunStatus.SUCCEEDED, None)
         assert (run.books.delivered, run.books.deleted, run.books.balance) == (sent, deleted, True)
         found = await yard.warehouse.fetch("SELECT id, email FROM contacts")
-        assert {row["id"]: row["email"] for row in found} == {key: email for key, (email, _) in table.people.items()}
+        assert {int(row["id"]): row["email"] for row in found} == {
+            key: email for key, (email, _) in table.people.items()
+        }
 
 
 async def mirrored(
@@ -107,13 +121,13 @@ async def mirrored(
     warehouse: "asyncpg.Connection[asyncpg.Record]",
     url: str,
     reading: AnyReading,
-    elsewhere: tuple[str, ConnectionDraft] | None = None,
+    elsewhere: tuple[str, ConnectionDraft, str] | None = None,
 ) -> Yard:
     """Contacts that mirror the people, in one database if those are not elsewhere."""
     here = ConnectionDraft("warehouse", {"url": "***", "allow_superuser": True}, {"/url": url})
-    connector, source = elsewhere or ("postgres", here)
+    connector, source, query = elsewhere or ("postgres", here, "SELECT id, email, at FROM people")
     target = ConnectionDraft("app", {"url": "***", "rows_per_batch": 500}, {"/url": url})
-    definition = definition_of("SELECT id, email, at FROM people", ("id", "email")).model_copy(
+    definition = definition_of(query, ("id", "email")).model_copy(
         update={
             "object_name": "public.contacts",
             "sync_mode": SyncMode.MIRROR,
