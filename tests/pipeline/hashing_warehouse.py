@@ -28,7 +28,7 @@ class HashingWarehouse(MemoryWarehouse):
     """Keys of rows that the query gives no more when all of a text is read."""
 
     texts_held = 100
-    """Behind so many, one is too large to be held."""
+    """Behind so many, or so many blocks of hashes, one is too large to be held."""
 
     def __init__(self, rows: list[tuple[str | None, str]]) -> None:
         super().__init__(rows)
@@ -56,8 +56,11 @@ class _View:
         self._places = [[column.name for column in COLUMNS].index(name) for name in hashing.columns]
 
     async def hashes(self) -> AsyncIterator[KeyHashes]:
+        given = 0
         async for block in self._warehouse.blocks(self._reading):
-            yield KeyHashes(block.keys, self._hashes(block))
+            is_held = given < self._warehouse.texts_held
+            yield KeyHashes(block.keys, self._hashes(block)) if is_held else KeyHashes([], [])
+            given += 1
 
     def lines(self) -> AbstractAsyncContextManager[AsyncIterator[bytes]] | None:
         return asked_ahead(self._texts()) if self._warehouse.rows_per_text else None

@@ -118,6 +118,20 @@ async def test_rows_are_all_read_where_more_than_some_have_changed() -> None:
     assert (books.read, books.delivered, books.skipped) == (400, 150, 250)
 
 
+async def test_rows_behind_an_empty_block_of_hashes_are_read_whole() -> None:
+    warehouse = HashingWarehouse([])
+    world = world_of(SyncMode.MIRROR, set(), warehouse)
+    world.rows = people(30)
+    await world.run()
+    world.rows = [(key, "changed" if key in {"0003", "0025"} else name) for key, name in people(30) if key != "0021"]
+    warehouse.texts_held, warehouse.read_whole = 2, 0
+
+    books = await world.run()
+
+    assert (warehouse.fetched, warehouse.read_whole) == (1, 19)
+    assert (books.delivered, books.deleted, books.skipped) == (2, 1, 27)
+
+
 @pytest.mark.parametrize("rows_per_text", [0, 10])
 async def test_query_that_gives_other_rows_each_time_is_read_whole(rows_per_text: int) -> None:
     warehouse = lined(rows_per_text)
