@@ -13,7 +13,6 @@ pytest_plugins = (
     "tests.fixtures.kafka",
     "tests.fixtures.mariadb",
     "tests.fixtures.snowflake",
-    "tests.fixtures.bigquery",
     "tests.fixtures.trials",
     "tests.fixtures.second_looks",
 )

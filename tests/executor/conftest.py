@@ -10,6 +10,9 @@ from tailrace.runtime.service import Chassis
 from tailrace.store.connections import ConnectionDraft
 from tests.executor.sink import Sink, open_sink
 from tests.executor.yard import Yard, definition_of, make_sync, open_chassis
+from tests.fixtures.bigquery import bigquery
+
+__all__ = ["bigquery"]
 
 QUERY = "SELECT id, email FROM people"
 

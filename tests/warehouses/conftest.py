@@ -4,7 +4,10 @@ import asyncpg
 import pytest_asyncio
 
 from tailrace.warehouses.postgres import PostgresWarehouse
+from tests.fixtures.bigquery import bigquery
 from tests.warehouses.postgres_rig import PostgresWarehouseRig, settings
+
+__all__ = ["bigquery"]
 
 
 @pytest_asyncio.fixture
