@@ -3,7 +3,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from tailrace.connector_kit.long_jobs import MOST_HOURS, LongJobs
-from tailrace.core.errors import InDoubt, Unfinished
+from tailrace.core.errors import DestinationInvalid, InDoubt, Unfinished
 from tests.destinations.clocks import Clock
 
 
@@ -41,6 +41,19 @@ async def test_job_that_works_for_hours_is_given_up_and_not_asked_about_again() 
         await jobs.ended("batch", ending_at(clock, 1e9), until=1e9)
 
     assert (clock.monotonic(), jobs.id_of("batch")) == (MOST_HOURS * 3600, None)
+
+
+async def test_job_that_the_destination_knows_no_more_leaves_its_rows_in_doubt() -> None:
+    jobs = LongJobs(Clock(), poll_s=5)
+    jobs.begin("batch", "job")
+
+    async def look() -> None:
+        raise DestinationInvalid("there is no such job")
+
+    with pytest.raises(InDoubt, match="no such job"):
+        await jobs.ended("batch", look, until=60)
+
+    assert jobs.id_of("batch") is None
 
 
 def test_job_that_is_forgotten_is_no_job_of_the_batch() -> None:

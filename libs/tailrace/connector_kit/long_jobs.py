@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
 from tailrace.core.clock import Clock
-from tailrace.core.errors import InDoubt, Unfinished
+from tailrace.core.errors import DestinationInvalid, InDoubt, Unfinished
 
 MOST_HOURS = 6
 """What works for longer than this is given up."""
@@ -43,9 +43,9 @@ class LongJobs:
         """What `look` tells of a job that has ended; None as long as it works.
 
         :raises Unfinished: it has not ended by then.
-        :raises InDoubt: it works for hours; it is forgotten.
+        :raises InDoubt: it works for hours, or the destination knows it no more; it is forgotten.
         """
-        while (told := await look()) is None:
+        while (told := await self._told(batch_id, look)) is None:
             now = self.clock.monotonic()
             if now >= self._by_batch[batch_id].until:
                 self.forget(batch_id)
@@ -54,3 +54,10 @@ class LongJobs:
                 raise Unfinished("the job is not done yet", retry_after_s=self.poll_s)
             await self.clock.sleep(self.poll_s)
         return told
+
+    async def _told(self, batch_id: str, look: Callable[[], Awaitable[Told | None]]) -> Told | None:
+        try:
+            return await look()
+        except DestinationInvalid as error:
+            self.forget(batch_id)
+            raise InDoubt(f"the destination tells nothing of a job: {error.message}") from error
