@@ -158,6 +158,9 @@ def _place(field: Field) -> str:
     if field.type_name == "DATE":
         # A value is written with its time of day, which a text of a date has not.
         return "CAST(CAST(? AS DATETIME) AS DATE)"
+    if field.type_name == "TIMESTAMP":
+        # A text without a zone is else one of the project's `default_time_zone`.
+        return "TIMESTAMP(?, 'UTC')"
     return f"CAST(? AS {field.type_name})"
 
 

@@ -2,6 +2,8 @@
 
 What sqlglot leaves or bends is put right here. Where it still differs from BigQuery: decimals have ten digits behind
 the point and keep zeros at their end, collations are not known, names may hold any character.
+
+Its `default_time_zone`, which a project of BigQuery can set, is far from UTC: no text may be read by it.
 """
 
 import re
@@ -17,7 +19,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 _MACROS = r"""
-SET TimeZone = 'UTC';
+SET GLOBAL TimeZone = 'Asia/Kathmandu';
 CREATE MACRO tailrace_trimmed(t) AS regexp_replace(t, '[.]?0+$', '');
 CREATE MACRO tailrace_time(x) AS tailrace_trimmed(strftime(DATE '1970-01-01' + x, '%H:%M:%S.%f'));
 CREATE MACRO tailrace_datetime(x) AS tailrace_trimmed(strftime(x, '%Y-%m-%dT%H:%M:%S.%f'));
