@@ -80,6 +80,8 @@ async def test_token_that_ends_in_the_middle_is_renewed(rig: BigQueryRig) -> Non
         Fault(403, "jobRateLimitExceeded"),
         Fault(503, "backendError", _SOON),
         Fault(500, "internalError"),
+        Fault(400, "jobInternalError"),
+        Fault(400, "tableUnavailable"),
     ],
     ids=lambda fault: f"{fault.status}-{fault.reason}",
 )
@@ -95,6 +97,25 @@ async def test_an_answer_that_is_lost_makes_no_second_job(rig: BigQueryRig) -> N
 
     assert len(rows(await read(rig, "SELECT 'a' AS id", "id"))) == 1
     assert rig.project.jobs_made() == 1
+
+
+async def test_job_that_is_not_found_at_once_is_asked_for_again(rig: BigQueryRig) -> None:
+    await rig.warehouse.columns("SELECT 'a' AS id")
+    rig.project.answers_to_lose = 1
+    rig.project.times_unfound = 2
+
+    assert len(rows(await read(rig, "SELECT 'a' AS id", "id"))) == 1
+    assert rig.project.jobs_made() == 1
+
+
+async def test_rows_that_are_gone_are_an_outage(rig: BigQueryRig) -> None:
+    rig.project.rows_per_page = 50
+    async with rig.warehouse.read(Reading(_NUMBERS, ("id",), rows_per_block=50)) as blocks:
+        await anext(blocks)
+        rig.project.times_unfound = 100
+
+        with pytest.raises(SourceUnavailable, match="does not find the job"):
+            _ = [block async for block in blocks]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 import orjson
 
 from tailrace.connector_kit.answers import retry_after_s
-from tailrace.connector_kit.bigquery_errors import classified, may_pass
+from tailrace.connector_kit.bigquery_errors import classified, has_no_job, may_pass
 from tailrace.connector_kit.bigquery_settings import BigQuerySettings
 from tailrace.connector_kit.google_accounts import sign_in_for, values_of
 from tailrace.connector_kit.http import HttpClient, HttpRequest, HttpResponse
@@ -38,13 +38,17 @@ _HEADERS = {"Accept": "application/json", "Content-Type": "application/json"}
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request that may be repeated; `path` is below the project. `is_dry` where it only looks at a query."""
+    """A request that may be repeated; `path` is below the project. `is_dry` where it only looks at a query.
+
+    `awaits_job` where it is about a job that may be there a little later.
+    """
 
     method: str
     path: str
     question: Mapping[str, str | int] = field(default_factory=dict)
     body: Mapping[str, object] | None = None
     is_dry: bool = False
+    awaits_job: bool = False
 
 
 class BigQueryCalls:
@@ -84,7 +88,8 @@ class BigQueryCalls:
         if response.is_success or response.status == HTTPStatus.CONFLICT:
             return response, None, 0.0
         failure = classified(response, is_dry=call.is_dry)
-        if not may_pass(response) or not isinstance(failure, SourceUnavailable) or failure.code == "SOURCE_TIMEOUT":
+        passes = may_pass(response) or (call.awaits_job and has_no_job(response))
+        if not passes or not isinstance(failure, SourceUnavailable) or failure.code == "SOURCE_TIMEOUT":
             raise failure
         return None, failure, retry_after_s(response, now=self._clock.now()) or 0.0
 

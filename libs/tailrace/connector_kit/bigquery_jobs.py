@@ -159,7 +159,8 @@ class Job:
 
     async def _page(self, at_most: int, token: str | None = None) -> Mapping[str, Any]:
         question = self._place | {"maxResults": at_most, "timeoutMs": _WAIT_MS} | _known(pageToken=token)
-        return await self._calls.ask(Call("GET", f"queries/{self._reference['jobId']}", question))
+        path = f"queries/{self._reference['jobId']}"
+        return await self._calls.ask(Call("GET", path, question, awaits_job=token is None))
 
 
 def _known(**named: str | None) -> dict[str, str]:

@@ -60,6 +60,7 @@ class BigQueryStandIn:
         self.rows_per_page = 100_000
         self.faults: deque[Fault] = deque()
         self.answers_to_lose = 0
+        self.times_unfound = 0
         self.pages_to_tell: int | None = None
         self.statement_kind: str | None = None
         self.tokens: list[str] = []
@@ -205,6 +206,9 @@ class BigQueryStandIn:
 
     def _job(self, request: web.Request) -> _Job:
         job = self._jobs.get(request.match_info["job"])
+        if self.times_unfound:
+            self.times_unfound -= 1
+            job = None
         if job is None or request.query.get("location") != LOCATION:
             raise Refused(404, "notFound", f"Not found: Job {request.match_info['job']}")
         return job
