@@ -232,6 +232,16 @@ async def test_columns_that_changed_since_they_were_looked_at_stop_the_read(rig:
     assert refused.value.code == "SCHEMA_CHANGED"
 
 
+async def test_columns_that_change_before_the_job_begins_stop_the_read(rig: BigQueryRig) -> None:
+    rig.project.engine.run("CREATE TABLE changing AS SELECT 1 AS id, TRUE AS is_paying")
+    rig.project.before_jobs = "CREATE OR REPLACE TABLE changing AS SELECT 1 AS id, 'true, since May' AS is_paying"
+
+    with pytest.raises(SourceInvalid) as refused:
+        await read(rig, "SELECT * FROM changing", "id")
+
+    assert refused.value.code == "SCHEMA_CHANGED"
+
+
 def test_name_cannot_leave_its_quotes() -> None:
     statement = reading_sql(Reading("SELECT 1", ("a`\\b",)), [Field("a`\\b", "STRING")])
 

@@ -29,6 +29,11 @@ _MAKERS: Mapping[ColumnKind, Callable[[str], object]] = {
     ColumnKind.FLOAT: float,
     ColumnKind.BOOLEAN: lambda text: text == "true",
 }
+_TYPES: Mapping[ColumnKind, str] = {
+    ColumnKind.INTEGER: "INT64",
+    ColumnKind.FLOAT: "FLOAT64",
+    ColumnKind.BOOLEAN: "BOOL",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +63,7 @@ class Jobs:
         if told.get("statementType") != "SELECT":
             raise SourceInvalid("the query must be one SELECT that only reads", code="SOURCE_QUERY")
         columns = told.get("schema", {}).get("fields", [])
-        fields = [field_of(each["name"], each["type"], each.get("mode", "")) for each in columns]
-        return Looked(fields, self._settings.location or found.get("jobReference", {}).get("location"))
+        return Looked(_fields(columns), self._settings.location or found.get("jobReference", {}).get("location"))
 
     @asynccontextmanager
     async def running(self, statement: Statement, location: str | None) -> AsyncIterator["Job"]:
@@ -125,10 +129,12 @@ class Job:
         self._may_work = False
 
     async def pages(self, kinds: Sequence[ColumnKind]) -> AsyncIterator[Sequence[Record]]:
-        """The rows, page by page, as what their columns hold.
+        """The rows, page by page, as what their columns hold; behind the columns of these kinds there are texts.
 
+        :raises SourceInvalid: `SCHEMA_CHANGED`, the columns are of other types.
         :raises SourceUnavailable: they ended before all had come.
         """
+        self._check(kinds)
         makers = [(at, _MAKERS[kind]) for at, kind in enumerate(kinds) if kind in _MAKERS]
         page, left, at_most = self._first, int(self._first.get("totalRows", 0)), _FIRST_ROWS
         while True:
@@ -143,6 +149,13 @@ class Job:
             page = await self._page(at_most, token)
         if left:
             raise SourceUnavailable("BigQuery ended the rows of the query before all had come")
+
+    def _check(self, kinds: Sequence[ColumnKind]) -> None:
+        # Between the look at a query and its job a column may become one of another type.
+        told = [each.type_name for each in _fields(self._first.get("schema", {}).get("fields", []))]
+        wanted = [_TYPES.get(kind, "STRING") for kind in kinds]
+        if told != wanted + ["STRING"] * (len(told) - len(wanted)):
+            raise SourceInvalid("the columns of the query changed since they were looked at", code="SCHEMA_CHANGED")
 
     async def end(self) -> None:
         """Cancel it, if it may still work."""
@@ -161,6 +174,10 @@ class Job:
         question = self._place | {"maxResults": at_most, "timeoutMs": _WAIT_MS} | _known(pageToken=token)
         path = f"queries/{self._reference['jobId']}"
         return await self._calls.ask(Call("GET", path, question, awaits_job=token is None))
+
+
+def _fields(columns: Sequence[Mapping[str, str]]) -> Sequence[Field]:
+    return [field_of(each["name"], each["type"], each.get("mode", "")) for each in columns]
 
 
 def _known(**named: str | None) -> dict[str, str]:

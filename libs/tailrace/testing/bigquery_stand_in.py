@@ -61,6 +61,7 @@ class BigQueryStandIn:
         self.faults: deque[Fault] = deque()
         self.answers_to_lose = 0
         self.times_unfound = 0
+        self.before_jobs: str | None = None
         self.pages_to_tell: int | None = None
         self.statement_kind: str | None = None
         self.tokens: list[str] = []
@@ -156,6 +157,8 @@ class BigQueryStandIn:
         body = await request.json()
         self.bodies.append(body)
         configuration, query = body["configuration"], body["configuration"]["query"]
+        if self.before_jobs is not None and not configuration.get("dryRun"):
+            self.engine.run(self.before_jobs)
         statement = translated(query["query"], query.get("queryParameters", []))
         schema = await asyncio.to_thread(self.engine.schema, statement) if statement.kind == "SELECT" else []
         reference = {"projectId": self.project, "location": LOCATION}
