@@ -1,7 +1,8 @@
 """SQL for BigQuery as a warehouse: a query wrapped so that its rows come in the order of their keys, as exact text.
 
-Its functions, types and format elements are those of https://cloud.google.com/bigquery/docs/reference/standard-sql,
-looked at on 2026-11-23.
+Its functions, types and format elements are those of https://cloud.google.com/bigquery/docs/reference/standard-sql.
+ZetaSQL, the open reference of the language (PyPI: zetasql 0.1.5), takes all of it, and carries out all but GEOGRAPHY as
+is meant here.
 """
 
 import re
