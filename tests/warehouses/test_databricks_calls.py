@@ -150,10 +150,20 @@ async def test_result_that_is_gone_is_an_outage(rig: DatabricksRig, query: str) 
             [block async for block in blocks]
 
 
-async def test_rows_that_are_missing_end_the_reading(rig: DatabricksRig, query: str) -> None:
+async def test_piece_with_a_row_missing_ends_the_reading_before_its_rows_are_given(
+    rig: DatabricksRig, query: str
+) -> None:
     rig.workspace.lost_rows = 1
 
-    with pytest.raises(SourceUnavailable, match="25 of 32 rows"):
+    async with rig.warehouse.read(Reading(query, ("id",))) as blocks:
+        with pytest.raises(SourceUnavailable, match="4 rows of a result that are not those"):
+            await anext(blocks)
+
+
+async def test_piece_that_comes_twice_is_not_given_twice(rig: DatabricksRig, query: str) -> None:
+    rig.workspace.is_stuck = True
+
+    with pytest.raises(SourceUnavailable, match="not those which it told"):
         await read(rig, query, "id")
 
 

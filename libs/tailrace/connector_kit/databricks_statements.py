@@ -143,38 +143,50 @@ class _Result:
     statement_id: str
     rows: int
     here: Mapping[str, Any]
+    number: int = 0
     is_at_end: bool = False
     seen: int = 0
 
     async def next_piece(self) -> Cells:
         """Its rows, empty pieces passed over.
 
-        :raises SourceUnavailable: it cannot be had, or rows are missing at the end.
+        :raises SourceUnavailable: it cannot be had, or is not what it was said to be: nothing of it is given then.
         """
         piece: Cells = []
         while not piece and not self.is_at_end:
-            piece, number = await self._piece()
+            piece, following = await self._piece()
             self.seen += len(piece)
-            self.is_at_end = number is None
-            if number is not None:
-                self.here = await self._asked(number)
+            self.is_at_end = following is None
+            if following is not None:
+                self.here, self.number = await self._asked(following), following
         if self.is_at_end and self.seen != self.rows:
             raise SourceUnavailable(f"Databricks gave {self.seen} of {self.rows} rows of a result")
         return piece
 
     async def _piece(self) -> tuple[Cells, int | None]:
-        if "external_links" not in self.here:
-            return self.here.get("data_array") or [], self.here.get("next_chunk_index")
-        [link, *_] = self.here["external_links"]
+        told: Mapping[str, Any] = self.here
+        rows = told.get("data_array") or []
+        if told.get("external_links"):
+            told, rows = await self._linked()
+        self._refuse_others(told, rows)
+        return rows, told.get("next_chunk_index")
+
+    async def _linked(self) -> tuple[Mapping[str, Any], Cells]:
         for _ in range(_LINKS):
             with suppress(LinkEnded):
-                return await self._loaded(link)
-            [link, *_] = (await self._asked(link["chunk_index"]))["external_links"]
-        return await self._loaded(link)
+                return await self._loaded()
+            self.here = await self._asked(self.number)
+        return await self._loaded()
 
-    async def _loaded(self, link: Mapping[str, Any]) -> tuple[Cells, int | None]:
-        rows = await self.calls.load(link["external_link"], link.get("http_headers") or {})
-        return rows, link.get("next_chunk_index")
+    async def _loaded(self) -> tuple[Mapping[str, Any], Cells]:
+        link, *_ = self.here["external_links"]
+        return link, await self.calls.load(link["external_link"], link.get("http_headers") or {})
+
+    def _refuse_others(self, told: Mapping[str, Any], rows: Cells) -> None:
+        # Before anybody has them: a gap in the order of the keys would be taken for rows that are gone.
+        expected = {"chunk_index": self.number, "row_offset": self.seen, "row_count": len(rows)}
+        if any(told.get(name) is not None and int(told[name]) != value for name, value in expected.items()):
+            raise SourceUnavailable(f"Databricks gave {len(rows)} rows of a result that are not those which it told")
 
     async def _asked(self, number: int) -> Mapping[str, Any]:
         try:

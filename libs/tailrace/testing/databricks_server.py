@@ -44,6 +44,7 @@ class Databricks:
     rows_per_piece: int = 500
     is_truncated: bool = False
     lost_rows: int = 0
+    is_stuck: bool = False
     is_asleep: bool = False
     dead_links: int = 0
     moods: list[web.Response] = field(default_factory=list)
@@ -163,7 +164,8 @@ class Databricks:
         return _json({})
 
     async def _chunk(self, request: web.Request) -> web.Response:
-        return _json(self._piece(self._jobs[request.match_info["id"]], int(request.match_info["at"])))
+        at = 0 if self.is_stuck else int(request.match_info["at"])
+        return _json(self._piece(self._jobs[request.match_info["id"]], at))
 
     async def _stored(self, request: web.Request) -> web.Response:
         found = self._links.get(request.match_info["link"])
@@ -185,7 +187,8 @@ class Databricks:
 
     def _piece(self, job: _Job, at: int) -> Mapping[str, Any]:
         following = {"next_chunk_index": at + 1} if (at + 1) * self.rows_per_piece < len(job.rows) else {}
-        told = {"chunk_index": at, "row_count": len(self._rows(job, at)), **following}
+        begin = at * self.rows_per_piece
+        told = {"chunk_index": at, "row_offset": begin, "row_count": len(self._rows(job, at)), **following}
         if not job.is_large:
             return {**told, "data_array": self._rows(job, at)}
         link = secrets.token_hex()
