@@ -93,6 +93,13 @@ def test_type_that_the_stand_in_lacks_is_asked_for_as_text(type_text: str, kind:
     assert sql.startswith(f"SELECT {projection} AS c0, ")
 
 
+@pytest.mark.parametrize(("option", "end"), [("timestampFormat", "XXX"), ("timestampNTZFormat", "")])
+def test_times_inside_of_others_are_asked_for_to_the_microsecond(option: str, end: str) -> None:
+    sql, _ = reading_sql(Reading("SELECT 1", ("c",)), [Field("c", "struct<t:timestamp,n:timestamp_ntz>")])
+
+    assert f"'{option}', 'yyyy-MM-dd\\'T\\'HH:mm:ss.SSSSSS{end}'" in sql
+
+
 @pytest.mark.parametrize(
     "query",
     [

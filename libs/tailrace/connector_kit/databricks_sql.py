@@ -29,7 +29,8 @@ _SINCE_EPOCH = f"make_dt_interval(0, 0, 0, CAST(CAST({_MICROS} AS DECIMAL(24, 0)
 _UTC = "concat(" + _MOMENT.format(f"TIMESTAMP_NTZ '1970-01-01 00:00:00' + {_SINCE_EPOCH}") + ", 'Z')"
 _JSON = (
     "to_json({}, map('timeZone', 'UTC', 'ignoreNullFields', 'false', "
-    "'timestampFormat', 'yyyy-MM-dd\\'T\\'HH:mm:ss.SSSSSSXXX'))"
+    "'timestampFormat', 'yyyy-MM-dd\\'T\\'HH:mm:ss.SSSSSSXXX', "
+    "'timestampNTZFormat', 'yyyy-MM-dd\\'T\\'HH:mm:ss.SSSSSS'))"
 )
 _KINDS: Mapping[str, ColumnKind] = {
     **dict.fromkeys(("tinyint", "smallint", "int", "bigint"), ColumnKind.INTEGER),
