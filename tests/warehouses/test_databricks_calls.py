@@ -150,6 +150,15 @@ async def test_result_that_is_gone_is_an_outage(rig: DatabricksRig, query: str) 
             [block async for block in blocks]
 
 
+async def test_piece_that_is_too_long_is_not_asked_for_again(rig: DatabricksRig, query: str) -> None:
+    rig.workspace.blank_bytes = 65 << 20
+
+    with pytest.raises(SourceInvalid, match="longer than 64 MiB"):
+        await read(rig, query, "id")
+
+    assert sum(call.startswith("GET /storage/") for call in rig.workspace.calls) == 1
+
+
 async def test_piece_with_a_row_missing_ends_the_reading_before_its_rows_are_given(
     rig: DatabricksRig, query: str
 ) -> None:

@@ -19,6 +19,7 @@ from tailrace.connector_kit.manifest.auth import Auth, Bearer, ClientCredentials
 from tailrace.connector_kit.manifest.sign_in import SignIn
 from tailrace.core.clock import Clock
 from tailrace.core.errors import (
+    AnswerTooLong,
     CredentialsRefused,
     DestinationInvalid,
     DestinationUnavailable,
@@ -143,6 +144,9 @@ async def _translated(send: _Send, request: HttpRequest) -> HttpResponse:
         raise _LostError(told, may_have_arrived=False, wait_s=error.retry_after_s) from None
     except DestinationUnavailable as error:
         raise _LostError(f"Databricks does not answer: {error.message}", may_have_arrived=False) from None
+    except AnswerTooLong:
+        told = f"a part of the result is longer than {_ANSWER_BYTES >> 20} MiB: leave columns out, or shorten them"
+        raise SourceInvalid(told, code="SOURCE_QUERY") from None
     except InDoubt as error:
         raise _LostError(f"an answer of Databricks is lost: {error.message}", may_have_arrived=True) from None
     except DestinationInvalid as error:

@@ -44,6 +44,7 @@ class Databricks:
     rows_per_piece: int = 500
     is_truncated: bool = False
     lost_rows: int = 0
+    blank_bytes: int = 0
     is_stuck: bool = False
     is_asleep: bool = False
     dead_links: int = 0
@@ -175,7 +176,8 @@ class Databricks:
         if found is None or request.headers.get("x-storage-key") != "k":
             return web.Response(status=403, text="<Error>AccessDenied</Error>")
         job, at = found
-        return _json(self._rows(job, at)[self.lost_rows :])
+        body = orjson.dumps(self._rows(job, at)[self.lost_rows :]) + b" " * self.blank_bytes
+        return web.Response(body=body, content_type="application/json")
 
     def _session(self) -> duckdb.DuckDBPyConnection:
         session = self._database.cursor()
