@@ -56,6 +56,16 @@ async def test_no_more_than_two_pieces_are_fetched_ahead(rig: DatabricksRig, que
     assert sum(call.startswith("GET /storage/") for call in rig.workspace.calls) <= 3
 
 
+async def test_link_is_asked_for_only_when_its_piece_is_to_be_loaded(rig: DatabricksRig, query: str) -> None:
+    async with rig.warehouse.read(Reading(query, ("id",), rows_per_block=5)) as blocks:
+        await anext(blocks)
+        # Time enough to ask for more.
+        await rig.warehouse.check()
+
+    about_pieces = [call for call in rig.workspace.calls if "/chunks/" in call or "/storage/" in call]
+    assert "/storage/" in about_pieces[-1]
+
+
 async def test_short_result_within_an_answer_may_have_pieces_too(rig: DatabricksRig) -> None:
     columns = [Column(f"c{n}", ColumnKind.TEXT) for n in range(12)]
 

@@ -137,12 +137,15 @@ class Rows:
 
 @dataclass(slots=True)
 class _Result:
-    """The pieces of a result, which follow each other by number; `here` is where the next one lies."""
+    """The pieces of a result, which follow each other by number; `here` is where the next one lies, if that is known.
+
+    A link lets in for 15 minutes at most, so each is asked for only when its piece is to be loaded.
+    """
 
     calls: Calls
     statement_id: str
     rows: int
-    here: Mapping[str, Any]
+    here: Mapping[str, Any] | None
     number: int = 0
     is_at_end: bool = False
     seen: int = 0
@@ -158,28 +161,28 @@ class _Result:
             self.seen += len(piece)
             self.is_at_end = following is None
             if following is not None:
-                self.here, self.number = await self._asked(following), following
+                self.here, self.number = None, following
         if self.is_at_end and self.seen != self.rows:
             raise SourceUnavailable(f"Databricks gave {self.seen} of {self.rows} rows of a result")
         return piece
 
     async def _piece(self) -> tuple[Cells, int | None]:
-        told: Mapping[str, Any] = self.here
+        told = self.here if self.here is not None else await self._asked()
         rows = told.get("data_array") or []
         if told.get("external_links"):
-            told, rows = await self._linked()
+            told, rows = await self._linked(told)
         self._refuse_others(told, rows)
         return rows, told.get("next_chunk_index")
 
-    async def _linked(self) -> tuple[Mapping[str, Any], Cells]:
+    async def _linked(self, here: Mapping[str, Any]) -> tuple[Mapping[str, Any], Cells]:
         for _ in range(_LINKS):
             with suppress(LinkEnded):
-                return await self._loaded()
-            self.here = await self._asked(self.number)
-        return await self._loaded()
+                return await self._loaded(here)
+            here = await self._asked()
+        return await self._loaded(here)
 
-    async def _loaded(self) -> tuple[Mapping[str, Any], Cells]:
-        link, *_ = self.here["external_links"]
+    async def _loaded(self, here: Mapping[str, Any]) -> tuple[Mapping[str, Any], Cells]:
+        link, *_ = here["external_links"]
         return link, await self.calls.load(link["external_link"], link.get("http_headers") or {})
 
     def _refuse_others(self, told: Mapping[str, Any], rows: Cells) -> None:
@@ -188,9 +191,10 @@ class _Result:
         if any(told.get(name) is not None and int(told[name]) != value for name, value in expected.items()):
             raise SourceUnavailable(f"Databricks gave {len(rows)} rows of a result that are not those which it told")
 
-    async def _asked(self, number: int) -> Mapping[str, Any]:
+    async def _asked(self) -> Mapping[str, Any]:
+        address = f"{STATEMENTS}/{self.statement_id}/result/chunks/{self.number}"
         try:
-            answer: Mapping[str, Any] = await self.calls.ask(f"{STATEMENTS}/{self.statement_id}/result/chunks/{number}")
+            answer: Mapping[str, Any] = await self.calls.ask(address)
         except SourceInvalid as error:
             told = "Databricks has the result no more, which it keeps for an hour"
             raise SourceUnavailable(f"{told}: {error.message}") from None
