@@ -172,6 +172,13 @@ def test_query_that_does_more_than_read_is_not_even_sent(query: str, why: str) -
         one_select(query)
 
 
+async def test_columns_whose_names_differ_in_case_alone_are_twins(rig: DatabricksRig) -> None:
+    with pytest.raises(SourceInvalid, match="several columns named id") as refused:
+        await rig.warehouse.columns("SELECT 'a' AS id, 'b' AS ID")
+
+    assert refused.value.code == "DUPLICATE_COLUMN"
+
+
 async def test_columns_are_told_without_running_the_query(rig: DatabricksRig) -> None:
     async with asyncio.timeout(30):
         columns = await rig.warehouse.columns(rig.endless_query)

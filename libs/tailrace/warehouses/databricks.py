@@ -93,7 +93,8 @@ class DatabricksWarehouse(Warehouse):
         # Alone, before it stands in parentheses: a text that would close them early is no query.
         told = await self._statements.all(Statement(describing(query), is_described=True))
         fields = [Field(str(name), str(type_text)) for name, type_text, *_ in told]
-        refuse_twins([field.name for field in fields])
+        # Names are one to Databricks whatever their case: a reference to either would be ambiguous.
+        refuse_twins([field.name.lower() for field in fields])
         return fields
 
 
