@@ -145,6 +145,28 @@ async def test_answer_that_cannot_be_understood_is_an_outage(rig: DatabricksRig)
         await rig.warehouse.check()
 
 
+async def test_statement_that_its_last_rows_have_closed_is_one_that_succeeded(rig: DatabricksRig) -> None:
+    rig.workspace.moods = [
+        web.json_response(
+            {
+                "statement_id": "s",
+                "status": {"state": "CLOSED"},
+                "manifest": {"total_row_count": 1},
+                "result": {"chunk_index": 0, "row_offset": 0, "row_count": 1, "data_array": [["1"]]},
+            }
+        )
+    ]
+
+    await rig.warehouse.check()
+
+
+async def test_statement_that_is_closed_without_rows_is_an_outage(rig: DatabricksRig) -> None:
+    rig.workspace.moods = [web.json_response({"statement_id": "s", "status": {"state": "CLOSED"}})]
+
+    with pytest.raises(SourceUnavailable, match="CLOSED"):
+        await rig.warehouse.check()
+
+
 async def test_result_that_was_cut_off_is_refused(rig: DatabricksRig, query: str) -> None:
     rig.workspace.is_truncated = True
 

@@ -103,6 +103,9 @@ class Statements:
         match _state(answer):
             case "SUCCEEDED":
                 return answer
+            case "CLOSED" if answer.get("manifest"):
+                # Closed by its last rows being given, which are in this answer: whether they are all, is counted.
+                return answer
             case "FAILED":
                 raise failed(answer["status"], is_described=statement.is_described)
             case "CANCELED":
