@@ -6,6 +6,7 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
+from tailrace.connector_kit.databricks_errors import failed
 from tailrace.connector_kit.databricks_settings import DatabricksSettings
 from tailrace.connector_kit.registry import validate_settings
 from tailrace.connector_kit.warehouse import Reading
@@ -165,6 +166,21 @@ async def test_statement_that_is_closed_without_rows_is_an_outage(rig: Databrick
 
     with pytest.raises(SourceUnavailable, match="CLOSED"):
         await rig.warehouse.check()
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        ("[CAST_INVALID_INPUT] The value [C4NARY] cannot be cast.", "CAST_INVALID_INPUT"),
+        ("org.apache.spark.SparkException: [DIVIDE_BY_ZERO] Division by zero.", "DIVIDE_BY_ZERO"),
+        ("no match for [C4NARY] in this row", "BAD_REQUEST"),
+    ],
+)
+def test_failure_names_its_class_and_no_value_in_brackets(words: str, named: str) -> None:
+    error = failed({"state": "FAILED", "error": {"error_code": "BAD_REQUEST", "message": words}}, is_described=False)
+
+    assert f"({named})" in error.message
+    assert "C4NARY" not in told(error)
 
 
 async def test_result_that_was_cut_off_is_refused(rig: DatabricksRig, query: str) -> None:

@@ -13,7 +13,8 @@ NOT_LET_IN = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 """What is answered to whoever is not known any more; which of the two, the reference leaves open."""
 
 _STATE = re.compile(r"SQLSTATE: ([0-9A-Z]{5})")
-_CLASS = re.compile(r"\[([A-Z][A-Z0-9_.]+)\]")
+# At the beginning, behind names of exceptions at most: further on, brackets may be around a value.
+_CLASS = re.compile(r"(?:[\w.$]+: )*\[([A-Z][A-Z0-9_.]+)\]")
 _QUERY_STATES = ("42", "0A", "07")
 _ABOUT_A_VALUE = ("22", "21")
 _NOT_NOW = frozenset(
@@ -33,7 +34,7 @@ _NOT_NOW = frozenset(
 def failed(status: object, *, is_described: bool) -> TailraceError:
     """Why a statement failed. Words of one that reads rows may hold values of theirs, so only its class is told."""
     code, words = text_at(status, "error.error_code"), text_at(status, "error.message")
-    found, named = _STATE.search(words), _CLASS.search(words)
+    found, named = _STATE.search(words), _CLASS.match(words)
     state = text_at(status, "sql_state") or (found[1] if found else "")
     kind = fit_code(named[1] if named else code)
     if code in _NOT_NOW:
