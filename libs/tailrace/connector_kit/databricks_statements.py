@@ -1,7 +1,7 @@
 """Statements of Databricks: begun, waited for, stopped where nobody waits any more, and their rows piece by piece.
 
 Limits by https://docs.databricks.com/api/workspace/statementexecution: 25 MiB for a result within an answer, 100 GiB
-for one by links; one for which nobody asks is ended after 15 minutes, and a result lies there for an hour.
+for one by links; one is kept alive where it is asked about every 15 minutes, and a result lies there for an hour.
 """
 
 import asyncio
