@@ -4,7 +4,7 @@ import pytest
 
 from tailrace.connector_kit.manifest.attribution import NOT_VERIFIED, AllOrNothing
 from tailrace.core.errors import InDoubt
-from tailrace.core.rows import Operation
+from tailrace.core.rows import DELIVERED, Operation, RowOutcome
 from tailrace.testing.fake_http import FakeHttp, answer
 from tests.connector_kit.manifest.rig import opened, put
 from tests.connector_kit.manifest.vendors import NINE, vendor, write
@@ -32,6 +32,27 @@ async def test_position_that_no_row_has_is_in_doubt(way: str, place: object) -> 
 
     with pytest.raises(InDoubt, match="names no row"):
         await put(opened(vendor(write(NINE[way])), http), Operation.UPSERT, b'{"id":"1"}', b'{"id":"2"}')
+
+
+@pytest.mark.parametrize("told", [{"taken": 1}, {"taken": 2, "errors": [{"index": 0}]}, {"taken": 3}])
+async def test_count_of_rows_that_were_taken_must_come_out(told: dict[str, object]) -> None:
+    destination = opened(vendor(write(NINE["indexed, and counted"])), FakeHttp(answer(200, told)))
+
+    with pytest.raises(InDoubt, match="rows that were taken"):
+        await put(destination, Operation.UPSERT, b'{"id":"1"}', b'{"id":"2"}')
+
+
+@pytest.mark.parametrize(
+    ("told", "outcome"), [({"taken": 1}, DELIVERED), ({}, NOT_VERIFIED), ({"taken": None}, NOT_VERIFIED)]
+)
+async def test_row_that_no_error_names_is_delivered_if_it_is_counted(
+    told: dict[str, object], outcome: RowOutcome
+) -> None:
+    destination = opened(vendor(write(NINE["indexed, and counted"])), FakeHttp(answer(200, told)))
+
+    result = await put(destination, Operation.UPSERT, b'{"id":"1"}')
+
+    assert result.outcomes == [outcome]
 
 
 @pytest.mark.parametrize("told", [{"invalid": 0, "got": 0}, {"invalid": 0}, {"invalid": 0, "got": "none"}])

@@ -34,6 +34,7 @@ CHECKED = date(2026, 11, 22)
 NINE: dict[str, AnyAttribution] = {
     "aligned": Aligned(results="results", status="success"),
     "indexed": Indexed(index="at.row", reason=Reason(code="why.code", message="why.text", field="why.field")),
+    "indexed, and counted": Indexed(taken_count="taken"),
     "indexed, and nothing taken": Indexed(rest="retry"),
     "traced": Traced(trace="context.trace", result_trace="trace"),
     "keyed lists": Keyed(lists=(RejectedKeys(at="failed.bad", code="BAD", message="no"),), failed_count="failed.count"),

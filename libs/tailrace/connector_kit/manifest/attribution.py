@@ -84,20 +84,35 @@ class Aligned(Attribution):
 
 
 class Indexed(Attribution):
-    """A list of errors with the row's position; `rest` says what became of the rows that it does not name."""
+    """A list of errors with the row's position; `rest` says what became of the rows that it does not name.
+
+    Where an answer counts the rows that were taken, at `taken_count`, that must come out; one that does not count only
+    accepts, and so does any without `is_final`.
+    """
 
     kind: Literal["indexed"] = "indexed"
     errors: Path = "errors"
     index: Path = "index"
     rest: Literal["delivered", "retry"] = "delivered"
+    is_final: bool = True
+    taken_count: Path | None = None
 
     def outcomes(self, document: object, sent: Sequence[Sent]) -> list[RowOutcome]:
         entries = entries_at(document, self.errors)
         failed: dict[int, RowOutcome] = {}
         for entry in entries:
             failed.setdefault(place_of(look_up(entry, self.index), sent), self.reason.outcome(entry))
-        rest = DELIVERED if self.rest == "delivered" or not failed else _not_taken()
+        taken = self._taken(document, len(sent) - len(failed))
+        rest = taken if self.rest == "delivered" or not failed else _not_taken()
         return [failed.get(at, rest) for at in range(len(sent))]
+
+    def _taken(self, document: object, rows: int) -> RowOutcome:
+        """What became of so many rows that no error names."""
+        counted = None if self.taken_count is None else number_at(document, self.taken_count)
+        if counted is not None and counted != rows:
+            raise InDoubt(f"the answer counts {counted:g} rows that were taken, and names no error of {rows}")
+        is_told = self.taken_count is None or counted is not None
+        return DELIVERED if self.is_final and is_told else NOT_VERIFIED
 
 
 class Traced(Attribution):

@@ -178,7 +178,8 @@ def _document(read: Immediate, sent: Sequence[Sent], failed: Collection[int]) ->
             results = [_result(read, row, is_ok=at not in failed) for at, row in enumerate(sent)]
             return put({}, read.results, results if read.key is None else results[::-1])
         case Indexed():
-            return put({}, read.errors, [put(_error(read.reason), read.index, at) for at in sorted(failed)])
+            told = put({}, read.errors, [put(_error(read.reason), read.index, at) for at in sorted(failed)])
+            return told if read.taken_count is None else put(told, read.taken_count, len(sent) - len(failed))
         case Traced():
             done = [put({}, read.result_trace, row.trace) for at, row in enumerate(sent) if at not in failed]
             errors = [put(_error(read.reason), read.trace, [sent[at].trace]) for at in sorted(failed)]
