@@ -163,6 +163,7 @@ class TestMixpanel(ManifestContract):
     samples: ClassVar = (
         *(case(name, told, means) for name in CASES for told, means in ANSWERED),
         *(case("events", told, means) for told, means in REFUSED),
+        case("events", answer(200, {"code": 200, "num_records_imported": 1, "status": "OK"}), "IN_DOUBT"),
         case("events", failed(1), ["delivered", "rejected:REJECTED:properties.time"]),
         *(case(name, failed(0, "$set"), ["rejected:REJECTED:$set", "retry:NOT_TAKEN"]) for name in PROFILES),
         Sample(

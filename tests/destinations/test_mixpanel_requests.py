@@ -14,14 +14,15 @@ import pytest_asyncio
 from pydantic import ValidationError
 
 from tailrace.connector_kit.destination import Clearing, Destination, Target
+from tailrace.connector_kit.manifest.attribution import NOT_VERIFIED
 from tailrace.core.batches import Batch
 from tailrace.core.errors import BatchRefused, DestinationInvalid, InDoubt, TailraceError, Throttled
-from tailrace.core.rows import Operation, Row, RowKey, RowOutcome
+from tailrace.core.rows import DELIVERED, Operation, Row, RowKey, RowOutcome
 from tailrace.core.snapshots import hash_row
 from tailrace.destinations.mixpanel import MANIFEST, MixpanelDestination
 from tailrace.testing.fake_http import Answer, FakeHttp, answer
 from tests.destinations.described import TEXT, Described, Json, record, recorded, refuse_what_is_not
-from tests.destinations.test_mixpanel_destination import CASES, SETTINGS, TAKEN, TOKEN, failed, profile
+from tests.destinations.test_mixpanel_destination import CASES, EVENTS, SETTINGS, TAKEN, TOKEN, failed, profile
 
 ID: Json = {"type": "string", "pattern": "^[A-Za-z0-9-]{1,36}$"}
 PROPERTIES = record(
@@ -114,7 +115,7 @@ async def test_null_is_cleared_by_a_second_request_for_the_rows_that_have_one(pr
         {"$distinct_id": "u2", "plan": "null"},
     )
 
-    assert [outcome.verdict for outcome in outcomes] == ["delivered", "delivered"]
+    assert outcomes == [NOT_VERIFIED] * 2
     assert project.sent == [
         [
             profile("$distinct_id", "9007199254740993", **{"$set": {"plan": "pro"}}),
@@ -177,12 +178,12 @@ async def test_batch_whose_clearing_failed_comes_again_as_a_whole(
 async def test_row_above_its_limit_is_rejected_and_the_others_go(project: Project) -> None:
     outcomes = await project.upsert({"$distinct_id": "u1", "text": "x" * 1_000_000}, {"$distinct_id": "u2", "text": ""})
 
-    assert [outcome.code for outcome in outcomes] == ["ROW_TOO_LARGE", ""]
+    assert [outcome.code for outcome in outcomes] == ["ROW_TOO_LARGE", "NOT_VERIFIED"]
     assert project.sent == [[profile("$distinct_id", "u2", **{"$set": {"text": ""}})]]
 
 
 async def test_event_whose_time_cannot_be_read_is_rejected_untold_and_comes_with_the_same_id_again() -> None:
-    http = FakeHttp(TAKEN)
+    http = FakeHttp(answer(200, {"code": 200, "num_records_imported": 1, "status": "OK"}))
     times = ["2026-11-22 09:30:00", "yesterday-private"]
     told = {"event": "paid", "distinct_id": "u1", "ip": 0, "$insert_id": "order 17, line 2"}
     bodies = [orjson.dumps(told | {"time": each}) for each in times]
@@ -196,6 +197,25 @@ async def test_event_whose_time_cannot_be_read_is_rejected_untold_and_comes_with
     assert "private" not in str(written[0].outcomes[1])
     first, second = (orjson.loads(request.body) for request in http.requests)
     assert first == second
+
+
+async def test_profile_is_never_verified_as_a_good_status_says_nothing_of_the_token(project: Project) -> None:
+    project.http.then(answer(200, {"error": None, "status": 1}))
+
+    assert await project.upsert({"$distinct_id": "u1", "plan": "pro"}) == [NOT_VERIFIED]
+
+
+@pytest.mark.parametrize(("told", "outcome"), [({"num_records_imported": 1}, DELIVERED), ({}, NOT_VERIFIED)])
+async def test_event_is_delivered_if_mixpanel_counts_it(told: Json, outcome: RowOutcome) -> None:
+    http = FakeHttp(answer(200, {"code": 200, "status": "OK", **told}))
+    body = orjson.dumps(EVENTS[0])
+    batch = Batch(Operation.INSERT, [Row(RowKey(()), body, hash_row(body))], "batch-1")
+    async with MixpanelDestination.open(MixpanelDestination.settings_type.model_validate(SETTINGS), http) as opened:
+        plan = await opened.plan(Target("events", Operation.INSERT, (), tuple(EVENTS[0])))
+
+        written = await opened.write(plan, batch)
+
+    assert written.outcomes == [outcome]
 
 
 async def test_no_row_and_no_secret_is_logged(project: Project, caplog: pytest.LogCaptureFixture) -> None:
