@@ -5,14 +5,17 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import jsonschema
+import orjson
 import pytest
 
 from tailrace.connector_kit.destination import Clearing, Field, Target
 from tailrace.connector_kit.field_kinds import FieldKind
 from tailrace.connector_kit.http import HttpResponse
 from tailrace.connector_kit.manifest.engine import destination_of
-from tailrace.core.rows import Operation
-from tailrace.destinations.mailchimp import MANIFEST
+from tailrace.core.batches import Batch
+from tailrace.core.rows import Operation, Row, RowKey, Verdict
+from tailrace.core.snapshots import hash_row
+from tailrace.destinations.mailchimp import MANIFEST, MailchimpDestination
 from tailrace.testing.fake_http import FakeHttp, answer
 from tailrace.testing.manifest_contract import ManifestContract
 from tailrace.testing.samples import Sample
@@ -177,7 +180,7 @@ class TestMailchimp(ManifestContract):
         delete(answer(204), ["delivered"]),
         delete(answer(204), ["delivered"], address=f" {URIST[0]} "),
         delete(problem(404, "Resource Not Found"), ["delivered"]),
-        delete(problem(405, "Method Not Allowed"), ["rejected:Method Not Allowed"]),
+        delete(problem(405, "Method Not Allowed"), ["rejected:CANNOT_BE_ARCHIVED"]),
         delete(
             problem(400, "Invalid Resource", errors=[{"field": "email_address", "message": "no"}]),
             ["rejected:INVALID_RESOURCE:email_address"],
@@ -256,3 +259,30 @@ async def test_batches_are_cut_by_the_limits_and_fields_are_known_by_their_kinds
     assert plan.rows_per_batch == 500
     assert plan.bytes_per_batch <= 4_000_000
     assert connector.clearing is Clearing.BY_EMPTY_TEXT
+
+
+@pytest.mark.parametrize(
+    ("told", "verdict"),
+    [
+        (answer(200, {"status": "archived"}), Verdict.DELIVERED),
+        (answer(200, {"status": "cleaned"}), Verdict.REJECTED),
+        (problem(404, "Resource Not Found"), Verdict.REJECTED),
+    ],
+    ids=["archived", "cleaned", "went meanwhile"],
+)
+async def test_contact_who_is_archived_already_is_deleted(told: HttpResponse, verdict: Verdict) -> None:
+    lists = answer(200, {"lists": [{"id": "abc123", "name": "News"}]})
+    http = FakeHttp(lists, MERGE_FIELDS, problem(405, "Method Not Allowed"), told)
+    body = orjson.dumps({"email_address": URIST[0]})
+    batch = Batch(Operation.DELETE, [Row(RowKey((URIST[0],)), body, hash_row(body))], "batch-1")
+
+    async with MailchimpDestination.open(MailchimpDestination.settings_type.model_validate(SETTINGS), http) as opened:
+        plan = await opened.plan(Target("abc123", Operation.DELETE, ("email_address",), ("email_address",)))
+        [outcome] = (await opened.write(plan, batch)).outcomes
+
+    contact = f"{API}/lists/abc123/members/{URIST[1]}"
+    assert [(sent.method, sent.url) for sent in http.requests[2:]] == [
+        ("DELETE", contact),
+        ("GET", f"{contact}?fields=status"),
+    ]
+    assert outcome.verdict is verdict

@@ -7,7 +7,9 @@ taken away. NULL is sent as an empty text, which clears a merge field: let mappi
 row lacks keeps what it holds, which is not confirmed for merge fields. Required merge fields may be missing, unless
 `required_merge_fields` says `checked`.
 
-A delete archives a contact, one a request. The data center is the end of the API key, `us6` of `...-us6`.
+A delete archives a contact, one a request. Mailchimp archives nobody who is archived already, pending or cleaned, and
+does not say which: so it is asked, and who is archived counts as deleted. The others are rejected. The data center is
+the end of the API key, `us6` of `...-us6`.
 
 Mailchimp takes ten requests at once for a user and says nothing about how long to wait. A 403 without an explanation is
 taken for a throttle too, as others report it under much load.
@@ -15,25 +17,31 @@ taken for a throttle too, as others report it under much load.
 
 from datetime import date
 
-from tailrace.connector_kit.destination import Level
+from tailrace.connector_kit.destination import Level, WritePlan
 from tailrace.connector_kit.field_kinds import FieldKind
 from tailrace.connector_kit.manifest.answer_rules import AnswerRule, Then
 from tailrace.connector_kit.manifest.attribution import Keyed, Reason, Single
 from tailrace.connector_kit.manifest.auth import Basic
 from tailrace.connector_kit.manifest.encoding import Encoding
+from tailrace.connector_kit.manifest.engine import destination_of
 from tailrace.connector_kit.manifest.limits import Bucket, RowLimit, SizeLimit
 from tailrace.connector_kit.manifest.model import Fields, KnownField, Listing, Manifest, Objects
+from tailrace.connector_kit.manifest.parts import text_at
+from tailrace.connector_kit.manifest.rendering import Rendered, path_of
 from tailrace.connector_kit.manifest.settings import Setting
 from tailrace.connector_kit.manifest.templates import Slot
 from tailrace.connector_kit.manifest.throttles import TooManyAtOnce
 from tailrace.connector_kit.manifest.writes import IdentityKey, PathKey, Write
-from tailrace.core.rows import Operation
+from tailrace.core.batches import Batch, BatchResult
+from tailrace.core.errors import DestinationInvalid
+from tailrace.core.rows import DELIVERED, Operation, RowOutcome
 
 CHECKED = date(2026, 11, 23)
 DOCS = "https://mailchimp.com/developer/marketing/api/"
 BATCH = f"{DOCS}lists/batch-subscribe-or-unsubscribe/"
 ARCHIVE = f"{DOCS}list-members/archive-list-member/"
 LIMITS = "https://mailchimp.com/developer/marketing/docs/fundamentals/"
+CANNOT_BE_ARCHIVED = "CANNOT_BE_ARCHIVED"
 SIZE = SizeLimit(at_most="4 MB", source=BATCH, checked=CHECKED, note="a size of ours: Mailchimp names none")
 
 MANIFEST = Manifest(
@@ -130,12 +138,35 @@ MANIFEST = Manifest(
             attribution=Single(),
             rules=(
                 AnswerRule(status=(404,), then=Then.DELIVERED),
-                AnswerRule(status=(405,), then=Then.REFUSED),  # this contact cannot be archived
+                AnswerRule(status=(405,), then=Then.REFUSED),
             ),
         ),
     },
     rules=(AnswerRule(status=(403,), at="title", exists=False, then=Then.THROTTLED),),
     refusal=Reason(
-        code="title", message="detail", field="errors.0.field", renamed={"Invalid Resource": "INVALID_RESOURCE"}
+        code="title",
+        message="detail",
+        field="errors.0.field",
+        renamed={"Invalid Resource": "INVALID_RESOURCE", "Method Not Allowed": CANNOT_BE_ARCHIVED},
     ),
 )
+
+
+class MailchimpDestination(destination_of(MANIFEST)):  # type: ignore[misc]  # made at run time
+    """What the manifest says; who cannot be archived is asked for, as whoever is archived already cannot be either."""
+
+    async def write(self, plan: WritePlan, batch: Batch) -> BatchResult:
+        written: BatchResult = await super().write(plan, batch)
+        told = zip(self._made(plan, batch), written.outcomes, strict=True)
+        return BatchResult(batch, [await self._judged(plan, row, outcome) for row, outcome in told])
+
+    async def _judged(self, plan: WritePlan, row: Rendered | RowOutcome, outcome: RowOutcome) -> RowOutcome:
+        """The outcome, or that of a contact who is archived already, such as by a delete whose answer was lost."""
+        if isinstance(row, RowOutcome) or outcome.code != CANNOT_BE_ARCHIVED:
+            return outcome
+        contact = path_of(self._operation(plan), self._frame(plan.target), [row])
+        try:
+            found = await self._caller.ask(f"{contact}?fields=status")
+        except DestinationInvalid:
+            return outcome
+        return DELIVERED if text_at(found, "status") == "archived" else outcome
