@@ -170,3 +170,12 @@ def test_value_that_a_filter_does_not_take_is_refused_untold(name: str, value: o
 def test_template_that_is_wrong_says_where(template: Template, told: str) -> None:
     with pytest.raises(ValueError, match=told):
         list(holes(template))
+
+
+@pytest.mark.parametrize("name", ["epoch_s", "epoch_ms", "iso"])
+@pytest.mark.parametrize("value", [Digits("1612010112000"), "1612010112000"], ids=["number", "text"])
+def test_milliseconds_of_an_epoch_are_not_read_as_a_date_of_1612(name: str, value: object) -> None:
+    row = Rendered({"x": value}, "1", "", frozenset())
+
+    with pytest.raises(ValueError, match=name):
+        fill(f"$fields.x|{name}", FRAME, row)

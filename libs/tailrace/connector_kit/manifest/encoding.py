@@ -8,6 +8,8 @@ import orjson
 
 from tailrace.connector_kit.manifest.parts import Part
 
+_DIGITS_OF_A_DATE = 8
+
 
 class Digits(str):
     """A number as it was written."""
@@ -64,9 +66,12 @@ class Encoding(Part):
 def moment_of(text: str) -> datetime:
     """The moment that a text of ISO 8601 says, in UTC where it says nothing.
 
-    :raises ValueError: it says none.
+    :raises ValueError: it says none; a row of digits is a date at most, not seconds or milliseconds of an epoch.
     """
-    moment = datetime.fromisoformat(text.strip())
+    text = text.strip()
+    if len(text) > _DIGITS_OF_A_DATE and text.isdigit():
+        raise ValueError("a number is no date or time")
+    moment = datetime.fromisoformat(text)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
