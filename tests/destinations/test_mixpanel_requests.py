@@ -231,8 +231,12 @@ async def test_no_row_and_no_secret_is_logged(project: Project, caplog: pytest.L
 
 @pytest.mark.parametrize(
     ("name", "operation", "key"),
-    [("profiles", Operation.INSERT, "$distinct_id"), ("profiles", Operation.UPSERT, "$email")],
-    ids=["operation", "key"],
+    [
+        ("profiles", Operation.INSERT, "$distinct_id"),
+        ("profiles", Operation.UPSERT, "$email"),
+        ("group:", Operation.UPSERT, "$group_id"),
+    ],
+    ids=["operation", "key", "group without a key"],
 )
 async def test_target_that_cannot_be_served_is_refused(
     project: Project, name: str, operation: Operation, key: str

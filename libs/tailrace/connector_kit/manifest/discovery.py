@@ -56,7 +56,8 @@ async def fields_of(manifest: Manifest, object_name: str, ask: Ask) -> Sequence[
     """
     family = manifest.family_of(object_name)
     names = [each.name for each in await _objects(family, ask)]
-    if object_name not in names and not (family.objects.are_any and object_name not in _NO_NAMES):
+    is_named = object_name.removeprefix(family.objects.prefix) not in _NO_NAMES
+    if object_name not in names and not (family.objects.are_any and is_named):
         names = [each.name for each in await objects_of(manifest, ask)]
         raise DestinationInvalid(f"there is no object {object_name!r}; there are {', '.join(sorted(names)[:_TOLD])}")
     declared = family.fields
