@@ -181,3 +181,12 @@ async def test_key_that_is_none_is_refused_without_being_told(clock: Clock) -> N
 
 def decoded(part: str) -> bytes:
     return urlsafe_b64decode(part + "=" * (-len(part) % 4))
+
+
+async def test_no_secret_is_shown_where_the_credentials_are_written_out(clock: Clock) -> None:
+    credentials = sign_in(Vendor(), clock)
+    await credentials.send(REQUEST, is_expired=has_expired)
+
+    told = repr(credentials)
+
+    assert all(secret not in told for secret in ("canary", "token-1", "token-2"))

@@ -179,3 +179,7 @@ def test_milliseconds_of_an_epoch_are_not_read_as_a_date_of_1612(name: str, valu
 
     with pytest.raises(ValueError, match=name):
         fill(f"$fields.x|{name}", FRAME, row)
+
+
+def test_settings_are_not_shown_where_a_frame_is_written_out() -> None:
+    assert "canary" not in repr(replace(FRAME, settings={"account": "canary"}))

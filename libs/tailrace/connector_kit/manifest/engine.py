@@ -48,6 +48,8 @@ class ManifestDestination(Destination):
         self._settings = settings
         self._clock = clock
         self._sign_in = SignIn(self.manifest.auth, self.values(settings), http, clock)
+        told = self.manifest.settings_of_requests
+        self._of_requests = {name: text for name, text in self._sign_in.values.items() if name in told}
         self._others = self.secrets(settings)
         self._pressure = Pressure(self.manifest.buckets, settings.rates, clock)
         self._caller = Caller(self.manifest, self._sign_in, self._pressure, clock, settings.base_url)
@@ -155,7 +157,7 @@ class ManifestDestination(Destination):
     def _frame(self, target: Target, batch_id: str = "") -> Frame:
         family = self.manifest.family_of(target.object_name)
         name = target.object_name.removeprefix(family.objects.prefix)
-        return Frame(target, name, batch_id, family.fields.known_names, self._sign_in.values)
+        return Frame(target, name, batch_id, family.fields.known_names, self._of_requests)
 
     def _most_bytes(self, write: Write) -> int:
         return self._settings.bytes_per_batch or write.max_size.size_bytes

@@ -23,14 +23,15 @@ _LEADS_ELSEWHERE = frozenset({"", ".", ".."})
 class Frame:
     """What is the same for all rows of a batch: where they go, the object's name to the vendor, the batch's id.
 
-    `known` has the names of the fields that the manifest names, `settings` what the connection has set, by name.
+    `known` has the names of the fields that the manifest names, `settings` what holes of requests may be filled
+    with of what the connection has set, by name.
     """
 
     target: Target
     object_name: str
     batch_id: str
     known: frozenset[str] = frozenset()
-    settings: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def key_name(self) -> str:

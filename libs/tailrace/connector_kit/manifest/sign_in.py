@@ -36,12 +36,12 @@ class SignIn:
     """The credentials of one connection, used by several tasks at once."""
 
     auth: Auth
-    values: Values
+    values: Values = field(repr=False)
     http: HttpClient
     clock: Clock
     keeper: Keeper | None = field(default_factory=current_keeper)
-    _token: Token | None = None
-    _kept: str = ""
+    _token: Token | None = field(default=None, repr=False)
+    _kept: str = field(default="", repr=False)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
