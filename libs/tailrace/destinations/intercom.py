@@ -7,15 +7,17 @@ let some minutes pass before who was just added is taken out. A delete is for go
 there, nothing can be written: the conflict stays, and says the id.
 
 Companies are upserted by `company_id`, and not deleted: how Intercom's ids for them are looked up is not described
-closely enough. Users and companies are not attached to each other. Fields that are not Intercom's own are custom
-attributes, which have to be there. NULL clears; Intercom says so of some of its own fields, not of custom attributes.
-Times are dates and times or seconds since 1970; those of custom attributes are seconds.
+closely enough. Users and companies are not attached to each other, and Intercom shows no company that has no user. It
+cuts `monthly_spend` to a whole number. Fields that are not Intercom's own are custom attributes, which have to be
+there. NULL clears; Intercom says so of some of its own fields, not of custom attributes. Times are dates and times or
+seconds since 1970; those of custom attributes are seconds.
 
 Tags, `tag:...`, take users by either key: an upsert tags them, a delete takes the tag off.
 
 Events are appended: map `event_name`, `created_at`, and `user_id` (the user's `external_id`), `email` or `id`; other
 fields become metadata, of which Intercom ignores all but the first ten. Events of a user with the same name and second
-are one to Intercom: what is sent again does not count twice, and neither do two that happened at once.
+may be one to Intercom: it says that it may ignore what is sent again, and so it may ignore the second of two that
+happened at once.
 """
 
 from datetime import date
