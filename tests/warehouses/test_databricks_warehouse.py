@@ -93,6 +93,15 @@ def test_type_that_the_stand_in_lacks_is_asked_for_as_text(type_text: str, kind:
     assert sql.startswith(f"SELECT {projection} AS c0, ")
 
 
+def test_texts_of_columns_with_two_collations_do_not_meet_in_an_array() -> None:
+    fields = [Field("a", "string collate UTF8_LCASE"), Field("b", "string")]
+
+    sql, _ = reading_sql(Reading("SELECT 1", ("a",)), fields)
+
+    in_bytes = [f"hex(encode(CAST(tailrace_rows.`{name}` AS STRING), 'UTF-8'))" for name in "ab"]
+    assert f"to_json(array({', '.join(in_bytes)}))" in sql
+
+
 @pytest.mark.parametrize(("option", "end"), [("timestampFormat", "XXX"), ("timestampNTZFormat", "")])
 def test_times_inside_of_others_are_asked_for_to_the_microsecond(option: str, end: str) -> None:
     sql, _ = reading_sql(Reading("SELECT 1", ("c",)), [Field("c", "struct<t:timestamp,n:timestamp_ntz>")])

@@ -213,7 +213,9 @@ def _text(field: Field) -> str:
 
 def _digest(fields: Sequence[Field]) -> str:
     """Of all of a row; NULL differs from every value."""
-    return f"sha2(to_json(array({', '.join(map(_text, fields))})), 256)"
+    # A cast to STRING keeps the collation of a column, and an array of texts refuses to hold two of them.
+    texts = (f"hex({_bytes(_text(field))})" for field in fields)
+    return f"sha2(to_json(array({', '.join(texts)})), 256)"
 
 
 def _bytes(text: str) -> str:
