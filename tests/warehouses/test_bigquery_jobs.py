@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
+from tailrace.connector_kit.bigquery_jobs import records_of
 from tailrace.connector_kit.warehouse import Reading
 from tailrace.core.errors import CredentialsRefused, SourceInvalid, SourceUnavailable, TailraceError
 from tailrace.runtime.http import AiohttpClient
@@ -199,3 +201,11 @@ async def test_private_address_is_not_reached_where_the_operator_does_not_let_it
 async def test_it_is_opened_with_a_way_out_alone(bigquery: BigQueryStandIn) -> None:
     with pytest.raises(RuntimeError, match="going_out_by"):
         await use(BigQueryWarehouse.open(settings(bigquery)))
+
+
+@pytest.mark.parametrize("answered", [[{"f": [{"v": "private"}]}], [{"f": []}], [{}], [None], [{"f": [{"w": "1"}]}]])
+def test_answer_that_makes_no_sense_is_an_outage_that_tells_no_value(answered: list[Any]) -> None:
+    with pytest.raises(SourceUnavailable, match="as its reference says") as refused:
+        records_of(answered, [(0, int)])
+
+    assert "private" not in told(refused.value)

@@ -138,7 +138,7 @@ class Job:
         makers = [(at, _MAKERS[kind]) for at, kind in enumerate(kinds) if kind in _MAKERS]
         page, left, at_most = self._first, int(self._first.get("totalRows", 0)), _FIRST_ROWS
         while True:
-            records = await asyncio.to_thread(_records, page.get("rows", []), makers)
+            records = await asyncio.to_thread(records_of, page.get("rows", []), makers)
             left -= len(records)
             if records:
                 yield records
@@ -191,10 +191,17 @@ def _parameter(value: str | Sequence[str]) -> Mapping[str, object]:
     return {"parameterType": strings, "parameterValue": {"arrayValues": [{"value": each} for each in value]}}
 
 
-def _records(rows: Sequence[Any], makers: Sequence[tuple[int, Callable[[str], object]]]) -> Sequence[Record]:
-    found = [[cell["v"] for cell in row["f"]] for row in rows]
-    for cells in found:
-        for at, make in makers:
-            if cells[at] is not None:
-                cells[at] = make(cells[at])
+def records_of(rows: Sequence[Any], makers: Sequence[tuple[int, Callable[[str], object]]]) -> Sequence[Record]:
+    """Rows of an answer, the cells at these places made of their texts.
+
+    :raises SourceUnavailable: they are not as the reference of the API says; no value is told.
+    """
+    try:
+        found = [[cell["v"] for cell in row["f"]] for row in rows]
+        for cells in found:
+            for at, make in makers:
+                if cells[at] is not None:
+                    cells[at] = make(cells[at])
+    except (KeyError, IndexError, TypeError, ValueError):
+        raise SourceUnavailable("an answer of BigQuery is not as its reference says") from None
     return [*map(tuple, found)]
