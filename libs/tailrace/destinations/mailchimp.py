@@ -157,6 +157,8 @@ class MailchimpDestination(destination_of(MANIFEST)):  # type: ignore[misc]  # m
 
     async def write(self, plan: WritePlan, batch: Batch) -> BatchResult:
         written: BatchResult = await super().write(plan, batch)
+        if all(outcome.code != CANNOT_BE_ARCHIVED for outcome in written.outcomes):
+            return written
         told = zip(self._made(plan, batch), written.outcomes, strict=True)
         return BatchResult(batch, [await self._judged(plan, row, outcome) for row, outcome in told])
 
