@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from tailrace.connector_kit.key_samples import MOST_KEYS
 from tailrace.connector_kit.row_order import RowOrder, by_prefixes, within_bounds
+from tailrace.connector_kit.select_text import require_beginning, tokens_of, without_semicolon
 from tailrace.connector_kit.warehouse import Reading
 from tailrace.core.errors import SourceInvalid
 from tailrace.core.rows import ColumnKind, RowKey
@@ -53,7 +54,7 @@ _TOKEN = re.compile(
     ''',
     re.VERBOSE | re.DOTALL,
 )
-_BEGINNINGS = frozenset({"SELECT", "WITH", "FROM"})
+_BEGINNINGS = frozenset({"select", "with", "from"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,16 +88,12 @@ def one_select(query: str) -> str:
 
     :raises SourceInvalid: `SOURCE_QUERY`, it is no single SELECT, or wants arguments.
     """
-    tokens = [token for token in _TOKEN.finditer(query) if token["blank"] is None]
-    first = next((token["word"] for token in tokens if token["sign"] != "("), None)
-    if first is None or first.upper() not in _BEGINNINGS:
-        raise SourceInvalid("the query must be one SELECT that only reads", code="SOURCE_QUERY")
-    end = next((at for at, token in enumerate(tokens) if token["sign"] == ";"), len(tokens))
-    if tokens[end + 1 :]:
-        raise SourceInvalid("the query must be one SELECT: another statement follows it", code="SOURCE_QUERY")
+    tokens = tokens_of(query, _TOKEN)
+    require_beginning(tokens, _BEGINNINGS)
+    select = without_semicolon(query, tokens)
     if any(token["parameter"] for token in tokens):
         raise SourceInvalid("the query has parameters (? or @name): write values into it", code="SOURCE_QUERY")
-    return query[: tokens[end].start()] if end < len(tokens) else query
+    return select
 
 
 def counting_sql(query: str) -> Statement:

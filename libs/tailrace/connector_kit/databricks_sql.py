@@ -13,6 +13,7 @@ import orjson
 
 from tailrace.connector_kit.key_samples import MOST_KEYS
 from tailrace.connector_kit.row_order import RowOrder, within_bounds
+from tailrace.connector_kit.select_text import require_beginning, tokens_of, without_semicolon
 from tailrace.connector_kit.warehouse import Reading
 from tailrace.core.errors import SourceInvalid
 from tailrace.core.rows import ColumnKind, RowKey
@@ -90,19 +91,15 @@ def one_select(query: str) -> str:
 
     :raises SourceInvalid: `SOURCE_QUERY`, it is no single SELECT, or calls what sends requests.
     """
-    tokens = [token for token in _TOKEN.finditer(query) if token["blank"] is None]
-    first = next((token["word"] for token in tokens if token["sign"] != "("), None)
-    if first is None or first.lower() not in _BEGINNINGS:
-        raise SourceInvalid("the query must be one SELECT that only reads", code="SOURCE_QUERY")
+    tokens = tokens_of(query, _TOKEN)
+    require_beginning(tokens, _BEGINNINGS)
     if any(token["open"] for token in tokens):
         raise SourceInvalid("a comment of the query does not end, or has another in it", code="SOURCE_QUERY")
-    end = next((at for at, token in enumerate(tokens) if token["sign"] == ";"), len(tokens))
-    if tokens[end + 1 :]:
-        raise SourceInvalid("the query must be one SELECT: another statement follows it", code="SOURCE_QUERY")
+    select = without_semicolon(query, tokens)
     named = {(token["word"] or token["quoted"] or "").lower() for token in tokens}
     if called := sorted(named & _REACHING_OUT):
         raise SourceInvalid(f"the query calls {', '.join(called)}, which may change things", code="SOURCE_QUERY")
-    return query[: tokens[end].start()] if end < len(tokens) else query
+    return select
 
 
 def describing(query: str) -> str:

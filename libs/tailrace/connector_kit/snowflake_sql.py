@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from tailrace.connector_kit.key_samples import MOST_KEYS
 from tailrace.connector_kit.row_order import RowOrder, by_prefixes, within_bounds
+from tailrace.connector_kit.select_text import require_beginning, tokens_of, without_semicolon
 from tailrace.connector_kit.warehouse import Reading
 from tailrace.core.errors import SourceInvalid
 from tailrace.core.rows import ColumnKind
@@ -47,7 +48,7 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_BEGINNINGS = frozenset({"SELECT", "WITH"})
+_BEGINNINGS = frozenset({"select", "with"})
 _HARMLESS = frozenset({"SYSTEM$TYPEOF"})
 
 
@@ -72,12 +73,10 @@ def one_select(query: str) -> str:
 
     :raises SourceInvalid: `SOURCE_QUERY`, it is no single SELECT, wants arguments, or calls on the system.
     """
-    tokens = [token for token in _TOKEN.finditer(query) if token["blank"] is None]
-    first = next((token["word"] for token in tokens if token["sign"] != "("), None)
-    if first is None or first.upper() not in _BEGINNINGS:
-        raise SourceInvalid("the query must be one SELECT that only reads", code="SOURCE_QUERY")
-    end = next((at for at, token in enumerate(tokens) if token["sign"] == ";"), len(tokens))
-    if tokens[end + 1 :] or any(token["chain"] for token in tokens):
+    tokens = tokens_of(query, _TOKEN)
+    require_beginning(tokens, _BEGINNINGS)
+    select = without_semicolon(query, tokens)
+    if any(token["chain"] for token in tokens):
         raise SourceInvalid("the query must be one SELECT: another statement follows it", code="SOURCE_QUERY")
     if any(token["sign"] == "?" for token in tokens):
         raise SourceInvalid("the query has parameters (?): write values into it", code="SOURCE_QUERY")
@@ -85,7 +84,7 @@ def one_select(query: str) -> str:
     called = sorted(word for word in words - _HARMLESS if word.startswith("SYSTEM$"))
     if called:
         raise SourceInvalid(f"the query calls {', '.join(called)}, which may change things", code="SOURCE_QUERY")
-    return query[: tokens[end].start()] if end < len(tokens) else query
+    return select
 
 
 def describing(query: str) -> str:
