@@ -137,12 +137,13 @@ def _aliased(letter: str, expressions: Iterable[str]) -> list[str]:
 
 def _order_of(reading: Reading, fields: Sequence[Field]) -> RowOrder:
     by_name = {field.name: field for field in fields}
-    keys = [_text(by_name[name]) for name in reading.key_columns] or [_digest(fields)]
-    has_null = " OR ".join(f"{_name(name)} IS NULL" for name in reading.key_columns) or "FALSE"
-    if reading.cursor is None:
-        return RowOrder(keys, has_null, None, "")
-    field = by_name[reading.cursor.column]
-    return RowOrder(keys, has_null, _value(field), _place(field))
+    return RowOrder.of(
+        reading,
+        text=lambda name: _text(by_name[name]),
+        quoted=_name,
+        digest=lambda: _digest(fields),
+        cursor=lambda name: (_value(by_name[name]), _place(by_name[name])),
+    )
 
 
 def _value(field: Field) -> str:

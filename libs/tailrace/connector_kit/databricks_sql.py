@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import orjson
 
 from tailrace.connector_kit.key_samples import MOST_KEYS
-from tailrace.connector_kit.row_order import RowOrder, within_bounds
+from tailrace.connector_kit.row_order import RowOrder, by_prefixes, within_bounds
 from tailrace.connector_kit.select_text import require_beginning, tokens_of, without_semicolon
 from tailrace.connector_kit.warehouse import Reading
 from tailrace.core.errors import SourceInvalid
@@ -33,6 +33,7 @@ _JSON = (
     "'timestampFormat', 'yyyy-MM-dd\\'T\\'HH:mm:ss.SSSSSSXXX', "
     "'timestampNTZFormat', 'yyyy-MM-dd\\'T\\'HH:mm:ss.SSSSSS'))"
 )
+_MOMENTS = ("timestamp", "timestamp_ltz")
 _KINDS: Mapping[str, ColumnKind] = {
     **dict.fromkeys(("tinyint", "smallint", "int", "bigint"), ColumnKind.INTEGER),
     **dict.fromkeys(("float", "double"), ColumnKind.FLOAT),
@@ -42,7 +43,7 @@ _KINDS: Mapping[str, ColumnKind] = {
     "boolean": ColumnKind.BOOLEAN,
 }
 _TEXTS: Mapping[str, str] = {
-    **dict.fromkeys(("timestamp", "timestamp_ltz"), _UTC),
+    **dict.fromkeys(_MOMENTS, _UTC),
     "timestamp_ntz": _MOMENT,
     "binary": "lower(hex({}))",
     **dict.fromkeys(("array", "map", "struct"), _JSON),
@@ -146,21 +147,27 @@ def _selected(values: Iterable[str], keys: Sequence[str]) -> str:
 
 def _order_of(reading: Reading, fields: Sequence[Field]) -> RowOrder:
     by_name = {field.name: field for field in fields}
-    keys = [_text(by_name[name]) for name in reading.key_columns] or [_digest(fields)]
-    has_null = " OR ".join(f"{_name(name)} IS NULL" for name in reading.key_columns) or "FALSE"
-    if reading.cursor is None:
-        return RowOrder(keys, has_null, None, "")
-    field = by_name[reading.cursor.column]
-    is_moment = field.type_name in {"timestamp", "timestamp_ltz"}
-    place = _MICROS.format(_name(field.name)) if is_moment else _name(field.name)
-    return RowOrder(keys, has_null, place, f"CAST(:since AS {'BIGINT' if is_moment else field.type_text})")
+    return RowOrder.of(
+        reading,
+        text=lambda name: _text(by_name[name]),
+        quoted=_name,
+        digest=lambda: _digest(fields),
+        cursor=lambda name: _compared(by_name[name]),
+    )
+
+
+def _compared(field: Field) -> tuple[str, str]:
+    """A cursor column, and the place of a value of it."""
+    if field.type_name in _MOMENTS:
+        return _MICROS.format(_name(field.name)), "CAST(:since AS BIGINT)"
+    return _name(field.name), f"CAST(:since AS {field.type_text})"
 
 
 def _bounds(reading: Reading, fields: Sequence[Field], order: RowOrder, keys: Sequence[str]) -> tuple[str, Parameters]:
     if reading.only is not None:
         return _among(reading.only, keys)
     given = [_bytes(f":bound_{at}") for at in range(len(keys))]
-    condition, _ = within_bounds(reading, order, keys, given, _by_prefixes)
+    condition, _ = within_bounds(reading, order, keys, given, _by_named_prefixes)
     parameters = {f"after_{at}": part for at, part in enumerate(reading.after or ())}
     parameters |= {f"until_{at}": part for at, part in enumerate(reading.until or ())}
     if reading.cursor is not None and reading.cursor.since is not None:
@@ -179,21 +186,17 @@ def _among(wanted: Sequence[RowKey], keys: Sequence[str]) -> tuple[str, Paramete
     return condition, {"only": orjson.dumps(wanted).decode()}
 
 
-def _by_prefixes(
+def _by_named_prefixes(
     here: Sequence[str], given: Sequence[str], _: Sequence[str], last_sign: str
 ) -> tuple[str, Sequence[str]]:
-    """What `(here) > (given)` says, with any sign, of each prefix in turn."""
+    """The same for places that have names, those of the key by which a reading begins or ends."""
     side = ":until_" if last_sign == "<=" else ":after_"
-    given = [each.replace(":bound_", side) for each in given]
-    signs = [last_sign[0]] * (len(here) - 1) + [last_sign]
-    equal = [f"{one} = {other}" for one, other in zip(here, given, strict=True)]
-    prefixes = (" AND ".join([*equal[:at], f"{here[at]} {sign} {given[at]}"]) for at, sign in enumerate(signs))
-    return "(" + " OR ".join(f"({prefix})" for prefix in prefixes) + ")", ()
+    return by_prefixes(here, [each.replace(":bound_", side) for each in given], (), last_sign)
 
 
 def _since(field: Field, value: str) -> str:
     match field.type_name:
-        case "timestamp" | "timestamp_ltz":
+        case name if name in _MOMENTS:
             moment = datetime.fromisoformat(value)
             return str((moment.replace(tzinfo=moment.tzinfo or UTC) - _EPOCH) // timedelta(microseconds=1))
         case "timestamp_ntz":

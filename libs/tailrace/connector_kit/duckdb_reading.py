@@ -48,15 +48,21 @@ def _ordered(selected: str, reading: Reading, order: RowOrder) -> tuple[str, Seq
 
 
 def _order_of(reading: Reading, columns: Sequence[ReadColumn]) -> RowOrder:
-    names = [quote_name(name) for name in reading.key_columns]
-    keys = [f"{name}::VARCHAR COLLATE C" for name in names] or [f"md5({ROWS}::VARCHAR) COLLATE C"]
-    has_null = " OR ".join(f"{name} IS NULL" for name in names) or "false"
-    if reading.cursor is None:
-        return RowOrder(keys, has_null, None, "")
-    [type_name] = [column.type_name for column in columns if column.name == reading.cursor.column]
+    types = {column.name: column.type_name for column in columns}
+    return RowOrder.of(
+        reading,
+        text=lambda name: f"{quote_name(name)}::VARCHAR COLLATE C",
+        quoted=quote_name,
+        digest=lambda: f"md5({ROWS}::VARCHAR) COLLATE C",
+        cursor=lambda name: (quote_name(name), _place(types[name])),
+    )
+
+
+def _place(type_name: str) -> str:
+    """An argument as a value of a cursor column."""
     # A value is written with its time of day, which a text of a date has not.
     through = "VARCHAR::TIMESTAMP" if type_name == "DATE" else "VARCHAR"
-    return RowOrder(keys, has_null, quote_name(reading.cursor.column), f"?::{through}::{type_name}")
+    return f"?::{through}::{type_name}"
 
 
 def _condition(reading: Reading, order: RowOrder) -> tuple[str, Sequence[object]]:

@@ -153,11 +153,13 @@ def _reading(
 
 def _order_of(reading: Reading, fields: Sequence[FieldLike]) -> RowOrder:
     by_name = {field.name: field for field in fields}
-    keys = [_text(by_name[name]) for name in reading.key_columns] or [_digest(fields)]
-    has_null = " OR ".join(f"{_name(name)} IS NULL" for name in reading.key_columns) or "FALSE"
-    if reading.cursor is None:
-        return RowOrder(keys, has_null, None, "")
-    return RowOrder(keys, has_null, *_compared(by_name[reading.cursor.column]))
+    return RowOrder.of(
+        reading,
+        text=lambda name: _text(by_name[name]),
+        quoted=_name,
+        digest=lambda: _digest(fields),
+        cursor=lambda name: _compared(by_name[name]),
+    )
 
 
 def _compared(field: FieldLike) -> tuple[str, str]:

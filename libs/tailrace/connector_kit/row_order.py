@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 from tailrace.connector_kit.warehouse import Reading
 from tailrace.core.rows import RowKey
@@ -19,6 +19,25 @@ class RowOrder:
     key_has_null: str
     cursor: str | None
     since: str
+
+    @classmethod
+    def of(
+        cls,
+        reading: Reading,
+        *,
+        text: Callable[[str], str],
+        quoted: Callable[[str], str],
+        digest: Callable[[], str],
+        cursor: Callable[[str], tuple[str, str]],
+    ) -> Self:
+        """The order of a reading: by the `text` of its key columns, or without them by the `digest` of all of a row.
+
+        `cursor` gives of a column by what rows are ordered, and the place for a value of it.
+        """
+        keys = list(map(text, reading.key_columns)) or [digest()]
+        has_null = " OR ".join(f"{quoted(name)} IS NULL" for name in reading.key_columns) or "FALSE"
+        here, since = (None, "") if reading.cursor is None else cursor(reading.cursor.column)
+        return cls(keys, has_null, here, since)
 
     @property
     def has_null(self) -> str:
