@@ -29,6 +29,11 @@ async def fetched_blocks(fetch: Fetch, rows_per_block: int, width: int) -> Async
         yield Block([record[:width] for record in records], [None if None in key else key for key in keys])
 
 
+def placed(keys: Sequence[RowKey]) -> Sequence[RowKey | None]:
+    """Keys in the order that a reading gives; None for rows without a place, which come last."""
+    return [None if None in key else key for key in keys] if keys and None in keys[-1] else keys
+
+
 async def text_blocks(
     fetch: Fetch, rows_per_block: int, kinds: Sequence[ColumnKind], times: Sequence[int]
 ) -> AsyncIterator[Block]:

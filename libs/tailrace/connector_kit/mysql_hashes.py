@@ -10,10 +10,11 @@ from typing import TypeAlias
 
 import orjson
 
+from tailrace.connector_kit.blocks import placed
 from tailrace.connector_kit.kept_texts import KeptTexts
 from tailrace.connector_kit.mysql_sql import FieldLike, hash_of, hashes_sql, is_whole_number, lines_sql, reading_sql
 from tailrace.connector_kit.mysql_stream import Stream
-from tailrace.connector_kit.row_hashes import HASHES_PER_BLOCK, Hashing, KeyHashes
+from tailrace.connector_kit.row_hashes import HASHES_PER_BLOCK, Hashing, KeyHashes, is_quicker
 from tailrace.connector_kit.warehouse import Reading
 from tailrace.core.rows import Block, Column, RowKey
 
@@ -24,8 +25,6 @@ CAN_HASH = "SELECT md5('') = 'd41d8cd98f00b204e9800998ecf8427e'"
 _LINES_AT_ONCE = 1000
 _TEXTS_AT_ONCE = 60
 _SALT_BYTES = 16
-_WORTH = 0.5
-"""What finding changed rows may cost at most, as a part of reading all rows."""
 
 Run: TypeAlias = Callable[[str, Sequence[object]], AbstractAsyncContextManager[Stream]]
 """What carries a statement out, one at a time."""
@@ -82,8 +81,7 @@ class MySqlHashedRows:
         wanted = Reading(self.reading.query, self.reading.key_columns, only=keys)
         some = await self._rows_looked_at(*reading_sql(wanted, self.fields, self._hash, were_seen=True))
         whole = await self._rows_looked_at(*reading_sql(self.reading, self.fields))
-        times = whole / HASHES_PER_BLOCK
-        return times <= 1 or times * some <= _WORTH * whole
+        return is_quicker(whole, finding=some, reading=whole)
 
     @property
     def _hash(self) -> str:
@@ -113,8 +111,7 @@ class MySqlHashedRows:
 
 def _key_hashes(text: bytes) -> KeyHashes:
     records = orjson.loads(text) if text else []
-    keys = [RowKey(tuple(record[1:])) for record in records]
-    return KeyHashes([None if None in key else key for key in keys], [record[0] for record in records])
+    return KeyHashes(placed([RowKey(tuple(record[1:])) for record in records]), [record[0] for record in records])
 
 
 async def between_keys(read: AsyncIterator[Sequence[tuple[int, str]]]) -> AsyncIterator[bytes]:

@@ -9,11 +9,12 @@ from hashlib import blake2b
 from typing import Any, Protocol
 
 from tailrace.connector_kit import postgres_parts
+from tailrace.connector_kit.blocks import placed
 from tailrace.connector_kit.number_ranges import Numbers
 from tailrace.connector_kit.postgres_parts import WHOLE_NUMBERS, Parts, Planned, numbers_of
-from tailrace.connector_kit.postgres_reading import ReadColumn, copied_statement, placed, statement
+from tailrace.connector_kit.postgres_reading import ReadColumn, copied_statement, statement
 from tailrace.connector_kit.postgres_values import Attribute, copied_column
-from tailrace.connector_kit.row_hashes import HASHES_PER_BLOCK, Hashing, KeyHashes
+from tailrace.connector_kit.row_hashes import HASHES_PER_BLOCK, Hashing, KeyHashes, is_quicker
 from tailrace.connector_kit.warehouse import Reading
 from tailrace.core.ahead import asked_ahead
 from tailrace.core.rows import Block, RowKey, SourceHash
@@ -31,9 +32,6 @@ _ROWS_PER_BLOCK = 1000
 _SEED_BYTES = 8
 _LINES_PER_PART = 60_000
 """About 2 MB of hashes and keys."""
-
-_WORTH = 0.5
-"""What finding changed rows may cost at most, as a part of reading all rows."""
 
 
 class Session(postgres_parts.Session, Protocol):
@@ -140,7 +138,8 @@ class PostgresHashedRows:
     async def finds_quickly(self, keys: Sequence[RowKey]) -> bool:
         """Whether it is less work to find what changed than to read all rows, as the server estimates it."""
         finding, reading = self._statements.to_weigh(keys)
-        return is_quicker(await self._session.plan(*finding), await self._session.plan(*reading))
+        some, whole = [Planned.of(await self._session.plan(*each)) for each in (finding, reading)]
+        return is_quicker(whole.rows, finding=some.cost, reading=whole.cost)
 
     async def _texts(self, parts: Parts) -> AsyncIterator[bytes]:
         """Texts, none of which is begun while rows are asked for: each of their fetches would wait for one."""
@@ -156,13 +155,6 @@ class PostgresHashedRows:
 def key_hashes(records: Sequence[Any]) -> KeyHashes:
     """Rows that come as hash, key."""
     return KeyHashes(placed([record[1:] for record in records]), [record[0] for record in records])
-
-
-def is_quicker(finding: str, reading: str) -> bool:
-    """Whether the plan that finds a hundredth of the rows that are looked at together, each time, beats reading all."""
-    some, whole = Planned.of(finding), Planned.of(reading)
-    times = whole.rows / HASHES_PER_BLOCK
-    return times <= 1 or times * some.cost <= _WORTH * whole.cost
 
 
 def _expression(columns: Sequence[ReadColumn], hashing: Hashing) -> str:

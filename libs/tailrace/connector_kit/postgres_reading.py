@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tailrace.connector_kit.blocks import placed
 from tailrace.connector_kit.key_samples import MOST_KEYS
 from tailrace.connector_kit.row_order import RowOrder, within_bounds
 from tailrace.connector_kit.sql import by_code_point, one_statement, quote_name
@@ -108,11 +109,6 @@ def sampled_statement(reading: Reading, columns: Sequence[ReadColumn], part: flo
     order = _order_of(reading, columns)
     drawn = f"random() < {part:.12f} AND NOT ({order.has_null})"
     return f"{wrapped(', '.join(order.keys), reading.query)} WHERE {drawn} ORDER BY random() LIMIT {MOST_KEYS}"
-
-
-def placed(keys: Sequence[RowKey]) -> Sequence[RowKey | None]:
-    """Keys in the order that a reading gives; None for rows without a place, which come last."""
-    return [None if None in key else key for key in keys] if None in keys[-1] else keys
 
 
 async def blocks_of(read: AsyncIterator[Sequence[Any]], width: int) -> AsyncIterator[Block]:
