@@ -11,7 +11,7 @@ from tailrace.core.errors import SourceInvalid
 from tailrace.core.rows import Column, ColumnKind, RowKey
 from tailrace.testing.bigquery_stand_in import BigQueryStandIn
 from tailrace.testing.cursor_contract import CursorContract
-from tailrace.testing.key_sample_contract import KeySampleContract
+from tailrace.testing.key_sample_contract import KeySampleContract, require_one_row
 from tailrace.testing.warehouse_contract import CredentialsContract, WarehouseContract, collect, keys, read, rows, told
 from tailrace.warehouses.bigquery import BigQueryWarehouse
 from tests.warehouses.bigquery_rig import BigQueryRig, opened, settings
@@ -102,13 +102,7 @@ def test_type_is_asked_for_as_exact_text(type_name: str, mode: str, kind: Column
     ],
 )
 async def test_any_way_to_write_a_query_works(rig: BigQueryRig, query: str) -> None:
-    whole = await read(rig, query, "id")
-    on = await collect(rig, Reading(query, ("id",), after=keys(whole)[0]))
-    sample = await rig.warehouse.key_sample(Reading(query, ("id",)), part=1.0)
-
-    assert keys(whole) == sample == [("a",)]
-    assert on == []
-    assert await rig.warehouse.rows_about(query) == 1
+    await require_one_row(rig, query)
 
 
 @pytest.mark.parametrize(

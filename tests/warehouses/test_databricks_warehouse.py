@@ -12,12 +12,10 @@ from tailrace.core.errors import SourceInvalid
 from tailrace.core.rows import Column, ColumnKind
 from tailrace.testing.cursor_contract import CursorContract
 from tailrace.testing.databricks_server import databricks_server
-from tailrace.testing.key_sample_contract import KeySampleContract
+from tailrace.testing.key_sample_contract import KeySampleContract, require_one_row
 from tailrace.testing.warehouse_contract import (
     CredentialsContract,
     WarehouseContract,
-    collect,
-    keys,
     read,
     rows,
     told,
@@ -122,13 +120,7 @@ def test_times_inside_of_others_are_asked_for_to_the_microsecond(option: str, en
     ],
 )
 async def test_any_way_to_write_a_query_works(rig: DatabricksRig, query: str) -> None:
-    whole = await read(rig, query, "id")
-    on = await collect(rig, Reading(query, ("id",), after=keys(whole)[0]))
-    sample = await rig.warehouse.key_sample(Reading(query, ("id",)), part=1.0)
-
-    assert keys(whole) == sample == [("a",)]
-    assert on == []
-    assert await rig.warehouse.rows_about(query) == 1
+    await require_one_row(rig, query)
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,12 @@ from tailrace.core.errors import SourceInvalid, SourceUnavailable
 from tailrace.core.rows import Column, ColumnKind
 from tailrace.testing.cursor_contract import CursorContract
 from tailrace.testing.eventually import eventually
-from tailrace.testing.key_sample_contract import KeySampleContract
+from tailrace.testing.key_sample_contract import KeySampleContract, require_one_row
 from tailrace.testing.mariadb_server import MariaDb
 from tailrace.testing.row_hash_contract import RowHashContract
 from tailrace.testing.warehouse_contract import (
     CredentialsContract,
     WarehouseContract,
-    collect,
     keys,
     read,
     rows,
@@ -118,13 +117,7 @@ async def test_keys_that_a_collation_takes_for_one_are_told_apart(rig: MySqlRig)
     ],
 )
 async def test_any_way_to_write_a_query_works(rig: MySqlRig, query: str) -> None:
-    whole = await read(rig, query, "id")
-    on = await collect(rig, Reading(query, ("id",), after=keys(whole)[0]))
-    sample = await rig.warehouse.key_sample(Reading(query, ("id",)), part=1.0)
-
-    assert keys(whole) == sample == [("a",)]
-    assert on == []
-    assert await rig.warehouse.rows_about(query) == 1
+    await require_one_row(rig, query)
 
 
 @pytest.mark.parametrize(

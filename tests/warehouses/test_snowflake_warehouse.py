@@ -12,13 +12,11 @@ from tailrace.core.errors import SourceInvalid, SourceUnavailable
 from tailrace.core.rows import Column, ColumnKind
 from tailrace.testing.cursor_contract import CursorContract
 from tailrace.testing.eventually import eventually
-from tailrace.testing.key_sample_contract import KeySampleContract
+from tailrace.testing.key_sample_contract import KeySampleContract, require_one_row
 from tailrace.testing.snowflake_server import Snowflake
 from tailrace.testing.warehouse_contract import (
     CredentialsContract,
     WarehouseContract,
-    collect,
-    keys,
     read,
     rows,
     told,
@@ -116,13 +114,7 @@ def test_type_that_the_emulator_lacks_is_asked_for_as_text(
     ],
 )
 async def test_any_way_to_write_a_query_works(rig: SnowflakeRig, query: str) -> None:
-    whole = await read(rig, query, "id")
-    on = await collect(rig, Reading(query, ("id",), after=keys(whole)[0]))
-    sample = await rig.warehouse.key_sample(Reading(query, ("id",)), part=1.0)
-
-    assert keys(whole) == sample == [("a",)]
-    assert on == []
-    assert await rig.warehouse.rows_about(query) == 1
+    await require_one_row(rig, query)
 
 
 async def test_names_without_quotes_are_in_capitals(rig: SnowflakeRig) -> None:

@@ -6,7 +6,7 @@ from tailrace.connector_kit.key_samples import SamplesKeys
 from tailrace.connector_kit.warehouse import Reading
 from tailrace.core.errors import SourceInvalid
 from tailrace.core.rows import Column, ColumnKind
-from tailrace.testing.warehouse_contract import WarehouseRig
+from tailrace.testing.warehouse_contract import WarehouseRig, collect, keys, read
 
 _MANY = 2000
 _TENTH = 0.1
@@ -40,6 +40,17 @@ class KeySampleContract:
     async def test_query_that_is_refused_is_not_counted(self, rig: WarehouseRig) -> None:
         with pytest.raises(SourceInvalid):
             await _sampling(rig).rows_about(rig.bad_query)
+
+
+async def require_one_row(rig: WarehouseRig, query: str) -> None:
+    """Return if a query gives one row with the key `a` in `id`, alone and as a part of others."""
+    whole = await read(rig, query, "id")
+    on = await collect(rig, Reading(query, ("id",), after=keys(whole)[0]))
+    sample = await _sampling(rig).key_sample(Reading(query, ("id",)), part=1.0)
+
+    assert keys(whole) == sample == [("a",)]
+    assert on == []
+    assert await _sampling(rig).rows_about(query) == 1
 
 
 def _sampling(rig: WarehouseRig) -> SamplesKeys:
