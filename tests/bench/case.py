@@ -6,8 +6,6 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
-import aiohttp
-import orjson
 import uvloop
 
 from tailrace.connector_kit.registry import destination_type, warehouse_type
@@ -19,6 +17,7 @@ from tailrace.observe.logs import configure_logs
 from tailrace.runtime.interpreter import collect_seldom, spare_what_stays
 from tailrace.store.connections import ConnectionDraft
 from tests.bench.ground import changing, connected
+from tests.bench.naive import naive, naive_again
 from tests.bench.sink import Terms
 from tests.bench.watch import Timed, Watch, tell
 from tests.bench.work import COLUMNS, IN_FLIGHT, ROWS_PER_REQUEST, Place
@@ -29,7 +28,6 @@ _CHECKPOINT_S = 0.5
 _POLL_S = 3.0
 _LOOK_EVERY_S = 0.05
 _WINDOW_OF_MANY = 20_000
-
 
 _ROWS_OF_ONE_SHARD = 1_000_000
 """Of a run that is shared, each part ends with a batch that is not full, of which the sink's answer does not speak."""
@@ -51,26 +49,6 @@ class Case:
     def sends(self, rows: int) -> int:
         """How many rows of a table of so many reach the sink, those of a first run and of a second one."""
         return rows + round(rows * self.sends_again)
-
-
-async def naive(place: Place) -> Timed:
-    """The loop that anybody would write: no outcomes, no state, no limits, nothing kept."""
-    room, rows = asyncio.Semaphore(IN_FLIGHT), 0
-    async with connected(place.warehouse_url) as connection, aiohttp.ClientSession() as session:
-
-        async def post(body: bytes) -> None:
-            async with session.post(place.sink_url, data=body) as response:
-                await response.read()
-            room.release()
-
-        watch = Watch()
-        async with connection.transaction(readonly=True), asyncio.TaskGroup() as tasks:
-            cursor = await connection.cursor(place.query)
-            while block := await cursor.fetch(ROWS_PER_REQUEST):
-                await room.acquire()
-                tasks.create_task(post(orjson.dumps({"rows": [dict(row) for row in block]}, default=str)))
-                rows += len(block)
-        return watch.stop(rows)
 
 
 async def full(place: Place) -> Timed:
@@ -112,6 +90,11 @@ async def by_cursor(place: Place) -> Timed:
 
 CASES: Mapping[str, Case] = {
     "naive": Case("asyncpg cursor, orjson, aiohttp, 8 in flight, no guarantees", naive),
+    "naive_again": Case(
+        "asyncpg cursor, hashes in Python, looked up in PostgreSQL: second run, 1 % changed",
+        naive_again,
+        sends_again=0.01,
+    ),
     "full": Case("first run, all guarantees, 8 in flight", full),
     "rejected": Case(
         "first run, each tenth row rejected and kept", full, Terms(rejects_of=ROWS_PER_REQUEST), _ROWS_OF_ONE_SHARD
