@@ -278,5 +278,23 @@ async def test_letters_of_other_syncs_do_not_make_a_row_dead(grave: Grave) -> No
     assert await grave.letters.still_dead(other.stage.sync_id, keys("a")) == {}
 
 
+async def test_look_for_letters_of_rows_reads_no_others(grave: Grave) -> None:
+    await grave.settle(Settlement(Position(), Books(), letters=[a_letter(str(number)) for number in range(400)]))
+    await grave.deliver(*(str(number) for number in range(200)))
+    await grave.database.execute("ANALYZE dead_letters")
+    rows = keys("7", "8", "307")
+
+    async with grave.database.transaction() as connection:
+        letters_within = DeadLetters(Within(connection), BOX)
+        dead = await letters_within.still_dead(grave.stage.sync_id, rows)
+        listed = await letters_within.list(A_WORKSPACE, LetterFilter(grave.stage.sync_id, None, rows=rows))
+        read = await connection.fetchval(_READ)
+
+    assert dead == dict(zip(rows, [True, True, False], strict=True))
+    assert [letter.state for letter in listed].count(LetterState.RESOLVED) == 2
+    assert len(listed) == 3
+    assert read < 10
+
+
 def keys(*texts: str) -> list[DedupeKey]:
     return [dedupe_key(RowKey((text,))) for text in texts]

@@ -72,13 +72,18 @@ WHERE replay_run_id = $1 AND state = 'replaying' AND operation = 'insert' AND pa
 ORDER BY dedupe_key LIMIT $3
 """
 _KEPT_PER_FETCH = 20  # a payload may have a MiB
-_STILL_DEAD = """
+# Each arm has an index of its own.
+_OF_ROWS = """
+(state IN ('open', 'replaying') AND dedupe_key = ANY ({0}::bytea[])
+  OR state = 'resolved' AND dedupe_key = ANY ({0}::bytea[]))
+"""
+_STILL_DEAD = f"""
 SELECT dedupe_key, state = 'resolved' AND resolution <> $3 AS is_done FROM (
   SELECT DISTINCT ON (dedupe_key) dedupe_key, state, resolution FROM dead_letters
-  WHERE sync_id = $1 AND dedupe_key = ANY ($2::bytea[])
+  WHERE sync_id = $1 AND {_OF_ROWS.format("$2")}
   ORDER BY dedupe_key, resolved_at DESC NULLS FIRST) AS newest
 WHERE state <> 'resolved' OR resolution IN ($3, 'superseded', 'replayed')
-"""
+"""  # noqa: S608 - names of our own
 _CLOSE_MENDED = """
 UPDATE dead_letters SET state = 'resolved', resolved_at = clock_timestamp(), resolved_by = 'tailrace',
   resolution = 'superseded'
@@ -143,7 +148,7 @@ class LetterFilter:
             "run_id = {}": self.run_id,
             "error_code = {}": self.error_code,
             "row_key = {}": self.row_key and list(self.row_key),
-            "dedupe_key = ANY ({})": self.rows,
+            _OF_ROWS: self.rows,
         }
         for condition, value in wanted.items():
             if value is not None:
