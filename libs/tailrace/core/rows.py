@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from itertools import compress, count, repeat
+from operator import is_not
 from typing import NewType
 
 RowKey = NewType("RowKey", tuple[str, ...])
@@ -120,9 +122,9 @@ DELIVERED = RowOutcome(Verdict.DELIVERED)
 
 def not_delivered(outcomes: Sequence[RowOutcome]) -> list[int]:
     """The places of outcomes that say more than `DELIVERED`, or something else."""
-    if outcomes.count(DELIVERED) == len(outcomes):
+    if outcomes == [DELIVERED] * len(outcomes):  # told at the first that is another
         return []
-    return [at for at, outcome in enumerate(outcomes) if outcome is not DELIVERED]
+    return list(compress(count(), map(is_not, outcomes, repeat(DELIVERED))))
 
 
 @lru_cache(maxsize=1000)

@@ -212,12 +212,13 @@ class Tally:
         self.reasons[f"change.{sent.change}"] += len(places)
         for code, times in Counter(fit_code(outcome.code) for outcome in outcomes).items():
             self.reasons[f"rejected.{code}"] += times
-        keys, bodies, hashes = sent.columns.keys, sent.columns.bodies, sent.columns.hashes
+        columns = sent.columns
         for at, outcome in zip(places, outcomes, strict=True):
-            self._add_letter(keys[at], bodies[at], hashes[at], dedupe_key(keys[at]), outcome)
+            key, row_hash = columns.keys[at], columns.hashes[at]
+            self._add_letter(key, columns.bodies[at], row_hash, dedupe_key(key), outcome)
             if self.terms.remembers:
                 delivered = None if sent.delivered is None else sent.delivered[at]
-                self.entries.append(Entry(keys[at], delivered, hashes[at]))
+                self.entries.append(Entry(key, delivered, row_hash))
 
     def _add_letter(self, key: RowKey, body: bytes, row_hash: RowHash, name: DedupeKey, outcome: RowOutcome) -> None:
         self.letters.append(
