@@ -80,6 +80,15 @@ class RunContract:
         assert (claim.pauses, claim.attempts_without_progress) == (1, 1)
         assert await stage.shards.claim(owner="b", ttl_s=TTL_S, grace_s=0) is None
 
+    async def test_run_that_is_put_off_behind_its_cancel_is_claimed_at_once(self, stage: Stage) -> None:
+        await stage.start()
+        claim = await claimed(stage)
+        await stage.cancel()
+
+        await stage.shards.pause(claim.lease, wait_s=60.0, reason="it is down")
+
+        assert (await claimed(stage)).is_cancelling
+
     async def test_row_that_gets_through_ends_the_count_of_pauses(self, stage: Stage) -> None:
         await stage.start()
         await stage.shards.pause((await claimed(stage)).lease, wait_s=0.0, reason="it is down")

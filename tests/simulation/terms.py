@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from tailrace.core.ids import RunId
+from tailrace.core.runs import RunStatus
 from tailrace.core.syncs import SyncDefinition, SyncMode
 from tailrace.store.shards import Sighting
 from tests.simulation.tables import ShardRecord
@@ -27,7 +28,7 @@ class Terms:
             return False
         if shard.state == "queued":
             wait = (shard.not_before or self.now) - self.now
-            return not timedelta() < wait <= self.longest_wait
+            return shard.run.status is RunStatus.CANCELLING or not timedelta() < wait <= self.longest_wait
         if shard.state != "running" or shard.token is None or shard.expires_at is None:
             return False
         for_long = self.silent.get(Sighting(shard.run.id, shard.number, shard.token, shard.heartbeat_seq))

@@ -28,7 +28,8 @@ SENT_ELSEWHERE = """
 _CLAIM = f"""
 WITH picked AS (
   SELECT shards.run_id, shards.shard FROM run_shards AS shards JOIN runs ON runs.id = shards.run_id
-  WHERE ((shards.state = 'queued' AND (shards.not_before IS NULL OR shards.not_before <= clock_timestamp()
+  WHERE ((shards.state = 'queued' AND (runs.status = 'cancelling'
+      OR shards.not_before IS NULL OR shards.not_before <= clock_timestamp()
       OR shards.not_before > clock_timestamp() + $9::interval))
     OR (shards.state = 'running' AND EXISTS (
       SELECT FROM unnest($4::text[], $5::smallint[], $6::uuid[], $7::bigint[], $8::boolean[])
@@ -165,7 +166,8 @@ class Shards:
 
         Silence is the caller's to see, on its own clock: this database's clock may have jumped past a live lease.
         Where it jumped back, a lease seems to last for ever: one of the `long_silent` that ends later than any lease
-        can is taken too, and so is a shard that is to wait for longer than anything does.
+        can is taken too, and so is a shard that is to wait for longer than anything does. One of a run that is to be
+        cancelled does not wait, even if it was put off by an owner who did not know.
         """
         seen = ([getattr(one, name) for one in silent] for name in ("run_id", "shard", "token", "heartbeat_seq"))
         for_long = [one in long_silent for one in silent]
