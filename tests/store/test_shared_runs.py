@@ -11,7 +11,7 @@ from tailrace.core.settlements import NOTHING_SENT, Position, Rejections, Settle
 from tailrace.store.checkpoints import Checkpoints, Place
 from tailrace.store.runs import Runs
 from tailrace.store.secrets import SecretBox
-from tailrace.store.shards import Claim, Ending, Shards, rejections_of
+from tailrace.store.shards import LOCK_RUN, Claim, Ending, Shards, rejections_of
 from tailrace.store.shared_runs import SharedRuns
 from tailrace.store.standings import Standings
 from tailrace.store.timelines import Timelines
@@ -147,6 +147,20 @@ async def test_shard_does_not_wait_for_its_destination_where_another_failed(stag
     await shards.pause(second.lease, wait_s=900.0, reason="it is down")
 
     assert (await claimed(stage)).lease.shard == second.lease.shard
+
+
+async def test_shard_does_not_wait_for_its_destination_where_another_fails_at_that_moment(stage: Stage) -> None:
+    first = await cut(stage)
+    second = await claimed(stage)
+
+    async with asyncio.TaskGroup() as tasks, stage.database.transaction() as connection:
+        await connection.execute(LOCK_RUN, first.lease.run_id)
+        await connection.execute("UPDATE run_shards SET error_code = 'BAD' WHERE shard = $1", first.lease.shard)
+        pausing = tasks.create_task(Shards(stage.database).pause(second.lease, wait_s=900.0, reason="it is down"))
+        await asyncio.wait({pausing}, timeout=0.3)
+
+    _, paused, _ = await Timelines(stage.database).shards(first.lease.run_id)
+    assert (paused.state, paused.not_before) == ("queued", None)
 
 
 async def test_run_that_ends_before_its_owner_knows_that_it_was_cut_leaves_nothing_to_claim(stage: Stage) -> None:

@@ -76,6 +76,9 @@ UPDATE run_shards SET state = 'queued', lease_token = NULL, lease_expires_at = N
   paused_since = coalesce(paused_since, clock_timestamp())
 WHERE run_id = $1 AND shard = $2 AND lease_token = $3 AND state = 'running'
 """
+LOCK_RUN = "SELECT FROM runs WHERE id = $1 FOR UPDATE"
+"""Has the shards of a run say one after another that it is to end, or that they wait."""
+
 _HOLD = (
     "SELECT 1 FROM run_shards WHERE run_id = $1 AND shard = $2 AND lease_token = $3 AND state = 'running' FOR UPDATE"
 )
@@ -201,7 +204,10 @@ class Shards:
 
     async def pause(self, lease: Lease, *, wait_s: float, reason: str) -> None:
         """Give the shard up at its checkpoint until its destination may be back; no harm if it is lost already."""
-        await self._database.execute(_PAUSE, *lease.identity, timedelta(seconds=wait_s), reason)
+        async with self._database.transaction() as connection:
+            # Another shard that just now says that the run is to end has not seen this one wait.
+            await connection.execute(LOCK_RUN, lease.run_id)
+            await connection.execute(_PAUSE, *lease.identity, timedelta(seconds=wait_s), reason)
 
     async def finish(self, lease: Lease, ending: Ending) -> None:
         """Close the shard and its run; letters of a replay that did not succeed are open again.

@@ -9,7 +9,7 @@ from tailrace.core.rows import RowKey
 from tailrace.core.runs import CANCELLED, Books, Lease
 from tailrace.core.settlements import NOTHING_SENT, Rejections
 from tailrace.store.database import Connection, Database, touched
-from tailrace.store.shards import books_in, hold, rejections_of
+from tailrace.store.shards import LOCK_RUN, books_in, hold, rejections_of
 
 # The first shard keeps its owner and its place; the others wait, each behind the key with which the one before it ends.
 _END_FIRST = """
@@ -18,7 +18,6 @@ WHERE run_id = $1 AND shard = $2 AND lease_token = $3 AND state = 'running' AND 
   AND NOT EXISTS (SELECT FROM run_shards AS other WHERE other.run_id = $1 AND other.shard <> $2)
 """
 _ADD_OTHER = "INSERT INTO run_shards (run_id, shard, checkpoint, key_until) VALUES ($1, $2, $3, $4::text[])"
-_LOCK_RUN = "SELECT FROM runs WHERE id = $1 FOR UPDATE"
 # What is said first stays: who takes a shard over that has failed only knows that it is to end.
 _SAY_WHY = """
 UPDATE run_shards SET error_code = $3, error_message = $4 WHERE run_id = $1 AND shard = $2 AND error_code IS NULL
@@ -84,7 +83,7 @@ class SharedRuns:
         """
         async with self._database.transaction() as connection:
             await hold(connection, lease)
-            await connection.execute(_LOCK_RUN, lease.run_id)
+            await connection.execute(LOCK_RUN, lease.run_id)
             if code is not None:
                 await connection.execute(_SAY_WHY, lease.run_id, lease.shard, code, message)
                 await connection.execute(_CLOSE_WAITING, lease.run_id)

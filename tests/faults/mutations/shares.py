@@ -56,7 +56,7 @@ MUTATIONS = (
     Mutation(
         "two that leave at once both leave",
         _SHARED_RUNS,
-        "            await connection.execute(_LOCK_RUN, lease.run_id)\n",
+        "            await connection.execute(LOCK_RUN, lease.run_id)\n",
         "",
         (f"{_STORE_TESTS}::test_of_two_that_leave_at_once_one_stays",),
     ),
