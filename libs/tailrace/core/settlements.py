@@ -102,7 +102,7 @@ class Settlement:
 
 def dedupe_key(key: RowKey) -> DedupeKey:
     """The dedupe key of a row that has a key of its own."""
-    return _digest(b"key", *[part.encode() for part in key])
+    return _digest(b"key", *(part.encode() for part in key))
 
 
 def dedupe_key_of_duplicate(key: RowKey, occurrence: int) -> DedupeKey:
